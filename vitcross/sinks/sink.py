@@ -1,0 +1,94 @@
+"""Where a run reports to: a base class of three methods that do nothing, and a fan-out that one broken sink cannot stop.
+
+The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a sink overrides what it wants to show.
+"""
+
+import sys
+
+
+class Sink:
+    """A place that a run reports to. Every method does nothing until a subclass says otherwise.
+
+    `essential`: bool. An error of an essential sink ends the run (the disk is full: nothing of the run would remain);
+    an error of any other leaves that sink out and the run goes on.
+    """
+
+    essential = False
+
+    def scalars(self, step, values):
+        """Take one row of numbers.
+
+        Args:
+            step: int, optimizer step of the row.
+            values: dict key -> float, keys as in the dashboard (`train/loss`); `epoch` may be among them.
+        """
+
+    def media(self, step, media):
+        """Take what one capture produced.
+
+        Args:
+            step: int, optimizer step of the capture.
+            media: `vitcross.attention_maps.media.AttentionMedia`.
+        """
+
+    def close(self, summary, exit_code):
+        """Take the last word of a run and let go of files and connections.
+
+        Args:
+            summary: dict key -> number, str or None: what `summary.json` holds.
+            exit_code: int, 0 for a run that ended well.
+        """
+
+
+class FanOut(Sink):
+    """Hands everything on to several sinks, in their order.
+
+    An exception of one of them is told once, by name and with its message, and that sink is left out from then on.
+    An exception of an essential sink is raised, after the others had the same call.
+
+    Args:
+        sinks: sequence of `Sink`.
+        report: callable of one str, shows a warning; default: a line on stderr.
+
+    Raises:
+        RuntimeError: from any method, when an essential sink failed; the message names the sink and what it said.
+    """
+
+    def __init__(self, sinks, *, report=None):
+        self.sinks = list(sinks)
+        self._report = report or _warn
+
+    def scalars(self, step, values):
+        self._each("scalars", step, values)
+
+    def media(self, step, media):
+        self._each("media", step, media)
+
+    def close(self, summary, exit_code):
+        self._each("close", summary, exit_code)
+
+    def _each(self, method, *arguments):
+        fatal = None
+        for sink in list(self.sinks):
+            try:
+                getattr(sink, method)(*arguments)
+            except Exception as error:
+                # Left out in both cases: after a fatal error the run still closes the other sinks through this object.
+                self.sinks.remove(sink)
+                name = type(sink).__name__
+                if sink.essential:
+                    fatal = fatal or (name, error)
+                else:
+                    self._report(f"{name} failed and is left out, the run goes on: {_described(error)}")
+        if fatal:
+            name, error = fatal
+            raise RuntimeError(f"{name} failed, and without it nothing of the run is kept: {_described(error)}") from error
+
+
+def _described(error):
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _warn(text):
+    print(f"warning: {text}", file=sys.stderr, flush=True)
