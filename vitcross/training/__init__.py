@@ -1,0 +1,1 @@
+"""Training: Keras `fit` under a thin trainer, optimizer rules, checkpoints, guards."""

@@ -1,0 +1,89 @@
+"""Classification: a network's forward pass, its loss and its metrics. B batch, K classes.
+
+The task is the `keras.Model` that `fit` trains; the network inside it knows nothing of losses.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from vitcross.tasks.classification_metrics import report, summarize
+from vitcross.tasks.losses import softmax_cross_entropy
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class Classification(keras.Model):
+    """One of K classes per picture, by softmax cross-entropy.
+
+    Rows with `valid` False count neither in the loss nor in a metric.
+
+    Args:
+        network: `keras.Model`, images `(B, H, W, C)` to logits `(B, K)`.
+        label_smoothing: share of the target spread over all classes, in `[0, 1)`.
+        class_weights: None, or K positive numbers of mean 1 that multiply each example's loss by its class.
+
+    Call arguments:
+        batch: dict of the batch contract (`vitcross.data.batch`).
+        training: bool.
+
+    Returns:
+        `(B, K)` logits.
+    """
+
+    monitor, monitor_mode = "accuracy", "max"
+
+    def __init__(self, *, network, label_smoothing=0.0, class_weights=None, name="classification"):
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing}")
+        super().__init__(name=name)
+        self.network = network
+        self.label_smoothing = label_smoothing
+        self.class_weights = None if class_weights is None else tuple(float(w) for w in class_weights)
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+
+    def build(self, input_shape=None):
+        self.built = True  # the network built itself
+
+    def call(self, batch, training=False):
+        return self.network(batch["images"], training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean loss over the valid rows: a scalar, float32."""
+        losses_B = softmax_cross_entropy(y_pred, x["labels"], self.label_smoothing)
+        if self.class_weights is not None:
+            losses_B = losses_B * ops.take(ops.array(self.class_weights, "float32"), x["labels"])
+        valid_B = ops.cast(x["valid"], "float32")
+        loss = ops.sum(losses_B * valid_B) / ops.maximum(ops.sum(valid_B), 1.0)
+        # A non-finite loss must not reach the weights, also where its gradient would be finite: the factor makes the
+        # gradient non-finite too, and the optimizer refuses that (training/guards.py).
+        return loss * ops.where(ops.isfinite(loss), 1.0, float("nan"))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        correct_B = ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(x["labels"], "int32"))
+        self.accuracy.update_state(ops.cast(correct_B, "float32"), sample_weight=ops.cast(x["valid"], "float32"))
+        return self.get_metrics_result()
+
+    def predict_rows(self, batch):
+        """Per-example predictions of one batch as NumPy: `probabilities` (B, K), `labels`, `losses`, `index`, ..."""
+        logits_BK = np.asarray(self.predict_on_batch({"images": batch["images"]}), np.float32)
+        shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
+        probabilities_BK = np.exp(shifted_BK)
+        normalizer_B = probabilities_BK.sum(axis=-1)
+        labels_B = np.asarray(batch["labels"])
+        rows = {key: np.asarray(batch[key]) for key in ("valid", "index", "num_objects") if key in batch}
+        # Without label smoothing: validation measures the model, not the recipe.
+        losses_B = np.log(normalizer_B) - np.take_along_axis(shifted_BK, labels_B[:, None], axis=-1)[:, 0]
+        return {
+            **rows,
+            "labels": labels_B,
+            "losses": losses_B,
+            "probabilities": probabilities_BK / normalizer_B[:, None],
+        }
+
+    def summarize(self, rows):
+        """Scalars of a set of predictions (`classification_metrics.summarize`)."""
+        return summarize(rows, rows["probabilities"].shape[-1])
+
+    def report(self, rows, class_names):
+        """The full record of a set of predictions (`classification_metrics.report`)."""
+        return report(rows, class_names)

@@ -1,0 +1,74 @@
+"""Metrics of a classifier from its predictions, each example counted once. Pure NumPy. n examples, K classes."""
+
+import numpy as np
+
+
+def top_k_accuracy(probabilities_nK, labels_n, k):
+    """Share of examples whose label is among the k most probable classes, in [0, 1].
+
+    A tie counts against the model: a class counts as ahead of the label where its probability is at least as large, so
+    that a constant model is not rewarded for the order of its classes.
+    """
+    own_n = np.take_along_axis(probabilities_nK, labels_n[:, None], axis=1)
+    ahead_n = (probabilities_nK >= own_n).sum(axis=1) - 1
+    return float(np.mean(ahead_n < k))
+
+
+def confusion_matrix(predictions_n, labels_n, num_classes):
+    """Counts `(K, K)` int64: row = true class, column = predicted class."""
+    counts_KK = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts_KK, (labels_n, predictions_n), 1)
+    return counts_KK
+
+
+def expected_calibration_error(probabilities_nK, labels_n, num_bins=15):
+    """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their size, in [0, 1].
+
+    Reference: Guo et al. 2017, equation 3, arXiv 1706.04599.
+    """
+    confidence_n = probabilities_nK.max(axis=1)
+    correct_n = probabilities_nK.argmax(axis=1) == labels_n
+    bin_n = np.clip(np.ceil(confidence_n * num_bins).astype(int) - 1, 0, num_bins - 1)
+    gaps = [abs(correct_n[bin_n == b].sum() - confidence_n[bin_n == b].sum()) for b in range(num_bins)]
+    return float(np.sum(gaps) / len(labels_n))
+
+
+def summarize(rows, num_classes):
+    """Scalars that training logs as `val/<name>`.
+
+    Args:
+        rows: dict of arrays over the same n examples: `probabilities` (n, K), `labels` (n,), `losses` (n,) and, where
+            the data has it, `num_objects` (n,).
+
+    Returns:
+        dict of float: `loss`, `accuracy`, `top5_accuracy` (where K > 5), and `accuracy/objects_<count>`.
+    """
+    probabilities, labels = rows["probabilities"], rows["labels"]
+    correct = probabilities.argmax(axis=1) == labels
+    values = {"loss": float(rows["losses"].mean(dtype=np.float64)), "accuracy": float(correct.mean())}
+    if num_classes > 5:
+        values["top5_accuracy"] = top_k_accuracy(probabilities, labels, 5)
+    if "num_objects" in rows:
+        for count in np.unique(rows["num_objects"]):
+            values[f"accuracy/objects_{count}"] = float(correct[rows["num_objects"] == count].mean())
+    return values
+
+
+def report(rows, class_names):
+    """The full record that `evaluate.py` writes: `summarize` plus per-class accuracy, confusion matrix, calibration.
+
+    A class without an example has accuracy None.
+    """
+    probabilities, labels = rows["probabilities"], rows["labels"]
+    counts = confusion_matrix(probabilities.argmax(axis=1), labels, len(class_names))
+    totals = counts.sum(axis=1)
+    return {
+        **summarize(rows, len(class_names)),
+        "examples": len(labels),
+        "expected_calibration_error": expected_calibration_error(probabilities, labels),
+        "accuracy_per_class": {
+            name: float(counts[k, k] / totals[k]) if totals[k] else None for k, name in enumerate(class_names)
+        },
+        "confusion_matrix": counts.tolist(),
+        "class_names": list(class_names),
+    }

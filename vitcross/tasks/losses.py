@@ -1,0 +1,26 @@
+"""Losses as pure functions of logits and labels. B batch, K classes."""
+
+from keras import ops
+
+
+def softmax_cross_entropy(logits_BK, labels_B, label_smoothing=0.0):
+    """Cross-entropy of the softmax against integer labels, in nats.
+
+    `loss_b = logsumexp(z_b) - sum_k q_bk z_bk` with `q = (1 - s) onehot(label) + s / K`.
+
+    Args:
+        logits_BK: `(B, K)` of any float dtype; computed in float32.
+        labels_B: `(B,)` integers in `[0, K)`.
+        label_smoothing: s in `[0, 1)`, the share of the target spread evenly over all classes
+            (Szegedy et al. 2016, section 7, arXiv 1512.00567).
+
+    Returns:
+        `(B,)` float32, at least 0.
+    """
+    logits_BK = ops.cast(logits_BK, "float32")
+    log_normalizer_B = ops.logsumexp(logits_BK, axis=-1)
+    own_logit_B = ops.squeeze(ops.take_along_axis(logits_BK, ops.cast(labels_B, "int32")[:, None], axis=-1), -1)
+    target_logit_B = (1.0 - label_smoothing) * own_logit_B
+    if label_smoothing:
+        target_logit_B = target_logit_B + label_smoothing * ops.mean(logits_BK, axis=-1)
+    return log_normalizer_B - target_logit_B

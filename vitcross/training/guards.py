@@ -1,0 +1,136 @@
+"""What keeps a run honest and its weights whole: finite updates, and a clean end on a signal.
+
+A single NaN in one gradient, with clipping by global norm, turns every weight into NaN. So the norm is looked at before
+the update, inside the compiled step, and an update that is not finite is never made.
+"""
+
+import signal
+
+import keras
+from keras import ops
+
+
+class FiniteUpdates:
+    """Optimizer mix-in: clip by global norm, record it, and refuse an update whose gradients are not finite.
+
+    Put before a Keras optimizer: `class AdamW(FiniteUpdates, keras.optimizers.AdamW)`. From the first refused update
+    on, every later one is refused too: the weights stay those of the last good step until the run is stopped.
+
+    Args:
+        max_gradient_norm: gradients are scaled down to this global L2 norm; None = no clipping.
+
+    Attributes:
+        gradient_norm: scalar variable, the norm of the last gradients, before clipping.
+        refused_at: scalar variable, the count of updates at the first refused one; -1 while all were finite.
+    """
+
+    def __init__(self, *, max_gradient_norm=None, **kwargs):
+        if max_gradient_norm is not None and max_gradient_norm <= 0:
+            raise ValueError(f"max_gradient_norm must be positive or None. Received: {max_gradient_norm}")
+        super().__init__(**kwargs)
+        self.max_gradient_norm = max_gradient_norm
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.gradient_norm = self._scalar_variable("gradient_norm", "float32", 0.0)
+        self.refused_at = self._scalar_variable("refused_at", "int32", -1)
+
+    def _scalar_variable(self, name, dtype, value):
+        return self.add_variable(shape=(), dtype=dtype, name=name, initializer=keras.initializers.Constant(value))
+
+    def apply(self, grads, trainable_variables=None):
+        if trainable_variables is not None:
+            self.build(trainable_variables)
+        norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads if g is not None))
+        self.gradient_norm.assign(norm)
+        finite = ops.logical_and(ops.isfinite(norm), ops.equal(self.refused_at, -1))
+
+        def update():
+            scaled = grads
+            if self.max_gradient_norm is not None:
+                scale = ops.minimum(1.0, self.max_gradient_norm / ops.maximum(norm, 1e-12))
+                scaled = [None if g is None else g * ops.cast(scale, g.dtype) for g in grads]
+            super(FiniteUpdates, self).apply(scaled, trainable_variables)
+
+        def refuse():
+            first = ops.equal(self.refused_at, -1)
+            self.refused_at.assign(ops.where(first, ops.cast(self.iterations, "int32"), self.refused_at))
+
+        ops.cond(finite, update, refuse)
+
+
+class NonFiniteError(RuntimeError):
+    """The loss or a gradient became NaN or infinite; the weights are those before it."""
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Ends the run at the first step whose loss or gradient is not finite, before the weights have moved.
+
+    Raises:
+        NonFiniteError: names the quantity and the step.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        optimizer = self.model.optimizer
+        guard = getattr(optimizer, "inner_optimizer", optimizer)
+        loss_is_finite = bool(ops.isfinite((logs or {}).get("loss", 0.0)))
+        if loss_is_finite and int(guard.refused_at.value) == -1:
+            return
+        quantity = "the gradient" if loss_is_finite else "the loss"
+        raise NonFiniteError(
+            f"{quantity} is not finite at step {int(guard.iterations.value) + 1}. The weights were not touched by that "
+            "step, and the last good checkpoint is kept. A lower optimizer.learning_rate, a longer optimizer.warmup or "
+            "trainer.dtype_policy=float32 are the usual remedies."
+        )
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to end. Not an `Exception`, so that nothing on the way swallows it."""
+
+    def __init__(self, signal_number):
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """SIGINT and SIGTERM end the run between two steps, never inside one; the same signal again ends it at once.
+
+    Use as a context manager around everything that has to be closed:
+
+        with StopOnSignal() as stop_on_signal: ...
+
+    Raises:
+        Interrupted: in the main thread, at the next moment outside a training step.
+    """
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        super().__init__()
+        self.received = None
+        self._inside_step = False
+        self._traced = False  # the first step traces for many seconds and may be left at any point
+
+    def __enter__(self):
+        self._previous = {number: signal.signal(number, self._on_signal) for number in self.signals}
+        return self
+
+    def __exit__(self, *exception):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number, frame):
+        again = self.received is not None
+        self.received = number
+        if again or not self._inside_step:
+            raise Interrupted(number)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._inside_step = self._traced
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._inside_step, self._traced = False, True
+        if self.received is not None:
+            raise Interrupted(self.received)

@@ -1,0 +1,110 @@
+"""The optimizer, its schedule, and the rule that covers each parameter.
+
+AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a linear warm-up and a cosine decay; weight decay on kernels only, as in
+the ViT and DeiT recipes: biases, normalisation scales, position embeddings and special tokens are left out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import keras
+
+from vitcross.training.guards import FiniteUpdates
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class AdamW(FiniteUpdates, keras.optimizers.AdamW):
+    """AdamW that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
+
+
+def warmup_cosine(*, learning_rate, warmup_steps, total_steps, final_share=0.0):
+    """Learning rate by step: linear from 0 to the peak over the warm-up, then half a cosine to `final_share` of the peak.
+
+    Args:
+        learning_rate: the peak, positive.
+        warmup_steps: steps of the warm-up, in `[0, total_steps)`.
+        total_steps: warm-up and decay together.
+        final_share: what is left of the peak at the end, in [0, 1].
+    """
+    if learning_rate <= 0:
+        raise ValueError(f"learning_rate must be positive. Received: learning_rate={learning_rate}")
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            f"the warm-up must be shorter than the run. Received: warmup={warmup_steps} of {total_steps} steps"
+        )
+    decay_steps = total_steps - warmup_steps  # Keras counts the decay after the warm-up
+    if warmup_steps == 0:
+        return keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps, alpha=final_share)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps, alpha=final_share, warmup_target=learning_rate, warmup_steps=warmup_steps
+    )
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """The variables that one rule covers."""
+
+    name: str
+    variables: tuple
+    decayed: bool
+    learning_rate_scale: float
+
+    @property
+    def count(self):
+        """Number of parameters (scalars)."""
+        return sum(math.prod(variable.shape) for variable in self.variables)
+
+
+def parameter_groups(model):
+    """Every variable of the model in exactly one group: kernels (decayed), the rest (not decayed), frozen."""
+    trainable = {v.path for v in model.trainable_variables}
+    kernels = [v for v in model.trainable_variables if v.name == "kernel"]
+    others = [v for v in model.trainable_variables if v.name != "kernel"]
+    frozen = [v for v in model.weights if v.path not in trainable]
+    groups = (
+        ParameterGroup("kernels", tuple(kernels), True, 1.0),
+        ParameterGroup("biases, norms, embeddings, tokens", tuple(others), False, 1.0),
+        ParameterGroup("not trained (statistics, frozen)", tuple(frozen), False, 0.0),
+    )
+    return tuple(group for group in groups if group.variables)
+
+
+def adamw(
+    *,
+    model,
+    total_steps,
+    learning_rate,
+    warmup_steps,
+    weight_decay=0.05,
+    final_share=0.0,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-8,
+    max_gradient_norm=1.0,
+):
+    """AdamW with warm-up and cosine decay, decay on the kernels of `model` only.
+
+    Args:
+        model: built `keras.Model` whose variables are to be trained.
+        total_steps, learning_rate, warmup_steps, final_share: see `warmup_cosine`.
+        weight_decay: decoupled decay, at least 0; multiplied by the current learning rate.
+        max_gradient_norm: clipping by global L2 norm, or None.
+    """
+    if weight_decay < 0:
+        raise ValueError(f"weight_decay must be at least 0. Received: weight_decay={weight_decay}")
+    schedule = warmup_cosine(
+        learning_rate=learning_rate, warmup_steps=warmup_steps, total_steps=total_steps, final_share=final_share
+    )
+    optimizer = AdamW(
+        learning_rate=schedule,
+        weight_decay=weight_decay,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        max_gradient_norm=max_gradient_norm,
+    )
+    # By variable, not by name: Keras matches names as regular expressions.
+    kept = [v for group in parameter_groups(model) if not group.decayed for v in group.variables]
+    optimizer.exclude_from_weight_decay(var_list=kept)
+    optimizer.build(model.trainable_variables)
+    return optimizer
