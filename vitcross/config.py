@@ -74,7 +74,9 @@ def _explain(name, text):
         group, option = match[1].split("/")[-1], match[2]
         known = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
         return f"{group} has no option '{option}'.{nearest(option, known)} Options: {', '.join(known)}"
-    if match := re.search(r"Could not override '([^']+)'", text) or re.search(r"No match in the defaults list[^']*'([^']+)'", text):
+    if match := re.search(r"Could not override '([^']+)'", text) or re.search(
+        r"No match in the defaults list[^']*'([^']+)'", text
+    ):
         key = match[1]
         return f"there is no key '{key}'.{_nearest_key(name, key)} python {name}.py --cfg job prints all keys"
     if match := re.search(r"(?:Missing mandatory value|full_key): ?([\w.]+)", text):
