@@ -1,0 +1,101 @@
+"""Random changes of a whole batch of training pictures, in TensorFlow, from uniforms that belong to each position.
+
+Every function takes and returns batches and draws nothing itself (`randomness.uniforms`), so that the same position always gives the same
+pixels, eager and inside `tf.data`. Shape letters: B batch, H W C pixels.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from vitcross.data import geometry
+
+# Columns of `randomness.uniforms`.
+FLIP, SHIFT, VIEW, JITTER = 0, slice(1, 3), slice(3, 7), slice(7, 10)
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def augment(images, boxes, uniforms, *, options, image_size, crop=False):
+    """Applies what `options` asks for.
+
+    Args:
+        images: (B, h, w, C) uint8.
+        boxes: (B, 4) float32 relative boxes that follow the pixels, or None.
+        uniforms: (B, NUM_STREAMS) float32 in [0, 1).
+        options: `Augmentation`.
+        image_size: (H, W) of the result.
+        crop: bool, cut random views here (else the pictures have `image_size` already).
+
+    Returns:
+        images (B, H, W, C) float32 in [0, 255] (or uint8 where nothing made fractions), boxes.
+    """
+    if crop:
+        images, boxes = random_resized_crop(
+            images, boxes, uniforms[:, VIEW], image_size=image_size, min_scale=options.random_resized_crop
+        )
+    if options.flip or options.padded_crop:
+        flips = uniforms[:, FLIP] < 0.5 if options.flip else tf.zeros_like(uniforms[:, FLIP], tf.bool)
+        span = 2 * options.padded_crop + 1
+        shifts = tf.cast(uniforms[:, SHIFT] * span, tf.int32) - options.padded_crop
+        images, boxes = flip_and_shift(images, boxes, flips=flips, shifts=shifts, image_size=image_size)
+    if options.colour_jitter:
+        images = colour_jitter(images, uniforms[:, JITTER], strength=options.colour_jitter)
+    return images, boxes
+
+
+def random_resized_crop(images, boxes, uniforms, *, image_size, min_scale):
+    """(B, h, w, C) -> (B, H, W, C) float32 in [0, 255]: bilinear resampling of `geometry.random_resized_view`."""
+    source_size = tuple(images.shape[1:3])
+    views = tf.numpy_function(
+        lambda u: geometry.random_resized_view(u, source_size, image_size, min_scale=min_scale).astype(np.float32),
+        [uniforms],
+        tf.float32,
+    )
+    views.set_shape((None, 4))
+    images = tf.image.crop_and_resize(tf.cast(images, tf.float32), views, tf.range(tf.shape(images)[0]), image_size)
+    if boxes is not None:
+        y_min, x_min, y_max, x_max = tf.unstack(views, axis=1)
+        origin = tf.stack([y_min, x_min, y_min, x_min], axis=1)
+        extent = tf.stack([y_max - y_min, x_max - x_min] * 2, axis=1)
+        boxes = tf.clip_by_value((boxes - origin) / extent, 0.0, 1.0)
+    return images, boxes
+
+
+def flip_and_shift(images, boxes, *, flips, shifts, image_size):
+    """Mirrors rows of the batch where `flips` (B,) and moves the window by `shifts` (B, 2) pixels (y, x); one gather does both.
+
+    A window moved beyond the border sees the reflection of the picture (the border pixel is not repeated).
+    """
+    height, width = image_size
+    rows = _reflected(tf.range(height)[None, :] + shifts[:, :1], height)
+    columns = _reflected(tf.range(width)[None, :] + shifts[:, 1:], width)
+    columns = tf.where(flips[:, None], columns[:, ::-1], columns)
+    picture = tf.range(tf.shape(images)[0])[:, None, None] * height
+    pixel = (picture + rows[:, :, None]) * width + columns[:, None, :]
+    channels = images.shape[-1]
+    images = tf.reshape(
+        tf.gather(tf.reshape(images, [-1, channels]), tf.reshape(pixel, [-1])), [-1, height, width, channels]
+    )
+    if boxes is not None:
+        moved = tf.cast(shifts, tf.float32) / tf.constant([height, width], tf.float32)
+        boxes = boxes - tf.concat([moved, moved], axis=1)
+        mirrored = tf.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
+        boxes = tf.clip_by_value(tf.where(flips[:, None], mirrored, boxes), 0.0, 1.0)
+    return images, boxes
+
+
+def _reflected(positions, size):
+    positions = tf.abs(positions)
+    return tf.where(positions >= size, 2 * (size - 1) - positions, positions)
+
+
+def colour_jitter(images, uniforms, *, strength):
+    """Brightness, contrast (around the mean luma) and, for RGB, saturation, in this order: float32 in [0, 255]."""
+    factors = (1 + strength * (2 * uniforms - 1))[:, :, None, None, None]
+    images = tf.clip_by_value(tf.cast(images, tf.float32) * factors[:, 0], 0.0, 255.0)
+    luma = images if images.shape[-1] == 1 else tf.reduce_sum(images * tf.constant(_LUMA), axis=-1, keepdims=True)
+    mean = tf.reduce_mean(luma, axis=(1, 2), keepdims=True)
+    images = tf.clip_by_value(mean + (images - mean) * factors[:, 1], 0.0, 255.0)
+    if images.shape[-1] == 3:
+        luma = tf.reduce_sum(images * tf.constant(_LUMA), axis=-1, keepdims=True)
+        images = tf.clip_by_value(luma + (images - luma) * factors[:, 2], 0.0, 255.0)
+    return images

@@ -1,0 +1,72 @@
+"""The batch contract: the keys, shapes, dtypes and value ranges that every room relies on.
+
+    images       (B, H, W, C) float32 in [-1, 1]
+    labels       (B,) int32 in [0, num_classes)
+    valid        (B,) bool     False: a padding row of the last evaluation batch or an unreadable picture; never counted
+    index        (B,) int64    position of the example in its split
+    box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label
+    num_objects  (B,) int32, optional: objects in the picture
+
+Shape letters: B batch, H W C pixels.
+"""
+
+import numpy as np
+
+REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "index": np.int64}
+# Per-example shape and dtype of what only some sources have.
+OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32)}
+
+
+def normalize(pixels):
+    """uint8 pixels of any shape -> float32 in [-1, 1]; exact and equal to the TensorFlow pipeline bit for bit."""
+    return np.asarray(pixels).astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_uint8(images):
+    """Undoes `normalize`: float32 in [-1, 1] of any shape -> uint8, values outside the range clipped."""
+    return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def check_batch(batch, *, image_shape, num_classes):
+    """Raises ValueError unless `batch` keeps the contract above.
+
+    Args:
+        batch: dict of NumPy arrays or eager tensors.
+        image_shape: (height, width, channels) expected of the pictures.
+        num_classes: int, labels of valid rows must lie in [0, num_classes).
+    """
+    arrays = {key: np.asarray(value) for key, value in batch.items()}
+    for key in REQUIRED_KEYS:
+        if key not in arrays:
+            raise ValueError(f"A batch needs the key '{key}'. Received keys: {sorted(arrays)}")
+    size = arrays["images"].shape[0] if arrays["images"].ndim else 0
+    shapes = {"images": (size, *image_shape), "labels": (size,), "valid": (size,), "index": (size,)}
+    dtypes = dict(REQUIRED_KEYS)
+    for key, (shape, dtype) in OPTIONAL_KEYS.items():
+        shapes[key], dtypes[key] = (size, *shape), dtype
+    for key in arrays.keys() & shapes.keys():
+        if arrays[key].shape != shapes[key] or size == 0:
+            raise ValueError(f"Batch key '{key}' must have shape {shapes[key]}, B > 0. Received: {arrays[key].shape}")
+        if arrays[key].dtype != dtypes[key]:
+            raise ValueError(
+                f"Batch key '{key}' must have dtype {np.dtype(dtypes[key])}. Received: {arrays[key].dtype}"
+            )
+    _check_ranges(arrays, num_classes=num_classes)
+
+
+def _check_ranges(arrays, *, num_classes):
+    images, valid = arrays["images"], arrays["valid"]
+    # Written so that NaN fails too.
+    if not (images.min() >= -1 and images.max() <= 1):
+        raise ValueError(f"Batch key 'images' must lie in [-1, 1]. Received: [{images.min()}, {images.max()}]")
+    labels = arrays["labels"][valid]
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+        raise ValueError(
+            f"Batch key 'labels' must lie in [0, {num_classes}) (num_classes). "
+            f"Received: {labels.min()} to {labels.max()} (-1 is how TFDS marks a split without labels)"
+        )
+    if "box" in arrays and valid.any():
+        y_min, x_min, y_max, x_max = arrays["box"][valid].T
+        inside = (arrays["box"][valid] >= 0).all() and (arrays["box"][valid] <= 1).all()
+        if not (inside and (y_min <= y_max).all() and (x_min <= x_max).all()):
+            raise ValueError("Batch key 'box' must be (y_min, x_min, y_max, x_max) in [0, 1] with min <= max.")

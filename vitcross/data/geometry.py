@@ -1,0 +1,87 @@
+"""Which part of a picture the model sees, and how boxes follow it.
+
+A view is (y_min, x_min, y_max, x_max) relative to the upright picture; `pad` gives views that reach beyond [0, 1]. Boxes of
+objects use the same order. Shape letters: B batch, H W C pixels.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from vitcross.data.decode import to_array
+
+FULL_VIEW = (0.0, 0.0, 1.0, 1.0)
+
+
+def evaluation_view(source_size, image_size, *, resize="crop", evaluation_crop=1.0):
+    """The view of `ImageOptions.resize` for a picture of `source_size` (height, width)."""
+    if resize == "stretch":
+        return FULL_VIEW
+    ratios = [source / target for source, target in zip(source_size, image_size, strict=True)]
+    scale = max(ratios) if resize == "pad" else min(ratios) * evaluation_crop
+    view = []
+    for source, target in zip(source_size, image_size, strict=True):
+        half = scale * target / source / 2
+        view.append((0.5 - half, 0.5 + half))
+    (y_min, y_max), (x_min, x_max) = view
+    return (y_min, x_min, y_max, x_max)
+
+
+def random_resized_view(uniforms, source_size, image_size, *, min_scale):
+    """A random crop of Szegedy et al. 2015: area share in [min_scale, 1], aspect ratio in [3/4, 4/3] of the target's.
+
+    Computed in closed form (no rejection), so that it vectorises: a crop that does not fit is cut to the picture.
+
+    Args:
+        uniforms: (..., 4) array in [0, 1): area, aspect ratio, y, x.
+        source_size: (height, width) of the picture.
+        image_size: (height, width) of the target; the aspect ratio varies around its own.
+        min_scale: float in (0, 1].
+
+    Returns:
+        (..., 4) view.
+    """
+    area, ratio, y, x = np.moveaxis(np.asarray(uniforms), -1, 0)
+    scale = min_scale + area * (1 - min_scale)
+    # log-uniform in [3/4, 4/3], times the target's own ratio expressed in relative coordinates
+    relative = (image_size[1] / image_size[0]) * (source_size[0] / source_size[1])
+    aspect = np.exp((2 * ratio - 1) * math.log(4 / 3)) * relative
+    height = np.minimum(np.sqrt(scale / aspect), 1.0)
+    width = np.minimum(np.sqrt(scale * aspect), 1.0)
+    y_min, x_min = y * (1 - height), x * (1 - width)
+    return np.stack([y_min, x_min, y_min + height, x_min + width], axis=-1)
+
+
+def resample(picture, view, image_size, *, channels):
+    """Decodes a `Picture`, cuts out `view` and brings it to `image_size`: (H, W, C) uint8, antialiased bilinear."""
+    height, width = image_size
+    y_min, x_min, y_max, x_max = view
+    image = picture.load(channels=channels, at_least=(height / (y_max - y_min), width / (x_max - x_min)))
+    if image.size == (width, height) and view == FULL_VIEW:
+        return to_array(image)
+    top, left, bottom, right = y_min * image.height, x_min * image.width, y_max * image.height, x_max * image.width
+    if y_min < 0 or x_min < 0:
+        return to_array(_padded(image, view, image_size))
+    box = (left, top, min(right, image.width), min(bottom, image.height))
+    return to_array(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+def _padded(image, view, image_size):
+    y_min, x_min, y_max, x_max = view
+    height, width = (
+        max(1, round(target / (high - low)))
+        for target, low, high in zip(image_size, (y_min, x_min), (y_max, x_max), strict=True)
+    )
+    canvas = Image.new(image.mode, image_size[::-1])
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    canvas.paste(resized, ((image_size[1] - width) // 2, (image_size[0] - height) // 2))
+    return canvas
+
+
+def box_in_view(box, view):
+    """A relative box (4,) of the picture, as seen in `view`: float32 (4,), clipped to [0, 1]."""
+    y_min, x_min, y_max, x_max = view
+    origin = np.array([y_min, x_min, y_min, x_min])
+    extent = np.array([y_max - y_min, x_max - x_min] * 2)
+    return np.clip((np.asarray(box, np.float64) - origin) / extent, 0, 1).astype(np.float32)

@@ -1,0 +1,163 @@
+"""An image classification data set with its transforms: what a trainer, an evaluation and a notebook ask for.
+
+Shape letters: B batch, H W C pixels, K classes.
+"""
+
+import numpy as np
+
+from vitcross.data import batch as contract
+from vitcross.data import geometry
+from vitcross.data.class_weights import balanced_class_weights
+from vitcross.data.decode import Picture
+from vitcross.data.reader import DecodingReader, fits
+from vitcross.data.unreadable import UnreadableImages
+
+SPLITS = ("train", "validation", "test")
+
+
+class ImageData:
+    """The splits of a data set and how their pictures become batches (`batch.py`).
+
+    Args:
+        name: str, what the console and the run call the data.
+        options: `ImageOptions`.
+        train: `Source`.
+        validation: `Source`.
+        test: `Source` or None.
+        num_classes: int or None; checked against the sources where it is given.
+
+    Raises:
+        ValueError: if the class count differs from `num_classes`, or the splits differ in their classes.
+    """
+
+    def __init__(self, *, name, options, train, validation, test=None, num_classes=None):
+        self.name = name
+        self.options = options
+        self.train, self.validation, self.test = train, validation, test
+        self.unreadable = UnreadableImages(options.max_unreadable)
+        self._readers = {}
+        self._cache_left = options.cache_gigabytes
+        if num_classes is not None and num_classes != self.num_classes:
+            raise ValueError(f"num_classes must be the {self.num_classes} classes of {name}. Received: {num_classes}")
+        for split in self.splits:
+            if self.source(split).class_names != self.class_names:
+                raise ValueError(f"All splits of {name} must have the same classes; '{split}' differs from 'train'.")
+            if len(self.source(split)) == 0:
+                raise ValueError(f"Split '{split}' of {name} must hold at least one example. Received: 0")
+
+    @property
+    def splits(self):
+        """Names of the splits that exist."""
+        return tuple(split for split in SPLITS if getattr(self, split) is not None)
+
+    @property
+    def class_names(self):
+        return self.train.class_names
+
+    @property
+    def num_classes(self):
+        return len(self.class_names)
+
+    @property
+    def image_shape(self):
+        """(H, W, C) of one picture as the model sees it."""
+        return self.options.image_shape
+
+    @property
+    def batch_size(self):
+        return self.options.batch_size
+
+    @property
+    def class_weights(self):
+        """(K,) float32 with mean 1, or None."""
+        if self.options.class_weights is None:
+            return None
+        return balanced_class_weights(self.train.labels(), num_classes=self.num_classes)
+
+    def source(self, split):
+        """The `Source` of a split. Raises ValueError for an unknown or missing one."""
+        source = getattr(self, split) if split in SPLITS else None
+        if source is None:
+            raise ValueError(f"split must be one of {self.splits} of {self.name}. Received: {split!r}")
+        return source
+
+    def train_batches(self, *, seed, batch_size=None, start_position=0):
+        """Endless shuffled and augmented batches as a `tf.data.Dataset`.
+
+        Args:
+            seed: int; the order of a pass and the augmentation of a position depend on nothing else.
+            batch_size: int, default `options.batch_size`.
+            start_position: int, examples to leave out at the start without reading them (resuming).
+        """
+        from vitcross.data import pipeline
+
+        return pipeline.training_batches(
+            self._reader("train", training=True),
+            options=self.options,
+            batch_size=batch_size or self.batch_size,
+            seed=seed,
+            start_position=start_position,
+            optional_keys=self.train.optional_keys,
+        )
+
+    def evaluation_batches(self, split, *, batch_size=None, limit=None):
+        """Each example of `split` exactly once, in order; a finite `tf.data.Dataset` of full batches.
+
+        Rows that fill up the last batch, and unreadable pictures, have valid = False.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            batch_size: int, default `options.batch_size`.
+            limit: int or None, use only so many examples, evenly spread over the split.
+        """
+        from vitcross.data import pipeline
+
+        size = len(self.source(split))
+        if limit is not None and limit <= 0:
+            raise ValueError(f"limit must be null or > 0. Received: {limit}")
+        count = size if limit is None else min(limit, size)
+        return pipeline.evaluation_batches(
+            self._reader(split),
+            options=self.options,
+            batch_size=batch_size or self.batch_size,
+            indices=np.arange(count, dtype=np.int64) * size // count,
+            optional_keys=self.source(split).optional_keys,
+        )
+
+    def examples(self, split, indices):
+        """The examples at `indices` of a split as one batch dict of NumPy arrays, as evaluation sees them."""
+        indices = np.asarray(indices, np.int64)
+        size = len(self.source(split))
+        if indices.ndim != 1 or not indices.size or indices.min() < 0 or indices.max() >= size:
+            raise ValueError(f"indices must be a non-empty list in [0, {size}) of '{split}'. Received: {indices}")
+        batch = self._reader(split, cache=False).read(indices)
+        return {**batch, "images": contract.normalize(batch["images"])}
+
+    def preprocess(self, image):
+        """One own picture (path, bytes or uint8 (h, w[, c])) -> (H, W, C) float32 in [-1, 1], as evaluation sees it.
+
+        Raises:
+            UnreadableImage: if it cannot be decoded.
+        """
+        options = self.options
+        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else "picture"
+        picture = Picture(image, name=name)
+        view = geometry.evaluation_view(
+            picture.size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
+        )
+        return contract.normalize(geometry.resample(picture, view, options.image_size, channels=options.channels))
+
+    def _reader(self, split, *, training=False, cache=True):
+        source, view = self.source(split), "evaluation"
+        if training and self.options.augmentation.random_resized_crop is not None:
+            view = "native" if source.image_shape is not None else "random"
+        key = (split, view)
+        if key in self._readers:
+            return self._readers[key]
+        reader = DecodingReader(source, options=self.options, unreadable=self.unreadable, view=view)
+        if cache:
+            if fits(reader, self._cache_left):
+                self._cache_left -= reader.cache_bytes / 2**30
+                reader = reader.cached()
+            self._readers[key] = reader
+        return reader

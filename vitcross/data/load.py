@@ -1,0 +1,57 @@
+"""The functions that `conf/data/*.yaml` name: plain values in, `ImageData` out. TensorFlow is imported when they are called."""
+
+
+def tfds(
+    *,
+    name,
+    train_split="train",
+    validation_split="validation",
+    test_split=None,
+    data_dir=None,
+    download=False,
+    image_size=None,
+    channels=None,
+    num_classes=None,
+    **options,
+):
+    """A TensorFlow Datasets set by name.
+
+    Args:
+        name: str, as TFDS calls it, with a configuration where it has several: `oxford_flowers102`, `imagenet_v2/topimages`.
+        train_split: str, any TFDS split expression.
+        validation_split: str.
+        test_split: str or None.
+        data_dir: path or None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
+        download: bool, fetch what is not prepared.
+        image_size: (height, width) or None for the size of the pictures, where all have one.
+        channels: 1, 3 or None for those of the data set.
+        num_classes: int or None for those of the data set.
+        **options: the other arguments of `ImageOptions`.
+
+    Returns:
+        `ImageData`.
+    """
+    from vitcross.data.tfds_prepare import prepared_builder
+    from vitcross.data.tfds_source import TFDSSource
+
+    builder = prepared_builder(name=name, data_dir=data_dir, download=download)
+    splits = {"train": train_split, "validation": validation_split, "test": test_split}
+    sources = {
+        key: TFDSSource(builder=builder, split=split, channels=channels)
+        for key, split in splits.items()
+        if split is not None
+    }
+    return _image_data(name=name, sources=sources, image_size=image_size, num_classes=num_classes, options=options)
+
+
+def _image_data(*, name, sources, image_size, num_classes, options):
+    from vitcross.data.image_data import ImageData
+    from vitcross.data.options import ImageOptions
+
+    train = sources["train"]
+    if image_size is None:
+        if train.image_shape is None:
+            raise ValueError(f"image_size must be given for {name}, whose pictures differ in size. Received: null")
+        image_size = train.image_shape[:2]
+    options = ImageOptions(image_size=image_size, channels=train.channels, **options)
+    return ImageData(name=name, options=options, num_classes=num_classes, **sources)

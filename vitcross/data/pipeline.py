@@ -1,0 +1,80 @@
+"""`tf.data` pipelines over a reader: endless for training, finite and exact for evaluation.
+
+Both are maps over batches of positions, so that a batch is a pure function of its position. Shape letters: B batch, H W C pixels.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from vitcross.data import augmentation, randomness
+from vitcross.data import batch as contract
+
+_INT64_MAX = np.iinfo(np.int64).max
+
+
+def training_batches(reader, *, options, batch_size, seed, start_position, optional_keys):
+    """Endless batches from example `start_position` on; batches are always full."""
+    if start_position < 0:
+        raise ValueError(f"start_position must be >= 0. Received: {start_position}")
+    view = getattr(reader, "view", None)
+
+    def load(number):
+        positions = number * batch_size + start_position + tf.range(batch_size, dtype=tf.int64)
+        indices = randomness.example_indices(positions, num_examples=len(reader), seed=seed)
+        uniforms = randomness.uniforms(positions, seed=seed)
+        batch = _read(reader, indices, uniforms[:, augmentation.VIEW], optional_keys, batch_size, substitute=True)
+        batch["images"], box = augmentation.augment(
+            batch["images"],
+            batch.get("box"),
+            uniforms,
+            options=options.augmentation,
+            image_size=options.image_size,
+            crop=options.augmentation.random_resized_crop is not None and view != "random",
+        )
+        if box is not None:
+            batch["box"] = box
+        return _normalized(batch, options.image_size)
+
+    return _dataset(tf.data.Dataset.range(_INT64_MAX // batch_size), load)
+
+
+def evaluation_batches(reader, *, options, batch_size, indices, optional_keys):
+    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid."""
+    padded = np.concatenate([indices, np.zeros(-len(indices) % batch_size, np.int64)])
+    real = np.arange(len(padded)) < len(indices)
+    rows = tf.data.Dataset.from_tensor_slices((padded.reshape(-1, batch_size), real.reshape(-1, batch_size)))
+
+    def load(indices, real):
+        no_view = tf.zeros([batch_size, 4])
+        batch = _read(reader, indices, no_view, optional_keys, batch_size, substitute=False)
+        batch["valid"] = batch["valid"] & real
+        return _normalized(batch, options.image_size)
+
+    return _dataset(rows, load)
+
+
+def _dataset(dataset, load):
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _read(reader, indices, uniforms, optional_keys, batch_size, *, substitute):
+    keys = {"images": (reader.image_shape, np.uint8)}
+    keys |= {key: ((), contract.REQUIRED_KEYS[key]) for key in ("labels", "valid", "index")}
+    keys |= {key: contract.OPTIONAL_KEYS[key] for key in optional_keys}
+
+    def read(indices, uniforms):
+        batch = reader.read(indices, uniforms=uniforms, substitute=substitute)
+        return [batch[key] for key in keys]
+
+    tensors = tf.numpy_function(read, [indices, uniforms], [tf.as_dtype(dtype) for _, dtype in keys.values()])
+    batch = dict(zip(keys, tensors, strict=True))
+    for key, (shape, _) in keys.items():
+        batch[key].set_shape((batch_size, *shape))
+    return batch
+
+
+def _normalized(batch, image_size):
+    images = tf.cast(batch["images"], tf.float32) / 127.5 - 1.0
+    images.set_shape((images.shape[0], *image_size, images.shape[-1]))
+    return {**batch, "images": images}

@@ -1,0 +1,168 @@
+"""From indices to a batch of uint8 pictures of one size: decoded by threads, or taken from memory.
+
+Both readers give the same bytes for the same indices; which one is used depends on `cache_gigabytes` only.
+Shape letters: B batch, H W C pixels.
+"""
+
+import concurrent.futures
+import os
+
+import numpy as np
+
+from vitcross.data import batch as contract
+from vitcross.data import geometry
+from vitcross.data.decode import to_array
+from vitcross.data.unreadable import UnreadableImage
+
+_GIGABYTE = 2**30
+_CHUNK = 256
+
+
+class DecodingReader:
+    """Decodes the pictures of a source and brings them to one size.
+
+    Args:
+        source: `Source`.
+        options: `ImageOptions`.
+        unreadable: `UnreadableImages` that counts the bad ones.
+        view: `evaluation` (the deterministic view), `random` (random resized crops, from uniforms) or `native` (as stored; all
+            pictures of the source must have one shape).
+    """
+
+    def __init__(self, source, *, options, unreadable, view):
+        self.source, self.view = source, view
+        self._options, self._unreadable = options, unreadable
+        size = source.image_shape[:2] if view == "native" else options.image_size
+        self.image_shape = (*size, options.channels)
+        self._bad = set()
+        self._threads = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        self._pool = None
+
+    def __len__(self):
+        return len(self.source)
+
+    def read(self, indices, *, uniforms=None, substitute=False):
+        """The examples at `indices` (B,).
+
+        Args:
+            indices: (B,) integers in [0, n).
+            uniforms: (B, 4) float32 in [0, 1) for random views.
+            substitute: bool, put the next readable example in the place of an unreadable one; else its row is black and not valid.
+
+        Returns:
+            dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.
+        """
+        out = self._empty(len(indices))
+        if self._pool is None:
+            self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+
+        def work(rows):
+            for row in rows:
+                self._read_row(out, row, int(indices[row]), None if uniforms is None else uniforms[row], substitute)
+
+        rows = range(len(indices))
+        shares = [rows[k :: self._threads] for k in range(self._threads)]
+        for _ in self._pool.map(work, [share for share in shares if share]):
+            pass
+        return out
+
+    def cached(self):
+        """A `MemoryReader` of the same examples; decodes all of them now."""
+        out = self._empty(len(self))
+        for start in range(0, len(self), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, len(self)))
+            for key, values in self.read(rows).items():
+                out[key][rows] = values
+        return MemoryReader(out)
+
+    @property
+    def cache_bytes(self):
+        """Bytes that the decoded pictures of the split need."""
+        return len(self) * int(np.prod(self.image_shape))
+
+    def _empty(self, size):
+        out = {
+            "images": np.zeros((size, *self.image_shape), np.uint8),
+            "labels": np.zeros(size, np.int32),
+            "valid": np.zeros(size, np.bool_),
+            "index": np.zeros(size, np.int64),
+        }
+        for key in self.source.optional_keys:
+            shape, dtype = contract.OPTIONAL_KEYS[key]
+            out[key] = np.zeros((size, *shape), dtype)
+        return out
+
+    def _read_row(self, out, row, index, uniforms, substitute):
+        size = len(self)
+        for candidate in ((index + k) % size for k in range(size if substitute else 1)):
+            out["index"][row] = candidate
+            if candidate in self._bad:
+                continue
+            record = self.source.record(candidate)
+            out["labels"][row] = record["label"]
+            try:
+                picture = self.source.picture(candidate, record)
+                view = self._view(picture, uniforms)
+                if self.view == "native":
+                    pixels = to_array(picture.load(channels=self._options.channels))
+                    if pixels.shape != self.image_shape:
+                        raise UnreadableImage(
+                            picture.name, f"shape {pixels.shape}, the data set says {self.image_shape}"
+                        )
+                else:
+                    pixels = geometry.resample(picture, view, self._options.image_size, channels=self._options.channels)
+            except UnreadableImage as problem:
+                self._bad.add(candidate)
+                self._unreadable.add(problem)
+                continue
+            out["images"][row] = pixels
+            out["valid"][row] = True
+            for key in self.source.optional_keys:
+                out[key][row] = geometry.box_in_view(record[key], view) if key == "box" else record[key]
+            return
+        if substitute:
+            raise ValueError(f"{self.source.name}: none of its {size} pictures can be read")
+
+    def _view(self, picture, uniforms):
+        if self.view == "native":
+            return geometry.FULL_VIEW
+        size = self._options.image_size
+        if self.view == "random":
+            scale = self._options.augmentation.random_resized_crop
+            return tuple(geometry.random_resized_view(uniforms, picture.size, size, min_scale=scale).tolist())
+        return geometry.evaluation_view(
+            picture.size, size, resize=self._options.resize, evaluation_crop=self._options.evaluation_crop
+        )
+
+
+class MemoryReader:
+    """Examples that were decoded once: `arrays` as returned by `DecodingReader.read` for all indices in order."""
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+        self.image_shape = arrays["images"].shape[1:]
+        self._readable = _next_readable(arrays["valid"])
+
+    def __len__(self):
+        return len(self._arrays["valid"])
+
+    def read(self, indices, *, uniforms=None, substitute=False):
+        """Like `DecodingReader.read`; `uniforms` is not used (a random view is never kept)."""
+        indices = np.asarray(indices, np.int64)
+        if substitute:
+            indices = self._readable[indices]
+        return {key: values[indices] for key, values in self._arrays.items()}
+
+
+def _next_readable(valid):
+    """(n,) bool -> (n,) int64: for each index the first readable one at or (cyclically) after it."""
+    readable = np.flatnonzero(valid)
+    if not readable.size:
+        raise ValueError(f"None of the {len(valid)} pictures can be read")
+    places = np.searchsorted(readable, np.arange(len(valid)))
+    return readable[places % readable.size]
+
+
+def fits(reader, gigabytes):
+    """Whether all decoded pictures of a `DecodingReader` need at most `gigabytes`."""
+    return reader.view != "random" and reader.cache_bytes <= gigabytes * _GIGABYTE

@@ -1,0 +1,98 @@
+"""Finds a prepared TFDS data set, or says within seconds what is missing and how to get it.
+
+TFDS itself retries a missing network for minutes before it gives up; so the prepared folder is looked for first, and a download
+begins only when it was asked for and a first request to the data set's own host was answered.
+"""
+
+import difflib
+import logging
+import threading
+import urllib.error
+import urllib.request
+
+import tensorflow_datasets as tfds
+
+logger = logging.getLogger(__name__)
+PREFLIGHT_SECONDS = 8.0
+
+
+def prepared_builder(*, name, data_dir=None, download=False):
+    """The builder of `name` (`cifar10`, `imagenet_v2/topimages`), prepared.
+
+    Args:
+        name: str, a name that TFDS knows, or one that was prepared into `data_dir`.
+        data_dir: path, or None for TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
+        download: bool, whether to download and prepare what is missing.
+
+    Raises:
+        ValueError: for an unknown name; it names the nearest ones.
+        FileNotFoundError: if it is not prepared and `download` is false, or it needs files that only people can get.
+        ConnectionError: if its host does not answer.
+    """
+    builder = _find(name, data_dir)
+    if _is_prepared(builder):
+        return builder
+    if not download:
+        raise FileNotFoundError(_not_prepared(builder, name, data_dir))
+    _preflight(builder)
+    logger.info("Downloading and preparing %s into %s", name, builder.data_dir)
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except AssertionError as error:  # how TFDS reports files that have to be fetched by hand
+        raise FileNotFoundError(f"{name} cannot be prepared: {error}") from None
+    return builder
+
+
+def _find(name, data_dir):
+    try:
+        return tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)
+        nearest = difflib.get_close_matches(name.split("/")[0].split(":")[0].lower(), known, n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise ValueError(f"data.name must be a data set that TFDS knows{hint}. Received: {name!r}") from None
+
+
+def _is_prepared(builder):
+    return builder.data_path.exists() and bool(builder.info.splits)
+
+
+def _not_prepared(builder, name, data_dir):
+    folder = f" --data_dir={data_dir}" if data_dir else ""
+    text = (
+        f"{name} is not prepared: there is no {builder.data_dir}. With a network, add data.download=true to the command, or run:\n"
+        f"  tfds build {name}{folder}\n"
+        "Where it is prepared elsewhere, name that folder: data.data_dir=DIR (or TFDS_DATA_DIR)."
+    )
+    manual = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
+    return text + (f"\nSome of its files have to be fetched by hand: {manual.strip()}" if manual else "")
+
+
+def _preflight(builder):
+    """Raises ConnectionError unless one of the data set's own files answers in time (an HTTP error is an answer)."""
+    urls = [url for url in (builder.url_infos or {}) if url.startswith(("http://", "https://"))]
+    if not urls:
+        return
+    outcome = []
+
+    def ask():
+        request = urllib.request.Request(urls[0], method="HEAD", headers={"User-Agent": "Mozilla/5.0"})
+        try:
+            urllib.request.urlopen(request, timeout=PREFLIGHT_SECONDS).close()
+            outcome.append(None)
+        except urllib.error.HTTPError:
+            outcome.append(None)
+        except OSError as error:
+            outcome.append(error)
+
+    # In a thread, since name resolution has no time limit of its own.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PREFLIGHT_SECONDS)
+    reason = outcome[0] if outcome else f"no answer in {PREFLIGHT_SECONDS:g} s"
+    if reason is not None:
+        raise ConnectionError(
+            f"{builder.name} is not prepared ({builder.data_dir}) and cannot be downloaded: {urls[0]}: {reason}. "
+            "Prepare it where there is a network and name its folder: data.data_dir=DIR."
+        )
