@@ -1,0 +1,79 @@
+"""Where a model attends: records, reductions, statistics, grounding, pictures.
+
+The pure functions take and give NumPy arrays and load neither Keras nor TensorFlow; `AttentionMaps`, a Keras callback,
+is loaded when it is asked for.
+"""
+
+# `capture`, `grounding` and `statistics` are functions here, although files have the same names: binding them now,
+# after their modules were loaded, keeps a later import of the module from taking the name over.
+from vitcross.attention_maps.capture import Capture, capture
+from vitcross.attention_maps.grounding import box_to_patches, energy_in_box, grounding, pointing_game
+from vitcross.attention_maps.heat_map import heat_map_sheet
+from vitcross.attention_maps.media import AttentionMedia, Sheet, file_name, folder_name
+from vitcross.attention_maps.record import AttentionRecord
+from vitcross.attention_maps.reduce import (
+    layer_maps,
+    raw_map,
+    raw_maps,
+    raw_prefix_mass,
+    read_map,
+    rollout,
+    rollout_map,
+)
+from vitcross.attention_maps.render import overlay
+from vitcross.attention_maps.schedule import capture_steps
+from vitcross.attention_maps.sheets import Style, captions, sheets
+from vitcross.attention_maps.statistics import (
+    artifact_patches,
+    entropy,
+    head_similarity,
+    jensen_shannon,
+    mean_distance,
+    prefix_mass,
+    sink_share,
+    statistics,
+)
+
+__all__ = [
+    "AttentionMaps",
+    "AttentionMedia",
+    "AttentionRecord",
+    "Capture",
+    "Sheet",
+    "Style",
+    "artifact_patches",
+    "box_to_patches",
+    "capture",
+    "capture_steps",
+    "captions",
+    "energy_in_box",
+    "entropy",
+    "file_name",
+    "folder_name",
+    "grounding",
+    "head_similarity",
+    "heat_map_sheet",
+    "jensen_shannon",
+    "layer_maps",
+    "mean_distance",
+    "overlay",
+    "pointing_game",
+    "prefix_mass",
+    "raw_map",
+    "raw_maps",
+    "raw_prefix_mass",
+    "read_map",
+    "rollout",
+    "rollout_map",
+    "sheets",
+    "sink_share",
+    "statistics",
+]
+
+
+def __getattr__(name):
+    if name == "AttentionMaps":
+        from vitcross.attention_maps.callback import AttentionMaps
+
+        return AttentionMaps
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pathlib
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from vitcross.atomic_files import replacing
 
 if TYPE_CHECKING:
     from vitcross.layers.token_layout import TokenLayout
@@ -110,7 +111,6 @@ class AttentionRecord:
 
     def save(self, path) -> None:
         """Write the record as one compressed `.npz`: complete under its name, or not there at all."""
-        path = pathlib.Path(path)
         layout = self.token_layout
         header = {
             "format": FORMAT,
@@ -129,15 +129,8 @@ class AttentionRecord:
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         # Numbered members: an address may hold characters that a file inside a zip must not.
         arrays |= {f"weights_{i:03d}": weights for i, weights in enumerate(self.weights.values())}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
 
     @classmethod
     def load(cls, path) -> AttentionRecord:
@@ -154,9 +147,9 @@ class AttentionRecord:
                 header = json.loads(str(file["header"]))
                 if header["format"] != FORMAT or header["version"] > VERSION:
                     raise ValueError(f"format {header['format']!r}, version {header['version']}")
-                arrays = {name: file[name] if name in file else None for name in _ARRAYS}
+                arrays = {name: file.get(name) for name in _ARRAYS}
                 weights = {address: file[f"weights_{i:03d}"] for i, address in enumerate(header["addresses"])}
-        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"`path` must be a complete attention record of version {VERSION} or older. Received: {path} ({error})"
             ) from error

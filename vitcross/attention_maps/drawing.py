@@ -1,0 +1,137 @@
+"""Parts of a sheet: paper, text, colour bars, boxes. Pillow only.
+
+Every position is in pixels, (x, y), from the top left.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vitcross.attention_maps import colour_maps
+
+PAPER = (250, 250, 248)
+INK = (28, 30, 34)
+MUTED = (104, 108, 116)
+LINE = (214, 214, 208)
+RIGHT = (0, 112, 84)
+WRONG = (186, 46, 30)
+MARGIN = 28
+GAP = 10
+BAR_WIDTH = 14
+# Room right of the panels for a colour bar with its numbers.
+BAR_ROOM = 84
+
+
+@functools.cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own scalable font."""
+    return ImageFont.load_default(size)
+
+
+def text_width(text: str, size: int) -> float:
+    """Width of one line in pixels."""
+    return font(size).getlength(text)
+
+
+def shorten(text: str, size: int, width: float) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` pixels; control characters become spaces."""
+    text = " ".join(str(text).split())
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "...", size) > width:
+        text = text[:-1]
+    return text.rstrip() + "..." if text else ""
+
+
+def number(value: float) -> str:
+    """Three significant digits, no exponent for everyday sizes."""
+    if value == 0 or not np.isfinite(value):
+        return "0" if value == 0 else str(value)
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def percent(share: float) -> str:
+    """`97 %`; values that are not quite all or nothing never round to 100 or 0."""
+    if 0.995 <= share < 1.0:
+        return ">99 %"
+    if 0.0 < share < 0.005:
+        return "<1 %"
+    return f"{100 * share:.0f} %"
+
+
+class Paper:
+    """A sheet in the making.
+
+    Args:
+        width: int, pixels.
+        height: int, pixels.
+    """
+
+    def __init__(self, *, width: int, height: int):
+        self.picture = Image.new("RGB", (int(width), int(height)), PAPER)
+        self.draw = ImageDraw.Draw(self.picture)
+
+    def array(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return np.asarray(self.picture)
+
+    def text(self, x, y, text, *, size=13, fill=INK, width=None, anchor="la"):
+        """One line of text, cut at `width`; the anchor is Pillow's (`la`: left, top)."""
+        text = " ".join(str(text).split()) if width is None else shorten(text, size, width)
+        self.draw.text((x, y), text, font=font(size), fill=fill, anchor=anchor)
+
+    def paste(self, x, y, panel: np.ndarray, frame=LINE):
+        """A panel, with a hairline around it."""
+        height, width = panel.shape[:2]
+        self.draw.rectangle((x - 1, y - 1, x + width, y + height), outline=frame)
+        self.picture.paste(Image.fromarray(panel), (int(x), int(y)))
+
+    def box(self, x, y, panel_size, box):
+        """An object's box over a panel at (x, y): white between two dark hairlines, visible on anything.
+
+        Args:
+            x: int.
+            y: int.
+            panel_size: (height, width).
+            box: (y_min, x_min, y_max, x_max) in [0, 1].
+        """
+        height, width = panel_size
+        x_min, x_max = x + box[1] * width, x + box[3] * width - 1
+        y_min, y_max = y + box[0] * height, y + box[2] * height - 1
+        for inset, colour in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
+            if x_max - x_min > 2 * inset and y_max - y_min > 2 * inset:
+                corners = (x_min + inset, y_min + inset, x_max - inset, y_max - inset)
+                self.draw.rectangle([round(c) for c in corners], outline=colour)
+
+    def colour_bar(self, x, y, height, *, vmin, vmax, colour_map, mark=None):
+        """A vertical colour bar with its numbers; `mark` (value, word) puts a tick where it lies within the scale."""
+        shares = np.linspace(1, 0, int(height))[:, None].repeat(BAR_WIDTH, axis=1)
+        self.paste(x, y, colour_maps.colours(shares, colour_map, 0.0, 1.0))
+        label_x = x + BAR_WIDTH + 7
+        self.text(label_x, y - 2, number(vmax), size=12)
+        self.text(label_x, y + height + 2, number(vmin), size=12, anchor="ls")
+        if mark is None or vmax <= vmin:
+            return
+        value, word = mark
+        level = y + (height - 1) * (1 - (value - vmin) / (vmax - vmin))
+        # A tick too close to an end would print over its number.
+        if y + 22 < level < y + height - 24:
+            self.draw.line((x, level, x + BAR_WIDTH - 1, level), fill=(255, 255, 255))
+            self.draw.line((x + BAR_WIDTH, level, x + BAR_WIDTH + 4, level), fill=MUTED)
+            self.text(label_x, level, number(value), size=11, fill=MUTED, anchor="ls")
+            self.text(label_x, level + 1, word, size=11, fill=MUTED)
+
+    def heading(self, title: str, lines: list[str], width: float) -> int:
+        """Title and lines below it, from the top left; returns the y where the content may start."""
+        self.text(MARGIN, MARGIN - 6, title, size=22, width=width)
+        for i, line in enumerate(lines):
+            self.text(MARGIN, MARGIN + 26 + 19 * i, line, size=14, fill=MUTED, width=width)
+        return heading_height(len(lines))
+
+
+def heading_height(num_lines: int) -> int:
+    """The y where the content below a heading may start."""
+    return MARGIN + 26 + 19 * num_lines + 16

@@ -1,0 +1,124 @@
+"""Does the map point at the object? Measured where the object's box is known.
+
+Shape legend: B batch, P patches; maps and masks are grids (grid_height, grid_width).
+
+References: pointing game, Zhang et al. 2016 (arXiv 1608.00507); energy, Wang et al. 2020 (arXiv 1910.01279).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitcross.attention_maps.reduce import read_map
+from vitcross.attention_maps.statistics import patch_extent
+
+if TYPE_CHECKING:
+    from vitcross.attention_maps.record import AttentionRecord
+
+# Float arithmetic must not decide whether exactly half of a patch lies in the box.
+_HALF = 0.5 - 1e-6
+
+
+def _check_pair(attention_map, box_mask) -> tuple[np.ndarray, np.ndarray]:
+    attention_map, box_mask = np.asarray(attention_map, np.float64), np.asarray(box_mask, bool)
+    if attention_map.ndim != 2 or attention_map.shape != box_mask.shape:
+        raise ValueError(
+            "`attention_map` and `box_mask` must be grids (grid_height, grid_width) of one shape. "
+            f"Received: {attention_map.shape} and {box_mask.shape}"
+        )
+    return attention_map, box_mask
+
+
+def _near(box_mask: np.ndarray, tolerance: float) -> np.ndarray:
+    """Patches within the Euclidean `tolerance`, in patches, of a patch in the box."""
+    rows, columns = np.indices(box_mask.shape)
+    near = np.zeros(box_mask.shape, bool)
+    for row, column in np.argwhere(box_mask):
+        near |= np.hypot(rows - row, columns - column) <= tolerance
+    return near
+
+
+def pointing_game(attention_map, box_mask, tolerance: float = 1, seed: int = 0) -> bool:
+    """Whether the map's maximum lies in the box or at most `tolerance` patches (Euclidean) from it.
+
+    Args:
+        attention_map: (grid_height, grid_width), larger = more attended. All zero, or without a positive value, is a
+            miss.
+        box_mask: (grid_height, grid_width) bool, patches that belong to the object.
+        tolerance: float >= 0, in patches.
+        seed: int, decides between equal maxima, at random.
+    """
+    attention_map, box_mask = _check_pair(attention_map, box_mask)
+    # NaN compares false as well: a map of a network that diverged points at nothing.
+    if not attention_map.max() > 0:
+        return False
+    ties = np.flatnonzero(attention_map == attention_map.max())
+    return bool(_near(box_mask, tolerance).flat[np.random.default_rng(seed).choice(ties)])
+
+
+def energy_in_box(attention_map, box_mask) -> float:
+    """Share of the map's positive mass that lies in the box, `sum_box m+ / sum m+`, in [0, 1]; all-zero map: 0."""
+    attention_map, box_mask = _check_pair(attention_map, box_mask)
+    positive = np.maximum(attention_map, 0.0)
+    total = positive.sum()
+    return float(positive[box_mask].sum() / total) if total > 0 else 0.0
+
+
+def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
+    """Patches that belong to a box: those of which at least half lies inside it.
+
+    A convolutional stem rounds the grid up, so the last patches may reach beyond the picture; only their part inside
+    the picture counts.
+
+    Args:
+        box: (4,) float, (y_min, x_min, y_max, x_max) in [0, 1].
+        image_size: (height, width) in pixels.
+        grid: (grid_height, grid_width).
+        patch_size: int or (height, width) in pixels.
+
+    Returns:
+        (grid_height, grid_width) bool.
+    """
+    shares = []
+    for axis, extent in enumerate(patch_extent(patch_size)):
+        starts = np.minimum(np.arange(grid[axis]) * extent, image_size[axis])
+        ends = np.minimum(starts + extent, image_size[axis])
+        low, high = box[axis] * image_size[axis], box[axis + 2] * image_size[axis]
+        covered = np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0.0, None)
+        shares.append(covered / np.maximum(ends - starts, 1e-9))
+    return np.outer(*shares) >= _HALF
+
+
+def grounding(record: AttentionRecord, method: str = "rollout", tolerance: float = 1, seed: int = 0) -> dict:
+    """How well the maps of a record point at the boxes, mean over the examples.
+
+    Objects so small that no patch is half covered are left out; `examples` says how many remain.
+
+    Args:
+        record: AttentionRecord with boxes.
+        method: `"raw"` or `"rollout"`.
+        tolerance: float, of the pointing game, in patches.
+        seed: int, decides between equal maxima.
+
+    Returns:
+        dict of floats: `pointing` in [0, 1]; `energy` in [0, 1]; `lift`, energy divided by the box's share of the
+        picture, 1 for a map that knows nothing; `chance`, the pointing game of a patch drawn at random; `examples`.
+        Empty where no example has a usable box.
+    """
+    if record.boxes is None:
+        raise ValueError("`record` must hold boxes for grounding. Received: boxes=None")
+    layout = record.token_layout
+    grid = (layout.grid_height, layout.grid_width)
+    rows = []
+    for i, attention_map in enumerate(read_map(record, method).reshape(-1, *grid)):
+        mask = box_to_patches(record.boxes[i], record.images.shape[1:3], grid, record.patch_size)
+        if mask.any():
+            energy = energy_in_box(attention_map, mask)
+            hit = pointing_game(attention_map, mask, tolerance, seed + i)
+            rows.append((hit, energy, energy / mask.mean(), _near(mask, tolerance).mean()))
+    if not rows:
+        return {}
+    means = np.mean(np.array(rows, np.float64), axis=0)
+    return dict(zip(("pointing", "energy", "lift", "chance"), means.tolist(), strict=True)) | {"examples": len(rows)}
