@@ -1,0 +1,125 @@
+"""A stack of transformer blocks that returns its attention weights by address.
+
+Shapes: B batch, T tokens, S context tokens, N heads, D width, Dc width of the context, L blocks.
+"""
+
+import keras
+
+from vitcross.layers.attention_controls import AttentionControls, scoped
+from vitcross.layers.block import TransformerBlock
+from vitcross.layers.drop_path import linear_drop_path_rates
+
+
+def block_names(depth: int) -> tuple[str, ...]:
+    """`block_00`, `block_01`, ...: zero-padded, so that sorted order is depth order."""
+    digits = max(2, len(str(depth - 1)))
+    return tuple(f"block_{index:0{digits}d}" for index in range(depth))
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class TransformerEncoder(keras.layers.Layer):
+    """`depth` blocks one after another; no final norm, which belongs to the model.
+
+    Masking as in `TransformerBlock`; the same masks and the same context for every block.
+
+    Args:
+        depth: int, L.
+        num_heads: int, must divide D.
+        drop_path_rate: float in [0, 1), of the last block; the first has 0, linear in between.
+        **block_options: all other options of `TransformerBlock`, the same for every block.
+
+    Call arguments:
+        tokens: (B, T, D).
+        context, attention_mask, padding_mask, context_mask, training: as in `TransformerBlock`.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls scoped to this encoder.
+
+    Returns:
+        (B, T, D); with `return_attention_scores` a tuple of it and a dict from address (`block_00/self_attention`, ...,
+        in depth order) to weights (B, N, T, S) float32.
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        cross_attention: bool = False,
+        dropout_rate: float = 0.0,
+        attention_dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        qkv_bias: bool = True,
+        qk_norm: bool = False,
+        layer_scale_init: float | None = None,
+        layer_norm_epsilon: float = 1e-6,
+        gelu: str = "erf",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if depth <= 0:
+            raise ValueError(f"expected a positive integer. Received: depth={depth}")
+        self.depth = depth
+        self.drop_path_rate = drop_path_rate
+        self.block_options = {
+            "num_heads": num_heads,
+            "mlp_ratio": mlp_ratio,
+            "cross_attention": cross_attention,
+            "dropout_rate": dropout_rate,
+            "attention_dropout_rate": attention_dropout_rate,
+            "qkv_bias": qkv_bias,
+            "qk_norm": qk_norm,
+            "layer_scale_init": layer_scale_init,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "gelu": gelu,
+        }
+        rates = linear_drop_path_rates(drop_path_rate, depth)
+        self.blocks = [
+            TransformerBlock(drop_path_rate=rate, dtype=self.dtype_policy, name=name, **self.block_options)
+            for name, rate in zip(block_names(depth), rates, strict=True)
+        ]
+
+    @property
+    def attention_addresses(self) -> tuple[str, ...]:
+        """The addresses of all attention layers, seen from here, in depth order."""
+        kinds = ("self_attention", "cross_attention") if self.block_options["cross_attention"] else ("self_attention",)
+        return tuple(f"{block.name}/{kind}" for block in self.blocks for kind in kinds)
+
+    def build(self, tokens_shape, context_shape=None):
+        for block in self.blocks:
+            block.build(tokens_shape, context_shape)
+
+    def call(
+        self,
+        tokens,
+        context=None,
+        attention_mask=None,
+        padding_mask=None,
+        context_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls: AttentionControls | None = None,
+    ):
+        weights = {}
+        for block in self.blocks:
+            result = block(
+                tokens,
+                context=context,
+                attention_mask=attention_mask,
+                padding_mask=padding_mask,
+                context_mask=context_mask,
+                training=training,
+                return_attention_scores=return_attention_scores,
+                attention_controls=scoped(attention_controls, block.name),
+            )
+            tokens, block_weights = result if return_attention_scores else (result, {})
+            weights.update({f"{block.name}/{kind}": value for kind, value in block_weights.items()})
+        return (tokens, weights) if return_attention_scores else tokens
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "depth": self.depth,
+            "drop_path_rate": self.drop_path_rate,
+            **self.block_options,
+        }

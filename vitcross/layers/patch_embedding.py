@@ -1,0 +1,134 @@
+"""From pixels to one token per patch.
+
+Two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv 2010.11929,
+equation 1). `conv`: three 3x3 convolutions of stride 2, each with batch normalisation and ReLU, then a 1x1 projection ("Early
+Convolutions Help Transformers See Better", arXiv 2106.14881, section 4), which learns faster from few pictures.
+
+Shapes: B batch, H W C pixels, gh gw patch grid, P = gh gw patches, D width.
+"""
+
+import keras
+from keras import ops
+
+from vitcross.layers.initializers import projection_initializer
+from vitcross.layers.token_layout import TokenLayout, as_pair
+
+STEMS = ("linear", "conv")
+_CONV_STEM_STRIDE = 8
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class PatchEmbedding(keras.layers.Layer):
+    """Cuts images into patches and maps each to a token, row-major.
+
+    Args:
+        patch_size: int or (height, width) in pixels; must be 8 with the conv stem, whose stride it is.
+        embed_dim: int, D.
+        stem: "linear" or "conv". Default "linear".
+        use_bias: bool, bias of the projection to tokens. Default True.
+
+    Call arguments:
+        images: (B, H, W, C) float, static height and width. The linear stem needs multiples of the patch; the conv stem
+            pads and rounds up (28 pixels give 4 patches).
+        training: bool, for the conv stem's batch normalisation.
+
+    Returns:
+        (B, P, D).
+
+    Raises:
+        ValueError: unknown stem, a patch size other than 8 with the conv stem, or an image that does not divide.
+    """
+
+    def __init__(self, *, patch_size, embed_dim: int, stem: str = "linear", use_bias: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        if stem not in STEMS:
+            raise ValueError(f"expected one of {STEMS}. Received: stem={stem!r}")
+        self.patch_size = as_pair(patch_size, "patch_size")
+        if stem == "conv" and self.patch_size != (_CONV_STEM_STRIDE, _CONV_STEM_STRIDE):
+            raise ValueError(
+                f"expected patch_size={_CONV_STEM_STRIDE} with stem='conv' (three convolutions of stride 2). "
+                f"Received: patch_size={patch_size!r}"
+            )
+        if embed_dim <= 0:
+            raise ValueError(f"expected a positive integer. Received: embed_dim={embed_dim}")
+        self.embed_dim = embed_dim
+        self.stem = stem
+        self.use_bias = use_bias
+
+    def layout(self, image_size) -> TokenLayout:
+        """The grid that images of `image_size` (height, width) give. Raises ValueError if they do not divide."""
+        return TokenLayout.from_image(image_size, self.patch_size, round_up=self.stem == "conv")
+
+    def build(self, images_shape):
+        self._check_images(images_shape)
+        height, width = self.patch_size
+        if self.stem == "linear":
+            fan_in = height * width * images_shape[-1]
+            self.projection = self._conv("projection", self.embed_dim, self.patch_size, self.patch_size, fan_in)
+            self.projection.build(images_shape)
+            return
+        self.stages = []
+        shape = (None, None, None, images_shape[-1])
+        # Widths D/4, D/2, D: the cost stays level as the resolution halves.
+        for index, channels in enumerate((max(1, self.embed_dim // 4), max(1, self.embed_dim // 2), self.embed_dim)):
+            self.stages.append(self._conv_stage(index, channels, shape))
+            shape = (None, None, None, channels)
+        self.projection = self._conv("projection", self.embed_dim, 1, 1, self.embed_dim)
+        self.projection.build(shape)
+
+    def _conv(self, name: str, channels: int, kernel_size, strides, fan_in: int):
+        return keras.layers.Conv2D(
+            channels,
+            kernel_size,
+            strides=strides,
+            padding="valid",
+            data_format="channels_last",
+            use_bias=self.use_bias,
+            kernel_initializer=projection_initializer(fan_in, channels),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _conv_stage(self, index: int, channels: int, input_shape):
+        """3x3 convolution of stride 2 and its batch normalisation, built; no bias, which the normalisation would undo."""
+        conv = keras.layers.Conv2D(
+            channels,
+            3,
+            strides=2,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            dtype=self.dtype_policy,
+            name=f"conv_{index}",
+        )
+        # Momentum 0.9: with the default 0.99 the moving statistics of a short run lag far behind.
+        norm = keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, dtype=self.dtype_policy, name=f"norm_{index}"
+        )
+        conv.build(input_shape)
+        norm.build((None, None, None, channels))
+        return conv, norm
+
+    def call(self, images, training=None):
+        self._check_images(images.shape)
+        rows, columns = self.layout(tuple(images.shape[1:3])).grid
+        features = images
+        if self.stem == "conv":
+            for conv, norm in self.stages:
+                features = ops.relu(norm(conv(features), training=training))
+        return ops.reshape(self.projection(features), (-1, rows * columns, self.embed_dim))
+
+    def _check_images(self, shape):
+        if len(shape) != 4 or None in tuple(shape)[1:]:
+            raise ValueError(f"expected images (B, H, W, C) of static size. Received: shape {tuple(shape)}")
+        self.layout(tuple(shape[1:3]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "embed_dim": self.embed_dim,
+            "stem": self.stem,
+            "use_bias": self.use_bias,
+        }

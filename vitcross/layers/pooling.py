@@ -1,0 +1,131 @@
+"""From many tokens to one vector: mean of the patches, or a learned query that attends to the tokens.
+
+Mean pooling as in arXiv 2205.01580; attention pooling is the MAP head of "Scaling Vision Transformers" (arXiv 2106.04560, section
+3.2; `MAPHead` in big_vision): a learned probe, cross-attention, then a perceptron with a residual.
+
+Shapes: B batch, T tokens, P patches, N heads, D width.
+"""
+
+from dataclasses import replace
+
+import keras
+from keras import ops
+
+from vitcross.layers.attention import MultiHeadAttention
+from vitcross.layers.attention_controls import AttentionControls, scoped
+from vitcross.layers.initializers import token_initializer
+from vitcross.layers.mlp import MLP
+
+
+def mean_of_tokens(tokens, kept=None):
+    """Mean (B, D) of tokens (B, P, D); with `kept` bool (B, P) of those only (zeros where none is kept)."""
+    if kept is None:
+        return ops.mean(tokens, axis=1)
+    # Shares in float32: a sum of many bfloat16 ones stops at 256.
+    share = ops.cast(kept, "float32")
+    share = share / ops.maximum(ops.sum(share, axis=1, keepdims=True), 1.0)
+    return ops.sum(tokens * ops.cast(share, tokens.dtype)[:, :, None], axis=1)
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class AttentionPooling(keras.layers.Layer):
+    """A learned probe attends to all tokens (multi-head attention pooling, MAP). Padding keys get weight 0.
+
+    Args:
+        num_heads: int, must divide D.
+        mlp_ratio: float, width of the perceptron / D. Default 4.
+        qkv_bias: bool. Default True.
+        qk_norm: bool. Default False.
+        layer_norm_epsilon: float. Default 1e-6.
+        gelu: "erf" or "tanh". Default "erf".
+
+    Call arguments:
+        tokens: (B, T, D).
+        padding_mask: bool (B, T), True = may be attended.
+        training: bool.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls scoped to this layer. Its `query_rows` do not apply: there is one query.
+
+    Returns:
+        (B, D); with `return_attention_scores` a tuple of it and `{"cross_attention": (B, N, 1, T)}` float32 (empty
+        where `attention_controls.addresses` leaves it out).
+
+    Reference: arXiv 2106.04560, section 3.2.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        qk_norm: bool = False,
+        layer_norm_epsilon: float = 1e-6,
+        gelu: str = "erf",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.qkv_bias = qkv_bias
+        self.qk_norm = qk_norm
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.gelu = gelu
+
+    def build(self, tokens_shape):
+        width = tokens_shape[-1]
+        probe_shape = (None, 1, width)
+        self.probe = self.add_weight(shape=(1, width), initializer=token_initializer(), name="probe")
+        self.cross_attention = MultiHeadAttention(
+            num_heads=self.num_heads,
+            qkv_bias=self.qkv_bias,
+            qk_norm=self.qk_norm,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            dtype=self.dtype_policy,
+            name="cross_attention",
+        )
+        self.cross_attention.build(probe_shape, tokens_shape)
+        self.mlp_norm = keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="mlp_norm"
+        )
+        self.mlp_norm.build(probe_shape)
+        self.mlp = MLP(hidden_dim=round(width * self.mlp_ratio), gelu=self.gelu, dtype=self.dtype_policy, name="mlp")
+        self.mlp.build(probe_shape)
+
+    def call(
+        self,
+        tokens,
+        padding_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls: AttentionControls | None = None,
+    ):
+        controls = scoped(attention_controls, "cross_attention")
+        if controls is not None:
+            controls = replace(controls, query_rows=None)
+        probe_B1D = ops.broadcast_to(ops.cast(self.probe, tokens.dtype), (ops.shape(tokens)[0], 1, tokens.shape[-1]))
+        attended_B1D, weights_BN1T = self.cross_attention(
+            probe_B1D,
+            context=tokens,
+            padding_mask=padding_mask,
+            training=training,
+            return_attention_scores=True,
+            attention_controls=controls,
+        )
+        pooled_B1D = attended_B1D + self.mlp(self.mlp_norm(attended_B1D), training=training)
+        pooled_BD = pooled_B1D[:, 0]
+        if not return_attention_scores:
+            return pooled_BD
+        returned = controls is None or controls.returns()
+        return pooled_BD, {"cross_attention": weights_BN1T} if returned else {}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "qk_norm": self.qk_norm,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "gelu": self.gelu,
+        }

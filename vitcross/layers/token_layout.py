@@ -1,0 +1,125 @@
+"""Where the patches lie in a sequence of tokens: the one owner of token <-> grid arithmetic.
+
+Order of the tokens: `[prefix (class token, registers) | patches, row-major]`. Nothing else in the package may slice the
+prefix away or reshape tokens into a grid. Pure Python and NumPy; the arrays handed to it may be of any backend.
+
+Shapes: B batch, P patches, T tokens (prefix + patches), gh gw rows and columns of the patch grid.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+def as_pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
+    """`value` as (height, width): an int stands for both. Raises ValueError unless both are positive integers."""
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in pair):
+        raise ValueError(f"expected a positive integer or a (height, width) pair of them. Received: {name}={value!r}")
+    return pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLayout:
+    """Grid of patches behind a number of prefix tokens.
+
+    Args:
+        grid_height: int, rows of the patch grid.
+        grid_width: int, columns of the patch grid.
+        num_prefix_tokens: int, tokens before the first patch (class token and registers). Default 0.
+
+    Raises:
+        ValueError: a grid side is not positive, or the prefix is negative.
+    """
+
+    grid_height: int
+    grid_width: int
+    num_prefix_tokens: int = 0
+
+    def __post_init__(self):
+        for name in ("grid_height", "grid_width"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"expected a positive integer. Received: {name}={getattr(self, name)}")
+        if self.num_prefix_tokens < 0:
+            raise ValueError(f"expected zero or more. Received: num_prefix_tokens={self.num_prefix_tokens}")
+
+    @classmethod
+    def from_image(cls, image_size, patch_size, *, num_prefix_tokens: int = 0, round_up: bool = False) -> "TokenLayout":
+        """The layout of an image of `image_size` pixels cut into patches of `patch_size`; both int or (height, width).
+
+        `round_up=True` counts a cut-off patch at the lower or right edge (stems that pad); otherwise a size that does
+        not divide raises ValueError.
+        """
+        image_pair, patch_pair = as_pair(image_size, "image_size"), as_pair(patch_size, "patch_size")
+        for side, pixels, patch in zip(("height", "width"), image_pair, patch_pair, strict=True):
+            if pixels % patch and not round_up:
+                raise ValueError(
+                    f"expected an image whose {side} is a multiple of the patch {side}. "
+                    f"Received: image {side} {pixels}, patch {side} {patch}"
+                )
+        rows, columns = (-(-pixels // patch) for pixels, patch in zip(image_pair, patch_pair, strict=True))
+        return cls(grid_height=rows, grid_width=columns, num_prefix_tokens=num_prefix_tokens)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the patch grid."""
+        return self.grid_height, self.grid_width
+
+    @property
+    def num_patches(self) -> int:
+        """P."""
+        return self.grid_height * self.grid_width
+
+    @property
+    def num_tokens(self) -> int:
+        """T, prefix and patches."""
+        return self.num_prefix_tokens + self.num_patches
+
+    def prefix(self, x, axis: int = -1):
+        """The prefix tokens of `x` along `axis`, whose length counts prefix and patches."""
+        return x[_slice_at(x, axis, slice(None, self.num_prefix_tokens))]
+
+    def patches(self, x, axis: int = -1):
+        """The patches of `x` along `axis`, whose length counts prefix and patches."""
+        return x[_slice_at(x, axis, slice(self.num_prefix_tokens, None))]
+
+    def to_grid(self, x):
+        """`x` (..., P) or (..., T) as (..., gh, gw); a prefix is left out.
+
+        Raises:
+            ValueError: the last axis is neither P nor T long.
+        """
+        length = x.shape[-1]
+        if length not in (self.num_patches, self.num_tokens):
+            raise ValueError(
+                f"expected a last axis of {self.num_patches} patches or {self.num_tokens} tokens. "
+                f"Received: shape {tuple(x.shape)}"
+            )
+        patches = x if length == self.num_patches else self.patches(x)
+        return patches.reshape((*patches.shape[:-1], self.grid_height, self.grid_width))
+
+    def token_index(self, row: int, column: int) -> int:
+        """Index in T of the patch in `row` and `column` of the grid."""
+        if not (0 <= row < self.grid_height and 0 <= column < self.grid_width):
+            raise ValueError(f"expected a patch of the {self.grid} grid. Received: row={row}, column={column}")
+        return self.num_prefix_tokens + row * self.grid_width + column
+
+    def patch_box(self, patch: int, patch_size, image_size=None) -> tuple[int, int, int, int]:
+        """Pixels (top, left, bottom, right) of patch number `patch` in P, the far ends exclusive.
+
+        With `image_size` a patch that reaches over the lower or right edge (a padding stem) is cut off there.
+        """
+        if not 0 <= patch < self.num_patches:
+            raise ValueError(f"expected a patch in [0, {self.num_patches}). Received: patch={patch}")
+        height, width = as_pair(patch_size, "patch_size")
+        row, column = divmod(patch, self.grid_width)
+        bottom, right = (row + 1) * height, (column + 1) * width
+        if image_size is not None:
+            limit = as_pair(image_size, "image_size")
+            bottom, right = min(bottom, limit[0]), min(right, limit[1])
+        return row * height, column * width, bottom, right
+
+
+def _slice_at(x, axis: int, part: slice) -> tuple:
+    """An index that takes `part` of `x` along `axis` and everything else whole."""
+    axis = axis % len(x.shape)
+    return (slice(None),) * axis + (part,)

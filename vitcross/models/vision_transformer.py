@@ -1,0 +1,340 @@
+"""The Vision Transformer, which returns its attention weights by address.
+
+"An Image is Worth 16x16 Words" (arXiv 2010.11929); pooling by mean or attention as in "Better plain ViT baselines" (arXiv 2205.01580)
+and "Scaling Vision Transformers" (arXiv 2106.04560); the network knows nothing of loss or data.
+
+Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S = T), N heads, D width, K classes.
+"""
+
+import inspect
+from dataclasses import replace
+
+import keras
+from keras import ops
+
+from vitcross.layers.attention_controls import AttentionControls, scoped
+from vitcross.layers.encoder import TransformerEncoder
+from vitcross.layers.image_embedding import ImageEmbedding
+from vitcross.layers.initializers import token_initializer
+from vitcross.layers.patch_dropout import PatchDropout
+from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
+from vitcross.layers.token_layout import TokenLayout, as_pair
+from vitcross.models.variants import parse_variant
+
+POOLINGS = ("cls", "gap", "map")
+_ROOT = "image_encoder"
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class VisionTransformer(keras.Model):
+    """Images to class logits. Its variables exist as soon as it is constructed.
+
+    Args:
+        num_classes: int, K; None = no classification head, the pooled features (B, D) are returned.
+        image_size: int or (height, width) in pixels that the positions are made for; others run too.
+        variant: name as "Ti/16" that fills `patch_size`, `embed_dim`, `depth`, `num_heads` where they are not given.
+        patch_size: int or (height, width) in pixels.
+        in_channels: int, C. Default 3.
+        embed_dim: int, D.
+        depth: int, blocks.
+        num_heads: int, must divide D.
+        mlp_ratio: float, width of the perceptrons / D. Default 4.
+        pooling: "cls" (class token), "gap" (mean of the patches) or "map" (attention pooling). Default "cls".
+        class_token: bool or None = only with pooling "cls".
+        num_register_tokens: int, extra learned tokens that are never read out. Default 0.
+        stem: "linear" or "conv" (three stride-2 convolutions, patch size 8). Default "linear".
+        patch_bias: bool, bias of the projection of patches. Default True.
+        position_embedding: "learned" or "sincos2d". Default "learned".
+        position_interpolation: "bicubic" or "bilinear", for other image sizes. Default "bicubic".
+        pre_norm: bool, LayerNorm of the tokens before the first block (CLIP). Default False.
+        dropout_rate: float in [0, 1), after the positions, the attention projections and in the perceptrons.
+        attention_dropout_rate: float in [0, 1), on the attention weights.
+        drop_path_rate: float in [0, 1), stochastic depth of the last block; linear from 0.
+        patch_dropout_rate: float in [0, 1), share of patches left out in training.
+        qkv_bias: bool. Default True.
+        qk_norm: bool, LayerNorm of queries and keys. Default False.
+        layer_scale_init: float or None, initial LayerScale of the residual branches. Default None: no LayerScale.
+        layer_norm_epsilon: float. Default 1e-6.
+        gelu: "erf" or "tanh". Default "erf".
+
+    Call arguments:
+        images: (B, H, W, C) float32 in [-1, 1].
+        training: bool.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`. Where `kept_patches` is given, patch
+            dropout does not act: which patches stay is prescribed.
+
+    Returns:
+        logits (B, K), float32 also in mixed precision; with `return_attention_scores` a tuple of them and a dict from address
+        (`image_encoder/block_00/self_attention`, ..., with pooling "map" `image_encoder/pooling/cross_attention` (B, N, 1, T)), in
+        depth order, to weights (B, N, T, S) float32. In training with patch dropout T counts the patches that stayed.
+
+    Raises:
+        ValueError: unknown variant or option, a missing size, heads that do not divide the width, an image that patches do
+            not divide, or controls that name an address this model does not have.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int | None,
+        image_size,
+        variant: str | None = None,
+        patch_size=None,
+        in_channels: int = 3,
+        embed_dim: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: float = 4.0,
+        pooling: str = "cls",
+        class_token: bool | None = None,
+        num_register_tokens: int = 0,
+        stem: str = "linear",
+        patch_bias: bool = True,
+        position_embedding: str = "learned",
+        position_interpolation: str = "bicubic",
+        pre_norm: bool = False,
+        dropout_rate: float = 0.0,
+        attention_dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        patch_dropout_rate: float = 0.0,
+        qkv_bias: bool = True,
+        qk_norm: bool = False,
+        layer_scale_init: float | None = None,
+        layer_norm_epsilon: float = 1e-6,
+        gelu: str = "erf",
+        name: str = _ROOT,
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        size, patch = parse_variant(variant) if variant else (None, None)
+        self.variant = variant
+        self.num_classes = num_classes
+        self.image_size = as_pair(image_size, "image_size")
+        self.patch_size = as_pair(_required("patch_size", patch_size, patch), "patch_size")
+        self.in_channels = in_channels
+        self.embed_dim = _required("embed_dim", embed_dim, size and size.embed_dim)
+        self.depth = _required("depth", depth, size and size.depth)
+        self.num_heads = _required("num_heads", num_heads, size and size.num_heads)
+        self.mlp_ratio = mlp_ratio
+        self.pooling = pooling
+        self.class_token = pooling == "cls" if class_token is None else class_token
+        self.num_register_tokens = num_register_tokens
+        self.stem = stem
+        self.patch_bias = patch_bias
+        self.position_embedding = position_embedding
+        self.position_interpolation = position_interpolation
+        self.pre_norm = pre_norm
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.drop_path_rate = drop_path_rate
+        self.patch_dropout_rate = patch_dropout_rate
+        self.qkv_bias = qkv_bias
+        self.qk_norm = qk_norm
+        self.layer_scale_init = layer_scale_init
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.gelu = gelu
+        self._check_options()
+        self.build((None, *self.image_size, in_channels))
+
+    def _check_options(self):
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"expected one of {POOLINGS}. Received: pooling={self.pooling!r}")
+        if self.pooling == "cls" and not self.class_token:
+            raise ValueError("expected a class token with pooling='cls'. Received: class_token=False")
+        if self.num_classes is not None and self.num_classes <= 0:
+            raise ValueError(f"expected a positive integer or None. Received: num_classes={self.num_classes}")
+        for name in ("embed_dim", "depth", "num_heads", "in_channels"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"expected a positive integer. Received: {name}={getattr(self, name)}")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(
+                f"expected num_heads to divide embed_dim. "
+                f"Received: num_heads={self.num_heads}, embed_dim={self.embed_dim}"
+            )
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens before the first patch: class token and registers."""
+        return int(self.class_token) + self.num_register_tokens
+
+    @property
+    def attention_addresses(self) -> tuple[str, ...]:
+        """The address of every attention layer, in depth order."""
+        blocks = tuple(f"{_ROOT}/{address}" for address in self.encoder.attention_addresses)
+        return (*blocks, f"{_ROOT}/pooling/cross_attention") if self.pooling == "map" else blocks
+
+    def token_layout_for(self, image_size=None) -> TokenLayout:
+        """Where the patches of an image of `image_size` lie; of the size the model was made for by default."""
+        return self.embedding.layout(image_size)
+
+    def build(self, images_shape):
+        self.embedding = self._make_embedding()
+        self.embedding.build(images_shape)
+        self.patch_dropout = PatchDropout(
+            rate=self.patch_dropout_rate,
+            num_prefix_tokens=self.num_prefix_tokens,
+            dtype=self.dtype_policy,
+            name="patch_dropout",
+        )
+        self.patch_dropout.build()
+        tokens_shape = (None, None, self.embed_dim)
+        self.encoder = self._make_encoder()
+        self.encoder.build(tokens_shape)
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
+        )
+        self.norm.build(tokens_shape)
+        if self.pooling == "map":
+            self.attention_pooling = self._make_attention_pooling()
+            self.attention_pooling.build(tokens_shape)
+        if self.num_classes is not None:
+            # In the variables' dtype: logits of a mixed-precision model stay float32.
+            self.head = keras.layers.Dense(
+                self.num_classes,
+                kernel_initializer=token_initializer(),
+                dtype=self.dtype_policy.variable_dtype,
+                name="head",
+            )
+            self.head.build((None, self.embed_dim))
+
+    def _make_embedding(self) -> ImageEmbedding:
+        return ImageEmbedding(
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            embed_dim=self.embed_dim,
+            class_token=self.class_token,
+            num_register_tokens=self.num_register_tokens,
+            stem=self.stem,
+            patch_bias=self.patch_bias,
+            position_embedding=self.position_embedding,
+            position_interpolation=self.position_interpolation,
+            pre_norm=self.pre_norm,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            dropout_rate=self.dropout_rate,
+            dtype=self.dtype_policy,
+            name="embedding",
+        )
+
+    def _make_encoder(self) -> TransformerEncoder:
+        return TransformerEncoder(
+            depth=self.depth,
+            num_heads=self.num_heads,
+            mlp_ratio=self.mlp_ratio,
+            dropout_rate=self.dropout_rate,
+            attention_dropout_rate=self.attention_dropout_rate,
+            drop_path_rate=self.drop_path_rate,
+            qkv_bias=self.qkv_bias,
+            qk_norm=self.qk_norm,
+            layer_scale_init=self.layer_scale_init,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            gelu=self.gelu,
+            dtype=self.dtype_policy,
+            name="encoder",
+        )
+
+    def _make_attention_pooling(self) -> AttentionPooling:
+        return AttentionPooling(
+            num_heads=self.num_heads,
+            mlp_ratio=self.mlp_ratio,
+            qkv_bias=self.qkv_bias,
+            qk_norm=self.qk_norm,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            gelu=self.gelu,
+            dtype=self.dtype_policy,
+            name="pooling",
+        )
+
+    def call(self, images, training=None, return_attention_scores=False, attention_controls=None):
+        options = {
+            "training": training,
+            "return_attention_scores": return_attention_scores,
+            "attention_controls": attention_controls,
+        }
+        if not return_attention_scores:
+            return self.classify(self.encode(images, **options), **options)
+        tokens, weights = self.encode(images, **options)
+        logits, pooling_weights = self.classify(tokens, **options)
+        return logits, {**weights, **pooling_weights}
+
+    def embed(self, images, training=None):
+        """images (B, H, W, C) -> tokens (B, T, D) with positions, as they enter the first block but for patch dropout."""
+        if len(images.shape) != 4 or images.shape[-1] != self.in_channels:
+            raise ValueError(f"expected images (B, H, W, {self.in_channels}). Received: shape {tuple(images.shape)}")
+        return self.embedding(images, training=training)
+
+    def encode(self, images, training=None, return_attention_scores=False, attention_controls=None):
+        """images (B, H, W, C) -> tokens (B, T, D) before the final norm [, weights of the blocks by address]."""
+        tokens = self.embed(images, training=training)
+        if self.patch_dropout_rate and (attention_controls is None or attention_controls.kept_patches is None):
+            tokens = self.patch_dropout(tokens, training=training)
+        return self.encode_tokens(tokens, training, return_attention_scores, attention_controls)
+
+    def encode_tokens(self, tokens, training=None, return_attention_scores=False, attention_controls=None):
+        """As `encode`, from embedded tokens (B, T, D), of which any subset of the patches may be there."""
+        self._check_controls(attention_controls)
+        result = self.encoder(
+            tokens,
+            padding_mask=self._padding_mask(tokens, attention_controls),
+            training=training,
+            return_attention_scores=return_attention_scores,
+            attention_controls=scoped(attention_controls, _ROOT),
+        )
+        if not return_attention_scores:
+            return result
+        return result[0], {f"{_ROOT}/{address}": weights for address, weights in result[1].items()}
+
+    def classify(self, tokens, training=None, return_attention_scores=False, attention_controls=None):
+        """tokens (B, T, D) of `encode` -> logits (B, K) [, weights of the pooling by address, empty without "map"]."""
+        self._check_controls(attention_controls)
+        tokens = self.norm(tokens)
+        weights = {}
+        if self.pooling == "map":
+            features, weights = self.attention_pooling(
+                tokens,
+                padding_mask=self._padding_mask(tokens, attention_controls),
+                training=training,
+                return_attention_scores=True,
+                attention_controls=scoped(scoped(attention_controls, _ROOT), "pooling"),
+            )
+            weights = {f"{_ROOT}/pooling/{address}": value for address, value in weights.items()}
+        elif self.pooling == "cls":
+            features = tokens[:, 0]  # the class token is the first prefix token
+        else:
+            kept = None if attention_controls is None else attention_controls.kept_patches
+            features = mean_of_tokens(self.token_layout_for().patches(tokens, axis=1), kept)
+        outputs = features if self.num_classes is None else self.head(features)
+        return (outputs, weights) if return_attention_scores else outputs
+
+    def _check_controls(self, attention_controls: AttentionControls | None):
+        if attention_controls is not None:
+            attention_controls.check_addresses(self.attention_addresses)
+
+    def _padding_mask(self, tokens, attention_controls: AttentionControls | None):
+        """Which tokens stay, bool (B, T), or None where no patch is dropped. Prefix tokens always stay."""
+        if attention_controls is None or attention_controls.kept_patches is None:
+            return None
+        kept_BP = ops.cast(attention_controls.kept_patches, "bool")
+        num_patches = tokens.shape[1] - self.num_prefix_tokens
+        if len(kept_BP.shape) != 2 or kept_BP.shape[1] != num_patches:
+            raise ValueError(f"expected (B, {num_patches}). Received: kept_patches of shape {tuple(kept_BP.shape)}")
+        prefix_shape = (ops.shape(kept_BP)[0], self.num_prefix_tokens)
+        return ops.concatenate([ops.ones(prefix_shape, dtype="bool"), kept_BP], axis=1)
+
+    def get_config(self):
+        return {**super().get_config(), **{key: getattr(self, key) for key in _CONFIG_KEYS}}
+
+
+_CONFIG_KEYS = tuple(
+    name
+    for name, parameter in inspect.signature(VisionTransformer.__init__).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY and name != "name"
+)
+
+
+def _required(name: str, given, from_variant):
+    """What was given, else what the variant says. Raises ValueError if neither is there."""
+    value = from_variant if given is None else given
+    if value is None:
+        raise ValueError(f"expected {name}, or a variant that fills it. Received: neither {name} nor variant")
+    return value
