@@ -29,7 +29,7 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The dot hides it from patterns such as *.png, and the folder is the target's own: a rename stays in one file system.
+    # The dot hides it from patterns such as *.png; in the target's own folder, a rename stays in one file system.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".writing", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,8 +1,9 @@
-"""Where a run reports to: a base class of three methods that do nothing, and a fan-out that one broken sink cannot stop.
+"""Where a run reports to: a base class of three methods that do nothing, and a fan-out that no broken sink can stop.
 
 The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a sink overrides what it wants to show.
 """
 
+import contextlib
 import sys
 
 
@@ -43,8 +44,9 @@ class Sink:
 class FanOut(Sink):
     """Hands everything on to several sinks, in their order.
 
-    An exception of one of them is told once, by name and with its message, and that sink is left out from then on.
-    An exception of an essential sink is raised, after the others had the same call.
+    An exception of one of them is told once, by name and with its message, and that sink gets no more rows and media;
+    `close` still reaches it, so that it lets go of what it holds. An exception of an essential sink is raised, after
+    the others had the same call.
 
     Args:
         sinks: sequence of `Sink`.
@@ -56,6 +58,7 @@ class FanOut(Sink):
 
     def __init__(self, sinks, *, report=None):
         self.sinks = list(sinks)
+        self._failed = []
         self._report = report or _warn
 
     def scalars(self, step, values):
@@ -65,6 +68,10 @@ class FanOut(Sink):
         self._each("media", step, media)
 
     def close(self, summary, exit_code):
+        for sink in self._failed:
+            with contextlib.suppress(Exception):  # it was reported when it failed
+                sink.close(summary, exit_code)
+        self._failed = []
         self._each("close", summary, exit_code)
 
     def _each(self, method, *arguments):
@@ -73,16 +80,16 @@ class FanOut(Sink):
             try:
                 getattr(sink, method)(*arguments)
             except Exception as error:
-                # Left out in both cases: after a fatal error the run still closes the other sinks through this object.
                 self.sinks.remove(sink)
-                name = type(sink).__name__
+                self._failed.append(sink)
+                text = f"{type(sink).__name__} failed"
                 if sink.essential:
-                    fatal = fatal or (name, error)
+                    fatal = fatal or (f"{text}, and without it nothing of the run is kept: {_described(error)}", error)
                 else:
-                    self._report(f"{name} failed and is left out, the run goes on: {_described(error)}")
+                    self._report(f"{text} and is left out, the run goes on: {_described(error)}")
         if fatal:
-            name, error = fatal
-            raise RuntimeError(f"{name} failed, and without it nothing of the run is kept: {_described(error)}") from error
+            message, error = fatal
+            raise RuntimeError(message) from error
 
 
 def _described(error):

@@ -1,0 +1,104 @@
+"""The run folder: rows, configuration, summary, sheets and records as plain files that outlive everything else.
+
+    config.yaml                  the resolved configuration, as it was handed over
+    metrics.jsonl                one JSON object a line, appended and flushed row by row
+    summary.json                 the run's last word
+    attention/step_00000500/     one PNG per sheet, and record.npz
+
+All but `metrics.jsonl` are written whole or not at all. JSON here is strict (RFC 8259), so that any reader takes it: a
+value that is not finite is `null`, a gap in a curve; the run itself says where its loss ceased to be finite.
+"""
+
+import json
+import math
+import numbers
+import os
+from pathlib import Path
+
+from vitcross import atomic_files
+from vitcross.attention_maps.media import file_name, folder_name
+from vitcross.sinks.sink import Sink
+
+
+class LocalFiles(Sink):
+    """Writes the run folder. Essential: a run whose rows cannot be kept ends with the reason (disk full).
+
+    Args:
+        run_folder: str or path, made when needed.
+        config_text: str or None, what goes into `config.yaml`.
+
+    Raises:
+        OSError: from any method; the message names the file.
+    """
+
+    essential = True
+
+    def __init__(self, *, run_folder, config_text=None):
+        self.run_folder = Path(run_folder)
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        if config_text is not None:
+            atomic_files.write_text(self.run_folder / "config.yaml", config_text)
+        self._path = self.run_folder / "metrics.jsonl"
+        # Unbuffered: every row is one write, seen at once by whoever follows the file.
+        self._rows = open(self._path, "ab", buffering=0)  # noqa: SIM115 (open for as long as the run)
+        self._cut_half_row()
+
+    def scalars(self, step, values):
+        """Append one row: `step`, `epoch` where it is known, then the rest in the order given."""
+        row = {"step": int(step)}
+        if "epoch" in values:
+            row["epoch"] = values["epoch"]
+        line = (to_json(row | values) + "\n").encode()
+        written = self._rows.write(line)
+        if written != len(line):
+            raise OSError(f"the disk took {written} of {len(line)} bytes of a row: {self._path}")
+
+    def media(self, step, media):
+        folder = self.run_folder / "attention" / folder_name(step)
+        for key, sheet in media.sheets.items():
+            atomic_files.write_bytes(folder / file_name(key), sheet.png)
+        media.record.save(folder / "record.npz")
+
+    def close(self, summary, exit_code):
+        """Write `summary.json`; `exit_code` is added to it."""
+        self._rows.close()
+        content = to_json({**summary, "exit_code": int(exit_code)}, indent=2) + "\n"
+        atomic_files.write_text(self.run_folder / "summary.json", content)
+
+    def _cut_half_row(self):
+        # A process that was killed while it wrote leaves half a row; the next row must not be glued to it.
+        content = self._path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end != len(content):
+            os.truncate(self._path, end)
+
+
+def to_json(value, indent=None):
+    """Strict JSON of nested dicts, sequences, numbers (also NumPy's), str, bool and None; not finite becomes null.
+
+    Raises:
+        TypeError: for any other type, e.g. an array with more than one element.
+    """
+    return json.dumps(_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, numbers.Integral):  # NumPy's integers too
+        return int(value)
+    if hasattr(value, "dtype") and str(value.dtype) == "bool":
+        return bool(value)
+    try:
+        number = float(value)  # NumPy scalars, tensors of one element
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"a value of a row or summary must be a number, str, bool or None. Received: {value!r}"
+        ) from None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,276 @@
+"""Weights & Biases: curves, configuration and attention sheets in the dashboard, or offline in the run folder.
+
+The only file that imports wandb, and only once a run is started: a disabled sink costs nothing. It never asks a
+question, never lets an unreachable server stop or slow training, and keeps all it writes below the run folder.
+
+The settings answer to wandb 0.31: what each of them prevents stands beside it.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from vitcross.attention_maps.media import file_name
+from vitcross.sinks.sink import Sink
+
+MODES = ("auto", "online", "offline", "disabled")
+STEP = "trainer/step"
+
+
+class WeightsAndBiases(Sink):
+    """One W&B run.
+
+    A server that cannot be reached, answers errors or does not answer at the start: the run goes on offline under a
+    new id after at most about `init_timeout` seconds. One that dies later: wandb keeps everything on disk and tries
+    again in the background; `close` waits at most `finish_timeout` seconds. Both are said in one line with the
+    command that uploads the rest.
+
+    Args:
+        run_folder: str or path, everything is written below its `wandb/`.
+        config: dict, the resolved configuration, JSON types, may be nested.
+        mode: "auto" (online where an API key is configured, else offline), "online", "offline" or "disabled". With
+            "auto", `WANDB_MODE` and `wandb offline` are honoured.
+        entity, project, group: str or None; None: what `WANDB_ENTITY`, `WANDB_PROJECT`, `WANDB_RUN_GROUP` say.
+        name: str or None; None: `WANDB_NAME`, or the last two parts of the run folder.
+        tags: sequence of str.
+        job_type: str, "train" or "evaluation".
+        base_url: str or None, address of an own server; None: `WANDB_BASE_URL` or what `wandb login` stored.
+        init_timeout: seconds to wait for the server at the start, > 0.
+        finish_timeout: seconds to wait for uploads at the end, > 0.
+        report: callable of one str, shows a line to the user.
+
+    Attributes:
+        mode: the effective one, "online", "offline" or "disabled".
+        run_id, url: str or None; `url` only online.
+        folder: path of the run's own files below `wandb/`, or None.
+
+    Raises:
+        ValueError: for an unknown mode, a timeout that is not positive or an address that is none. Nothing else is
+            ever raised at the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_folder,
+        config=None,
+        mode="auto",
+        entity=None,
+        project="vitcross",
+        group=None,
+        name=None,
+        tags=(),
+        job_type="train",
+        base_url=None,
+        init_timeout=20,
+        finish_timeout=60,
+        report=print,
+    ):
+        if mode not in MODES:
+            raise ValueError(f"sinks.wandb.mode must be one of {', '.join(MODES)}. Received: mode={mode!r}")
+        for key, value in (("init_timeout", init_timeout), ("finish_timeout", finish_timeout)):
+            if not value > 0:  # 0 means "for ever" to wandb
+                raise ValueError(f"sinks.wandb.{key} must be a positive number of seconds. Received: {key}={value!r}")
+        if base_url is not None and not base_url.startswith(("http://", "https://")):
+            raise ValueError(
+                f"sinks.wandb.base_url must start with http:// or https://. Received: base_url={base_url!r}"
+            )
+        self.run_folder = Path(run_folder).resolve()
+        self.mode, self.run_id, self.url, self.folder = "disabled", None, None, None
+        self._base_url, self._finish_timeout, self._report = base_url, finish_timeout, report
+        self._timeouts = {"init_timeout": float(init_timeout), "finish_timeout": float(finish_timeout)}
+        self._run, self._environment = None, {}
+        in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # the sweep has its own project and warns about ours
+        self._arguments = {
+            "dir": str(self.run_folder),
+            "config": config,
+            "entity": None if in_sweep else entity,
+            "project": None if in_sweep else project,
+            "group": group,
+            "name": name or os.environ.get("WANDB_NAME") or "/".join(self.run_folder.parts[-2:]),
+            "tags": list(tags) or None,
+            "job_type": job_type,
+        }
+        if mode != "disabled":
+            self._start(mode)
+
+    def scalars(self, step, values):
+        if self._run is not None:
+            self._run.log({STEP: step, **values})
+
+    def media(self, step, media):
+        if self._run is None:
+            return
+        import wandb
+
+        # Never `step=`: a step that is lower than the last one is dropped without an exception. The sheets are handed
+        # over as the PNG files that the gallery shows, neither encoded twice nor converted; `log` copies them.
+        with tempfile.TemporaryDirectory(prefix="sheets-", dir=self.run_folder / "wandb") as folder:
+            row = {STEP: step}
+            for key, sheet in media.sheets.items():
+                path = Path(folder) / file_name(key)
+                path.write_bytes(sheet.png)
+                row[key] = wandb.Image(str(path), caption=sheet.caption or sheet.title)
+            self._run.log(row)
+
+    def close(self, summary, exit_code):
+        if self._run is None:
+            return
+        import wandb
+
+        run, self._run = self._run, None
+        try:
+            run.summary.update(summary)
+            run.finish(exit_code=exit_code)
+            if self.mode == "offline":
+                self._report(f"Weights & Biases: the run is complete offline. Upload it with: {self.sync_command}")
+            else:
+                self._report(f"Weights & Biases: {self.url} (should anything be missing there: {self.sync_command})")
+        except TimeoutError:
+            self._report(
+                f"Weights & Biases: the server did not take everything within {self._finish_timeout:g} s. Nothing is "
+                f"lost, it is in the run folder. Upload it with: {self.sync_command}"
+            )
+        finally:
+            # Ends the background process: its log file lies in this run's folder, the next run gets its own.
+            wandb.teardown()
+            self._restore_environment()
+
+    @property
+    def sync_command(self):
+        """The command that uploads an offline or incomplete run, ready for a shell; None without a run."""
+        if self.folder is None:
+            return None
+        folder = os.path.relpath(self.folder)
+        server = f"WANDB_BASE_URL={shlex.quote(self._base_url)} " if self._base_url else ""
+        return f"{server}wandb sync {shlex.quote(str(self.folder) if folder.startswith('..') else folder)}"
+
+    # ------------------------------------------------------------------------------------------------------ the start
+
+    def _start(self, mode):
+        try:
+            self._set_environment()
+            mode, reason = _effective_mode(mode, self._fresh_session().settings)
+            if mode == "disabled":
+                self._restore_environment()
+                return
+            if mode == "online":
+                reason = self._try_online()
+            if self._run is None:
+                self._init("offline")
+                self._report(f"Weights & Biases: offline, {reason}. Upload later with: {self.sync_command}")
+        except Exception as error:
+            self.mode, self._run = "disabled", None
+            self._restore_environment()
+            self._report(f"Weights & Biases is left out, it could not be started: {_one_line(error)}")
+
+    def _try_online(self):
+        """Start the run online. Returns None, or why that was not possible."""
+        folder = self.run_folder / "wandb"
+        before = set(folder.glob("run-*"))
+        try:
+            self._init("online")
+        except Exception as error:
+            self._fresh_session()
+            for half_started in set(folder.glob("run-*")) - before:  # a bare `wandb sync` would upload an empty run
+                shutil.rmtree(half_started, ignore_errors=True)
+            return f"the server cannot be used ({_one_line(error)})"
+        self._report(f"Weights & Biases: online, {self.url}")
+        return None
+
+    def _fresh_session(self):
+        import wandb
+
+        # Settings are read from the environment once, and the background process may still hold a half-started run
+        # and its id: both from an earlier run, or from the attempt to go online.
+        wandb.teardown()
+        return wandb.setup(settings=wandb.Settings(**self._quiet, **self._server))
+
+    def _init(self, mode):
+        import wandb
+
+        settings = wandb.Settings(
+            **self._quiet,
+            **self._server,
+            **self._timeouts,
+            finish_timeout_raises=True,
+            silent=True,  # its background process prints to the console by itself otherwise
+            x_transaction_log_flush_interval=2.0,  # seconds of rows that SIGKILL can cost; 15 otherwise
+            x_stats_sampling_interval=30.0,
+            disable_git=True,
+            disable_code=True,
+            # Plain lines belong into the dashboard. A progress bar does not, and the wrapper would fight with it.
+            console="off" if sys.stdout.isatty() else "wrap",
+        )
+        run = wandb.init(mode=mode, settings=settings, **self._arguments)
+        # Rows may arrive in any order of steps, so the axis is a logged value, not wandb's own counter.
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP)
+        self._run, self.mode, self.run_id = run, mode, run.id
+        self.folder = Path(run.dir).parent
+        self.url = run.url if mode == "online" else None
+
+    # `quiet` also keeps wandb from asking the server who we are, before any timeout is in force.
+    _quiet = {"quiet": True, "show_info": False}
+
+    @property
+    def _server(self):
+        return {"base_url": self._base_url} if self._base_url else {}
+
+    # ------------------------------------------------------------------------------------------------ the environment
+
+    def _set_environment(self):
+        folder = self.run_folder / "wandb"
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {
+            # Tables, artifacts and the background process's log would go to the home folder, and be lost with it.
+            "WANDB_DATA_DIR": str(folder / "data"),
+            "WANDB_CACHE_DIR": str(folder / "cache"),
+            "WANDB_ARTIFACT_DIR": str(folder / "artifacts"),
+            # Crash reports to a third party are for the user to turn on.
+            "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
+        }
+        self._environment = {key: os.environ.get(key) for key in wanted}
+        os.environ.update(wanted)
+
+    def _restore_environment(self):
+        for key, value in self._environment.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        self._environment = {}
+
+
+def _effective_mode(mode, settings):
+    """What to do and why: ("online" | "offline" | "disabled", reason)."""
+    if mode == "offline":
+        return "offline", "as configured"
+    if mode == "auto" and settings.mode in ("disabled", "offline", "dryrun"):
+        return ("disabled" if settings.mode == "disabled" else "offline"), f"W&B's own settings say {settings.mode}"
+    try:
+        if _has_credentials(settings.base_url):
+            return "online", ""
+        return "offline", "no API key is configured for " + settings.base_url + " (`wandb login` stores one)"
+    except Exception as error:
+        return "offline", f"the configured API key cannot be used ({_one_line(error)})"
+
+
+def _has_credentials(base_url):
+    """Whether wandb itself finds a key: environment, netrc, settings. Without a prompt, without the network."""
+    # `wandb.login(prompt=False)` would do, but it talks to the server and rewrites the user's settings file.
+    from wandb.sdk.lib import wbauth
+
+    return wbauth.authenticate_session(host=base_url, source="", prompt=False, update_session=False) is not None
+
+
+def _one_line(error):
+    # wandb's own advice names a call that the user of this program does not make.
+    text = str(error).split("Consider increasing the init_timeout")[0]
+    text = " ".join(text.split()).rstrip(".")
+    if text in ("", "<no message>"):  # what wandb makes of a 401, 403 or 404
+        return f"{type(error).__name__} without a message: does the API key belong to this server?"
+    return text
