@@ -44,6 +44,51 @@ def tfds(
     return _image_data(name=name, sources=sources, image_size=image_size, num_classes=num_classes, options=options)
 
 
+def scenes(
+    *,
+    target_colour="red",
+    max_objects=5,
+    scene_seed=0,
+    train_examples=20_000,
+    validation_examples=2_000,
+    test_examples=2_000,
+    data_dir=None,
+    image_size=(64, 64),
+    channels=3,
+    num_classes=None,
+    **options,
+):
+    """Rendered scenes (`scenes.py`), drawn at `image_size` and prepared in seconds if they are not yet.
+
+    Args:
+        target_colour: str, colour of the object whose shape is the label.
+        max_objects: int from 1 to 5.
+        scene_seed: int >= 0.
+        train_examples: int > 0.
+        validation_examples: int > 0.
+        test_examples: int > 0.
+        data_dir: path or None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
+        image_size: (height, width) in pixels.
+        channels: 1 or 3; colours are lost with 1.
+        num_classes: int or None; checked, scenes have 8.
+        **options: the other arguments of `ImageOptions`.
+
+    Returns:
+        `ImageData` whose batches hold `box` and `num_objects`.
+    """
+    from vitcross.data.scenes import SceneOptions
+    from vitcross.data.scenes_builder import prepared_scenes
+    from vitcross.data.tfds_source import TFDSSource
+
+    counts = {"train": train_examples, "validation": validation_examples, "test": test_examples}
+    scene_options = SceneOptions(
+        image_size=image_size, seed=scene_seed, target_colour=target_colour, max_objects=max_objects
+    )
+    builder = prepared_scenes(scenes=scene_options, counts=counts, data_dir=data_dir)
+    sources = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}
+    return _image_data(name="scenes", sources=sources, image_size=image_size, num_classes=num_classes, options=options)
+
+
 def _image_data(*, name, sources, image_size, num_classes, options):
     from vitcross.data.image_data import ImageData
     from vitcross.data.options import ImageOptions

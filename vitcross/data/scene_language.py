@@ -1,0 +1,131 @@
+"""Captions and questions about a scene, true by construction, and which words speak of which object."""
+
+COUNTS = ("zero", "one", "two", "three", "four", "five")
+OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+
+class _Text:
+    """Text that is put together piece by piece and remembers which characters name an object."""
+
+    def __init__(self):
+        self.text = ""
+        self.links = []
+
+    def add(self, words):
+        self.text += words
+
+    def name(self, index, item):
+        """Appends e.g. "a large red star"; each of size, colour and shape is linked to the object."""
+        self.add("an " if item.size[0] in "aeiou" else "a ")
+        for word in (item.size, item.colour, item.shape):
+            self.links.append([len(self.text), len(self.text) + len(word), index])
+            self.add(word + " ")
+        self.text = self.text[:-1]
+
+    def finish(self):
+        """Sentences begin with a capital letter; lengths, and so links, do not change."""
+        sentences = [sentence[:1].upper() + sentence[1:] for sentence in self.text.split(". ")]
+        return ". ".join(sentences)
+
+
+def relation(first, second):
+    """Where `first` is, seen from `second`: the word of the longer distance."""
+    dx, dy = first.x - second.x, first.y - second.y
+    if abs(dx) > abs(dy):
+        return "left of" if dx < 0 else "right of"
+    return "above" if dy < 0 else "below"
+
+
+def caption_and_links(rng, objects, image_size):
+    """One or two sentences that name every object once with size, colour, shape, and a relation.
+
+    Returns:
+        caption (str), links: list of [start, end, object index], characters [start, end) of the caption.
+    """
+    order = rng.sample(range(len(objects)), len(objects))
+    text = _Text()
+    text.name(order[0], objects[order[0]])
+    if len(order) == 1:
+        text.add(f" is in the {_place(objects[order[0]], image_size)}.")
+        return text.finish(), text.links
+    text.add(f" is {relation(objects[order[0]], objects[order[1]])} ")
+    text.name(order[1], objects[order[1]])
+    text.add(".")
+    rest = order[2:]
+    if rest:
+        text.add(" there is also ")
+    for k, index in enumerate(rest):
+        if k:
+            text.add(" and " if k == len(rest) - 1 else ", ")
+        text.name(index, objects[index])
+    if rest:
+        text.add(".")
+    return text.finish(), text.links
+
+
+def _place(item, image_size):
+    height, width = image_size
+    row = ("upper", "middle", "lower")[min(2, int(3 * item.y / height))]
+    column = ("left", "centre", "right")[min(2, int(3 * item.x / width))]
+    return f"{row} {column}"
+
+
+def questions(rng, objects, target, *, shapes, colours):
+    """One question of each type that the scene allows, with answers of one word.
+
+    Returns:
+        list of {"type", "question", "answer", "objects"}; types: shape, colour, count, relation, yes_no.
+    """
+    by_colour, by_shape = _unique(objects, "colour"), _unique(objects, "shape")
+    asked = []
+    index = rng.choice(by_colour)  # never empty: only one object has the target colour
+    asked.append(
+        _question("shape", f"What shape is the {objects[index].colour} object?", objects[index].shape, [index])
+    )
+    if by_shape:
+        index = rng.choice(by_shape)
+        asked.append(_question("colour", f"What colour is the {objects[index].shape}?", objects[index].colour, [index]))
+    asked.append(_count(rng, objects, colours))
+    others = [index for index in by_colour if index != target]
+    if others:
+        first, second = rng.sample([target, rng.choice(others)], 2)
+        asked.append(_relation(objects, first, second))
+    asked.append(_yes_no(rng, objects, shapes, colours))
+    return asked
+
+
+def _question(kind, question, answer, indices):
+    return {"type": kind, "question": question, "answer": answer, "objects": indices}
+
+
+def _unique(objects, attribute):
+    """Indices of the objects that alone have their value of an attribute."""
+    values = [getattr(item, attribute) for item in objects]
+    return [index for index, value in enumerate(values) if values.count(value) == 1]
+
+
+def _count(rng, objects, colours):
+    if rng.random() < 0.5:
+        return _question("count", "How many objects are there?", COUNTS[len(objects)], list(range(len(objects))))
+    # Half of the time a colour that is there, so that "zero" is not the usual answer.
+    colour = rng.choice(objects).colour if rng.random() < 0.5 else rng.choice(colours)
+    matching = [index for index, item in enumerate(objects) if item.colour == colour]
+    return _question("count", f"How many {colour} objects are there?", COUNTS[len(matching)], matching)
+
+
+def _relation(objects, first, second):
+    answer = relation(objects[first], objects[second]).split()[0]
+    text = f"Where is the {objects[first].colour} object, seen from the {objects[second].colour} object?"
+    return _question("relation", text, answer, [first, second])
+
+
+def _yes_no(rng, objects, shapes, colours):
+    if rng.random() < 0.5:
+        item = rng.choice(objects)
+        colour, shape = item.colour, item.shape
+    else:
+        present = {(item.colour, item.shape) for item in objects}
+        colour, shape = rng.choice([(c, s) for c in colours for s in shapes if (c, s) not in present])
+    matching = [index for index, item in enumerate(objects) if (item.colour, item.shape) == (colour, shape)]
+    article = "an" if colour[0] in "aeiou" else "a"
+    return _question("yes_no", f"Is there {article} {colour} {shape}?", "yes" if matching else "no", matching)

@@ -1,0 +1,208 @@
+"""Rendered scenes: pictures of coloured shapes with a caption, questions and boxes, each a pure function of (seed, split, index).
+
+Exactly one object of a scene has the target colour; its shape is the label and its box is where a model should look, whatever else is in
+the picture. Pixels may differ between versions of Pillow; everything else may not.
+Shape letters: H W C pixels.
+"""
+
+import colorsys
+import dataclasses
+import json
+import math
+import random
+
+from PIL import Image, ImageChops
+
+from vitcross.data.scene_backgrounds import draw_background, draw_clutter, random_part, texture_bank
+from vitcross.data.scene_language import caption_and_links, questions
+from vitcross.data.scene_shapes import SHAPES, draw_mask
+
+# Hue (degrees), saturation and value of each colour; a little is added to each object.
+COLOURS = {
+    "red": (0, 0.9, 0.85),
+    "orange": (28, 0.95, 0.97),
+    "yellow": (54, 0.9, 0.97),
+    "green": (122, 0.8, 0.66),
+    "cyan": (182, 0.85, 0.88),
+    "blue": (223, 0.88, 0.88),
+    "purple": (281, 0.75, 0.75),
+    "white": (0, 0.02, 0.97),
+}
+# Radius of the circumscribed circle as a share of the picture's shorter side.
+SIZES = {"small": (0.105, 0.125), "medium": (0.14, 0.17), "large": (0.19, 0.225)}
+SMALLEST_SIDE = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """What scenes look like.
+
+    Args:
+        image_size: (height, width) in pixels, both >= 32.
+        seed: int >= 0.
+        target_colour: one of `COLOURS`: the colour of the one object that decides the label.
+        max_objects: int from 1 to 5.
+    """
+
+    image_size: tuple[int, int] = (64, 64)
+    seed: int = 0
+    target_colour: str = "red"
+    max_objects: int = 5
+
+    def __post_init__(self):
+        object.__setattr__(self, "image_size", tuple(self.image_size))
+        if len(self.image_size) != 2 or min(self.image_size) < SMALLEST_SIDE:
+            raise ValueError(
+                f"image_size of scenes must be (height, width), both >= {SMALLEST_SIDE}: shapes are not recognisable below. "
+                f"Received: {self.image_size}"
+            )
+        if max(self.image_size) > 4 * min(self.image_size):
+            raise ValueError(
+                f"image_size of scenes must not be longer than 4 times its other side. Received: {self.image_size}"
+            )
+        if self.target_colour not in COLOURS:
+            raise ValueError(f"target_colour must be one of {tuple(COLOURS)}. Received: {self.target_colour!r}")
+        if not 1 <= self.max_objects <= 5:
+            raise ValueError(f"max_objects must be from 1 to 5. Received: {self.max_objects}")
+        if self.seed < 0:
+            raise ValueError(f"seed of scenes must be >= 0. Received: {self.seed}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SceneObject:
+    """One object: words, place of its circumscribed circle in pixels, and its tight box in [0, 1]."""
+
+    shape: str
+    colour: str
+    size: str
+    x: float
+    y: float
+    radius: float
+    rotation: float
+    box: tuple[float, float, float, float] | None = None  # y_min, x_min, y_max, x_max
+
+    def description(self):
+        """What the texts need to know, JSON-ready."""
+        return {
+            "shape": self.shape,
+            "colour": self.colour,
+            "size": self.size,
+            "box": [round(value, 6) for value in self.box],
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A rendered scene.
+
+    Attributes:
+        image: PIL image, mode RGB.
+        objects: tuple of `SceneObject`.
+        target: int, index of the object with the target colour.
+        caption: str, one or two sentences.
+        links: list of (start, end, object): characters of the caption that name an object.
+        questions: list of dicts `type`, `question`, `answer`, `objects` (indices that decide the answer).
+    """
+
+    image: Image.Image
+    objects: tuple[SceneObject, ...]
+    target: int
+    caption: str
+    links: list
+    questions: list
+
+    @property
+    def label(self):
+        """Index into `SHAPES` of the target's shape."""
+        return SHAPES.index(self.objects[self.target].shape)
+
+    def to_json(self):
+        """Objects, links and questions as one JSON text."""
+        content = {
+            "objects": [item.description() for item in self.objects],
+            "target": self.target,
+            "links": self.links,
+            "questions": self.questions,
+        }
+        return json.dumps(content, separators=(",", ":"))
+
+
+def render_scene(options, *, split, index):
+    """The scene at `index` of `split` (str): depends on nothing but the arguments."""
+    rng = random.Random(f"{options.seed}/{split}/{index}")
+    objects, target = _place_objects(rng, options)
+    image = draw_background(rng, options.image_size)
+    others = [colour for colour in COLOURS if colour != options.target_colour]
+    draw_clutter(rng, image, [_rgb(rng, colour, dim=0.55) for colour in rng.sample(others, 3)])
+    objects = tuple(_draw_object(rng, image, item) for item in objects)
+    caption, links = caption_and_links(rng, objects, options.image_size)
+    return Scene(
+        image=image,
+        objects=objects,
+        target=target,
+        caption=caption,
+        links=links,
+        questions=questions(rng, objects, target, shapes=SHAPES, colours=tuple(COLOURS)),
+    )
+
+
+def _place_objects(rng, options):
+    number = rng.randint(1, options.max_objects)
+    target = rng.randrange(number)
+    others = [colour for colour in COLOURS if colour != options.target_colour]
+    while True:
+        placed = []
+        for k in range(number):
+            colour = options.target_colour if k == target else rng.choice(others)
+            item = _free_place(rng, options.image_size, placed, shape=rng.choice(SHAPES), colour=colour)
+            if item is None:
+                break
+            placed.append(item)
+        else:
+            return placed, target
+
+
+def _free_place(rng, image_size, placed, *, shape, colour):
+    """An object that touches no other one, smaller if there is no room; None if there is no room at all."""
+    height, width = image_size
+    names = list(SIZES)
+    for size in names[rng.randrange(len(names)) :: -1]:
+        radius = rng.uniform(*SIZES[size]) * min(image_size)
+        for _ in range(12):
+            x, y = rng.uniform(radius + 1, width - radius - 1), rng.uniform(radius + 1, height - radius - 1)
+            if all(math.hypot(x - other.x, y - other.y) > radius + other.radius + 2 for other in placed):
+                rotation = rng.uniform(0, 2 * math.pi)
+                return SceneObject(shape=shape, colour=colour, size=size, x=x, y=y, radius=radius, rotation=rotation)
+    return None
+
+
+def _draw_object(rng, image, item):
+    mask = draw_mask(item.shape, radius=item.radius, rotation=item.rotation)
+    left, top = round(item.x - mask.width / 2), round(item.y - mask.height / 2)
+    # A soft shadow, then a fill that varies a little: flat colours would give the object away.
+    nothing = Image.new("L", mask.size)
+    image.paste((0, 0, 0), (left + 1, top + 1), Image.blend(nothing, mask, 0.4))
+    tiles, _ = texture_bank(3 * max(image.size))
+    texture = random_part(rng, rng.choice(tiles["clouds"]), mask.width, mask.height)
+    bright = _rgb(rng, item.colour)
+    dark = tuple(round(channel * 0.78) for channel in bright)
+    fill = Image.composite(Image.new("RGB", mask.size, bright), Image.new("RGB", mask.size, dark), texture)
+    image.paste(fill, (left, top), mask)
+    x_min, y_min, x_max, y_max = ImageChops.subtract(
+        mask, Image.new("L", mask.size, 95)
+    ).getbbox()  # faint edges are not the object
+    box = (
+        (top + y_min) / image.height,
+        (left + x_min) / image.width,
+        (top + y_max) / image.height,
+        (left + x_max) / image.width,
+    )
+    return dataclasses.replace(item, box=tuple(min(max(value, 0.0), 1.0) for value in box))
+
+
+def _rgb(rng, colour, dim=1.0):
+    hue, saturation, value = COLOURS[colour]
+    hue = (hue + rng.uniform(-6, 6)) % 360
+    saturation = saturation * rng.uniform(0.92, 1.0)
+    value = min(1.0, value * rng.uniform(0.94, 1.03)) * dim
+    return tuple(round(channel * 255) for channel in colorsys.hsv_to_rgb(hue / 360, saturation, value))
