@@ -1,9 +1,8 @@
 """Multi-head attention, for self- and cross-attention, that can show its weights.
-
 One code path computes outputs and weights: what is shown is what was trained with. The weights are the softmax output
-in float32 whatever the compute dtype, before attention dropout. Scaled dot-product attention is equation 1 of "Attention Is All You
-Need" (arXiv 1706.03762); the optional normalisation of queries and keys is section 2 of "Scaling Vision Transformers to 22 Billion
-Parameters" (arXiv 2302.05442).
+in float32 whatever the compute dtype, before attention dropout. Scaled dot-product attention is equation 1 of
+"Attention Is All You Need" (arXiv 1706.03762); the optional normalisation of queries and keys is section 2 of
+"Scaling Vision Transformers to 22 Billion Parameters" (arXiv 2302.05442).
 
 Shapes: B batch, T query tokens, S key tokens, N heads, D width of the query, Dc width of the context, Dh = D / N.
 """
@@ -95,8 +94,8 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_controls: AttentionControls scoped to this layer (its own address is the empty string).
 
     Returns:
-        (B, T, D) in the compute dtype; with `return_attention_scores` a tuple of it and the weights (B, N, T, S) float32
-        (only the rows of `attention_controls.query_rows`, where given).
+        (B, T, D) in the compute dtype; with `return_attention_scores` a tuple of it and the weights (B, N, T, S)
+        float32 (only the rows of `attention_controls.query_rows`, where given).
 
     Raises:
         ValueError: heads do not divide the width, or context given to self-attention or missing in cross-attention.
@@ -128,7 +127,8 @@ class MultiHeadAttention(keras.layers.Layer):
         width = query_shape[-1]
         if width % self.num_heads:
             raise ValueError(
-                f"expected num_heads to divide the width of the query. Received: num_heads={self.num_heads}, width {width}"
+                f"expected num_heads to divide the width of the query. "
+                f"Received: num_heads={self.num_heads}, width {width}"
             )
         self.is_cross_attention = context_shape is not None
         self.head_dim = width // self.num_heads

@@ -1,7 +1,6 @@
 """One pre-norm transformer block: self-attention, optional cross-attention, perceptron, each with a residual.
-
-"An Image is Worth 16x16 Words" (arXiv 2010.11929), equations 2 and 3; cross-attention between the two as in the decoder of arXiv
-1706.03762, section 3.1.
+"An Image is Worth 16x16 Words" (arXiv 2010.11929), equations 2 and 3; cross-attention between the two as in the
+decoder of arXiv 1706.03762, section 3.1.
 
 Shapes: B batch, T query tokens, S context tokens, N heads, D width, Dc width of the context.
 """

@@ -1,7 +1,6 @@
 """Trains on a random part of the patches: faster, and makes dropped tokens ordinary input.
-
-"PatchDropout: Economizing Vision Transformers Using Patch Dropout" (arXiv 2208.07220), section 3; also "Scaling Language-Image
-Pre-training via Masking" (arXiv 2212.00794).
+"PatchDropout: Economizing Vision Transformers Using Patch Dropout" (arXiv 2208.07220), section 3; also "Scaling
+Language-Image Pre-training via Masking" (arXiv 2212.00794).
 
 Shapes: B batch, T tokens (prefix + P patches), K kept patches, D width.
 """
@@ -16,8 +15,8 @@ from vitcross.layers.dropout import random_state
 class PatchDropout(keras.layers.Layer):
     """In training, gathers a random subset of the patches of each example; prefix tokens always stay.
 
-    The number kept is the same for every example, `round(P * (1 - rate))` and at least 1; the order is kept too. Apply it
-    after the position embedding.
+    The number kept is the same for every example, `round(P * (1 - rate))` and at least 1; the order is kept too.
+    Apply it after the position embedding.
 
     Args:
         rate: float in [0, 1), share of patches left out in training. Default 0: the identity.

@@ -1,8 +1,8 @@
 """From pixels to one token per patch.
-
-Two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv 2010.11929,
-equation 1). `conv`: three 3x3 convolutions of stride 2, each with batch normalisation and ReLU, then a 1x1 projection ("Early
-Convolutions Help Transformers See Better", arXiv 2106.14881, section 4), which learns faster from few pictures.
+Two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv
+2010.11929, equation 1). `conv`: three 3x3 convolutions of stride 2, each with batch normalisation and ReLU, then a
+1x1 projection ("Early Convolutions Help Transformers See Better", arXiv 2106.14881, section 4), which learns faster
+from few pictures.
 
 Shapes: B batch, H W C pixels, gh gw patch grid, P = gh gw patches, D width.
 """
@@ -90,7 +90,7 @@ class PatchEmbedding(keras.layers.Layer):
         )
 
     def _conv_stage(self, index: int, channels: int, input_shape):
-        """3x3 convolution of stride 2 and its batch normalisation, built; no bias, which the normalisation would undo."""
+        """3x3 convolution of stride 2 and its batch normalisation, built; no bias, which the latter would undo."""
         conv = keras.layers.Conv2D(
             channels,
             3,

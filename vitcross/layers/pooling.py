@@ -1,7 +1,7 @@
 """From many tokens to one vector: mean of the patches, or a learned query that attends to the tokens.
-
-Mean pooling as in arXiv 2205.01580; attention pooling is the MAP head of "Scaling Vision Transformers" (arXiv 2106.04560, section
-3.2; `MAPHead` in big_vision): a learned probe, cross-attention, then a perceptron with a residual.
+Mean pooling as in arXiv 2205.01580; attention pooling is the MAP head of "Scaling Vision Transformers" (arXiv
+2106.04560, section 3.2; `MAPHead` in big_vision): a learned probe, cross-attention, then a perceptron with a
+residual.
 
 Shapes: B batch, T tokens, P patches, N heads, D width.
 """

@@ -1,8 +1,7 @@
 """Where each patch lies, added to its token.
-
-Learned positions, one per patch and one per prefix token that has one ("An Image is Worth 16x16 Words", arXiv 2010.11929, equation
-1 and appendix D.4; resampled for other grids, section 3.2), or a fixed 2-D sine-cosine table ("Better plain ViT baselines for
-ImageNet-1k", arXiv 2205.01580, `posemb_sincos_2d` of big_vision).
+Learned positions, one per patch and one per prefix token that has one ("An Image is Worth 16x16 Words", arXiv
+2010.11929, equation 1 and appendix D.4; resampled for other grids, section 3.2), or a fixed 2-D sine-cosine table
+("Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580, `posemb_sincos_2d` of big_vision).
 
 Shapes: B batch, gh gw patch grid, P = gh gw patches, R prefix positions, D width.
 """
@@ -41,7 +40,7 @@ class PositionEmbedding(keras.layers.Layer):
     Args:
         grid: (gh, gw) that the positions are made for.
         method: "learned" or "sincos2d". Default "learned".
-        num_prefix_positions: int, tokens before the patches; learned positions of their own, zeros with sincos2d. Default 0.
+        num_prefix_positions: int, tokens before the patches: positions of their own, zeros with sincos2d. Default 0.
         interpolation: "bicubic" or "bilinear" (antialiased), for other grids. Default "bicubic".
 
     Call arguments:

@@ -1,13 +1,11 @@
 """The Vision Transformer, which returns its attention weights by address.
-
-"An Image is Worth 16x16 Words" (arXiv 2010.11929); pooling by mean or attention as in "Better plain ViT baselines" (arXiv 2205.01580)
-and "Scaling Vision Transformers" (arXiv 2106.04560); the network knows nothing of loss or data.
+"An Image is Worth 16x16 Words" (arXiv 2010.11929); pooling by mean or attention as in "Better plain ViT baselines"
+(arXiv 2205.01580) and "Scaling Vision Transformers" (arXiv 2106.04560); the network knows nothing of loss or data.
 
 Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S = T), N heads, D width, K classes.
 """
 
 import inspect
-from dataclasses import replace
 
 import keras
 from keras import ops
@@ -61,17 +59,18 @@ class VisionTransformer(keras.Model):
         images: (B, H, W, C) float32 in [-1, 1].
         training: bool.
         return_attention_scores: bool.
-        attention_controls: AttentionControls by the addresses of `attention_addresses`. Where `kept_patches` is given, patch
-            dropout does not act: which patches stay is prescribed.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`. Where `kept_patches` is
+            given, patch dropout does not act: which patches stay is prescribed.
 
     Returns:
-        logits (B, K), float32 also in mixed precision; with `return_attention_scores` a tuple of them and a dict from address
-        (`image_encoder/block_00/self_attention`, ..., with pooling "map" `image_encoder/pooling/cross_attention` (B, N, 1, T)), in
-        depth order, to weights (B, N, T, S) float32. In training with patch dropout T counts the patches that stayed.
+        logits (B, K), float32 also in mixed precision; with `return_attention_scores` a tuple of them and a dict in
+        depth order from address to weights (B, N, T, S) float32: `image_encoder/block_00/self_attention`, ..., and with
+        pooling "map" `image_encoder/pooling/cross_attention` (B, N, 1, T). In training with patch dropout T counts the
+        patches that stayed.
 
     Raises:
-        ValueError: unknown variant or option, a missing size, heads that do not divide the width, an image that patches do
-            not divide, or controls that name an address this model does not have.
+        ValueError: unknown variant or option, a missing size, heads that do not divide the width, an image that patches
+            do not divide, or controls that name an address this model does not have.
     """
 
     def __init__(
@@ -169,7 +168,7 @@ class VisionTransformer(keras.Model):
         return self.embedding.layout(image_size)
 
     def build(self, images_shape):
-        self.embedding = self._make_embedding()
+        self.embedding = self._make(ImageEmbedding, "embedding")
         self.embedding.build(images_shape)
         self.patch_dropout = PatchDropout(
             rate=self.patch_dropout_rate,
@@ -179,14 +178,14 @@ class VisionTransformer(keras.Model):
         )
         self.patch_dropout.build()
         tokens_shape = (None, None, self.embed_dim)
-        self.encoder = self._make_encoder()
+        self.encoder = self._make(TransformerEncoder, "encoder")
         self.encoder.build(tokens_shape)
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build(tokens_shape)
         if self.pooling == "map":
-            self.attention_pooling = self._make_attention_pooling()
+            self.attention_pooling = self._make(AttentionPooling, "pooling")
             self.attention_pooling.build(tokens_shape)
         if self.num_classes is not None:
             # In the variables' dtype: logits of a mixed-precision model stay float32.
@@ -198,52 +197,10 @@ class VisionTransformer(keras.Model):
             )
             self.head.build((None, self.embed_dim))
 
-    def _make_embedding(self) -> ImageEmbedding:
-        return ImageEmbedding(
-            image_size=self.image_size,
-            patch_size=self.patch_size,
-            embed_dim=self.embed_dim,
-            class_token=self.class_token,
-            num_register_tokens=self.num_register_tokens,
-            stem=self.stem,
-            patch_bias=self.patch_bias,
-            position_embedding=self.position_embedding,
-            position_interpolation=self.position_interpolation,
-            pre_norm=self.pre_norm,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            dropout_rate=self.dropout_rate,
-            dtype=self.dtype_policy,
-            name="embedding",
-        )
-
-    def _make_encoder(self) -> TransformerEncoder:
-        return TransformerEncoder(
-            depth=self.depth,
-            num_heads=self.num_heads,
-            mlp_ratio=self.mlp_ratio,
-            dropout_rate=self.dropout_rate,
-            attention_dropout_rate=self.attention_dropout_rate,
-            drop_path_rate=self.drop_path_rate,
-            qkv_bias=self.qkv_bias,
-            qk_norm=self.qk_norm,
-            layer_scale_init=self.layer_scale_init,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            gelu=self.gelu,
-            dtype=self.dtype_policy,
-            name="encoder",
-        )
-
-    def _make_attention_pooling(self) -> AttentionPooling:
-        return AttentionPooling(
-            num_heads=self.num_heads,
-            mlp_ratio=self.mlp_ratio,
-            qkv_bias=self.qkv_bias,
-            qk_norm=self.qk_norm,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            gelu=self.gelu,
-            dtype=self.dtype_policy,
-            name="pooling",
-        )
+    def _make(self, layer_class, name: str):
+        """A layer with those of the model's options that it has too: both call the same thing by the same name."""
+        options = {key: getattr(self, key) for key in _option_names(layer_class) if hasattr(self, key)}
+        return layer_class(**options, dtype=self.dtype_policy, name=name)
 
     def call(self, images, training=None, return_attention_scores=False, attention_controls=None):
         options = {
@@ -258,7 +215,7 @@ class VisionTransformer(keras.Model):
         return logits, {**weights, **pooling_weights}
 
     def embed(self, images, training=None):
-        """images (B, H, W, C) -> tokens (B, T, D) with positions, as they enter the first block but for patch dropout."""
+        """images (B, H, W, C) -> tokens (B, T, D) with positions, as they enter patch dropout and the first block."""
         if len(images.shape) != 4 or images.shape[-1] != self.in_channels:
             raise ValueError(f"expected images (B, H, W, {self.in_channels}). Received: shape {tuple(images.shape)}")
         return self.embedding(images, training=training)
@@ -322,14 +279,13 @@ class VisionTransformer(keras.Model):
         return ops.concatenate([ops.ones(prefix_shape, dtype="bool"), kept_BP], axis=1)
 
     def get_config(self):
-        return {**super().get_config(), **{key: getattr(self, key) for key in _CONFIG_KEYS}}
+        return {**super().get_config(), **{key: getattr(self, key) for key in _option_names(type(self))}}
 
 
-_CONFIG_KEYS = tuple(
-    name
-    for name, parameter in inspect.signature(VisionTransformer.__init__).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name != "name"
-)
+def _option_names(layer_class) -> tuple[str, ...]:
+    """The keyword-only arguments of a constructor, without the name."""
+    parameters = inspect.signature(layer_class.__init__).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "name")
 
 
 def _required(name: str, given, from_variant):
