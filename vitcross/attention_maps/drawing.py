@@ -73,38 +73,25 @@ class Paper:
     def __init__(self, *, width: int, height: int):
         self.picture = Image.new("RGB", (int(width), int(height)), PAPER)
         self.draw = ImageDraw.Draw(self.picture)
+        self._panels = []  # put in place at the end, in NumPy: through Pillow every panel is copied three times
 
     def array(self) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return np.asarray(self.picture)
+        array = np.array(self.picture)
+        for x, y, panel in self._panels:
+            array[y : y + panel.shape[0], x : x + panel.shape[1]] = panel
+        return array
 
     def text(self, x, y, text, *, size=13, fill=INK, width=None, anchor="la"):
         """One line of text, cut at `width`; the anchor is Pillow's (`la`: left, top)."""
         text = " ".join(str(text).split()) if width is None else shorten(text, size, width)
         self.draw.text((x, y), text, font=font(size), fill=fill, anchor=anchor)
 
-    def paste(self, x, y, panel: np.ndarray, frame=LINE):
-        """A panel, with a hairline around it."""
+    def paste(self, x, y, panel: np.ndarray):
+        """A panel (h, w, 3) uint8, with a hairline around it; nothing can be drawn over it."""
         height, width = panel.shape[:2]
-        self.draw.rectangle((x - 1, y - 1, x + width, y + height), outline=frame)
-        self.picture.paste(Image.fromarray(panel), (int(x), int(y)))
-
-    def box(self, x, y, panel_size, box):
-        """An object's box over a panel at (x, y): white between two dark hairlines, visible on anything.
-
-        Args:
-            x: int.
-            y: int.
-            panel_size: (height, width).
-            box: (y_min, x_min, y_max, x_max) in [0, 1].
-        """
-        height, width = panel_size
-        x_min, x_max = x + box[1] * width, x + box[3] * width - 1
-        y_min, y_max = y + box[0] * height, y + box[2] * height - 1
-        for inset, colour in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
-            if x_max - x_min > 2 * inset and y_max - y_min > 2 * inset:
-                corners = (x_min + inset, y_min + inset, x_max - inset, y_max - inset)
-                self.draw.rectangle([round(c) for c in corners], outline=colour)
+        self.draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
+        self._panels.append((int(x), int(y), panel))
 
     def colour_bar(self, x, y, height, *, vmin, vmax, colour_map, mark=None):
         """A vertical colour bar with its numbers; `mark` (value, word) puts a tick where it lies within the scale."""
@@ -119,7 +106,6 @@ class Paper:
         level = y + (height - 1) * (1 - (value - vmin) / (vmax - vmin))
         # A tick too close to an end would print over its number.
         if y + 22 < level < y + height - 24:
-            self.draw.line((x, level, x + BAR_WIDTH - 1, level), fill=(255, 255, 255))
             self.draw.line((x + BAR_WIDTH, level, x + BAR_WIDTH + 4, level), fill=MUTED)
             self.text(label_x, level, number(value), size=11, fill=MUTED, anchor="ls")
             self.text(label_x, level + 1, word, size=11, fill=MUTED)
@@ -130,6 +116,23 @@ class Paper:
         for i, line in enumerate(lines):
             self.text(MARGIN, MARGIN + 26 + 19 * i, line, size=14, fill=MUTED, width=width)
         return heading_height(len(lines))
+
+
+def draw_box(panel: np.ndarray, box) -> None:
+    """An object's box on a panel (h, w, 3), in place: white between two dark hairlines, visible on anything.
+
+    Args:
+        panel: (h, w, 3) uint8.
+        box: (y_min, x_min, y_max, x_max) in [0, 1].
+    """
+    h, w = panel.shape[:2]
+    y_min, x_min = (int(np.clip(round(box[i] * side), 0, side - 1)) for i, side in ((0, h), (1, w)))
+    y_max, x_max = (int(np.clip(round(box[i + 2] * side), 1, side)) for i, side in ((0, h), (1, w)))
+    for inset, colour in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
+        top, left, bottom, right = y_min + inset, x_min + inset, y_max - inset, x_max - inset
+        if bottom - top > 1 and right - left > 1:
+            panel[[top, bottom - 1], left:right] = colour
+            panel[top:bottom, [left, right - 1]] = colour
 
 
 def heading_height(num_lines: int) -> int:

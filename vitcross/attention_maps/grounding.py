@@ -109,10 +109,9 @@ def grounding(record: AttentionRecord, method: str = "rollout", tolerance: float
     """
     if record.boxes is None:
         raise ValueError("`record` must hold boxes for grounding. Received: boxes=None")
-    layout = record.token_layout
-    grid = (layout.grid_height, layout.grid_width)
+    grid = record.token_layout.grid
     rows = []
-    for i, attention_map in enumerate(read_map(record, method).reshape(-1, *grid)):
+    for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
         mask = box_to_patches(record.boxes[i], record.images.shape[1:3], grid, record.patch_size)
         if mask.any():
             energy = energy_in_box(attention_map, mask)

@@ -130,7 +130,7 @@ class AttentionRecord:
         # Numbered members: an address may hold characters that a file inside a zip must not.
         arrays |= {f"weights_{i:03d}": weights for i, weights in enumerate(self.weights.values())}
         with replacing(path) as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+            _write_arrays(file, {"header": np.array(json.dumps(header)), **arrays})
 
     @classmethod
     def load(cls, path) -> AttentionRecord:
@@ -162,3 +162,12 @@ class AttentionRecord:
             patch_size=tuple(header["patch_size"]),
             **arrays,
         )
+
+
+def _write_arrays(file, arrays: dict[str, np.ndarray]) -> None:
+    """`np.savez_compressed` at the lowest level: half the time, and the noise of float32 shrinks no further anyway."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            # A name alone gives the member a fixed date: equal records are equal bytes.
+            with archive.open(name + ".npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)

@@ -71,10 +71,6 @@ def rollout(weights, residual: float = 0.5) -> np.ndarray:
     return result
 
 
-def _patches(rows: np.ndarray, record: AttentionRecord) -> np.ndarray:
-    return rows[..., record.token_layout.num_prefix_tokens :]
-
-
 def _query_rows(record: AttentionRecord) -> slice:
     # With mean pooling no single row is the answer: the mean of the patch rows, which is the attention received.
     return slice(0, 1) if record.pooling == "cls" else slice(record.token_layout.num_prefix_tokens, None)
@@ -89,7 +85,7 @@ def layer_rows(record: AttentionRecord) -> np.ndarray:
 def layer_maps(record: AttentionRecord) -> np.ndarray:
     """(L, B, N, P) what each head of each self-attention layer attends to: the class token's row with `cls`, else
     the attention that patches receive from patches."""
-    return _patches(layer_rows(record), record)
+    return record.token_layout.patches(layer_rows(record))
 
 
 def raw_rows(record: AttentionRecord) -> np.ndarray:
@@ -102,7 +98,7 @@ def raw_rows(record: AttentionRecord) -> np.ndarray:
 
 def raw_maps(record: AttentionRecord) -> np.ndarray:
     """(B, N, P) raw attention of every head. Sums to 1 minus the prefix mass."""
-    return _patches(raw_rows(record), record)
+    return record.token_layout.patches(raw_rows(record))
 
 
 def raw_map(record: AttentionRecord) -> np.ndarray:
@@ -112,8 +108,7 @@ def raw_map(record: AttentionRecord) -> np.ndarray:
 
 def raw_prefix_mass(record: AttentionRecord) -> np.ndarray:
     """(B,) share of the attention that goes to prefix tokens, which `raw_map` therefore leaves out."""
-    rows = raw_rows(record).mean(axis=1)
-    return rows[:, : record.token_layout.num_prefix_tokens].sum(axis=-1)
+    return record.token_layout.prefix(raw_rows(record).mean(axis=1)).sum(axis=-1)
 
 
 def rollout_map(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
@@ -122,8 +117,8 @@ def rollout_map(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
     matrix = rollout(list(record.self_attention.values()), residual)
     if record.pooling == "map":
         pooling = record.pooling_weights.mean(axis=1, dtype=np.float64)
-        return _patches((pooling @ matrix)[:, 0], record)
-    return _patches(matrix[:, _query_rows(record)].mean(axis=1), record)
+        return record.token_layout.patches((pooling @ matrix)[:, 0])
+    return record.token_layout.patches(matrix[:, _query_rows(record)].mean(axis=1))
 
 
 METHODS: dict[str, Callable[[AttentionRecord], np.ndarray]] = {"raw": raw_map, "rollout": rollout_map}

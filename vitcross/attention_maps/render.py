@@ -38,14 +38,12 @@ def to_rgb(image) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def resize(image, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) uint8: enlarged with hard pixels, shrunk with Lanczos."""
-    image = to_rgb(image)
-    if image.shape[:2] == tuple(size):
-        return image
-    larger = size[0] >= image.shape[0]
-    method = Image.Resampling.NEAREST if larger else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), method))
+def resize(image, size) -> np.ndarray:
+    """(h, w, C) of uint8 (H, W, C): enlarged with hard pixels, shrunk with Lanczos."""
+    shape = image.shape[:2]
+    if shape[0] <= size[0] and shape[1] <= size[1]:
+        return _take(image, *_nearest(shape, shape, 1, size))
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
 def _check_grid(attention_map, resampling: str) -> None:
@@ -155,7 +153,7 @@ def overlay(
         values = upsample(attention_map, resampling=resampling, **where)
         coloured = colour_maps.colours(values, colour_map, vmin, vmax)
     share = round(256 * opacity)
-    mixed = coloured.astype(np.uint16) * share + grey(image, size)[..., None] * (256 - share)
+    mixed = coloured * np.uint16(share) + grey(image, size)[..., None] * np.uint16(256 - share)
     result = (mixed >> 8).astype(np.uint8)
     if artifacts is not None:
         outline(result, artifacts, image.shape[:2], patch_size, colour_map)
@@ -163,8 +161,9 @@ def overlay(
 
 
 def grey(image, size) -> np.ndarray:
-    """(h, w) uint16 in [0, 255], the picture's lightness at the size of a panel."""
-    return (resize(image, size) @ np.array([77, 150, 29], np.uint16)) >> 8
+    """(h, w) uint16 in [0, 255], the lightness of a picture (H, W, 3) at the size of a panel."""
+    lightness = ((image @ np.array([77, 150, 29], np.uint16)) >> 8).astype(np.uint8)
+    return resize(lightness, size).astype(np.uint16)
 
 
 def outline(panel: np.ndarray, patches, image_size, patch_size, colour_map: str) -> None:

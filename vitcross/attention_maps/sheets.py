@@ -53,9 +53,8 @@ class _Painter:
     def __init__(self, record: AttentionRecord, style: Style):
         self.record, self.style = record, style
         layout = record.token_layout
-        self.grid = (layout.grid_height, layout.grid_width)
         self.examples = range(min(len(record.images), MAX_EXAMPLES))
-        self.artifacts = artifact_patches(record.token_norms, layout.num_prefix_tokens).reshape(-1, *self.grid)
+        self.artifacts = layout.to_grid(artifact_patches(record.token_norms, layout))
         self.uniform = (1.0 / layout.num_tokens, "uniform")
 
     def size(self, num_columns: int, room: int = 0) -> tuple[int, int]:
@@ -66,7 +65,7 @@ class _Painter:
     def overlay(self, example: int, patches: np.ndarray, vmax: float, size) -> np.ndarray:
         return render.overlay(
             self.record.images[example],
-            patches.reshape(self.grid),
+            self.record.token_layout.to_grid(patches),
             vmax=vmax,
             opacity=self.style.opacity,
             colour_map=self.style.colour_map,
@@ -78,12 +77,12 @@ class _Painter:
 
     def picture(self, paper: Paper, x: int, y: int, example: int, size) -> None:
         """The pixels that the model saw, the object's box where known, and below it what the model says."""
-        pixels = render.resize(self.record.images[example], size).copy()
+        pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
         shape = self.record.images.shape[1:3]
         render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
-        paper.paste(x, y, pixels)
         if self.record.boxes is not None:
-            paper.box(x, y, size, self.record.boxes[example])
+            drawing.draw_box(pixels, self.record.boxes[example])
+        paper.paste(x, y, pixels)
         said, truth, right = verdict(self.record, example)
         colour = INK if right is None else RIGHT if right else WRONG
         # A narrow panel has no room for words, but the number of the example still leads to the caption.
@@ -170,36 +169,35 @@ def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """Every head of the last layer (or of the attention pooling); a row is one picture with a scale of its own."""
     painter = _Painter(record, style)
     rows_BNT = reduce.raw_rows(record)
-    prefix = record.token_layout.num_prefix_tokens
+    layout = record.token_layout
     title = "Attention pooling, every head" if record.pooling == "map" else "Last layer, every head"
     return _rows_sheet(
         painter,
         title=title,
         line=f"Step {record.step}. Colour: {READS[record.pooling]}.",
         columns=[f"head {n}" for n in range(rows_BNT.shape[1])],
-        maps_BKP=rows_BNT[..., prefix:],
-        masses_BK=rows_BNT[..., :prefix].sum(axis=-1) if prefix else None,
+        maps_BKP=layout.patches(rows_BNT),
+        masses_BK=layout.prefix(rows_BNT).sum(axis=-1),
     )
 
 
 def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """The mean over heads of every layer, then what the pooling reads, then rollout."""
     painter = _Painter(record, style)
-    prefix = record.token_layout.num_prefix_tokens
+    layout = record.token_layout
     rows_BKT = reduce.layer_rows(record).mean(axis=2).transpose(1, 0, 2)
     columns = [f"layer {layer}" for layer in range(rows_BKT.shape[1])]
     if record.pooling == "map":
         rows_BKT = np.concatenate([rows_BKT, reduce.raw_rows(record).mean(axis=1)[:, None]], axis=1)
         columns.append("pooling")
-    masses = rows_BKT[..., :prefix].sum(axis=-1)
     reads = READS["gap" if record.pooling == "map" else record.pooling].split(" (")[0]
     return _rows_sheet(
         painter,
         title="Every layer, mean over heads, then rollout",
         line=f"Step {record.step}. Layers: {reads}. Rollout: attention followed through all layers.",
         columns=[*columns, "rollout"],
-        maps_BKP=np.concatenate([rows_BKT[..., prefix:], reduce.rollout_map(record)[:, None]], axis=1),
-        masses_BK=masses if prefix else None,
+        maps_BKP=np.concatenate([layout.patches(rows_BKT), reduce.rollout_map(record)[:, None]], axis=1),
+        masses_BK=layout.prefix(rows_BKT).sum(axis=-1),
     )
 
 
@@ -218,7 +216,7 @@ def _rows_sheet(painter: _Painter, *, title, line, columns, maps_BKP, masses_BK)
         painter.picture(paper, MARGIN, y, i, (h, w))
         for k in range(len(columns)):
             paper.paste(left + k * step_x, y, painter.overlay(i, maps_BKP[i, k], tops[i], (h, w)))
-            if masses_BK is not None and k < masses_BK.shape[1]:
+            if painter.record.token_layout.num_prefix_tokens and k < masses_BK.shape[1]:
                 note = f"prefix {drawing.percent(masses_BK[i, k])}"
                 paper.text(left + k * step_x, y + h + 6, note, size=12, fill=MUTED, width=w)
         _bar(paper, left + len(columns) * step_x, y, h, tops[i], painter)

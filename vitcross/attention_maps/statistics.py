@@ -113,18 +113,17 @@ def mean_distance(weights, token_layout: TokenLayout, patch_size, query_mask=Non
         (B, N) float64; (L, B, N) for a list.
     """
     height, width = patch_extent(patch_size)
-    prefix = token_layout.num_prefix_tokens
-    num_tokens = prefix + token_layout.grid_height * token_layout.grid_width
-    rows, columns = np.divmod(np.arange(num_tokens - prefix), token_layout.grid_width)
+    num_tokens = token_layout.num_tokens
+    rows, columns = np.divmod(np.arange(token_layout.num_patches), token_layout.grid_width)
     distances = np.hypot(height * (rows[:, None] - rows), width * (columns[:, None] - columns))
 
     def one(layer):
         if layer.shape[2:] != (num_tokens, num_tokens):
             raise ValueError(f"`weights` must be (B, N, {num_tokens}, {num_tokens}). Received: shape {layer.shape}")
-        patches = layer[:, :, prefix:, prefix:].astype(np.float64)
+        patches = token_layout.patches(token_layout.patches(layer, axis=-1), axis=-2).astype(np.float64)
         mass = patches.sum(axis=-1)
         means = divide(np.einsum("bnij,ij->bni", patches, distances), mass)
-        mask = None if query_mask is None else np.asarray(query_mask)[:, prefix:]
+        mask = None if query_mask is None else token_layout.patches(np.asarray(query_mask))
         return (means * _query_share(mask, patches.shape, mass > 0)).sum(axis=-1)
 
     return _per_layer(one, weights)
@@ -165,16 +164,16 @@ def head_similarity(weights) -> np.ndarray:
     return _per_layer(one, weights)
 
 
-def artifact_patches(token_norms, num_prefix_tokens: int) -> np.ndarray:
+def artifact_patches(token_norms, token_layout: TokenLayout) -> np.ndarray:
     """(B, P) bool, patches whose output token stands out: norm > median + 5 * 1.4826 * MAD over the picture's patches.
 
     A bright background patch there is a sink, not evidence. MAD = 0 (more than half of the norms equal): none.
 
     Args:
         token_norms: (B, T), L2 norms of the output tokens before the final norm.
-        num_prefix_tokens: int, how many of the T tokens are not patches.
+        token_layout: TokenLayout of the T tokens.
     """
-    norms = np.asarray(token_norms, np.float64)[:, num_prefix_tokens:]
+    norms = token_layout.patches(np.asarray(token_norms, np.float64))
     median = np.median(norms, axis=-1, keepdims=True)
     deviation = np.median(np.abs(norms - median), axis=-1, keepdims=True)
     return (norms > median + ARTIFACT_SIGMAS * MAD_TO_SIGMA * deviation) & (deviation > 0)
@@ -201,11 +200,10 @@ def jensen_shannon(maps, previous) -> np.ndarray:
 def tables(record: AttentionRecord) -> dict[str, np.ndarray]:
     """name -> (L, N) float64: every statistic of every self-attention layer and head, mean over the pictures."""
     layers = list(record.self_attention.values())
-    prefix = record.token_layout.num_prefix_tokens
     values = {
         "entropy": entropy(layers),
         "distance": mean_distance(layers, record.token_layout, record.patch_size),
-        "prefix_mass": prefix_mass(layers, prefix),
+        "prefix_mass": prefix_mass(layers, record.token_layout.num_prefix_tokens),
         "sink_share": sink_share(layers),
     }
     return {name: value.mean(axis=1) for name, value in values.items()}
@@ -231,7 +229,7 @@ def statistics(record: AttentionRecord, previous: AttentionRecord | None = None)
         layers = table.mean(axis=1)
         for reduction in ("mean", "min", "max"):
             scalars[f"attention_stats/{name}/{reduction}"] = float(getattr(layers, reduction)())
-    artifacts = artifact_patches(record.token_norms, record.token_layout.num_prefix_tokens)
+    artifacts = artifact_patches(record.token_norms, record.token_layout)
     scalars["attention_stats/artifact_patches"] = float(artifacts.sum(axis=-1).mean())
     scalars["attention_stats/head_similarity"] = float(head_similarity(list(record.self_attention.values())).mean())
     if previous is not None:
