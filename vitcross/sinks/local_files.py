@@ -49,7 +49,10 @@ class LocalFiles(Sink):
         if "epoch" in values:
             row["epoch"] = values["epoch"]
         line = (to_json(row | values) + "\n").encode()
-        written = self._rows.write(line)
+        try:
+            written = self._rows.write(line)
+        except OSError as error:  # names no file by itself
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
         if written != len(line):
             raise OSError(f"the disk took {written} of {len(line)} bytes of a row: {self._path}")
 

@@ -1,0 +1,134 @@
+"""What a person sees while a run goes on: a live bar on a terminal, plain lines in a log file.
+
+The run's header is printed by the command line; this sink speaks from the first training step to the last word.
+"""
+
+import time
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from vitcross.sinks.console_text import duration, metrics, number, printable, table
+from vitcross.sinks.sink import Sink
+
+PROGRESS = ("auto", "bar", "lines")
+COMPILING = "compiling the training step, 10 to 30 seconds ..."
+# Shown below the table as a place to go to, in this order.
+PLACES = {"run_folder": "run folder", "gallery": "attention maps", "wandb_url": "Weights & Biases"}
+
+
+class Console(Sink):
+    """Progress, validation results, capture notices, and the final table.
+
+    Nothing that a user or a data set named can move the cursor, change colours or be read as markup.
+
+    Args:
+        total_steps: int, optimizer steps of the whole run.
+        progress: "bar", "lines", or "auto": the bar where the output is a terminal, else lines without escape codes.
+        seconds_between_lines: float, lines of training progress are at least this far apart; the first and the last
+            step and every validation are always told.
+        console: `rich.console.Console` or None for standard output.
+        clock: callable without arguments, seconds; for tests.
+
+    Raises:
+        ValueError: for an unknown `progress`.
+    """
+
+    def __init__(self, *, total_steps, progress="auto", seconds_between_lines=10.0, console=None, clock=time.monotonic):
+        if progress not in PROGRESS:
+            raise ValueError(
+                f"sinks.console.progress must be one of {', '.join(PROGRESS)}. Received: progress={progress!r}"
+            )
+        self._total, self._pause, self._clock = total_steps, seconds_between_lines, clock
+        self._console = console or RichConsole()
+        self._live = progress == "bar" or (progress == "auto" and _is_live_terminal(self._console))
+        self._bar = self._task = None
+        self._begun = False
+        self._first = None  # (step, time) of the first row: before it lies the compilation, which says nothing of speed
+        self._last_line = None
+        self._values = {}
+
+    def begin(self):
+        """Say that the first step is being compiled. The first event calls it too; a second call does nothing."""
+        if self._begun:
+            return
+        self._begun = True
+        if not self._live:
+            self.line(COMPILING)
+            return
+        self._bar = Progress(
+            SpinnerColumn(finished_text=" "),
+            BarColumn(bar_width=24 if self._console.width >= 110 else 10),
+            # No markup, and cut off at the right edge instead of a second line.
+            TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            console=self._console,
+            refresh_per_second=4,
+        )
+        self._task = self._bar.add_task("", total=None, status=COMPILING)
+        self._bar.start()
+
+    def line(self, text, style=""):
+        """Print one line, above the bar where there is one. Also what other sinks use to tell something."""
+        text = printable(text, self._console.encoding)
+        if self._live:
+            self._console.print(Text(text, style=style), soft_wrap=True, highlight=False)
+        else:
+            print(text, file=self._console.file, flush=True)
+
+    def scalars(self, step, values):
+        self.begin()
+        self._values.update(values)
+        if any(key.startswith("val/") for key in values):
+            self.line(f"step {step}/{self._total}  validation  {metrics(values, 'val/', 4)}", style="bold")
+        if any(key.startswith("train/") for key in values):
+            self._train_row(step)
+
+    def media(self, step, media):
+        self.begin()
+        self.line(f"step {step}/{self._total}  attention maps of {len(media.record.images)} pictures captured")
+
+    def close(self, summary, exit_code):
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        self.line("finished" if exit_code == 0 else f"stopped, exit status {exit_code}", style="bold")
+        places = {label: summary[key] for key, label in PLACES.items() if summary.get(key)}
+        for rows in ({key: value for key, value in summary.items() if key not in PLACES}, places):
+            for row in table(rows):
+                self.line(row)
+
+    # ------------------------------------------------------------------------------------------------------ inner part
+
+    def _train_row(self, step):
+        now = self._clock()
+        self._first = self._first or (step, now)
+        status = self._status(step, now)
+        if self._live:
+            self._bar.update(self._task, total=self._total, completed=step, status=status)
+        elif self._last_line is None or now - self._last_line >= self._pause or step >= self._total:
+            self._last_line = now
+            self.line(f"step {status}")
+
+    def _status(self, step, now):
+        """Most wanted first: a narrow terminal cuts off the rest."""
+        parts = [f"{step}/{self._total}", f"{100 * step // self._total} %", self._left(step, now)]
+        parts.append(metrics(self._values, "train/", 2))
+        if "val/accuracy" in self._values:
+            parts.append(f"val accuracy {number(self._values['val/accuracy'])}")
+        if "speed/images_per_second" in self._values:
+            parts.append(f"{self._values['speed/images_per_second']:,.0f} images/s")
+        return "  ".join(part for part in parts if part)
+
+    def _left(self, step, now):
+        """Time left at the mean pace since the first row, validation and captures included."""
+        first_step, began = self._first
+        if step <= first_step or step >= self._total:
+            return ""
+        return f"{duration((now - began) / (step - first_step) * (self._total - step))} left"
+
+
+def _is_live_terminal(console):
+    # rich calls a log file a terminal when FORCE_COLOR is set; a bar needs a real one.
+    return console.is_interactive and console.file.isatty()

@@ -1,0 +1,57 @@
+"""How the console writes numbers, times and the words of strangers. Pure functions, str out."""
+
+import numbers
+
+
+def printable(text, encoding="utf-8"):
+    """`text` in one line that cannot drive a terminal, and that a stream of this encoding takes.
+
+    Control characters (escape sequences begin with one), line ends, tabs, marks that reverse the reading direction and
+    undecodable bytes of file names become `?`.
+    """
+    text = "".join(character if character.isprintable() else "?" for character in str(text))
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def number(value):
+    """Four significant digits, or thousands with commas: `0.5312`, `1,210`, `5,717,416`, `1.2e-05`, `nan`."""
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    value = float(value)
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if 0.001 <= abs(value) < 10 else f"{value:.4g}"
+
+
+def duration(seconds):
+    """`0:07`, `3:20`, `1:02:05`."""
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def metrics(values, prefix, limit):
+    """`loss 0.5312  accuracy 0.8310`: the values one level below `prefix`, loss first, at most `limit` of them."""
+    names = [key.removeprefix(prefix) for key in values if key.startswith(prefix)]
+    names = sorted((name for name in names if "/" not in name), key=lambda name: name != "loss")
+    return "  ".join(f"{name.replace('_', ' ')} {number(values[prefix + name])}" for name in names[:limit])
+
+
+def table(summary):
+    """Lines of two aligned columns from a summary; nested dicts become `outer/inner`, None is left out."""
+    rows = [(key, value) for key, value in flat(summary) if value is not None]
+    width = max((len(key) for key, _ in rows), default=0)
+    return [f"  {key:<{width}}  {_cell(value)}" for key, value in rows]
+
+
+def flat(summary, prefix=""):
+    """Pairs of key and value of a nested dict, in its order."""
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _cell(value):
+    return str(value) if isinstance(value, bool | str) or not isinstance(value, numbers.Real) else number(value)
