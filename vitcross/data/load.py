@@ -1,5 +1,10 @@
 """The functions that `conf/data/*.yaml` name: plain values in, `ImageData` out. TensorFlow is imported when they are called."""
 
+import dataclasses
+import inspect
+
+from vitcross.data.options import ImageOptions
+
 
 def tfds(
     *,
@@ -89,9 +94,51 @@ def scenes(
     return _image_data(name="scenes", sources=sources, image_size=image_size, num_classes=num_classes, options=options)
 
 
+def image_folder(
+    *,
+    root,
+    image_size,
+    validation_share=0.1,
+    test_share=0.0,
+    split_seed=0,
+    data_dir=None,
+    channels=3,
+    num_classes=None,
+    **options,
+):
+    """A folder of pictures, a class per subfolder (`image_folder.py`).
+
+    Args:
+        root: path of the folder: `root/<class>/...`, or `root/train/<class>/...` and `root/validation/<class>/...`.
+        image_size: (height, width) that the model sees.
+        validation_share: float in (0, 1), cut from each class where there is no validation folder.
+        test_share: float in [0, 1), cut where there is no test folder.
+        split_seed: int, decides which pictures are cut.
+        data_dir: not used; every data set has this key.
+        channels: 1 or 3.
+        num_classes: int or None for the number of folders.
+        **options: the other arguments of `ImageOptions`.
+
+    Returns:
+        `ImageData`.
+    """
+    from vitcross.data.image_folder import ImageFolderSource, list_image_folder
+
+    listing = list_image_folder(root, validation_share=validation_share, test_share=test_share, split_seed=split_seed)
+    sources = {split: ImageFolderSource(listing=listing, split=split, channels=channels) for split in listing.splits}
+    return _image_data(
+        name=listing.root.name, sources=sources, image_size=image_size, num_classes=num_classes, options=options
+    )
+
+
+def keys(function):
+    """All keys that a configuration of one of these functions may hold: its own arguments and those of `ImageOptions`."""
+    own = {name for name, value in inspect.signature(function).parameters.items() if value.kind is value.KEYWORD_ONLY}
+    return own | {field.name for field in dataclasses.fields(ImageOptions)}
+
+
 def _image_data(*, name, sources, image_size, num_classes, options):
     from vitcross.data.image_data import ImageData
-    from vitcross.data.options import ImageOptions
 
     train = sources["train"]
     if image_size is None:
