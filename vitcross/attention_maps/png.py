@@ -1,8 +1,8 @@
 """PNG bytes of a sheet, written so that training does not wait for them.
 
 Sheets are panels of small pictures enlarged with hard pixels: most rows repeat the row above. One filter for all rows,
-"up", turns them into zeros, which the fastest level of deflate stores in almost nothing. Three times faster than Pillow,
-which tries every filter on every row, and no larger.
+"up", turns them into zeros, which the fastest level of deflate stores in almost nothing. Three times faster than
+Pillow, which tries every filter on every row, and no larger.
 
 Reference: PNG specification, third edition, sections 5 (chunks) and 9 (filters), https://www.w3.org/TR/png-3/.
 """

@@ -171,7 +171,7 @@ def outline(panel: np.ndarray, patches, image_size, patch_size, colour_map: str)
     if np.any(patches):
         size = panel.shape[:2]
         cells = _take(np.asarray(patches, bool), *_nearest(np.shape(patches), image_size, patch_size, size))
-        panel[_border(cells, max(1, min(size) // 96))] = colour_maps.accent(colour_map)
+        panel[_border(cells, max(1, round(min(size) / 90)))] = colour_maps.accent(colour_map)
 
 
 def _border(cells: np.ndarray, thickness: int) -> np.ndarray:

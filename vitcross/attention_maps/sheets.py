@@ -86,7 +86,7 @@ class _Painter:
         said, truth, right = verdict(self.record, example)
         colour = INK if right is None else RIGHT if right else WRONG
         # A narrow panel has no room for words, but the number of the example still leads to the caption.
-        lines = [(f"{example + 1}  {said}", colour), (truth, MUTED)] if size[1] >= 90 else [(f"{example + 1}", MUTED)]
+        lines = [(f"{example + 1}. {said}", colour), (truth, MUTED)] if size[1] >= 90 else [(f"{example + 1}", MUTED)]
         for i, (line, fill) in enumerate(lines):
             paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill, width=size[1])
 
@@ -112,7 +112,7 @@ def verdict(record: AttentionRecord, example: int) -> tuple[str, str, bool | Non
         return said, "", None
     label = int(record.labels[example])
     right = label == predicted
-    return said, "right" if right else f"wrong: {record.class_name(label)}", right
+    return said, "right" if right else f"true: {record.class_name(label)}", right
 
 
 def captions(record: AttentionRecord) -> list[str]:

@@ -1,0 +1,104 @@
+"""The local gallery: `attention/index.html`, one page that opens from disk and shows how attention formed.
+
+The page holds text, curves and links; pictures stay files beside it, the same bytes that go to the dashboard. It is
+written anew, as a whole, after each capture and at the end.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from vitcross.atomic_files import write_bytes, write_text
+from vitcross.attention_maps.media import file_name, folder_name
+from vitcross.attention_maps.sheets import verdict
+from vitcross.sinks.gallery_curves import STATISTICS, TRAINING, charts, read_rows
+from vitcross.sinks.gallery_page import STATE_ID, Capture, Picture, page
+from vitcross.sinks.sink import Sink
+
+# Figures of the summary that the page prints, where they are known.
+FACTS = (
+    ("val/accuracy", "validation accuracy", "{:.1%}"),
+    ("val/loss", "validation loss", "{:.4g}"),
+    ("parameters", "parameters", "{:,.0f}"),
+    ("speed/images_per_second", "images/s", "{:,.0f}"),
+)
+
+
+class Gallery(Sink):
+    """Writes the gallery of one run.
+
+    Args:
+        folder: str or path, the run folder; the page becomes `folder/attention/index.html`.
+        title: str, name of the run, as text.
+        metrics_path: str or path of the run's `metrics.jsonl`; None: the one in `folder`.
+
+    A run that goes on keeps the captures that the existing page lists, up to the step from which it captures again.
+    """
+
+    def __init__(self, folder, *, title, metrics_path=None):
+        self.folder = Path(folder) / "attention"
+        self.path = self.folder / "index.html"
+        self.title = title
+        self.metrics_path = Path(metrics_path or Path(folder) / "metrics.jsonl")
+        self.captures = self._listed()
+
+    def media(self, step, media):
+        """Add a capture and write the page. Sheets that no other sink has written yet are written here."""
+        pictures = []
+        for key, sheet in media.sheets.items():
+            path = self.folder / folder_name(step) / file_name(key)
+            if not path.exists():
+                write_bytes(path, sheet.png)
+            height, width = sheet.image.shape[:2]
+            pictures.append(
+                Picture(
+                    key=key,
+                    title=sheet.title,
+                    caption=sheet.caption,
+                    file=f"{path.parent.name}/{path.name}",
+                    width=width,
+                    height=height,
+                    vmax=sheet.vmax,
+                )
+            )
+        probes = [verdict(media.record, i) for i in range(len(media.record.images))]
+        capture = Capture(step=step, pictures=pictures, probes=probes)
+        self.captures = [*(old for old in self.captures if old.step < step), capture]
+        self._write("running", {})
+
+    def close(self, summary, exit_code):
+        """Write the page a last time, with how the run ended."""
+        status = "finished" if exit_code == 0 else "stopped" if exit_code >= 128 else "failed"
+        self._write(status, summary or {})
+
+    def _write(self, status, summary):
+        facts = [
+            (label, form.format(summary[key]))
+            for key, label, form in FACTS
+            if isinstance(summary.get(key), (int, float))
+        ]
+        rows = read_rows(self.metrics_path)
+        text = page(
+            title=self.title,
+            status=status,
+            facts=facts,
+            training=charts(rows, TRAINING),
+            statistics=charts(rows, STATISTICS),
+            captures=self.captures,
+        )
+        write_text(self.path, text)
+
+    def _listed(self):
+        """The captures of the page that is already there; none where there is no page, or one of another kind."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+            state = json.loads(
+                re.search(rf'<script type="application/json" id="{STATE_ID}">(.*?)</script>', text, re.S)[1]
+            )
+            captures = [
+                Capture(step=c["step"], pictures=[Picture(**p) for p in c["pictures"]], probes=c["probes"])
+                for c in state
+            ]
+        except (OSError, ValueError, TypeError, KeyError):
+            return []
+        return [c for c in captures if all((self.folder / p.file).is_file() for p in c.pictures)]
