@@ -2,11 +2,14 @@
 trial of a sweep. Imports nothing heavy.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import traceback
 from datetime import datetime
 from pathlib import Path
 
@@ -140,3 +143,81 @@ def run_trial(script, overrides, folder, metric):
     value = json.loads((Path(folder) / "summary.json").read_text()).get(metric)
     print(f"trial {Path(folder).name}: {metric} {value} after {time.perf_counter() - began:.0f} s", flush=True)
     return value
+
+
+def run_name(choices):
+    """What a run is called: its experiment, or its data where no experiment was chosen."""
+    return choices.get("experiment") or choices["data"]
+
+
+def header(config, choices, folder):
+    """What a run is going to do, known before TensorFlow is there."""
+    data, model, trainer = config["data"], config["model"], config["trainer"]
+    size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
+    unit = "steps" if trainer["steps"] is not None else "epochs"
+    length = length if isinstance(length, str) else f"{length} {unit}"
+    sizes = f"{model['depth']} blocks, width {model['embed_dim']}, {model['num_heads']} heads"
+    rows = {
+        "experiment": choices.get("experiment")
+        or f"none named: {choices['data']} with the defaults of conf/train.yaml",
+        "data": f"{data.get('name') or choices['data']}, pictures of {_by(size)} pixels",
+        "model": f"{choices['model']}: {model.get('variant') or sizes}, patches of {_by(model['patch_size'])} pixels",
+        "length": f"{length} of {data['batch_size']} pictures, seed {config['seed']}",
+        "results": str(folder),
+    }
+    return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def _by(size):
+    height, width = (size, size) if isinstance(size, int) else size
+    return f"{height} x {width}"
+
+
+def prepare_train(arguments, config):
+    """Check what was typed before anything is made; exits with status 2 and one message where it is wrong.
+
+    Args:
+        arguments: list of str, `sys.argv[1:]`.
+        config: the module `vitcross.config`.
+
+    Returns:
+        list of str, the arguments for Hydra: the typed ones, with the folder of the run.
+    """
+    overrides, flags = split_arguments(arguments)
+    if {"-h", "--help"} & set(flags):
+        print(help_page(config.CONF))
+        raise SystemExit(0)
+    multirun = any(flag in MULTIRUN_FLAGS for flag in flags)
+    if flags and not multirun:
+        return arguments  # --cfg, --info and the like: Hydra answers
+    try:
+        trials = config.check_arguments("train", overrides, multirun)
+        if multirun:
+            return [*flags, *config.one_length(overrides)]
+        if any(override.startswith("hydra.run.dir=") for override in overrides):
+            return config.one_length(overrides)
+        folder = claim_folder(Path("outputs") / run_name(trials[0][1]))
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    return [*config.one_length(overrides), f"hydra.run.dir={folder}"]
+
+
+@contextlib.contextmanager
+def explained(folder):
+    """Turn an exception into one message and exit status 1; the traceback goes to `traceback.txt` in `folder`.
+
+    A signal before training began exits with 128 + its number.
+    """
+    try:
+        yield
+    except Exception as error:
+        (Path(folder) / "traceback.txt").write_text(traceback.format_exc())
+        text = str(error).strip().splitlines() or ["no further message"]
+        fail(f"{type(error).__name__}: {chr(10).join(text[:12])}\nThe traceback is in {folder}/traceback.txt", status=1)
+    except BaseException as interruption:
+        number = getattr(
+            interruption, "signal_number", signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else None
+        )
+        if number is None:
+            raise
+        fail(f"stopped by {signal.Signals(number).name} before training began", status=128 + number)

@@ -1,10 +1,8 @@
-"""From what was typed to a validated experiment: the only place that knows OmegaConf, and the one that puts the rooms
-together. TensorFlow is imported when an experiment is built, not before.
+"""From what was typed to a validated experiment: the only place that knows Hydra and OmegaConf, and the one that puts
+the rooms together. TensorFlow is imported when an experiment is built, not before.
 """
 
-import difflib
 import itertools
-import os
 import re
 from pathlib import Path
 
@@ -13,25 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import TypeAdapter, ValidationError
 
-from vitcross.config_schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.config_checks import ConfigError, nearest, validate
+from vitcross.training.lengths import to_steps
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-_ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
-
-
-class ConfigError(ValueError):
-    """What was typed cannot be run; the message names the key, the rule and what was received."""
-
-
-def nearest(name, known):
-    """` Did you mean 'x'?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
-
-
-# --- compose -----------------------------------------------------------------------------------------------------
 
 
 def compose(name, overrides):
@@ -100,116 +84,6 @@ def _dotted_keys(node, prefix=""):
             yield from _dotted_keys(value, f"{prefix}{key}.")
 
 
-# --- validate ----------------------------------------------------------------------------------------------------
-
-
-def validate(config, name="train"):
-    """Check keys, types and combinations of a composed configuration.
-
-    Raises:
-        ConfigError: all that is wrong with single keys, one line each; else the first impossible combination.
-    """
-    problems = _problems(_ROOTS[name], config, ())
-    for group, schemas in SCHEMAS.items():
-        if group in config:
-            problems += _group_problems(group, config[group], schemas)
-    if problems:
-        raise ConfigError("\n".join(problems))
-    if name == "train":
-        _check_combinations(config)
-
-
-def _group_problems(group, section, schemas):
-    target = section.get("_target_")
-    if target not in schemas:
-        return [f"{group}._target_ must be one of {', '.join(schemas)}. Received: {target}"]
-    keys = {key: value for key, value in section.items() if key not in ("_target_", "_partial_")}
-    return _problems(schemas[target], keys, (group,))
-
-
-def _problems(schema, values, prefix):
-    try:
-        TypeAdapter(schema).validate_python(values)
-        return []
-    except ValidationError as error:
-        rules = {}
-        for problem in error.errors():
-            rules.setdefault(_path(problem, values), []).append(problem)
-        return [_sentence(".".join((*prefix, *path)), path, found, values) for path, found in rules.items()]
-
-
-def _path(problem, values):
-    """Keys that lead to a problem; pydantic's own marks for the branches of a union are left out."""
-    path, node = [], values
-    for part in problem["loc"]:
-        known = isinstance(node, dict) and part in node
-        if not known and problem["type"] != "missing":
-            break
-        path.append(str(part))
-        node = node[part] if known else {}
-    return tuple(path)
-
-
-def _sentence(key, path, problems, values):
-    kind = problems[0]["type"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        node = values
-        for part in path[:-1]:
-            node = node[part]
-        return f"there is no key '{key}'.{nearest(path[-1], [k for k in node if k != path[-1]])}"
-    if kind == "missing":
-        return f"{key} is missing"
-    rules = " or ".join(dict.fromkeys(p["msg"].removeprefix("Input should be ") for p in problems))
-    return f"{key} must be {rules}. Received: {problems[0]['input']!r}"
-
-
-def _check_combinations(config):
-    trainer, model, data = config["trainer"], config["model"], config["data"]
-    lengths = {key: trainer[key] for key in ("steps", "epochs")}
-    if (lengths["steps"] is None) == (lengths["epochs"] is None):
-        raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {lengths}")
-    from vitcross.training.lengths import to_steps
-
-    for key in ("steps", "epochs", "evaluate_every", "log_every"):
-        if trainer[key] is not None:
-            _check_length(to_steps, f"trainer.{key}", trainer[key], total_steps=None if key in lengths else 1000)
-    _check_length(to_steps, "optimizer.warmup", config["optimizer"]["warmup"], total_steps=1000, minimum=0)
-    check_geometry(model, data)
-
-
-def _check_length(to_steps, key, value, total_steps, minimum=1):
-    try:
-        steps = to_steps(value, batch_size=1, num_examples=1000, total_steps=total_steps, name=key)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if steps < minimum:
-        raise ConfigError(f"{key} must be positive. Received: {value}")
-
-
-def pair(size):
-    """`n` or `[height, width]` as a tuple of two."""
-    return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def check_geometry(model, data):
-    """The patch divides the picture, the heads divide the width.
-
-    Raises:
-        ConfigError
-    """
-    image_size, patch_size = pair(data["image_size"]), pair(model["patch_size"])
-    if model["stem"] == "linear" and any(i % p for i, p in zip(image_size, patch_size, strict=True)):
-        raise ConfigError(
-            f"model.patch_size must divide data.image_size. Received: model.patch_size={patch_size}, "
-            f"data.image_size={image_size}"
-        )
-    width, heads = model["embed_dim"], model["num_heads"]
-    if width is not None and heads is not None and width % heads:
-        raise ConfigError(
-            f"model.num_heads must divide model.embed_dim. Received: model.num_heads={heads}, model.embed_dim={width}"
-        )
-
-
 def check_arguments(name, overrides, multirun=False):
     """Compose and validate what was typed; for a sweep, every trial of it.
 
@@ -236,3 +110,154 @@ def check_arguments(name, overrides, multirun=False):
         validate(config, name)
         trials.append((config, choices))
     return trials
+
+
+def build_data(config):
+    """`vitcross.data.image_data.ImageData` of a validated configuration; prepares the data where that is needed."""
+    return instantiate(config["data"])
+
+
+def instantiate(section, **more):
+    """Hydra's `instantiate`, with plain Python arguments. `_target_` was checked against the known ones."""
+    return hydra.utils.instantiate(section, **more, _convert_="all", _recursive_=False)
+
+
+def lengths(config, num_examples):
+    """All lengths of a run in steps: dict with total_steps, evaluate_every, log_every, warmup_steps."""
+    trainer, batch_size = config["trainer"], config["data"]["batch_size"]
+    known = {"batch_size": batch_size, "num_examples": num_examples}
+    unit = "steps" if trainer["steps"] is not None else "epochs"
+    total = to_steps(trainer[unit], unit=unit, name=f"trainer.{unit}", **known)
+    known["total_steps"] = total
+    return {
+        "total_steps": total,
+        "evaluate_every": min(total, to_steps(trainer["evaluate_every"], name="trainer.evaluate_every", **known)),
+        "log_every": to_steps(trainer["log_every"], name="trainer.log_every", **known),
+        "warmup_steps": to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known),
+    }
+
+
+def build_training(config, *, name, folder, stop_on_signal, started):
+    """Put a run together: the arguments of `vitcross.training.run.train_and_close`.
+
+    Args:
+        config: dict, validated.
+        name: str, what the run is called.
+        folder: the run folder.
+        stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
+        started: `time.perf_counter()` at the start of the process.
+    """
+    from vitcross.training import device
+    from vitcross.training.checkpoint import Checkpoints
+    from vitcross.training.optimizer import parameter_groups, parameter_table
+    from vitcross.training.trainer import Trainer
+
+    settings = config["trainer"]
+    device.set_up(seed=config["seed"], dtype_policy=settings["dtype_policy"])
+    device_name, is_accelerator = device.describe_device()
+    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator)
+    print(f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}", flush=True)
+    data = build_data(config)
+    config = with_data(config, data)
+    network = instantiate(config["model"])
+    task = instantiate(config["task"], network=network, class_weights=data.class_weights)
+    steps = lengths(config, num_examples=len(data.train))
+    total_steps, warmup_steps = steps["total_steps"], steps.pop("warmup_steps")
+    make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
+    optimizer = make_optimizer(model=network, total_steps=total_steps, warmup_steps=warmup_steps)
+    print(parameter_table(parameter_groups(network)), flush=True)
+    checkpoints = Checkpoints(Path(folder) / "checkpoints", monitor=task.monitor, mode=task.monitor_mode)
+    sink, places = build_sinks(config, name=name, folder=folder, total_steps=total_steps)
+    trainer = Trainer(
+        task=task,
+        optimizer=optimizer,
+        batches=data.train_batches(seed=config["seed"]),
+        validation_batches=lambda: data.evaluation_batches("validation"),
+        **steps,
+        batch_size=data.batch_size,
+        num_examples=len(data.train),
+        checkpoints=checkpoints,
+        sink=sink,
+        callbacks=build_attention_maps(config, network, data, sink, total_steps),
+        stop_on_signal=stop_on_signal,
+        jit_compile=jit_compile,
+        class_names=data.class_names,
+        started=started,
+    )
+    return {"trainer": trainer, "sink": sink, "places": places}
+
+
+def build_sinks(config, *, name, folder, total_steps):
+    """`(sink, places)`: where a run reports to, and for its last words where to look."""
+    from vitcross.sinks.console import Console
+    from vitcross.sinks.gallery import Gallery
+    from vitcross.sinks.local_files import LocalFiles
+    from vitcross.sinks.sink import FanOut
+    from vitcross.sinks.weights_and_biases import WeightsAndBiases
+
+    settings = config["sinks"]
+    console = Console(total_steps=total_steps, **settings["console"])
+    # The files come first, the gallery reads them; the console has the last word.
+    files = LocalFiles(run_folder=folder, config_text=as_yaml(config))
+    gallery = Gallery(folder, title=f"{name} {Path(folder).name}")
+    group = settings["wandb"]["group"] or wandb_group(folder)
+    wandb = WeightsAndBiases(
+        run_folder=folder, config=config, report=console.line, **settings["wandb"] | {"group": group}
+    )
+    places = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
+    console.begin()
+    return FanOut([files, gallery, wandb, console], report=console.line), places
+
+
+def wandb_group(folder):
+    """What a run and its evaluations have in common in W&B, where no group was chosen: the last parts of its folder."""
+    return "/".join(Path(folder).resolve().parts[-2:])
+
+
+def with_data(config, data):
+    """The configuration with what only the data knows, as `config.yaml` keeps it."""
+    height, width, channels = data.image_shape
+    found = {"num_classes": data.num_classes, "image_size": [height, width]}
+    return config | {
+        "data": config["data"] | found | {"channels": channels},
+        "model": config["model"] | found | {"in_channels": channels},
+    }
+
+
+def build_attention_maps(config, network, data, sink, total_steps):
+    """The callbacks that show attention: one, or none with `attention_maps=off`."""
+    settings = config["attention_maps"]
+    if not settings["enabled"]:
+        return []
+    import numpy as np
+
+    from vitcross.attention_maps.callback import AttentionMaps
+    from vitcross.attention_maps.schedule import capture_steps
+    from vitcross.attention_maps.sheets import Style
+
+    # Chosen once by the seed, from the validation split: pictures that the model does not train on.
+    order = np.random.default_rng(config["seed"]).permutation(len(data.validation))
+    probes = np.sort(order[: settings["num_probes"]])
+    measured = np.sort(order[: settings["num_grounding"]])
+    has_boxes = "box" in data.validation.optional_keys and len(measured) > 0
+    return [
+        AttentionMaps(
+            network=network,
+            probes=data.examples("validation", probes),
+            sink=sink,
+            steps=capture_steps(total_steps, settings["captures"], settings["every"]),
+            class_names=data.class_names,
+            grounding_batch=data.examples("validation", measured) if has_boxes else None,
+            style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
+        )
+    ]
+
+
+def as_yaml(config):
+    """A configuration as the text of `config.yaml`."""
+    return OmegaConf.to_yaml(OmegaConf.create(config))
+
+
+def resolve(composed):
+    """Hydra's configuration as plain Python, without Hydra's own keys."""
+    return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)

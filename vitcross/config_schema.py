@@ -31,6 +31,50 @@ def config(cls):
 
 
 @config
+class AugmentationConfig:
+    flip: Bool
+    padded_crop: CountOrZero
+    random_resized_crop: Annotated[Float, Field(gt=0, le=1)] | None
+    colour_jitter: Share
+
+
+@config
+class ImagesConfig:
+    """What every source of pictures understands (`vitcross.data.options.ImageOptions`)."""
+
+    data_dir: str | None
+    batch_size: Count
+    image_size: Size | None
+    channels: Literal[1, 3] | None
+    num_classes: Annotated[Int, Field(ge=2)] | None
+    augmentation: AugmentationConfig
+    resize: Literal["crop", "pad", "stretch"]
+    evaluation_crop: Annotated[Float, Field(gt=0, le=1)]
+    cache_gigabytes: NonNegative
+    max_unreadable: CountOrZero
+    class_weights: Literal["balanced"] | None
+
+
+@config
+class TFDSConfig(ImagesConfig):
+    name: str
+    train_split: str
+    validation_split: str
+    test_split: str | None
+    download: Bool
+
+
+@config
+class ScenesConfig(ImagesConfig):
+    target_colour: str
+    max_objects: Count
+    scene_seed: CountOrZero
+    train_examples: Count
+    validation_examples: Count
+    test_examples: Count
+
+
+@config
 class ClassificationConfig:
     label_smoothing: Share
 
@@ -48,6 +92,49 @@ class AdamWConfig:
 
 
 @config
+class VisionTransformerConfig:
+    variant: str | None
+    num_classes: Count | None
+    image_size: Size | None
+    patch_size: Size | None
+    in_channels: Count | None
+    embed_dim: Count | None
+    depth: Count | None
+    num_heads: Count | None
+    mlp_ratio: Positive
+    pooling: Literal["cls", "gap", "map"]
+    class_token: Bool | None
+    num_register_tokens: CountOrZero
+    stem: Literal["linear", "conv"]
+    patch_bias: Bool
+    position_embedding: Literal["learned", "sincos2d"]
+    position_interpolation: Literal["bicubic", "bilinear"]
+    pre_norm: Bool
+    dropout_rate: Share
+    attention_dropout_rate: Share
+    drop_path_rate: Share
+    patch_dropout_rate: Share
+    qkv_bias: Bool
+    qk_norm: Bool
+    layer_scale_init: Float | None
+    layer_norm_epsilon: Positive
+    gelu: Literal["erf", "tanh"]
+
+
+@config
+class AttentionMapsConfig:
+    enabled: Bool
+    num_probes: Count
+    captures: Count
+    every: Count | None
+    num_grounding: CountOrZero
+    opacity: ShareOrAll
+    colour_map: Literal["viridis", "inferno"]
+    resampling: Literal["nearest", "bilinear"]
+    panel_size: Count
+
+
+@config
 class TrainerConfig:
     steps: Length | None
     epochs: Length | None
@@ -55,6 +142,31 @@ class TrainerConfig:
     log_every: Length
     jit_compile: Bool | Literal["auto"]
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@config
+class WeightsAndBiasesConfig:
+    mode: Literal["auto", "online", "offline", "disabled"]
+    entity: str | None
+    project: str
+    group: str | None
+    name: str | None
+    tags: list[str]
+    base_url: str | None
+    init_timeout: Positive
+    finish_timeout: Positive
+
+
+@config
+class ConsoleConfig:
+    progress: Literal["auto", "bar", "lines"]
+    seconds_between_lines: NonNegative
+
+
+@config
+class SinksConfig:
+    wandb: WeightsAndBiasesConfig
+    console: ConsoleConfig
 
 
 @config
@@ -67,11 +179,13 @@ class TrainConfig:
     task: dict[str, Any]
     optimizer: dict[str, Any]
     trainer: TrainerConfig
-    attention_maps: dict[str, Any]
-    sinks: dict[str, Any]
+    attention_maps: AttentionMapsConfig
+    sinks: SinksConfig
 
 
 SCHEMAS = {
+    "data": {"vitcross.data.load.tfds": TFDSConfig, "vitcross.data.load.scenes": ScenesConfig},
+    "model": {"vitcross.models.VisionTransformer": VisionTransformerConfig},
     "task": {"vitcross.tasks.Classification": ClassificationConfig},
     "optimizer": {"vitcross.training.optimizer.adamw": AdamWConfig},
 }
@@ -87,4 +201,5 @@ class EvaluateConfig:
     images: str | None
     batch_size: Count
     limit: Count | None
-    sinks: dict[str, Any]
+    num_probes: Count
+    sinks: SinksConfig

@@ -9,10 +9,8 @@ from vitcross.training.optimizer import adamw, parameter_groups, warmup_cosine
 def test_schedule_equals_its_formula():
     schedule = warmup_cosine(learning_rate=0.3, warmup_steps=7, total_steps=101, final_share=0.1)
     for step in (0, 3, 7, 50, 101):
-        if step <= 7:
-            expected = 0.3 * step / 7
-        else:
-            expected = 0.3 * (0.1 + 0.9 * (1 + np.cos(np.pi * (step - 7) / 94)) / 2)
+        decayed = 0.3 * (0.1 + 0.9 * (1 + np.cos(np.pi * (step - 7) / 94)) / 2)
+        expected = 0.3 * step / 7 if step <= 7 else decayed
         assert float(schedule(step)) == pytest.approx(expected, rel=1e-5)
 
 

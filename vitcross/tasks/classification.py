@@ -63,21 +63,27 @@ class Classification(keras.Model):
         self.accuracy.update_state(ops.cast(correct_B, "float32"), sample_weight=ops.cast(x["valid"], "float32"))
         return self.get_metrics_result()
 
-    def predict_rows(self, batch):
-        """Per-example predictions of one batch as NumPy: `probabilities` (B, K), `labels`, `losses`, `index`, ..."""
-        logits_BK = np.asarray(self.predict_on_batch({"images": batch["images"]}), np.float32)
+    def probabilities(self, images):
+        """Class probabilities (B, K) float32 of a batch of images as NumPy; rows sum to 1."""
+        return np.exp(self._log_probabilities(images))
+
+    def _log_probabilities(self, images):
+        logits_BK = np.asarray(self.predict_on_batch({"images": images}), np.float32)
         shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
-        probabilities_BK = np.exp(shifted_BK)
-        normalizer_B = probabilities_BK.sum(axis=-1)
+        return shifted_BK - np.log(np.exp(shifted_BK).sum(axis=-1, keepdims=True))
+
+    def predict_rows(self, batch):
+        """Per-example predictions of one batch as NumPy: `probabilities` (B, K), `labels`, `losses`, `index`, ...
+
+        The losses are without label smoothing and class weights: validation measures the model, not the recipe.
+        """
+        log_probabilities_BK = self._log_probabilities(batch["images"])
         labels_B = np.asarray(batch["labels"])
-        rows = {key: np.asarray(batch[key]) for key in ("valid", "index", "num_objects") if key in batch}
-        # Without label smoothing: validation measures the model, not the recipe.
-        losses_B = np.log(normalizer_B) - np.take_along_axis(shifted_BK, labels_B[:, None], axis=-1)[:, 0]
         return {
-            **rows,
+            **{key: np.asarray(batch[key]) for key in ("valid", "index", "num_objects") if key in batch},
             "labels": labels_B,
-            "losses": losses_B,
-            "probabilities": probabilities_BK / normalizer_B[:, None],
+            "losses": -np.take_along_axis(log_probabilities_BK, labels_B[:, None], axis=-1)[:, 0],
+            "probabilities": np.exp(log_probabilities_BK),
         }
 
     def summarize(self, rows):

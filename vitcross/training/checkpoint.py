@@ -5,8 +5,8 @@
     checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names
     checkpoints/index.json                                 which step is the latest, which the best
 
-A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A process
-killed at any moment leaves the previous checkpoint intact.
+A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A
+process killed at any moment leaves the previous checkpoint intact.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The optimizer, its schedule, and the rule that covers each parameter.
 
-AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a linear warm-up and a cosine decay; weight decay on kernels only, as in
-the ViT and DeiT recipes: biases, normalisation scales, position embeddings and special tokens are left out.
+AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a linear warm-up and a cosine decay; weight decay on kernels only, as
+in the ViT and DeiT recipes: biases, normalisation scales, position embeddings and special tokens are left out.
 """
 
 import math
@@ -18,7 +18,7 @@ class AdamW(FiniteUpdates, keras.optimizers.AdamW):
 
 
 def warmup_cosine(*, learning_rate, warmup_steps, total_steps, final_share=0.0):
-    """Learning rate by step: linear from 0 to the peak over the warm-up, then half a cosine to `final_share` of the peak.
+    """Learning rate by step: linear from 0 to the peak, then half a cosine down to `final_share` of the peak.
 
     Args:
         learning_rate: the peak, positive.
@@ -67,6 +67,16 @@ def parameter_groups(model):
         ParameterGroup("not trained (statistics, frozen)", tuple(frozen), False, 0.0),
     )
     return tuple(group for group in groups if group.variables)
+
+
+def parameter_table(groups):
+    """The groups as lines of text: count, weight decay, scale of the learning rate."""
+    lines = [f"{'parameters':<36}{'count':>12}  {'decay':<6}learning rate"]
+    for group in groups:
+        decay = "yes" if group.decayed else "no"
+        scale = f"x {group.learning_rate_scale:g}" if group.learning_rate_scale else "none"
+        lines.append(f"  {group.name:<34}{group.count:>12,}  {decay:<6}{scale}")
+    return "\n".join([*lines, f"  {'all':<34}{sum(group.count for group in groups):>12,}"])
 
 
 def adamw(

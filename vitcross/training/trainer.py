@@ -4,15 +4,8 @@ import math
 import resource
 import time
 
-import keras
-
 from vitcross.training.callbacks import MetricRows, StopAfter, Validation
 from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite
-
-
-def effective_jit_compile(jit_compile, deterministic_ops):
-    """Whether XLA really compiles the step: TensorFlow turns it off, silently, where ops must be deterministic."""
-    return bool(jit_compile) and not (deterministic_ops and keras.backend.backend() == "tensorflow")
 
 
 class Trainer:
@@ -63,8 +56,8 @@ class Trainer:
         self.validation = Validation(
             sink=sink, batches=validation_batches, checkpoints=checkpoints, class_names=class_names
         )
-        # Order: first what may refuse the step, then its row, then what reads the weights, last what may leave `fit`.
-        # Captures come after validation (`on_epoch_end`), so that a capture shows the weights that were just measured.
+        # Order: first what may refuse the step, then its row, then what only reads the weights, last what may leave
+        # `fit`.
         self.callbacks = [
             StopOnNonFinite(),
             self.rows,

@@ -1,0 +1,145 @@
+"""Every shipped configuration composes and is valid; the schemas describe the constructors; wrong input is refused."""
+
+import dataclasses
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vitcross import config
+from vitcross.command_line import options
+from vitcross.config_checks import ConfigError, validate
+from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
+
+GROUPS = ("data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks", "experiment")
+CHOICES = [(group, option) for group in GROUPS for option in options(config.CONF, group)]
+# What a choice needs typed beside it.
+NEEDS = {("data", "image_folder"): ["data.root=pictures"], ("data", "tfds"): ["data.name=mnist"]}
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_every_option_composes_and_is_valid(group, option):
+    composed, choices = config.compose("train", [f"{group}={option}", *NEEDS.get((group, option), [])])
+    if group in ("data", "model"):
+        composed = {**composed, **({"model": composed["model"] | {"patch_size": [1, 1], "stem": "linear"}})}
+    validate(composed)
+    assert choices[group] == option
+
+
+@pytest.mark.parametrize(("group", "target"), [(g, t) for g, schemas in SCHEMAS.items() for t in schemas])
+def test_each_schema_names_the_arguments_of_its_constructor(group, target):
+    module, _, attribute = target.rpartition(".")
+    constructor = getattr(importlib.import_module(module), attribute)
+    accepted = accepted_arguments(constructor)
+    described = {field.name for field in dataclasses.fields(SCHEMAS[group][target])}
+    given_by_the_program = {"network", "class_weights", "name", "model", "total_steps", "warmup_steps"}
+    if group != "data":
+        assert described - {"warmup"} == accepted - given_by_the_program
+    else:
+        assert described == accepted
+
+
+def accepted_arguments(constructor):
+    names = {
+        p.name
+        for p in inspect.signature(constructor).parameters.values()
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in ("self", "dtype")
+    }
+    if any(p.name == "options" for p in inspect.signature(constructor).parameters.values()):
+        from vitcross.data.options import ImageOptions
+
+        names |= {field.name for field in dataclasses.fields(ImageOptions)}
+    return names
+
+
+def test_attention_style_keys_are_described():
+    from vitcross.attention_maps.sheets import Style
+
+    assert {f.name for f in dataclasses.fields(Style)} <= {f.name for f in dataclasses.fields(AttentionMapsConfig)}
+
+
+@pytest.mark.parametrize("path", sorted(config.CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(config.CONF)))
+def test_every_key_has_a_comment(path):
+    lines = path.read_text().splitlines()
+    is_override = path.parent.name == "experiment" or (yaml.safe_load(path.read_text()) or {}).get("defaults")
+    assert any(line.startswith("# ") for line in lines[:3]), "a file starts with what it is"
+    if is_override and path.parent != config.CONF:
+        return  # keys are explained where they are first set
+    in_hydra = False
+    for number, line in enumerate(lines):
+        in_hydra = line.startswith("hydra:") or (in_hydra and line.startswith(" "))
+        if in_hydra or line.startswith(("_target_", "_partial_", "defaults", "#")) or ":" not in line:
+            continue
+        if line.rstrip().endswith(":"):
+            continue  # a section
+        assert "#" in line or lines[number - 1].lstrip().startswith("#"), f"{path.name}:{number + 1} {line!r}"
+
+
+WRONG = [
+    (["optimizer.lrr=1"], "there is no key 'optimizer.lrr'"),
+    (["optimizer.learning_rat=1"], "Did you mean 'optimizer.learning_rate'"),
+    (["learning_rate=1"], "Did you mean 'optimizer.learning_rate'"),
+    (["+optimizer.lrr=1"], "there is no key 'optimizer.lrr'"),
+    (["+optimizer.learning_rates=1"], "Did you mean 'learning_rate'"),
+    (["+sed=1"], "Did you mean 'seed'"),
+    (["optimizer.learning_rate=fast"], "optimizer.learning_rate must be .*number.*Received: 'fast'"),
+    (["optimizer.learning_rate=-1"], "optimizer.learning_rate must be greater than 0.*Received: -1"),
+    (["data=scnes"], "data has no option 'scnes'. Did you mean 'scenes'"),
+    (["experiment=fashion"], "experiment has no option 'fashion'.*fashion_mnist"),
+    (["model.num_heads=5"], "model.num_heads must divide model.embed_dim.*5.*96"),
+    (["model.stem=linear", "model.patch_size=7"], "model.patch_size must divide data.image_size.*7.*64"),
+    (["model=vit_ti16", "data.image_size=[60,64]"], "model.patch_size must divide data.image_size.*16.*60"),
+    (["trainer.steps=0"], "trainer.steps must be positive"),
+    (["trainer.epochs=-3"], "trainer.epochs must be"),
+    (["trainer.steps=fast"], "trainer.steps must be a number"),
+    (["trainer.steps=5", "trainer.epochs=2"], "type one of them"),
+    (["trainer.steps=null"], "exactly one of trainer.steps and trainer.epochs"),
+    (["trainer.dtype_policy=float8"], "trainer.dtype_policy must be 'float32'"),
+    (["trainer.jit_compile=perhaps"], "trainer.jit_compile must be"),
+    (["model.pooling=max"], "model.pooling must be 'cls', 'gap' or 'map'. Received: 'max'"),
+    (["model._target_=os.system"], "model._target_ must be one of"),
+    (["data.augmentation.padded_crop=-1"], "data.augmentation.padded_crop must be"),
+    (["data.augmentation.flop=true"], "there is no key 'data.augmentation.flop'"),
+    (["~optimizer.warmup"], "optimizer.warmup is missing"),
+    (["model.variant=Q/16"], "model.variant"),
+    (["a=b=["], ""),
+    (["seed=1,2"], "lists several values: a sweep needs -m"),
+    (["sinks.wandb.mode=sometimes"], "sinks.wandb.mode must be"),
+]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_wrong_input_gets_one_message_that_names_key_rule_and_value(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        config.check_arguments("train", overrides)
+
+
+def test_typing_one_length_empties_the_other():
+    composed, _ = config.compose("train", ["trainer.epochs=3"])
+    assert (composed["trainer"]["steps"], composed["trainer"]["epochs"]) == (None, 3)
+    assert config.lengths(composed, num_examples=1000)["total_steps"] == round(3 * 1000 / 128)
+
+
+def test_a_sweep_is_checked_trial_by_trial():
+    trials = config.check_arguments("train", ["model.depth=1,2", "seed=3"], multirun=True)
+    assert [trial["model"]["depth"] for trial, _ in trials] == [1, 2]
+    with pytest.raises(ConfigError, match="num_heads must divide"):
+        config.check_arguments("train", ["model.num_heads=4,5"], multirun=True)
+
+
+def test_the_command_line_wins_over_the_experiment():
+    composed, choices = config.compose(
+        "train", ["experiment=fashion_mnist", "data=scenes", "optimizer.learning_rate=0.5"]
+    )
+    assert choices["data"] == "scenes"
+    assert composed["optimizer"]["learning_rate"] == 0.5
+
+
+def test_experiments_start_with_their_command_and_time():
+    for path in Path(config.CONF / "experiment").glob("*.yaml"):
+        text = path.read_text()
+        assert f"python train.py experiment={path.stem}" in text and "Time:" in text and "Score:" in text

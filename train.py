@@ -1,0 +1,41 @@
+"""Train a model and watch where it looks: `python train.py --help`."""
+
+import os
+import sys
+import time
+
+STARTED = time.perf_counter()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes hide what a user has to read
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from vitcross import command_line, config
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="train")
+def run(composed):
+    job = HydraConfig.get()
+    folder, choices = job.runtime.output_dir, dict(job.runtime.choices)
+    if job.mode == RunMode.MULTIRUN:
+        return command_line.run_trial(__file__, list(job.overrides.task), folder, "best/value")
+    settings = config.resolve(composed)
+    print(command_line.header(settings, choices, folder), flush=True)
+    with command_line.explained(folder):
+        print("starting TensorFlow ...", flush=True)
+        from vitcross.training.guards import StopOnSignal
+        from vitcross.training.run import train_and_close
+
+        with StopOnSignal() as stop_on_signal:
+            run_name = command_line.run_name(choices)
+            parts = config.build_training(
+                settings, name=run_name, folder=folder, stop_on_signal=stop_on_signal, started=STARTED
+            )
+            status = train_and_close(**parts)
+    return sys.exit(status)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = command_line.prepare_train(sys.argv[1:], config)
+    run()

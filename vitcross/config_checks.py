@@ -1,0 +1,144 @@
+"""Is a composed configuration one that can be run? Unknown keys, wrong types, impossible combinations: each gets one
+message that names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
+"""
+
+import difflib
+
+from pydantic import TypeAdapter, ValidationError
+
+from vitcross.config_schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.models.variants import parse_variant
+from vitcross.training.lengths import to_steps
+
+_ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
+
+
+class ConfigError(ValueError):
+    """What was typed cannot be run; the message names the key, the rule and what was received."""
+
+
+def nearest(name, known):
+    """` Did you mean 'x'?`, or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def validate(config, name="train"):
+    """Check keys, types and combinations of a composed configuration.
+
+    Raises:
+        ConfigError: all that is wrong with single keys, one line each; else the first impossible combination.
+    """
+    problems = _problems(_ROOTS[name], config, ())
+    for group, schemas in SCHEMAS.items():
+        if group in config:
+            problems += _group_problems(group, config[group], schemas)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if name == "train":
+        _check_combinations(config)
+
+
+def _group_problems(group, section, schemas):
+    target = section.get("_target_")
+    if target not in schemas:
+        return [f"{group}._target_ must be one of {', '.join(schemas)}. Received: {target}"]
+    keys = {key: value for key, value in section.items() if key not in ("_target_", "_partial_")}
+    return _problems(schemas[target], keys, (group,))
+
+
+def _problems(schema, values, prefix):
+    try:
+        TypeAdapter(schema).validate_python(values)
+        return []
+    except ValidationError as error:
+        rules = {}
+        for problem in error.errors():
+            rules.setdefault(_path(problem, values), []).append(problem)
+        return [_sentence(".".join((*prefix, *path)), path, found, values) for path, found in rules.items()]
+
+
+def _path(problem, values):
+    """Keys that lead to a problem; pydantic's own marks for the branches of a union are left out."""
+    path, node = [], values
+    for part in problem["loc"]:
+        known = isinstance(node, dict) and part in node
+        if not known and problem["type"] != "missing":
+            break
+        path.append(str(part))
+        node = node[part] if known else {}
+    return tuple(path)
+
+
+def _sentence(key, path, problems, values):
+    kind = problems[0]["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        node = values
+        for part in path[:-1]:
+            node = node[part]
+        return f"there is no key '{key}'.{nearest(path[-1], [k for k in node if k != path[-1]])}"
+    if kind == "missing":
+        return f"{key} is missing"
+    rules = " or ".join(dict.fromkeys(p["msg"].removeprefix("Input should be ") for p in problems))
+    return f"{key} must be {rules}. Received: {problems[0]['input']!r}"
+
+
+def _check_combinations(config):
+    trainer, model, data = config["trainer"], config["model"], config["data"]
+    lengths = {key: trainer[key] for key in ("steps", "epochs")}
+    if (lengths["steps"] is None) == (lengths["epochs"] is None):
+        raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {lengths}")
+    for key in ("steps", "epochs", "evaluate_every", "log_every"):
+        if trainer[key] is not None:
+            _check_length(f"trainer.{key}", trainer[key], total_steps=None if key in lengths else 1000)
+    _check_length("optimizer.warmup", config["optimizer"]["warmup"], total_steps=1000, minimum=0)
+    check_geometry(model, data)
+
+
+def _check_length(key, value, total_steps, minimum=1):
+    try:
+        steps = to_steps(value, batch_size=1, num_examples=1000, total_steps=total_steps, name=key)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if steps < minimum:
+        raise ConfigError(f"{key} must be positive. Received: {value}")
+
+
+def pair(size):
+    """`n` or `[height, width]` as a tuple of two."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def check_geometry(model, data):
+    """The patch divides the picture, the heads divide the width; sizes that only the data knows are checked later.
+
+    Raises:
+        ConfigError
+    """
+    try:
+        variant, patch_of_variant = parse_variant(model["variant"]) if model["variant"] else (None, None)
+    except ValueError as error:
+        raise ConfigError(f"model.variant: {error}") from error
+    sizes = {
+        key: getattr(variant, key, None) if model[key] is None else model[key]
+        for key in ("embed_dim", "depth", "num_heads")
+    }
+    patch_size = model["patch_size"] or patch_of_variant
+    for key, value in {**sizes, "patch_size": patch_size}.items():
+        if value is None:
+            raise ConfigError(f"model.{key} must be set where model.variant is null")
+    if sizes["embed_dim"] % sizes["num_heads"]:
+        raise ConfigError(
+            f"model.num_heads must divide model.embed_dim. Received: model.num_heads={sizes['num_heads']}, "
+            f"model.embed_dim={sizes['embed_dim']}"
+        )
+    if model["stem"] == "conv" and pair(patch_size) != (8, 8):
+        raise ConfigError(f"model.patch_size must be 8 with model.stem=conv. Received: {patch_size}")
+    if data["image_size"] is None or model["stem"] == "conv":
+        return
+    image_size, patch_size = pair(data["image_size"]), pair(patch_size)
+    if any(i % p for i, p in zip(image_size, patch_size, strict=True)):
+        raise ConfigError(
+            f"model.patch_size must divide data.image_size. Received: model.patch_size={patch_size}, "
+            f"data.image_size={image_size}"
+        )

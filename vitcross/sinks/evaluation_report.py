@@ -1,0 +1,106 @@
+"""What `evaluate.py` does with a trained task: measure a split, or say what it sees in somebody's own pictures. Results go
+to files and to a sink; what is shown on the console is returned as text.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from vitcross import atomic_files
+from vitcross.attention_maps.capture import capture
+from vitcross.attention_maps.media import AttentionMedia, file_name
+from vitcross.attention_maps.sheets import sheets
+from vitcross.data.decode import UnreadableImage
+from vitcross.evaluation import predict_all
+from vitcross.sinks.evaluation_files import predictions_csv, write_evaluation
+
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+def report_split(task, data, *, split, folder, sink, step, batch_size, limit=None, num_probes=8, style=None):
+    """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
+
+    Returns:
+        dict, the report of the task (`task.report`).
+    """
+    folder = Path(folder)
+    rows = predict_all(task, data.evaluation_batches(split, batch_size=batch_size, limit=limit))
+    report = task.report(rows, data.class_names)
+    source = data.source(split)
+    names = [source.example_name(int(index)) for index in rows["index"]]
+    confusion = write_evaluation(folder, report=report, rows=rows, names=names)
+    probes = rows["index"][np.linspace(0, len(names) - 1, min(num_probes, len(names))).round().astype(int)]
+    batch = data.examples(split, probes)
+    pictures = write_maps(task.network, batch, folder=folder, step=step, class_names=data.class_names, style=style)
+    if confusion is not None:
+        pictures.sheets["evaluation/confusion_matrix"] = confusion
+    scalars = {f"evaluation/{split}/{key}": value for key, value in report.items() if isinstance(value, (int, float))}
+    sink.scalars(step, scalars)
+    sink.media(step, pictures)
+    return report
+
+
+def write_maps(network, batch, *, folder, step, class_names, style=None):
+    """Capture a batch and write its sheets and its record into `folder/attention`. Returns the `AttentionMedia`."""
+    record = capture(network, batch, step=step, class_names=class_names)
+    media = AttentionMedia(record=record, sheets=sheets(record, style))
+    for key, sheet in media.sheets.items():
+        atomic_files.write_bytes(Path(folder) / "attention" / file_name(key), sheet.png)
+    record.save(Path(folder) / "attention" / "record.npz")
+    return media
+
+
+def find_pictures(pattern):
+    """The files that a pattern, a folder or a path names, sorted.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.suffix.lower() in PICTURE_ENDINGS]
+    elif path.is_file():
+        found = [path]
+    else:
+        anchor = Path(path.anchor) if path.is_absolute() else Path()
+        found = [file for file in anchor.glob(str(path.relative_to(path.anchor))) if file.is_file()]
+    if not found:
+        raise ValueError(f"images must name at least one picture: a file, a folder or a pattern. Received: {pattern}")
+    return sorted(found)
+
+
+def report_pictures(task, paths, *, preprocess, class_names, folder, sink, step, batch_size, style=None):
+    """Say what the task sees in own pictures, and where it looks: `predictions.csv` and maps into `folder`.
+
+    Returns:
+        `(lines, unreadable)`: per readable picture (path, prediction, probability, second, its probability); per
+        unreadable one its message.
+
+    Raises:
+        ValueError: where no picture could be read.
+    """
+    images, names, unreadable = [], [], []
+    for path in paths:
+        try:
+            images.append(preprocess(path))
+            names.append(str(path))
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+    if not images:
+        raise ValueError(f"none of the {len(paths)} pictures could be read, the first: {unreadable[0]}")
+    images = np.stack(images)
+    portions = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    probabilities = np.concatenate([task.probabilities(portion) for portion in portions])
+    atomic_files.write_text(
+        Path(folder) / "predictions.csv", predictions_csv({"probabilities": probabilities}, names, class_names)
+    )
+    shown = {"images": images[:MOST_SHOWN], "index": np.arange(len(images))[:MOST_SHOWN]}
+    sink.media(step, write_maps(task.network, shown, folder=folder, step=step, class_names=class_names, style=style))
+    lines = []
+    for name, row in zip(names, probabilities, strict=True):
+        first, second = np.argsort(-row)[:2]
+        lines.append((name, class_names[first], float(row[first]), class_names[second], float(row[second])))
+    return lines, unreadable
+
+
+MOST_SHOWN = 16  # pictures on a sheet of maps; `predictions.csv` holds them all
