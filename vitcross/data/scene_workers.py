@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -18,48 +19,57 @@ import subprocess
 import sys
 
 _CHUNK = 200
+_BYTES_AHEAD = 64 * 2**20
 _LENGTH = struct.Struct("<I")
 
 
-def render_scenes(options, *, split, count, processes=None):
-    """Yields (index, fields) of all scenes of a split in order, whatever the number of processes.
+def render_scenes(options, *, counts, processes=None):
+    """Yields all scenes of all splits in order, whatever the number of processes.
 
     Args:
         options: `SceneOptions`.
-        split: str.
-        count: int, number of scenes.
+        counts: dict of split to number of scenes.
         processes: int, or None for the number of processors.
 
     Yields:
-        index, dict of `png` bytes, `label` int, `box` (4 floats), `num_objects`, `caption`, `scene` (JSON text).
+        split, index, dict of `png` bytes, `label` int, `box` (4 floats), `num_objects`, `caption`, `scene` (JSON text).
 
     Raises:
         RuntimeError: if a child process ends early.
     """
-    chunks = [(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    chunks = [
+        (split, start, min(start + _CHUNK, count))
+        for split, count in counts.items()
+        for start in range(0, count, _CHUNK)
+    ]
     processes = min(processes or _processors(), len(chunks))
+    # Rendering goes on while the reader writes a finished split to disk, as far as memory allows.
+    height, width = options.image_size
+    ahead = max(2 * processes, _BYTES_AHEAD // (_CHUNK * 3 * height * width))
     with contextlib.ExitStack() as stack:
         idle = queue.SimpleQueue()
         for _ in range(processes):
             idle.put(stack.enter_context(_child(options)))
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(processes))
 
-        def ask(chunk):
+        def ask(split, start, stop):
             child = idle.get()
             try:
-                return _ask(child, split, *chunk)
+                return _ask(child, split, start, stop)
             finally:
                 idle.put(child)
 
-        waiting, pending = collections.deque(), iter(chunks)
-        while True:
-            # A few chunks ahead, so that no child waits for the reader; not all, for memory's sake.
-            while len(waiting) < 3 * processes and (chunk := next(pending, None)) is not None:
-                waiting.append((chunk[0], pool.submit(ask, chunk)))
-            if not waiting:
+        waiting = collections.deque()
+        stack.callback(lambda: [future.cancel() for _, _, future in waiting])
+        for chunk in itertools.chain(chunks, itertools.repeat(None)):
+            if chunk is not None:
+                waiting.append((*chunk[:2], pool.submit(ask, *chunk)))
+            elif not waiting:
                 return
-            start, result = waiting.popleft()
-            yield from enumerate(result.result(), start)
+            if chunk is None or len(waiting) > ahead:
+                split, start, rendered = waiting.popleft()
+                for index, row in enumerate(rendered.result(), start):
+                    yield split, index, row
 
 
 def _processors():

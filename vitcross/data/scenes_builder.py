@@ -5,6 +5,7 @@ The configuration's name holds every option that decides the content, so that ot
 
 import contextlib
 import io
+import itertools
 import logging
 import time
 
@@ -73,12 +74,16 @@ class VitcrossScenes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(split) for split in self.builder_config.counts}
+        # One stream for all splits, which TFDS reads one after the other in this order.
+        config = self.builder_config
+        stream = render_scenes(config.scenes, counts=config.counts)
+        return {
+            split: self._generate_examples(itertools.islice(stream, count)) for split, count in config.counts.items()
+        }
 
-    def _generate_examples(self, split):
-        counts = self.builder_config.counts
-        total = sum(counts.values())
-        for index, row in render_scenes(self.builder_config.scenes, split=split, count=counts[split]):
+    def _generate_examples(self, scenes):
+        total = sum(self.builder_config.counts.values())
+        for _, index, row in scenes:
             row["image"] = row.pop("png")
             y_min, x_min, y_max, x_max = row["box"]
             row["box"] = tfds.features.BBox(ymin=y_min, xmin=x_min, ymax=y_max, xmax=x_max)
