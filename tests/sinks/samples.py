@@ -1,0 +1,42 @@
+"""Captures small enough to be written and uploaded in tests. Sizes are prime and pictures are not square.
+
+Shape legend: B batch, H W C pixels, N heads, T tokens.
+"""
+
+import types
+
+import numpy as np
+
+from vitcross.attention_maps.media import AttentionMedia, Sheet
+from vitcross.attention_maps.record import AttentionRecord
+
+HEIGHT, WIDTH = 53, 71
+KEYS = ("attention/probe", "attention/self/overlay", "attention/self/heads", "attention_stats/entropy")
+
+
+def sample_record(step):
+    generator = np.random.default_rng(step)
+    # What `TokenLayout` says of itself; the class is not imported, its package loads Keras.
+    layout = types.SimpleNamespace(grid_height=2, grid_width=3, num_prefix_tokens=1, num_tokens=7)
+    return AttentionRecord(
+        step=step,
+        images=generator.integers(0, 256, (5, 22, 33, 3), dtype=np.uint8),
+        probabilities=np.full((5, 2), 0.5, np.float32),
+        class_names=("a cat", "<b>[red]dog\x1b[31m</b>"),
+        example_index=np.arange(5),
+        weights={"image_encoder/block_00/self_attention": np.full((5, 3, 7, 7), 1 / 7, np.float32)},
+        token_layout=layout,
+        pooling="cls",
+        patch_size=(11, 11),
+        token_norms=np.ones((5, 7), np.float32),
+    )
+
+
+def sample_media(step, keys=KEYS):
+    """A capture whose sheets differ from step to step and from key to key."""
+    sheets = {}
+    for number, key in enumerate(keys):
+        generator = np.random.default_rng([step, number])
+        image = generator.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        sheets[key] = Sheet(image=image, title=key.replace("/", " "), caption=f'step {step}, <{key}> \u2192 "50 %"')
+    return AttentionMedia(record=sample_record(step), sheets=sheets, statistics={"attention_stats/entropy/mean": 0.5})
