@@ -1,7 +1,7 @@
 """Random changes of a whole batch of training pictures, in TensorFlow, from uniforms that belong to each position.
 
-Every function takes and returns batches and draws nothing itself (`randomness.uniforms`), so that the same position always gives the same
-pixels, eager and inside `tf.data`. Shape letters: B batch, H W C pixels.
+Every function takes and returns batches and draws nothing itself (`randomness.uniforms`), so that the same position
+always gives the same pixels, eager and inside `tf.data`. Shape letters: B batch, H W C pixels.
 """
 
 import numpy as np
@@ -61,7 +61,8 @@ def random_resized_crop(images, boxes, uniforms, *, image_size, min_scale):
 
 
 def flip_and_shift(images, boxes, *, flips, shifts, image_size):
-    """Mirrors rows of the batch where `flips` (B,) and moves the window by `shifts` (B, 2) pixels (y, x); one gather does both.
+    """Mirrors rows of the batch where `flips` (B,) and moves the window by `shifts` (B, 2) pixels (y, x); one gather
+    does both.
 
     A window moved beyond the border sees the reflection of the picture (the border pixel is not repeated).
     """

@@ -4,7 +4,8 @@ import numpy as np
 
 
 def balanced_class_weights(labels, *, num_classes):
-    """Inverse class frequency with mean 1 over the classes that occur: labels (n,) -> (K,) float32; 0 for absent classes.
+    """Inverse class frequency with mean 1 over the classes that occur: labels (n,) -> (K,) float32; 0 for absent
+    classes.
 
     w_k = (1 / n_k) / mean_j(1 / n_j)
     """

@@ -1,7 +1,7 @@
 """Bytes or files to upright 8-bit pictures, with Pillow.
 
-Whatever a folder may hold becomes grey or RGB: EXIF-rotated, CMYK, 16-bit, palette, animated (its first frame) and transparent
-pictures (on white). Shape letters: H W C pixels.
+Whatever a folder may hold becomes grey or RGB: EXIF-rotated, CMYK, 16-bit, palette, animated (its first frame) and
+transparent pictures (on white). Shape letters: H W C pixels.
 """
 
 import io
@@ -46,7 +46,8 @@ class Picture:
     def load(self, *, channels, at_least=None):
         """Decodes it: an upright PIL image, mode L (channels = 1) or RGB (3).
 
-        `at_least` (height, width) lets JPEG decode at a half, quarter or eighth of the size where that is still as large.
+        `at_least` (height, width) lets JPEG decode at a half, quarter or eighth of the size where that is still as
+        large.
         """
         return self._guarded(lambda: _load(self._image, channels, at_least, self._orientation))
 

@@ -1,7 +1,7 @@
 """Which part of a picture the model sees, and how boxes follow it.
 
-A view is (y_min, x_min, y_max, x_max) relative to the upright picture; `pad` gives views that reach beyond [0, 1]. Boxes of
-objects use the same order. Shape letters: B batch, H W C pixels.
+A view is (y_min, x_min, y_max, x_max) relative to the upright picture; `pad` gives views that reach beyond [0, 1].
+Boxes of objects use the same order. Shape letters: B batch, H W C pixels.
 """
 
 import math

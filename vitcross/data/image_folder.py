@@ -13,7 +13,7 @@ import numpy as np
 
 from vitcross.data.source import Source
 
-EXTENSIONS = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
+EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 
 
@@ -39,8 +39,8 @@ class FolderListing:
 def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=0):
     """Finds classes and pictures under `root`.
 
-    Splits that have no folder of their own are cut from the training pictures, class by class; which picture goes where depends on
-    the seed, the class and the file's name alone, so that added pictures move few others.
+    Splits that have no folder of their own are cut from the training pictures, class by class; which picture goes
+    where depends on the seed, the class and the file's name alone, so that added pictures move few others.
 
     Args:
         root: path of the folder.

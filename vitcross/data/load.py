@@ -1,4 +1,7 @@
-"""The functions that `conf/data/*.yaml` name: plain values in, `ImageData` out. TensorFlow is imported when they are called."""
+"""The functions that `conf/data/*.yaml` name: plain values in, `ImageData` out.
+
+TensorFlow is imported only when one is called.
+"""
 
 import dataclasses
 import inspect
@@ -22,7 +25,8 @@ def tfds(
     """A TensorFlow Datasets set by name.
 
     Args:
-        name: str, as TFDS calls it, with a configuration where it has several: `oxford_flowers102`, `imagenet_v2/topimages`.
+        name: str, as TFDS calls it (`oxford_flowers102`), with a configuration where it has several
+            (`imagenet_v2/topimages`).
         train_split: str, any TFDS split expression.
         validation_split: str.
         test_split: str or None.
@@ -132,7 +136,7 @@ def image_folder(
 
 
 def keys(function):
-    """All keys that a configuration of one of these functions may hold: its own arguments and those of `ImageOptions`."""
+    """All keys that a configuration of one of these functions may hold: its arguments and those of `ImageOptions`."""
     own = {name for name, value in inspect.signature(function).parameters.items() if value.kind is value.KEYWORD_ONLY}
     return own | {field.name for field in dataclasses.fields(ImageOptions)}
 

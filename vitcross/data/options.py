@@ -43,7 +43,8 @@ class ImageOptions:
         resize: how a picture of another shape is brought to `image_size`: `crop` (fill it, cut off what is over), `pad`
             (all of it is seen, black around it) or `stretch` (all of it, distorted).
         evaluation_crop: float in (0, 1], share of the picture's side kept by the central crop of `crop`, e.g. 0.875.
-        cache_gigabytes: float >= 0, decoded pictures are kept in memory where all of a split needs less than what is left of this.
+        cache_gigabytes: float >= 0, decoded pictures are kept in memory where all of a split needs less than what is
+            left of this.
         max_unreadable: int >= 0, more distinct unreadable pictures than this are an error.
         batch_size: int > 0.
         class_weights: None or `balanced` (inverse class frequency, mean 1 over classes).

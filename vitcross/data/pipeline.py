@@ -1,6 +1,7 @@
 """`tf.data` pipelines over a reader: endless for training, finite and exact for evaluation.
 
-Both are maps over batches of positions, so that a batch is a pure function of its position. Shape letters: B batch, H W C pixels.
+Both are maps over batches of positions, so that a batch is a pure function of its position. Shape letters: B batch, H
+W C pixels.
 """
 
 import numpy as np

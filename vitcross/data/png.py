@@ -1,6 +1,7 @@
 """PNG without compression, written by hand: for many small pictures that the record file compresses anyway.
 
-Pillow's encoder takes 15 times longer for a 64 x 64 picture, and stored pictures decode 5 times faster. Shape letters: H W C.
+Pillow's encoder takes 15 times longer for a 64 x 64 picture, and stored pictures decode 5 times faster. Shape letters:
+H W C.
 """
 
 import struct

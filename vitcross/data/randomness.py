@@ -1,7 +1,7 @@
 """Order and random numbers as pure functions of (seed, position): nothing to store, nothing to skip when resuming.
 
-A position counts training examples since the start of the run; pass `position // n` visits every example once, in an order of
-its own. Shape letters: B batch.
+A position counts training examples since the start of the run; pass `position // n` visits every example once, in an
+order of its own. Shape letters: B batch.
 """
 
 import tensorflow as tf
@@ -23,7 +23,8 @@ def example_indices(positions, *, num_examples, seed):
         ],
         axis=1,
     )
-    # The raw op: `tf.random.experimental.index_shuffle` pads a matrix of seeds in both directions and then refuses it (TF 2.21).
+    # The raw op: `tf.random.experimental.index_shuffle` pads a matrix of seeds in both directions and then refuses it
+    # (TF 2.21).
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % num_examples,
         seed=seeds,

@@ -25,8 +25,8 @@ class DecodingReader:
         source: `Source`.
         options: `ImageOptions`.
         unreadable: `UnreadableImages` that counts the bad ones.
-        view: `evaluation` (the deterministic view), `random` (random resized crops, from uniforms) or `native` (as stored; all
-            pictures of the source must have one shape).
+        view: `evaluation` (the deterministic view), `random` (random resized crops, from uniforms) or `native` (as
+            stored; all pictures of the source must have one shape).
     """
 
     def __init__(self, source, *, options, unreadable, view):
@@ -47,7 +47,8 @@ class DecodingReader:
         Args:
             indices: (B,) integers in [0, n).
             uniforms: (B, 4) float32 in [0, 1) for random views.
-            substitute: bool, put the next readable example in the place of an unreadable one; else its row is black and not valid.
+            substitute: bool, put the next readable example in the place of an unreadable one; else its row is black
+            and not valid.
 
         Returns:
             dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.

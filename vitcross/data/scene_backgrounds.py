@@ -1,4 +1,4 @@
-"""Textured backgrounds: a bank of grey textures is made once per process and size, each scene colours a random part of one."""
+"""Textured backgrounds: each scene colours a random part of a grey texture from a bank made once per process."""
 
 import colorsys
 import functools

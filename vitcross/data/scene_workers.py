@@ -1,8 +1,9 @@
-"""Renders scenes in several processes: each is started as `python -m vitcross.data.scene_workers` and spoken to over pipes.
+"""Renders scenes in several processes: each is started as `python -m vitcross.data.scene_workers` and spoken to over
+pipes.
 
-Plain child processes and not `multiprocessing`: nothing of the calling program is imported again, no TensorFlow is loaded or
-forked, and it works from a notebook. A child answers each line `split start stop` with one frame: uint32 length, then a JSON
-list of fields, a newline, and the PNG bytes of the scenes one after the other.
+Plain child processes and not `multiprocessing`: nothing of the calling program is imported again, no TensorFlow is
+loaded or forked, and it works from a notebook. A child answers each line `split start stop` with one frame: uint32
+length, then a JSON list of fields, a newline, and the PNG bytes of the scenes one after the other.
 """
 
 import collections

@@ -1,7 +1,8 @@
-"""Rendered scenes: pictures of coloured shapes with a caption, questions and boxes, each a pure function of (seed, split, index).
+"""Rendered scenes: pictures of coloured shapes with a caption, questions and boxes, each a pure function of (seed,
+split, index).
 
-Exactly one object of a scene has the target colour; its shape is the label and its box is where a model should look, whatever else is in
-the picture. Pixels may differ between versions of Pillow; everything else may not.
+Exactly one object of a scene has the target colour; its shape is the label and its box is where a model should look,
+whatever else is in the picture. Pixels may differ between versions of Pillow; everything else may not.
 Shape letters: H W C pixels.
 """
 
@@ -53,8 +54,8 @@ class SceneOptions:
         object.__setattr__(self, "image_size", tuple(self.image_size))
         if len(self.image_size) != 2 or min(self.image_size) < SMALLEST_SIDE:
             raise ValueError(
-                f"image_size of scenes must be (height, width), both >= {SMALLEST_SIDE}: shapes are not recognisable below. "
-                f"Received: {self.image_size}"
+                f"image_size of scenes must be (height, width), both >= {SMALLEST_SIDE} (shapes are not recognisable "
+                f"below). Received: {self.image_size}"
             )
         if max(self.image_size) > 4 * min(self.image_size):
             raise ValueError(

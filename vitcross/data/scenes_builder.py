@@ -1,4 +1,5 @@
-"""The scenes as a TensorFlow Datasets builder: `vitcross_scenes/<configuration>`, ArrayRecord, examples in order of their index.
+"""The scenes as a TensorFlow Datasets builder: `vitcross_scenes/<configuration>`, ArrayRecord, examples in order of
+their index.
 
 The configuration's name holds every option that decides the content, so that other options make another folder.
 """
@@ -36,7 +37,7 @@ class ScenesConfig(tfds.core.BuilderConfig):
         sizes = "_".join(str(count) for count in counts.values())
         super().__init__(
             name=f"{height}x{width}_{scenes.target_colour}_max{scenes.max_objects}_seed{scenes.seed}_{sizes}",
-            description=f"Scenes of {height} x {width} pixels; the label is the shape of the {scenes.target_colour} object.",
+            description=f"{height} x {width} pixels; the label is the shape of the {scenes.target_colour} object.",
         )
         self.scenes, self.counts = scenes, counts
 

@@ -35,7 +35,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def record(self, index):
-        """The example with its picture still encoded: dict of `image` (bytes, path or uint8 array), `label`, optional keys."""
+        """The example, picture still encoded: dict of `image` (bytes, path, uint8 array), `label`, optional keys."""
 
     def example_name(self, index):
         """What messages call the example: a file path, or split and position."""

@@ -1,7 +1,7 @@
 """Finds a prepared TFDS data set, or says within seconds what is missing and how to get it.
 
-TFDS itself retries a missing network for minutes before it gives up; so the prepared folder is looked for first, and a download
-begins only when it was asked for and a first request to the data set's own host was answered.
+TFDS itself retries a missing network for minutes before it gives up; so the prepared folder is looked for first, and a
+download begins only when it was asked for and a first request to the data set's own host was answered.
 """
 
 import difflib
@@ -52,6 +52,10 @@ def _find(name, data_dir):
         nearest = difflib.get_close_matches(name.split("/")[0].split(":")[0].lower(), known, n=3, cutoff=0.5)
         hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise ValueError(f"data.name must be a data set that TFDS knows{hint}. Received: {name!r}") from None
+    except (AssertionError, ValueError) as error:  # unknown version or configuration
+        raise ValueError(
+            f"data.name must name a version and configuration that exist. Received: {name!r}: {error}"
+        ) from None
 
 
 def _is_prepared(builder):
@@ -61,7 +65,8 @@ def _is_prepared(builder):
 def _not_prepared(builder, name, data_dir):
     folder = f" --data_dir={data_dir}" if data_dir else ""
     text = (
-        f"{name} is not prepared: there is no {builder.data_dir}. With a network, add data.download=true to the command, or run:\n"
+        f"{name} is not prepared: there is no {builder.data_dir}. "
+        "With a network, add data.download=true to the command, or run:\n"
         f"  tfds build {name}{folder}\n"
         "Where it is prepared elsewhere, name that folder: data.data_dir=DIR (or TFDS_DATA_DIR)."
     )

@@ -1,7 +1,8 @@
 """Any image classification set of TensorFlow Datasets, with random access to any split expression.
 
-Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their pictures decoded by
-`decode.py`, so that a set behaves like a folder of the same pictures. Offline: nothing here reaches for the network.
+Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their pictures
+decoded by `decode.py`, so that a set behaves like a folder of the same pictures. Offline: nothing here reaches for the
+network.
 """
 
 import bisect
@@ -126,8 +127,8 @@ def _open_files(builder, split):
     except (KeyError, ValueError, AssertionError) as error:
         reason = str(error).strip("'\"").split("\n")[0]
         raise ValueError(
-            f"A split of {builder.name} must be one of {sorted(splits)} or a TFDS expression of them such as 'train[:90%]'. "
-            f"Received: {split!r} ({reason})"
+            f"A split of {builder.name} must be one of {sorted(splits)} or a TFDS expression of them "
+            f"such as 'train[:90%]'. Received: {split!r} ({reason})"
         ) from None
     if not instructions:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Random access to TFRecord files: the offset of every record, found by walking over the length headers.
 
-Record layout (tensorflow/core/lib/io/record_writer.h): uint64 length, uint32 masked crc of the length, the data, uint32 masked crc of the data.
+Record layout (tensorflow/core/lib/io/record_writer.h): uint64 length, uint32 masked crc of the length, the data,
+uint32 masked crc of the data.
 """
 
 import mmap
@@ -13,7 +14,8 @@ _HEADER, _FOOTER = 12, 4
 
 
 class TFRecordFile:
-    """One TFRecord file as a sequence of bytes; indexed and memory-mapped at the first access, safe to read from several threads.
+    """One TFRecord file as a sequence of bytes; indexed and memory-mapped at the first access, safe to read from
+    several threads.
 
     Args:
         path: str or path.

@@ -28,8 +28,8 @@ class TooManyUnreadable(RuntimeError):
 class UnreadableImages:
     """Counts distinct unreadable pictures of all splits; safe to use from several threads.
 
-    An exception inside `tf.data` reaches the caller as a TensorFlow error with a traceback in its text; `error` keeps the
-    message for people.
+    An exception inside `tf.data` reaches the caller as a TensorFlow error with a traceback in its text; `error` keeps
+    the message for people.
 
     Args:
         max_unreadable: int >= 0, how many are skipped before `add` raises.
