@@ -6,9 +6,8 @@ Shape letters: B batch, H W C pixels, K classes.
 import numpy as np
 
 from vitcross.data import batch as contract
-from vitcross.data import geometry
 from vitcross.data.class_weights import balanced_class_weights
-from vitcross.data.decode import Picture
+from vitcross.data.preprocess import preprocess
 from vitcross.data.reader import DecodingReader, fits
 from vitcross.data.unreadable import UnreadableImages
 
@@ -139,13 +138,7 @@ class ImageData:
         Raises:
             UnreadableImage: if it cannot be decoded.
         """
-        options = self.options
-        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else "picture"
-        picture = Picture(image, name=name)
-        view = geometry.evaluation_view(
-            picture.size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
-        )
-        return contract.normalize(geometry.resample(picture, view, options.image_size, channels=options.channels))
+        return preprocess(image, options=self.options)
 
     def _reader(self, split, *, training=False, cache=True):
         source, view = self.source(split), "evaluation"

@@ -5,6 +5,14 @@ import dataclasses
 RESIZE_RULES = ("crop", "pad", "stretch")
 
 
+def height_and_width(size):
+    """n or (height, width) -> (height, width). Raises ValueError unless both are whole numbers > 0."""
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f"image_size must be (height, width) in pixels, both > 0. Received: {size}")
+    return pair
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Random changes of training pictures; each off by default.
@@ -37,7 +45,7 @@ class ImageOptions:
     """Size, transforms and limits of an image data set.
 
     Args:
-        image_size: (height, width) that the model sees, in pixels.
+        image_size: (height, width) that the model sees, in pixels, or one number for both.
         channels: 1 (grey) or 3 (RGB).
         augmentation: `Augmentation` or a dict of its arguments.
         resize: how a picture of another shape is brought to `image_size`: `crop` (fill it, cut off what is over), `pad`
@@ -61,11 +69,7 @@ class ImageOptions:
     class_weights: str | None = None
 
     def __post_init__(self):
-        size = self.image_size
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-            raise ValueError(f"image_size must be (height, width) in pixels, both > 0. Received: {self.image_size}")
-        object.__setattr__(self, "image_size", size)
+        object.__setattr__(self, "image_size", height_and_width(self.image_size))
         augmentation = self.augmentation
         if not isinstance(augmentation, Augmentation):
             object.__setattr__(self, "augmentation", Augmentation(**(augmentation or {})))

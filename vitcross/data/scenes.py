@@ -14,6 +14,7 @@ import random
 
 from PIL import Image, ImageChops
 
+from vitcross.data.options import height_and_width
 from vitcross.data.scene_backgrounds import draw_background, draw_clutter, random_part, texture_bank
 from vitcross.data.scene_language import caption_and_links, questions
 from vitcross.data.scene_shapes import SHAPES, draw_mask
@@ -51,11 +52,11 @@ class SceneOptions:
     max_objects: int = 5
 
     def __post_init__(self):
-        object.__setattr__(self, "image_size", tuple(self.image_size))
-        if len(self.image_size) != 2 or min(self.image_size) < SMALLEST_SIDE:
+        object.__setattr__(self, "image_size", height_and_width(self.image_size))
+        if min(self.image_size) < SMALLEST_SIDE:
             raise ValueError(
-                f"image_size of scenes must be (height, width), both >= {SMALLEST_SIDE} (shapes are not recognisable "
-                f"below). Received: {self.image_size}"
+                f"image_size of scenes must be >= {SMALLEST_SIDE} on both sides (shapes are not recognisable below). "
+                f"Received: {self.image_size}"
             )
         if max(self.image_size) > 4 * min(self.image_size):
             raise ValueError(

@@ -1,0 +1,25 @@
+"""One own picture to what a network expects, as evaluation sees it. Imports no TensorFlow. Shape letters: H W C pixels."""
+
+import os
+
+from vitcross.data import geometry
+from vitcross.data.batch import normalize
+from vitcross.data.decode import Picture
+
+
+def preprocess(image, *, options):
+    """(H, W, C) float32 in [-1, 1]: decoded, upright, cut and resized by `options`.
+
+    Args:
+        image: path, encoded bytes, or uint8 array (h, w) or (h, w, 1 or 3).
+        options: `ImageOptions`.
+
+    Raises:
+        UnreadableImage: if it cannot be decoded.
+    """
+    name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "picture"
+    picture = Picture(image, name=name)
+    view = geometry.evaluation_view(
+        picture.size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
+    )
+    return normalize(geometry.resample(picture, view, options.image_size, channels=options.channels))
