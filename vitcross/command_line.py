@@ -5,6 +5,7 @@ trial of a sweep. Imports nothing heavy.
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import time
 import traceback
 from datetime import datetime
 from pathlib import Path
+
+from vitcross.data.preprocess import find_pictures
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
@@ -221,3 +224,35 @@ def explained(folder):
         if number is None:
             raise
         fail(f"stopped by {signal.Signals(number).name} before training began", status=128 + number)
+
+
+def quote(argument):
+    """`images=a,b=c.jpg` as Hydra takes it literally: free text may hold commas, brackets and `=`."""
+    key, _, value = argument.partition("=")
+    if key not in FREE_TEXT or value in ("null", ""):
+        return argument
+    if value[0] in "'\"" and value[-1] == value[0] and len(value) > 1:
+        return argument  # quoted by the user
+    escaped = re.sub(r"(\\*)(\"|$)", lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
+    return f'{key}="{escaped}"'
+
+
+FREE_TEXT = ("run", "images")
+
+
+def prepare_evaluate(arguments, config):
+    """Check what was typed before TensorFlow starts; exits with status 2 and one message where it is wrong."""
+    overrides, flags = split_arguments([quote(argument) for argument in arguments])
+    if {"-h", "--help"} & set(flags):
+        print(help_page(config.CONF, "evaluate"))
+        raise SystemExit(0)
+    if flags:
+        return [*flags, *overrides]
+    try:
+        ((settings, _),) = config.check_arguments("evaluate", overrides)
+        config.open_run(settings["run"])
+        if settings["images"] is not None:
+            find_pictures(settings["images"])
+    except ValueError as error:
+        fail(str(error))
+    return overrides

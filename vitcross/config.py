@@ -2,8 +2,9 @@
 the rooms together. TensorFlow is imported when an experiment is built, not before.
 """
 
+import dataclasses
+import functools
 import itertools
-import re
 from pathlib import Path
 
 import hydra
@@ -11,8 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from vitcross.config_checks import ConfigError, nearest, validate
+from vitcross.config_checks import ConfigError, explain, validate
 from vitcross.training.lengths import to_steps
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -39,7 +41,7 @@ def compose(name, overrides):
         config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True), choices
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(name, str(error))) from error
+        raise ConfigError(explain(name, str(error), CONF, lambda: compose(name, [])[0])) from error
 
 
 def one_length(overrides):
@@ -50,38 +52,6 @@ def one_length(overrides):
         raise ConfigError("trainer.steps and trainer.epochs both set the length of the run: type one of them")
     others = {"trainer.steps": "trainer.epochs", "trainer.epochs": "trainer.steps"}
     return [*overrides, *(f"{others[key]}=null" for key in typed if len(typed) == 1)]
-
-
-def _explain(name, text):
-    """Hydra's message in one line that names the key and the nearest valid one."""
-    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, option = match[1].split("/")[-1], match[2]
-        known = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        return f"{group} has no option '{option}'.{nearest(option, known)} Options: {', '.join(known)}"
-    if match := re.search(r"Could not override '([^']+)'", text) or re.search(
-        r"No match in the defaults list[^']*'([^']+)'", text
-    ):
-        key = match[1]
-        return f"there is no key '{key}'.{_nearest_key(name, key)} python {name}.py --cfg job prints all keys"
-    if match := re.search(r"(?:Missing mandatory value|full_key): ?([\w.]+)", text):
-        first = text.splitlines()[0]
-        return f"{match[1]}: {first[0].lower()}{first[1:]}"
-    return " ".join(text.split())
-
-
-def _nearest_key(name, key):
-    config, _ = compose(name, [])
-    known = list(_dotted_keys(config))
-    last = key.rpartition(".")[2]
-    same_leaf = [k for k in known if k.rpartition(".")[2] == last]
-    return nearest(key, known) or (f" Did you mean '{same_leaf[0]}'?" if same_leaf else nearest(last, known))
-
-
-def _dotted_keys(node, prefix=""):
-    for key, value in node.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _dotted_keys(value, f"{prefix}{key}.")
 
 
 def check_arguments(name, overrides, multirun=False):
@@ -261,3 +231,85 @@ def as_yaml(config):
 def resolve(composed):
     """Hydra's configuration as plain Python, without Hydra's own keys."""
     return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+
+
+def open_run(folder):
+    """The validated configuration of a run folder, as `config.yaml` keeps it.
+
+    Raises:
+        ConfigError: where it is not the folder of a run.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"run must be the folder of a run, with a config.yaml. Received: {folder}")
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    validate(config)
+    return config
+
+
+def open_checkpoint(folder, which="best"):
+    """`(path, header)` of a checkpoint of a run: its folder, and step, metrics and class names.
+
+    Raises:
+        ConfigError: where the run has none.
+    """
+    from vitcross.training.checkpoint import Checkpoints, read_header
+
+    try:
+        path = Checkpoints(Path(folder) / "checkpoints").path(which)
+        return path, read_header(path)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def load_task(config, checkpoint):
+    """The task of a run, compiled for prediction, with the weights of a checkpoint folder."""
+    from vitcross.training import device
+    from vitcross.training.checkpoint import load_network
+
+    device.set_up(seed=config["seed"], dtype_policy=config["trainer"]["dtype_policy"])
+    jit_compile = device.choose_jit_compile(config["trainer"]["jit_compile"], device.describe_device()[1])
+    task = instantiate(config["task"], network=instantiate(config["model"]))
+    load_network(task.network, checkpoint)
+    task.compile(jit_compile=jit_compile)
+    return task
+
+
+def preprocess_of(config):
+    """A function from one own picture to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
+    from vitcross.data.options import ImageOptions
+    from vitcross.data.preprocess import preprocess
+
+    known = {field.name for field in dataclasses.fields(ImageOptions)}
+    options = ImageOptions(**{key: value for key, value in config["data"].items() if key in known})
+    return functools.partial(preprocess, options=options)
+
+
+def load_run(folder):
+    """`vitcross.load`: `(model, preprocess, class_names)` of the best checkpoint of a run."""
+    config = open_run(folder)
+    path, header = open_checkpoint(folder)
+    return load_task(config, path).network, preprocess_of(config), tuple(header["class_names"])
+
+
+def evaluation_sink(config, run_config, folder):
+    """Where an evaluation reports to besides its files: W&B, in the group of its run."""
+    from vitcross.sinks.sink import FanOut
+    from vitcross.sinks.weights_and_biases import WeightsAndBiases
+
+    settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
+    # An evaluation belongs to its run: what is not typed is taken from there.
+    group = settings["group"] or of_run["group"] or wandb_group(folder)
+    filled = {key: settings[key] or of_run[key] for key in ("entity", "base_url")}
+    wandb = WeightsAndBiases(
+        run_folder=folder,
+        config={"evaluation": config, **run_config},
+        job_type="evaluation",
+        **settings | filled | {"group": group},
+    )
+    if config["images"] is not None and wandb.mode == "online":
+        print(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}", flush=True)
+    return FanOut([wandb])

@@ -3,6 +3,7 @@ message that names the key, the rule and what was received. Plain dicts in; no H
 """
 
 import difflib
+import re
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -142,3 +143,41 @@ def check_geometry(model, data):
             f"model.patch_size must divide data.image_size. Received: model.patch_size={patch_size}, "
             f"data.image_size={image_size}"
         )
+
+
+def explain(name, text, conf, base):
+    """Hydra's message in one line that names the key and the nearest valid one.
+
+    Args:
+        name: `train` or `evaluate`.
+        text: what Hydra said.
+        conf: folder of the configuration groups.
+        base: callable without arguments, the composed configuration without what was typed.
+    """
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, option = match[1].split("/")[-1], match[2]
+        known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        return f"{group} has no option '{option}'.{nearest(option, known)} Options: {', '.join(known)}"
+    unknown = re.search(r"Could not (?:override|delete)[^']*'([^']+)'", text)
+    if unknown := unknown or re.search(r"No match in the defaults list[^']*'([^']+)'", text):
+        key = unknown[1]
+        return f"there is no key '{key}'.{_nearest_key(key, base())} python {name}.py --cfg job prints all keys"
+    if missing := re.search(r"Missing mandatory value: ?([\w.]+)", text):
+        return f"{missing[1]} must be given: type {missing[1]}=..."
+    return " ".join(text.split())
+
+
+def _nearest_key(key, config):
+    known = list(_dotted_keys(config))
+    last = key.rpartition(".")[2]
+    same_leaf = [k for k in known if k.rpartition(".")[2] == last]
+    if same_leaf:
+        return f" Did you mean '{same_leaf[0]}'?"
+    return nearest(key, known) or nearest(last, known)
+
+
+def _dotted_keys(node, prefix=""):
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _dotted_keys(value, f"{prefix}{key}.")

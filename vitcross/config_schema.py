@@ -196,7 +196,7 @@ class EvaluateConfig:
     """The whole of `python evaluate.py`."""
 
     run: str
-    split: str
+    split: Literal["train", "validation", "test"]
     checkpoint: Literal["best", "latest"]
     images: str | None
     batch_size: Count

@@ -1,5 +1,5 @@
-"""What `evaluate.py` does with a trained task: measure a split, or say what it sees in somebody's own pictures. Results go
-to files and to a sink; what is shown on the console is returned as text.
+"""What `evaluate.py` does with a trained task: measure a split, or say what it sees in own pictures. Results go to files
+and to a sink; what is shown on the console is returned as text.
 """
 
 from pathlib import Path
@@ -10,11 +10,12 @@ from vitcross import atomic_files
 from vitcross.attention_maps.capture import capture
 from vitcross.attention_maps.media import AttentionMedia, file_name
 from vitcross.attention_maps.sheets import sheets
-from vitcross.data.decode import UnreadableImage
+from vitcross.data.unreadable import UnreadableImage
 from vitcross.evaluation import predict_all
+from vitcross.sinks.console_text import printable, table
 from vitcross.sinks.evaluation_files import predictions_csv, write_evaluation
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+MOST_SHOWN = 16  # pictures on a sheet of maps; `predictions.csv` holds them all
 
 
 def report_split(task, data, *, split, folder, sink, step, batch_size, limit=None, num_probes=8, style=None):
@@ -48,25 +49,6 @@ def write_maps(network, batch, *, folder, step, class_names, style=None):
         atomic_files.write_bytes(Path(folder) / "attention" / file_name(key), sheet.png)
     record.save(Path(folder) / "attention" / "record.npz")
     return media
-
-
-def find_pictures(pattern):
-    """The files that a pattern, a folder or a path names, sorted.
-
-    Raises:
-        ValueError: where there is none.
-    """
-    path = Path(pattern).expanduser()
-    if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in PICTURE_ENDINGS]
-    elif path.is_file():
-        found = [path]
-    else:
-        anchor = Path(path.anchor) if path.is_absolute() else Path()
-        found = [file for file in anchor.glob(str(path.relative_to(path.anchor))) if file.is_file()]
-    if not found:
-        raise ValueError(f"images must name at least one picture: a file, a folder or a pattern. Received: {pattern}")
-    return sorted(found)
 
 
 def report_pictures(task, paths, *, preprocess, class_names, folder, sink, step, batch_size, style=None):
@@ -103,4 +85,27 @@ def report_pictures(task, paths, *, preprocess, class_names, folder, sink, step,
     return lines, unreadable
 
 
-MOST_SHOWN = 16  # pictures on a sheet of maps; `predictions.csv` holds them all
+def split_lines(report, split):
+    """The report of a split as lines for the console."""
+    rows = {
+        "pictures": report["examples"],
+        **{
+            key: report[key]
+            for key in ("loss", "accuracy", "top5_accuracy", "expected_calibration_error")
+            if key in report
+        },
+        **{key: value for key, value in report.items() if key.startswith("accuracy/")},
+        **{f"accuracy of {name}": value for name, value in report["accuracy_per_class"].items() if value is not None},
+    }
+    return [f"{split} split", *table(rows)]
+
+
+def picture_lines(lines, unreadable):
+    """Predictions of own pictures as lines for the console: picture, prediction, second."""
+    width = max(len(printable(Path(name).name)) for name, *_ in lines)
+    rows = [
+        f"  {printable(Path(name).name):<{width}}  {first} {share:.1%}  (then {second} {second_share:.1%})"
+        for name, first, share, second, second_share in lines
+    ]
+    problems = [f"  not readable, left out: {printable(message)}" for message in unreadable]
+    return [f"{len(lines)} pictures", *rows, *problems]

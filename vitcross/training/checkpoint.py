@@ -64,6 +64,18 @@ def load_network(network, folder):
         variable.assign(arrays[variable.path.removeprefix(f"{network.name}/")])
 
 
+def read_header(folder):
+    """Step, metrics and class names of a checkpoint folder: the dict in its `checkpoint.json`.
+
+    Raises:
+        ValueError: where it was written by a version of vitcross that this one does not know.
+    """
+    header = json.loads((Path(folder) / "checkpoint.json").read_text())
+    if header["version"] != VERSION:
+        raise ValueError(f"{folder} has checkpoint version {header['version']}; this vitcross reads version {VERSION}")
+    return header
+
+
 class Checkpoints:
     """The `checkpoints/` folder of a run: keeps the latest and the best.
 

@@ -1,0 +1,73 @@
+"""Measure a finished run, or explain own pictures: `python evaluate.py --help`."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes hide what a user has to read
+
+import hydra
+
+from vitcross import command_line, config
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="evaluate")
+def run(composed):
+    settings = config.resolve(composed)
+    folder = Path(settings["run"]) / "evaluation"
+    with command_line.explained(folder):
+        run_config = config.open_run(settings["run"])
+        checkpoint, header = config.open_checkpoint(settings["run"], settings["checkpoint"])
+        print(f"{settings['checkpoint']} checkpoint: {checkpoint}\nstarting TensorFlow ...", flush=True)
+        task = config.load_task(run_config, checkpoint)
+        sink = config.evaluation_sink(settings, run_config, settings["run"])
+        status = 1
+        try:
+            measure = explain_pictures if settings["images"] is not None else measure_split
+            measure(settings, run_config, task, header, folder, sink)
+            status = 0
+        finally:
+            sink.close({}, status)
+
+
+def measure_split(settings, run_config, task, header, folder, sink):
+    """Metrics, confusion matrix, predictions and maps of one split."""
+    from vitcross.sinks.evaluation_report import report_split, split_lines
+
+    split = settings["split"]
+    data = config.build_data(run_config)
+    report = report_split(
+        task,
+        data,
+        split=split,
+        folder=folder / split,
+        sink=sink,
+        step=header["step"],
+        batch_size=settings["batch_size"],
+        limit=settings["limit"],
+        num_probes=settings["num_probes"],
+    )
+    print("\n".join([*split_lines(report, split), f"results  {folder / split}"]), flush=True)
+
+
+def explain_pictures(settings, run_config, task, header, folder, sink):
+    """Predictions and maps for own pictures."""
+    from vitcross.data.preprocess import find_pictures
+    from vitcross.sinks.evaluation_report import picture_lines, report_pictures
+
+    lines, unreadable = report_pictures(
+        task,
+        find_pictures(settings["images"]),
+        preprocess=config.preprocess_of(run_config),
+        class_names=header["class_names"],
+        folder=folder / "images",
+        sink=sink,
+        step=header["step"],
+        batch_size=settings["batch_size"],
+    )
+    print("\n".join([*picture_lines(lines, unreadable), f"results  {folder / 'images'}"]), flush=True)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = command_line.prepare_evaluate(sys.argv[1:], config)
+    run()
