@@ -52,7 +52,7 @@ def measure_split(settings, run_config, task, header, folder, sink):
 
 def explain_pictures(settings, run_config, task, header, folder, sink):
     """Predictions and maps for own pictures."""
-    from vitcross.data.preprocess import find_pictures
+    from vitcross.data.find_pictures import find_pictures
     from vitcross.sinks.evaluation_report import picture_lines, report_pictures
 
     lines, unreadable = report_pictures(

@@ -14,7 +14,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from vitcross.data.preprocess import find_pictures
+from vitcross.data.find_pictures import find_pictures
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
