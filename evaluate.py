@@ -1,10 +1,7 @@
 """Measure a finished run, or explain own pictures: `python evaluate.py --help`."""
 
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes hide what a user has to read
 
 import hydra
 
@@ -19,6 +16,10 @@ def run(composed):
         run_config = config.open_run(settings["run"])
         checkpoint, header = config.open_checkpoint(settings["run"], settings["checkpoint"])
         print(f"{settings['checkpoint']} checkpoint: {checkpoint}\nstarting TensorFlow ...", flush=True)
+        with command_line.quiet_start():
+            from vitcross.training.device import describe_device
+
+            describe_device()  # TensorFlow looks for devices now
         task = config.load_task(run_config, checkpoint)
         sink = config.evaluation_sink(settings, run_config, settings["run"])
         status = 1

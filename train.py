@@ -1,11 +1,9 @@
 """Train a model and watch where it looks: `python train.py --help`."""
 
-import os
 import sys
 import time
 
-STARTED = time.perf_counter()
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes hide what a user has to read
+STARTED = time.perf_counter()  # before the imports, which take a share of the time to the first step
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,9 +22,12 @@ def run(composed):
     print(command_line.header(settings, choices, folder), flush=True)
     with command_line.explained(folder):
         print("starting TensorFlow ...", flush=True)
-        from vitcross.training.guards import StopOnSignal
-        from vitcross.training.run import train_and_close
+        with command_line.quiet_start():
+            from vitcross.training.device import describe_device
+            from vitcross.training.guards import StopOnSignal
+            from vitcross.training.run import train_and_close
 
+            describe_device()  # TensorFlow looks for devices now
         with StopOnSignal() as stop_on_signal:
             run_name = command_line.run_name(choices)
             parts = config.build_training(

@@ -58,5 +58,6 @@ def test_no_room_is_called_utils():
 
 
 def test_what_answers_a_wrong_command_imports_no_tensorflow():
-    code = "import sys, vitcross.config, vitcross.command_line; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    loaded = "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = f"import sys, vitcross.config, vitcross.command_line; {loaded}"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

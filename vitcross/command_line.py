@@ -9,11 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import textwrap
 import time
 import traceback
 from datetime import datetime
 from pathlib import Path
 
+from vitcross.config_checks import check_folder
 from vitcross.data.find_pictures import find_pictures
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
@@ -55,10 +58,10 @@ def options(conf, group):
 
 
 def first_comment(path):
-    """The first comment line of a YAML file that is not a Hydra directive."""
+    """The first sentence of the first comment of a YAML file that is not a Hydra directive, cut to a line."""
     for line in Path(path).read_text().splitlines():
         if line.startswith("# ") and not line.startswith("# @"):
-            return line[2:].strip()
+            return textwrap.shorten(line[2:].split(". ")[0], 88, placeholder=" ...")
     return ""
 
 
@@ -195,6 +198,8 @@ def prepare_train(arguments, config):
         return arguments  # --cfg, --info and the like: Hydra answers
     try:
         trials = config.check_arguments("train", overrides, multirun)
+        for settings, _ in trials:
+            check_folder(settings["data"])
         if multirun:
             return [*flags, *config.one_length(overrides)]
         if any(override.startswith("hydra.run.dir=") for override in overrides):
@@ -203,6 +208,31 @@ def prepare_train(arguments, config):
     except (ValueError, OSError) as error:
         fail(str(error))
     return [*config.one_length(overrides), f"hydra.run.dir={folder}"]
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Keep what native code writes to standard error while TensorFlow starts from the user, unless it fails.
+
+    It is a page of notes that looks like errors. Where there is an NVIDIA device they are shown: then they say why a
+    GPU is not used.
+    """
+    if Path("/dev/nvidiactl").exists() or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import re
 from pydantic import TypeAdapter, ValidationError
 
 from vitcross.config_schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.data.image_folder import list_image_folder
 from vitcross.models.variants import parse_variant
 from vitcross.training.lengths import to_steps
 
@@ -18,9 +19,9 @@ class ConfigError(ValueError):
     """What was typed cannot be run; the message names the key, the rule and what was received."""
 
 
-def nearest(name, known):
+def nearest(name, known, cutoff=0.5):
     """` Did you mean 'x'?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
@@ -96,6 +97,25 @@ def _check_combinations(config):
     check_geometry(model, data)
 
 
+def check_folder(data):
+    """What can be known of an image folder by listing it: it is there, its classes hold pictures, their count.
+
+    Raises:
+        ConfigError
+    """
+    if data["_target_"] != "vitcross.data.load.image_folder":
+        return
+    try:
+        shares = {key: data[key] for key in ("validation_share", "test_share", "split_seed")}
+        found = len(list_image_folder(data["root"], **shares).class_names)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    if data["num_classes"] not in (None, found):
+        raise ConfigError(
+            f"data.num_classes must be the {found} class folders of {data['root']}. Received: {data['num_classes']}"
+        )
+
+
 def _check_length(key, value, total_steps, minimum=1):
     try:
         steps = to_steps(value, batch_size=1, num_examples=1000, total_steps=total_steps, name=key)
@@ -169,11 +189,13 @@ def explain(name, text, conf, base):
 
 def _nearest_key(key, config):
     known = list(_dotted_keys(config))
-    last = key.rpartition(".")[2]
+    section, _, last = key.rpartition(".")
     same_leaf = [k for k in known if k.rpartition(".")[2] == last]
     if same_leaf:
         return f" Did you mean '{same_leaf[0]}'?"
-    return nearest(key, known) or nearest(last, known)
+    # The section was meant: what stands in it is likelier than what merely looks alike.
+    siblings = [k for k in known if section and k.rpartition(".")[0] == section]
+    return nearest(key, siblings) or nearest(key, known) or nearest(last, known)
 
 
 def _dotted_keys(node, prefix=""):

@@ -65,6 +65,14 @@ class TFDSConfig(ImagesConfig):
 
 
 @config
+class ImageFolderConfig(ImagesConfig):
+    root: str
+    validation_share: Annotated[Float, Field(gt=0, lt=1)]
+    test_share: Share
+    split_seed: CountOrZero
+
+
+@config
 class ScenesConfig(ImagesConfig):
     target_colour: str
     max_objects: Count
@@ -184,7 +192,11 @@ class TrainConfig:
 
 
 SCHEMAS = {
-    "data": {"vitcross.data.load.tfds": TFDSConfig, "vitcross.data.load.scenes": ScenesConfig},
+    "data": {
+        "vitcross.data.load.tfds": TFDSConfig,
+        "vitcross.data.load.scenes": ScenesConfig,
+        "vitcross.data.load.image_folder": ImageFolderConfig,
+    },
     "model": {"vitcross.models.VisionTransformer": VisionTransformerConfig},
     "task": {"vitcross.tasks.Classification": ClassificationConfig},
     "optimizer": {"vitcross.training.optimizer.adamw": AdamWConfig},

@@ -1,5 +1,6 @@
-"""What `evaluate.py` does with a trained task: measure a split, or say what it sees in own pictures. Results go to files
-and to a sink; what is shown on the console is returned as text.
+"""What `evaluate.py` does with a trained task: measure a split, or say what it sees in own pictures.
+
+Results go to files and to a sink; what is shown on the console is returned as text.
 """
 
 from pathlib import Path
