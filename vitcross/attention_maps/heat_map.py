@@ -18,7 +18,7 @@ TITLES = {
     "prefix_mass": ("Prefix mass", "Share of attention that goes to the class token and registers."),
     "sink_share": ("Sink share", "Share of attention that the most attended token receives."),
 }
-LABEL_ROOM = 74
+LABEL_ROOM, BAR_GAP = 74, 14
 WIDEST_CELL, NARROWEST_CELL = 58, 6
 CELL_HEIGHT = 30
 MAX_WIDTH = 2600
@@ -40,21 +40,21 @@ def heat_map_sheet(name: str, steps, values, colour_map: str = "viridis") -> She
     if values.ndim != 2 or len(values) != len(steps):
         raise ValueError(f"`values` must be (M, L) with M = {len(steps)} captures. Received: shape {values.shape}")
     # The oldest captures leave first when a run has more of them than fit.
-    most = (MAX_WIDTH - 2 * MARGIN - LABEL_ROOM - BAR_ROOM) // NARROWEST_CELL
+    most = (MAX_WIDTH - 2 * MARGIN - LABEL_ROOM - BAR_GAP - BAR_ROOM) // NARROWEST_CELL
     steps, values = list(steps)[-most:], values[-most:]
     num_captures, depth = values.shape
     cell = min(WIDEST_CELL, max(NARROWEST_CELL, 1200 // num_captures))
     title, meaning = TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
     lines = [f"{meaning} Rows: layers, first on top. Columns: captures, by step.".strip()]
     left, top = MARGIN + LABEL_ROOM, drawing.heading_height(1)
-    width = max(640, left + num_captures * cell + 12 + BAR_ROOM + MARGIN)
+    width = max(640, left + num_captures * cell + BAR_GAP + BAR_ROOM + MARGIN)
     height = max(depth * CELL_HEIGHT, 96)
     paper = Paper(width=width, height=top + height + 28 + MARGIN)
     paper.heading(title, lines, width - 2 * MARGIN)
     vmax = scale_top(values)
     _cells(paper, left, top, values, cell, vmax, colour_map)
     _labels(paper, left, top, steps, depth, cell)
-    bar_x = left + num_captures * cell + 14
+    bar_x = left + num_captures * cell + BAR_GAP
     paper.colour_bar(bar_x, top, height, vmin=0.0, vmax=vmax, colour_map=colour_map)
     span = f"steps {steps[0]} to {steps[-1]}"
     caption = f"{title}, depth x capture, {span}. {meaning} Colours from 0 to {drawing.number(vmax)}."

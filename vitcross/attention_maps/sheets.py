@@ -222,7 +222,7 @@ def _rows_sheet(painter: _Painter, *, title, line, columns, maps_BKP, masses_BK)
         _bar(paper, left + len(columns) * step_x, y, h, tops[i], painter)
     numbers = ", ".join(f"{i + 1}: {drawing.number(tops[i])}" for i in painter.examples)
     caption = f"{line} {painter.scale()}; brightest, by row: {numbers}."
-    return Sheet(image=paper.array(), title=title, caption=caption, vmin=0.0, vmax=max(tops))
+    return Sheet(image=paper.array(), title=title, caption=caption)
 
 
 def _bar(paper: Paper, x: int, y: int, height: int, vmax: float, painter: _Painter) -> None:

@@ -31,14 +31,15 @@ class Gallery(Sink):
         folder: str or path, the run folder; the page becomes `folder/attention/index.html`.
         title: str, name of the run, as text.
         metrics_path: str or path of the run's `metrics.jsonl`; None: the one in `folder`.
+        colour_map: str, the one of the sheets, for the legend.
 
     A run that goes on keeps the captures that the existing page lists, up to the step from which it captures again.
     """
 
-    def __init__(self, folder, *, title, metrics_path=None):
+    def __init__(self, folder, *, title, metrics_path=None, colour_map="viridis"):
         self.folder = Path(folder) / "attention"
         self.path = self.folder / "index.html"
-        self.title = title
+        self.title, self.colour_map = title, colour_map
         self.metrics_path = Path(metrics_path or Path(folder) / "metrics.jsonl")
         self.captures = self._listed()
 
@@ -85,6 +86,7 @@ class Gallery(Sink):
             training=charts(rows, TRAINING),
             statistics=charts(rows, STATISTICS),
             captures=self.captures,
+            colour_map=self.colour_map,
         )
         write_text(self.path, text)
 

@@ -44,7 +44,7 @@ class Capture:
     probes: list
 
 
-def page(*, title, status, facts, training, statistics, captures) -> str:
+def page(*, title, status, facts, training, statistics, captures, colour_map="viridis") -> str:
     """The whole page.
 
     Args:
@@ -54,13 +54,14 @@ def page(*, title, status, facts, training, statistics, captures) -> str:
         training: list of HTML figures, curves above the captures.
         statistics: list of HTML figures, curves below them.
         captures: list of Capture, oldest first.
+        colour_map: str, the one of the sheets.
     """
     steps = [capture.step for capture in captures]
     tables = [_figure(p) for p in captures[-1].pictures if p.key not in SHEETS] if captures else []
     body = "".join(
         (
             _header(title, status, facts, steps),
-            _how_to_read(),
+            _how_to_read(colour_map),
             _section("curves", "Training", _grid("charts", training)),
             _section("captures", "Captures", _slider(steps) + "".join(map(_capture, reversed(captures)))),
             _section("statistics", "Statistics", _grid("charts", statistics) + _grid("tables", tables)),
@@ -126,8 +127,8 @@ def _header(title, status, facts, steps) -> str:
     )
 
 
-def _how_to_read() -> str:
-    table = colour_maps.table("viridis")[::17]
+def _how_to_read(colour_map) -> str:
+    table = colour_maps.table(colour_map)[::17]
     stops = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in table)
     return f"""<section id="how"><h2>How to read this</h2>
 <div class="scale"><span>0</span><i style="background:linear-gradient(90deg,{stops})"></i>
