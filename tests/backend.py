@@ -43,7 +43,7 @@ def gradient(function, array):
     if BACKEND == "jax":
         import jax
 
-        return to_numpy(jax.grad(function)(jax.numpy.asarray(array)))
+        return to_numpy(jax.jit(jax.grad(function))(jax.numpy.asarray(array)))
     tensor = keras.ops.convert_to_tensor(array).detach().clone().requires_grad_(True)
     function(tensor).backward()
     return to_numpy(tensor.grad)
@@ -54,7 +54,9 @@ def randomise(layer, seed: int = 0):
     rng = np.random.default_rng(seed)
     for variable in layer.variables:
         if "float" in keras.backend.standardize_dtype(variable.dtype):
-            values = rng.normal(size=tuple(variable.shape)) / np.sqrt(max(1, variable.shape[0] if variable.shape else 1))
+            values = rng.normal(size=tuple(variable.shape)) / np.sqrt(
+                max(1, variable.shape[0] if variable.shape else 1)
+            )
             variable.assign(np.abs(values) + 0.5 if "variance" in variable.path else values)
     return layer
 

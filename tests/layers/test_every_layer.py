@@ -1,4 +1,4 @@
-"""What holds for every layer: configuration round trip, the same numbers in every mode, mixed precision, symbolic shapes."""
+"""What holds for every layer: configuration, the same numbers in every mode, mixed precision, symbolic shapes."""
 
 import inspect
 import json
@@ -206,7 +206,9 @@ def _loss_and_gradients(layer, inputs, arguments):
 
         with tf.GradientTape() as tape:
             loss = loss_of(call(layer, inputs, arguments))
-        return [g if g is None else to_numpy(g) for g in tape.gradient(loss, [v.value for v in layer.trainable_variables])]
+        return [
+            g if g is None else to_numpy(g) for g in tape.gradient(loss, [v.value for v in layer.trainable_variables])
+        ]
     if keras.backend.backend() == "jax":
         import jax
 
@@ -216,6 +218,6 @@ def _loss_and_gradients(layer, inputs, arguments):
         def loss(trainable):
             return loss_of(layer.stateless_call(trainable, fixed, **inputs, **options)[0])
 
-        return to_numpy(jax.grad(loss)([v.value for v in layer.trainable_variables]))
+        return to_numpy(jax.jit(jax.grad(loss))([v.value for v in layer.trainable_variables]))
     loss_of(call(layer, inputs, arguments)).backward()
     return [to_numpy(v.value.grad) for v in layer.trainable_variables]

@@ -94,6 +94,10 @@ class PositionEmbedding(keras.layers.Layer):
             )
         return tokens + ops.cast(self.positions(grid), tokens.dtype)
 
+    def compute_output_shape(self, tokens_shape):
+        # Stated, because JAX's symbolic trace would make the grid's numbers tensors.
+        return tokens_shape
+
     def positions(self, grid):
         """The positions (R + P, D) for `grid`, resampled if it is not the one they were made for."""
         stored = self.embeddings if self.method == "learned" else ops.convert_to_tensor(self.table, self.variable_dtype)

@@ -1,0 +1,92 @@
+"""Both stems against NumPy on non-square images, odd sizes, and the errors of sizes that do not fit."""
+
+import numpy as np
+import pytest
+
+from tests import reference
+from tests.backend import parameters, randomise, to_numpy
+from vitcross.layers import PatchEmbedding
+
+RNG = np.random.default_rng(19)
+
+
+def embed(images, **options):
+    layer = PatchEmbedding(**options)
+    layer.build((None, *images.shape[1:]))
+    randomise(layer)
+    return layer, to_numpy(layer(images, training=False))
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("patch_size", [(3, 5), (5, 3)])
+def test_linear_stem(patch_size, use_bias):
+    images = RNG.normal(size=(2, 15, 30, 3)).astype("float32")
+    layer, tokens = embed(images, patch_size=patch_size, embed_dim=11, use_bias=use_bias)
+    expected = reference.linear_patches(images, reference.below(parameters(layer), "projection"), patch_size)
+    assert tokens.shape == (2, (15 // patch_size[0]) * (30 // patch_size[1]), 11)
+    np.testing.assert_allclose(tokens, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_integer_stands_for_both_sides():
+    images = RNG.normal(size=(2, 6, 9, 1)).astype("float32")
+    layer, tokens = embed(images, patch_size=3, embed_dim=7)
+    assert layer.patch_size == (3, 3)
+    assert tokens.shape == (2, 2 * 3, 7)
+
+
+@pytest.mark.parametrize("size", [(24, 16), (28, 28), (13, 27), (17, 9)])
+def test_conv_stem_rounds_up(size):
+    images = RNG.normal(size=(2, *size, 3)).astype("float32")
+    layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv")
+    grid = tuple(-(-side // 8) for side in size)
+    assert layer.layout(size).grid == grid
+    assert tokens.shape == (2, grid[0] * grid[1], 11)
+    np.testing.assert_allclose(tokens, reference.conv_stem(images, parameters(layer)), rtol=1e-3, atol=1e-4)
+
+
+def test_conv_stem_normalises_by_the_batch_in_training():
+    images = 5 + 3 * RNG.normal(size=(7, 16, 24, 3)).astype("float32")
+    layer = PatchEmbedding(patch_size=8, embed_dim=12, stem="conv")
+    layer.build(images.shape)
+    trained = to_numpy(layer(images, training=True))
+    assert np.abs(trained - to_numpy(layer(images, training=False))).max() > 1e-3
+    assert {norm.momentum for _, norm in layer.stages} == {0.9}
+
+
+def test_tokens_are_row_major():
+    images = np.zeros((1, 6, 9, 1), "float32")
+    images[0, 3:, :3] = 1.0  # the patch of row 1, column 0
+    layer = PatchEmbedding(patch_size=3, embed_dim=7)
+    layer.build(images.shape)
+    assert np.flatnonzero(np.abs(to_numpy(layer(images))[0]).sum(-1)).tolist() == [3]
+
+
+def test_sizes_that_do_not_divide_are_both_named():
+    layer = PatchEmbedding(patch_size=(4, 5), embed_dim=7)
+    with pytest.raises(ValueError, match="image height 30, patch height 4"):
+        layer.build((None, 30, 25, 3))
+    with pytest.raises(ValueError, match="image width 32, patch width 5"):
+        layer.build((None, 28, 32, 3))
+    layer.build((None, 28, 25, 3))
+    with pytest.raises(ValueError, match="image height 30, patch height 4"):
+        layer(np.zeros((1, 30, 25, 3), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch_size": 4, "stem": "conv"}, "expected patch_size=8 with stem='conv'.*Received: patch_size=4"),
+        ({"patch_size": 4, "stem": "deep"}, "Received: stem='deep'"),
+        ({"patch_size": 0}, "Received: patch_size=0"),
+        ({"patch_size": (4, 2.5)}, "Received: patch_size="),
+        ({"patch_size": 4, "embed_dim": 0}, "embed_dim=0"),
+    ],
+)
+def test_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        PatchEmbedding(**{"embed_dim": 7, **options})
+
+
+def test_a_size_must_be_static():
+    with pytest.raises(ValueError, match="static size"):
+        PatchEmbedding(patch_size=4, embed_dim=7).build((None, None, None, 3))
