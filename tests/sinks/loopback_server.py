@@ -119,7 +119,8 @@ def _upsert_bucket(server, variables):
     run.fields.update({key: value for key, value in variables.items() if value is not None})
     if variables.get("config"):
         run.config = {key: leaf["value"] for key, leaf in json.loads(variables["config"]).items()}
-    project = {"id": "project", "name": variables["project"], "entity": {"id": "e", "name": "loopback"}}
+    entity = {"id": "e", "name": variables.get("entity") or "loopback"}
+    project = {"id": "project", "name": variables["project"], "entity": entity}
     bucket = {
         "id": run.run_id,
         "name": run.run_id,

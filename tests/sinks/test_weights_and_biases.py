@@ -26,11 +26,12 @@ def start(tmp_path, **options):
     return sink, lines
 
 
-def use(sink, steps=(0, 10, 20)):
-    """A short run: rows at every step, a capture at every step, an evaluation."""
+def use(sink, steps=(0, 10, 20), captures=(0, 10, 20)):
+    """A short run: rows, captures, an evaluation."""
     for step in steps:
         sink.scalars(step, {"epoch": step / 7, "train/loss": 1 / (1 + step)})
-        sink.media(step, sample_media(step))
+        if step in captures:
+            sink.media(step, sample_media(step))
     sink.scalars(steps[-1], {"val/accuracy": 0.875, "val/loss": float("nan")})
 
 
@@ -52,7 +53,7 @@ def check_images(rows, read):
 def test_offline_run_read_back(tmp_path, home):
     sink, lines = start(tmp_path, tags=("a", "b"), group="seeds", project="lab")
     use(sink)
-    sink.close({"val/accuracy": 0.875, "best": {"step": 20}, "stopped": None}, 3)
+    sink.close({"val/accuracy": 0.875, "best": {"step": np.int64(20), "path": tmp_path}}, 3)
 
     assert (sink.mode, sink.url) == ("offline", None)
     run = ReadBack(sink.folder, home)
@@ -61,7 +62,7 @@ def test_offline_run_read_back(tmp_path, home):
     assert run.fields == {"name": "outputs/a run", "project": "lab", "tags": ["a", "b"], "entity": ""}
     assert run.curve("train/loss") == [(0, 1), (10, pytest.approx(1 / 11)), (20, pytest.approx(1 / 21))]
     assert run.curve("val/accuracy") == [(20, 0.875)] and run.curve("val/loss") == [(20, "NaN")]
-    assert run.summary["best"] == {"step": 20}
+    assert run.summary["best"] == {"step": 20, "path": str(tmp_path)}
     assert {"name": "trainer/step", "options": {"defined": True}} in [
         {key: metric.get(key) for key in ("name", "options")} for metric in run.metrics
     ]
@@ -166,6 +167,16 @@ def test_online_without_a_usable_key_is_offline_and_asks_nothing(tmp_path, home,
     sink.close({}, 0)
     assert sink.mode == "offline"
     assert ("API key must have" if source == "malformed key" else "no API key is configured") in lines[0]
+
+
+def test_a_sweep_keeps_its_own_project(tmp_path, home, monkeypatch, capsys):
+    for name, value in {"SWEEP_ID": "s1", "PROJECT": "of-the-sweep", "ENTITY": "lab", "RUN_ID": "r1"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    sink, _ = start(tmp_path, mode="offline")
+    sink.close({}, 0)
+    fields = ReadBack(sink.folder, home).fields
+    assert (sink.run_id, fields["project"], fields["entity"]) == ("r1", "of-the-sweep", "lab")
+    assert capsys.readouterr().err == ""
 
 
 def test_wandb_that_cannot_start_leaves_the_sink_out(tmp_path, home, monkeypatch):

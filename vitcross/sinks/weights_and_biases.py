@@ -6,6 +6,7 @@ question, never lets an unreachable server stop or slow training, and keeps all 
 The settings answer to wandb 0.31: what each of them prevents stands beside it.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from vitcross.attention_maps.media import file_name
+from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
 
 MODES = ("auto", "online", "offline", "disabled")
@@ -123,7 +125,7 @@ class WeightsAndBiases(Sink):
 
         run, self._run = self._run, None
         try:
-            run.summary.update(summary)
+            run.summary.update(json.loads(to_json(summary)))  # plain types: wandb refuses paths and arrays
             run.finish(exit_code=exit_code)
             if self.mode == "offline":
                 self._report(f"Weights & Biases: the run is complete offline. Upload it with: {self.sync_command}")
@@ -146,7 +148,9 @@ class WeightsAndBiases(Sink):
             return None
         folder = os.path.relpath(self.folder)
         server = f"WANDB_BASE_URL={shlex.quote(self._base_url)} " if self._base_url else ""
-        return f"{server}wandb sync {shlex.quote(str(self.folder) if folder.startswith('..') else folder)}"
+        # Without the option wandb skips a run that was begun online, even one that is named.
+        option = "--include-online " if self.mode == "online" else ""
+        return f"{server}wandb sync {option}{shlex.quote(str(self.folder) if folder.startswith('..') else folder)}"
 
     # ------------------------------------------------------------------------------------------------------ the start
 
