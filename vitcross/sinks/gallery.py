@@ -62,7 +62,7 @@ class Gallery(Sink):
                     vmax=sheet.vmax,
                 )
             )
-        probes = [verdict(media.record, i) for i in range(len(media.record.images))]
+        probes = [list(verdict(media.record, i)) for i in range(len(media.record.images))]
         capture = Capture(step=step, pictures=pictures, probes=probes)
         self.captures = [*(old for old in self.captures if old.step < step), capture]
         self._write("running", {})
