@@ -8,7 +8,7 @@ import io
 import os
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vitcross.data.unreadable import UnreadableImage
 
@@ -56,6 +56,8 @@ class Picture:
             return function()
         except MemoryError:
             raise
+        except UnidentifiedImageError:
+            raise UnreadableImage(self.name, "no picture in a known format") from None
         except Exception as error:  # noqa: BLE001 - decoders raise almost anything on broken input (struct, zlib, Syntax...)
             raise UnreadableImage(self.name, f"{type(error).__name__}: {error}") from None
 

@@ -1,4 +1,7 @@
-"""One own picture to what a network expects, as evaluation sees it. Imports no TensorFlow. Shape letters: H W C pixels."""
+"""One own picture to what a network expects, as evaluation sees it; imports no TensorFlow.
+
+Shape letters: H W C pixels.
+"""
 
 import os
 

@@ -36,7 +36,8 @@ class DecodingReader:
         self.image_shape = (*size, options.channels)
         self._bad = set()
         self._threads = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-        self._pool = None
+        # Threads are enough: Pillow decodes and resizes without holding the interpreter lock.
+        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
 
     def __len__(self):
         return len(self.source)
@@ -54,8 +55,6 @@ class DecodingReader:
             dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.
         """
         out = self._empty(len(indices))
-        if self._pool is None:
-            self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
 
         def work(rows):
             for row in rows:

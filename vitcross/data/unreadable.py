@@ -50,11 +50,12 @@ class UnreadableImages:
             if problem.name not in self.reasons:
                 self.reasons[problem.name] = problem.reason
                 logger.warning("Skipping an unreadable picture (%d so far): %s", len(self.reasons), problem)
-            if len(self.reasons) > self.max_unreadable:
+            if self.error is None and len(self.reasons) > self.max_unreadable:
                 named = [f"{name} ({reason})" for name, reason in list(self.reasons.items())[:NAMED_IN_ERROR]]
                 self.error = (
                     f"{len(self.reasons)} pictures cannot be read, data.max_unreadable allows {self.max_unreadable}: "
                     + "; ".join(named)
                     + (" ..." if len(self.reasons) > len(named) else "")
                 )
+            if self.error is not None:
                 raise TooManyUnreadable(self.error)

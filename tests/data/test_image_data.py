@@ -1,0 +1,291 @@
+"""The pipeline end to end: order, resuming, exact evaluation, unreadable pictures, caches."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.data.pictures import encode, gradient
+from vitcross.data import decode
+from vitcross.data.batch import check_batch, normalize, to_uint8
+from vitcross.data.image_data import ImageData
+from vitcross.data.options import ImageOptions
+from vitcross.data.source import ArraySource, Source
+from vitcross.data.unreadable import TooManyUnreadable, UnreadableImage
+
+SIZE = (6, 10)
+CLASSES = ("a", "b", "c")
+
+
+def array_source(size, *, name="train", shape=SIZE):
+    """Every picture is filled with the index of its example."""
+    images = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, None, None, None], (size, *shape, 3)).copy()
+    boxes = np.tile(np.array([0.25, 0.25, 0.5, 0.5], np.float32), (size, 1))
+    counts = np.arange(size, dtype=np.int32) % 5 + 1
+    labels = np.arange(size) % 3
+    return ArraySource(images=images, labels=labels, class_names=CLASSES, name=name, box=boxes, num_objects=counts)
+
+
+class EncodedSource(Source):
+    """Encoded pictures, some of them broken."""
+
+    def __init__(self, pictures, *, name="train", image_shape=None, channels=3):
+        super().__init__(name=name, class_names=CLASSES, channels=channels, image_shape=image_shape)
+        self._pictures = pictures
+        self.reads = 0
+
+    def __len__(self):
+        return len(self._pictures)
+
+    def record(self, index):
+        self.reads += 1
+        return {"image": self._pictures[index], "label": index % 3}
+
+
+def image_data(train, validation=None, **options):
+    options = {"image_size": SIZE, "batch_size": 4} | options
+    validation = array_source(7) if validation is None else validation
+    return ImageData(
+        name="set",
+        options=ImageOptions(**options),
+        train=train,
+        validation=validation,
+        num_classes=3,
+    )
+
+
+def take(dataset, count):
+    return list(itertools.islice(dataset.as_numpy_iterator(), count))
+
+
+def joined(batches, key):
+    return np.concatenate([batch[key] for batch in batches])
+
+
+def test_batches_keep_the_contract_and_belong_together():
+    data = image_data(array_source(13))
+    for batch in take(data.train_batches(seed=1), 5):
+        check_batch(batch, image_shape=(*SIZE, 3), num_classes=3)
+        assert batch["valid"].all()
+        np.testing.assert_array_equal(batch["labels"], batch["index"] % 3)
+        np.testing.assert_array_equal(batch["num_objects"], batch["index"] % 5 + 1)
+        np.testing.assert_array_equal(to_uint8(batch["images"])[:, 0, 0, 0], batch["index"])
+
+
+def test_shapes_are_static():
+    data = image_data(array_source(13))
+    for dataset in (data.train_batches(seed=1), data.evaluation_batches("validation")):
+        assert dataset.element_spec["images"].shape == (4, *SIZE, 3)
+        assert dataset.element_spec["labels"].shape == (4,) and dataset.element_spec["box"].shape == (4, 4)
+
+
+def test_every_pass_visits_each_example_once_in_a_new_order():
+    batches = take(image_data(array_source(13)).train_batches(seed=3, batch_size=13), 3)
+    for batch in batches:
+        np.testing.assert_array_equal(np.sort(batch["index"]), np.arange(13))
+    assert len({tuple(batch["index"]) for batch in batches}) == 3
+
+
+def test_the_seed_decides():
+    data = image_data(array_source(13), augmentation={"flip": True, "padded_crop": 1})
+    first, again, other = (take(data.train_batches(seed=seed), 4) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(joined(first, "images"), joined(again, "images"))
+    assert not np.array_equal(joined(first, "index"), joined(other, "index"))
+
+
+@pytest.mark.parametrize("position", [4, 5, 13, 29])
+def test_starting_at_a_position_equals_skipping_to_it(position):
+    data = image_data(
+        EncodedSource([encode(gradient(20, 17 + k, seed=k)) for k in range(13)]),
+        augmentation={"flip": True, "padded_crop": 2, "random_resized_crop": 0.4, "colour_jitter": 0.3},
+    )
+    whole = take(data.train_batches(seed=9), 12)
+    late = take(data.train_batches(seed=9, start_position=position), 4)
+    for key in ("images", "labels", "index"):
+        np.testing.assert_array_equal(joined(late, key), joined(whole, key)[position : position + 16])
+
+
+def test_nothing_is_read_to_skip():
+    source = EncodedSource([encode(gradient(20, 17))] * 13)
+    take(image_data(source, cache_gigabytes=0).train_batches(seed=0, start_position=13 * 10**9).take(1), 1)
+    assert source.reads < 100  # a few batches ahead
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 13, 20])
+@pytest.mark.parametrize("cache", [0, 1])
+def test_evaluation_counts_each_example_once(batch_size, cache):
+    data = image_data(array_source(13), array_source(13), cache_gigabytes=cache)
+    batches = take(data.evaluation_batches("validation", batch_size=batch_size), 99)
+    assert {len(batch["labels"]) for batch in batches} == {batch_size}
+    assert len(batches) == -(-13 // batch_size)
+    valid = joined(batches, "valid")
+    np.testing.assert_array_equal(joined(batches, "index")[valid], np.arange(13))
+    np.testing.assert_array_equal(joined(batches, "labels")[valid], np.arange(13) % 3)
+
+
+def test_a_limit_spreads_over_the_split():
+    data = image_data(array_source(13), array_source(13))
+    batches = take(data.evaluation_batches("validation", limit=5), 9)
+    assert joined(batches, "index")[joined(batches, "valid")].tolist() == [0, 2, 5, 7, 10]
+    assert joined(take(data.evaluation_batches("validation", limit=99), 9), "valid").sum() == 13
+    with pytest.raises(ValueError, match="limit must be null or > 0. Received: 0"):
+        data.evaluation_batches("validation", limit=0)
+
+
+@pytest.mark.parametrize("augmentation", [{}, {"flip": True}, {"random_resized_crop": 0.5}])
+@pytest.mark.parametrize("static", [True, False])
+def test_the_cache_changes_no_bit(augmentation, static):
+    pictures = [encode(gradient(12, 14 if static else 14 + k, seed=k)) for k in range(7)]
+    batches = []
+    for cache in (0, 1):
+        source = EncodedSource(pictures, image_shape=(12, 14, 3) if static else None)
+        data = image_data(source, augmentation=augmentation, cache_gigabytes=cache)
+        batches.append(take(data.train_batches(seed=2), 3))
+        reads = source.reads
+        take(data.train_batches(seed=2), 3)
+        random_from_files = not static and "random_resized_crop" in augmentation
+        assert (source.reads == reads) == (cache == 1 and not random_from_files)
+    np.testing.assert_array_equal(joined(batches[0], "images"), joined(batches[1], "images"))
+
+
+def test_the_cache_is_one_budget():
+    bytes_of_a_split = 7 * 6 * 10 * 3
+    data = image_data(array_source(7), array_source(7), cache_gigabytes=1.5 * bytes_of_a_split / 2**30)
+    kinds = [type(data._reader(split)).__name__ for split in ("train", "validation")]
+    assert kinds == ["MemoryReader", "DecodingReader"]
+
+
+def test_examples_and_preprocess_see_what_evaluation_sees():
+    pictures = [encode(gradient(20 + k, 17, seed=k)) for k in range(7)]
+    data = image_data(EncodedSource(pictures), EncodedSource(pictures), resize="pad")
+    batches = take(data.evaluation_batches("validation"), 9)
+    batch = data.examples("validation", [5, 0])
+    check_batch(batch, image_shape=(*SIZE, 3), num_classes=3)
+    np.testing.assert_array_equal(batch["images"], joined(batches, "images")[[5, 0]])
+    np.testing.assert_array_equal(data.preprocess(pictures[5]), batch["images"][0])
+    with pytest.raises(ValueError, match=r"indices must be .* \[0, 7\)"):
+        data.examples("validation", [7])
+    with pytest.raises(UnreadableImage, match="missing.png"):
+        data.preprocess("missing.png")
+
+
+def test_normalisation_of_both_paths_is_the_same():
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    source = ArraySource(images=ramp, labels=[0], class_names=CLASSES)
+    data = image_data(source, source, image_size=(16, 16), channels=1)
+    batch = take(data.evaluation_batches("validation", batch_size=1), 1)[0]
+    np.testing.assert_array_equal(batch["images"], normalize(ramp))
+
+
+@pytest.mark.parametrize("cache", [0, 1])
+def test_unreadable_pictures_are_replaced_in_training_and_not_counted_in_evaluation(cache, caplog):
+    pictures = [encode(gradient(9, 9, seed=k)) for k in range(7)]
+    pictures[2] = pictures[3] = b"broken"
+    pictures[6] = b""
+    data = image_data(
+        EncodedSource(pictures), EncodedSource(pictures, name="validation"), max_unreadable=6, cache_gigabytes=cache
+    )
+    trained = take(data.train_batches(seed=0, batch_size=7), 3)
+    for batch in trained:
+        assert batch["valid"].all()
+        assert sorted(batch["index"]) == [0, 0, 1, 4, 4, 4, 5]  # the next readable one, cyclically
+        np.testing.assert_array_equal(batch["labels"], batch["index"] % 3)
+    for _ in range(2):
+        batches = take(data.evaluation_batches("validation"), 3)
+        assert joined(batches, "valid").tolist() == [True, True, False, False, True, True, False, False]
+    assert len(data.unreadable) == 6
+    named = [record.message for record in caplog.records if "unreadable" in record.message]
+    assert len(named) == 6 and sum("train/2" in message for message in named) == 1
+
+
+@pytest.mark.parametrize("cache", [0, 1])
+def test_too_many_unreadable_pictures_are_an_error(cache):
+    pictures = [encode(gradient(9, 9))] * 3 + [b"broken"] * 4
+    data = image_data(EncodedSource(pictures), max_unreadable=2, cache_gigabytes=cache)
+    with pytest.raises((TooManyUnreadable, tf.errors.OpError), match="data.max_unreadable allows 2"):
+        take(data.train_batches(seed=0), 5)
+    assert data.unreadable.error.startswith("3 pictures cannot be read")
+    assert "train/" in data.unreadable.error and "no picture" in data.unreadable.error
+
+
+def test_no_readable_picture_at_all_is_an_error():
+    data = image_data(EncodedSource([b"broken"] * 3), max_unreadable=9, cache_gigabytes=0)
+    with pytest.raises(tf.errors.OpError, match="none of its 3 pictures can be read"):
+        take(data.train_batches(seed=0), 1)
+
+
+def test_a_picture_of_another_shape_than_promised_is_unreadable():
+    pictures = [encode(gradient(12, 14)), encode(gradient(14, 12))]
+    source = EncodedSource(pictures, image_shape=(12, 14, 3))
+    data = image_data(source, augmentation={"random_resized_crop": 0.5}, max_unreadable=1)
+    assert take(data.train_batches(seed=0), 2)[0]["index"].tolist() == [0] * 4
+    assert "shape (14, 12, 3)" in next(iter(data.unreadable.reasons.values()))
+
+
+def test_sizes_may_differ_between_training_and_the_files():
+    data = image_data(
+        array_source(7, shape=(12, 20)), array_source(5, shape=(9, 9)), augmentation={"random_resized_crop": 0.5}
+    )
+    for dataset in (data.train_batches(seed=0), data.evaluation_batches("validation")):
+        check_batch(take(dataset, 1)[0], image_shape=(*SIZE, 3), num_classes=3)
+
+
+def test_errors_name_the_rule():
+    with pytest.raises(ValueError, match="num_classes must be the 3 classes of set. Received: 4"):
+        ImageData(
+            name="set",
+            options=ImageOptions(image_size=SIZE),
+            train=array_source(3),
+            validation=array_source(3),
+            num_classes=4,
+        )
+    other = ArraySource(images=np.zeros((2, 4, 4, 3), np.uint8), labels=[0, 1], class_names=("a", "x"))
+    with pytest.raises(ValueError, match="'validation' differs"):
+        image_data(array_source(3), other)
+    empty = ArraySource(images=np.zeros((0, 4, 4, 3), np.uint8), labels=[], class_names=CLASSES)
+    with pytest.raises(ValueError, match="at least one example"):
+        image_data(array_source(3), empty)
+    data = image_data(array_source(3))
+    with pytest.raises(ValueError, match=r"split must be one of \('train', 'validation'\) of set. Received: 'test'"):
+        data.evaluation_batches("test")
+    with pytest.raises(ValueError, match="start_position must be >= 0"):
+        data.train_batches(seed=0, start_position=-1)
+    with pytest.raises(IndexError, match=r"\[0, 3\). Received: 3"):
+        data.train[3]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"image_size": (0, 4)}, "image_size"),
+        ({"image_size": (4, 5, 6)}, "image_size"),
+        ({"channels": 4}, "channels"),
+        ({"resize": "fit"}, "resize"),
+        ({"evaluation_crop": 0}, "evaluation_crop"),
+        ({"cache_gigabytes": -1}, "cache_gigabytes"),
+        ({"max_unreadable": -1}, "max_unreadable"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"class_weights": "yes"}, "class_weights"),
+        ({"augmentation": {"padded_crop": 6}}, "padded_crop must be smaller"),
+    ],
+)
+def test_wrong_options_are_named(wrong, rule):
+    with pytest.raises(ValueError, match=f"{rule}.*Received"):
+        ImageOptions(**({"image_size": SIZE} | wrong))
+
+
+def test_class_weights():
+    assert image_data(array_source(4)).class_weights is None
+    np.testing.assert_allclose(image_data(array_source(4), class_weights="balanced").class_weights, [0.6, 1.2, 1.2])
+
+
+def test_one_number_is_a_square():
+    assert ImageOptions(image_size=8).image_shape == (8, 8, 3)
+
+
+def test_large_pictures_are_refused(monkeypatch):
+    monkeypatch.setattr(decode, "MAX_PIXELS", 50)
+    data = image_data(EncodedSource([encode(gradient(9, 9))]), max_unreadable=0)
+    with pytest.raises((TooManyUnreadable, tf.errors.OpError), match="the limit is 50 pixels"):
+        take(data.train_batches(seed=0), 1)

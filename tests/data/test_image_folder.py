@@ -1,0 +1,144 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.pictures import encode, gradient, write_folder
+from vitcross.data import load
+from vitcross.data.batch import check_batch
+from vitcross.data.image_folder import ImageFolderSource, list_image_folder
+
+
+def names(pairs):
+    return [path.rsplit("/", 2)[1] + "/" + path.rsplit("/", 2)[2] for path, _ in pairs]
+
+
+def test_classes_are_the_sorted_folders_and_every_picture_is_used_once(tmp_path):
+    listing = list_image_folder(write_folder(tmp_path, {"dog": 20, "cat": 7, "Ant": 3}), validation_share=0.2)
+    assert listing.class_names == ("Ant", "cat", "dog") and listing.num_classes == 3
+    train, validation = listing.splits["train"], listing.splits["validation"]
+    assert len(set(names(train)) | set(names(validation))) == len(train) + len(validation) == 30
+    assert np.bincount([label for _, label in validation]).tolist() == [1, 1, 4]
+    assert "test" not in listing.splits
+
+
+def test_the_cut_depends_on_seed_and_names_alone(tmp_path):
+    root = write_folder(tmp_path / "one", {"cat": 19, "dog": 17})
+    cut = names(list_image_folder(root).splits["validation"])
+    assert cut == names(list_image_folder(root).splits["validation"])
+    assert cut == names(list_image_folder(write_folder(tmp_path / "two", {"cat": 19, "dog": 17})).splits["validation"])
+    assert cut != names(list_image_folder(root, split_seed=1).splits["validation"])
+
+
+def test_validation_and_test_are_shares_of_the_whole_class(tmp_path):
+    listing = list_image_folder(write_folder(tmp_path, {"a": 20, "b": 40}), validation_share=0.25, test_share=0.25)
+    counts = {split: np.bincount([label for _, label in pairs]).tolist() for split, pairs in listing.splits.items()}
+    assert counts == {"train": [10, 20], "validation": [5, 10], "test": [5, 10]}
+
+
+def test_a_class_with_one_picture_keeps_it_for_training(tmp_path):
+    splits = list_image_folder(write_folder(tmp_path, {"a": 1, "b": 2}), validation_share=0.9).splits
+    assert (
+        names(splits["train"]) == ["a/000.png", "b/" + names(splits["train"])[1][2:]] and len(splits["validation"]) == 1
+    )
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "valid"])
+def test_folders_of_their_own(tmp_path, validation):
+    write_folder(tmp_path / "train", {"a": 3, "b": 2})
+    write_folder(tmp_path / validation, {"b": 2})
+    write_folder(tmp_path / "test", {"a": 1, "b": 1})
+    listing = list_image_folder(tmp_path)
+    assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 5, "validation": 2, "test": 2}
+    assert [label for _, label in listing.splits["validation"]] == [1, 1]
+
+
+def test_a_training_folder_alone_is_cut(tmp_path):
+    write_folder(tmp_path / "train", {"a": 10, "b": 10})
+    assert {split: len(pairs) for split, pairs in list_image_folder(tmp_path).splits.items()} == {
+        "train": 18,
+        "validation": 2,
+    }
+
+
+def test_what_is_no_picture_is_left_out(tmp_path):
+    root = write_folder(tmp_path, {"a": 2, "b": 2, ".cache": 1})
+    (root / "a" / "notes.txt").write_text("x")
+    (root / "a" / ".hidden.png").write_bytes(b"x")
+    (root / "readme.md").write_text("x")
+    (root / "b" / "deeper").mkdir()
+    (root / "b" / "deeper" / "UPPER.JPG").write_bytes(encode(gradient(5, 5), "JPEG"))
+    listing = list_image_folder(root)
+    assert listing.class_names == ("a", "b") and sum(map(len, listing.splits.values())) == 5
+
+
+def test_errors_name_rule_and_folder(tmp_path):
+    def refused(match, root=tmp_path, **arguments):
+        with pytest.raises(ValueError, match=match):
+            list_image_folder(root, **arguments)
+
+    refused("must name the folder .* Received: null", root=None)
+    refused("must be an existing folder. Received: .*/nowhere", root=tmp_path / "nowhere")
+    refused("at least two folders, one a class. Received: none")
+    (tmp_path / "loose.png").write_bytes(encode(gradient(5, 5)))
+    refused("lie in no subfolder")
+    write_folder(tmp_path, {"only": 2})
+    refused(r"Received: \['only'\]")
+    (tmp_path / "empty").mkdir()
+    refused("at least one picture .* Received without any: empty")
+    refused("validation_share must be in", validation_share=1.0)
+    refused("sum below 1", validation_share=0.6, test_share=0.5)
+    write_folder(tmp_path / "split" / "train", {"a": 2, "b": 2})
+    write_folder(tmp_path / "split" / "val", {"a": 2, "z": 2})
+    refused(r"same classes .* Received also: \['z'\]", root=tmp_path / "split")
+
+
+def test_listing_and_preprocessing_import_no_tensorflow(tmp_path):
+    write_folder(tmp_path, {"a": 2, "b": 2})
+    code = (
+        "import sys; from vitcross.data import load, image_data, preprocess, scenes, options\n"
+        "from vitcross.data.image_folder import list_image_folder\n"
+        f"print(list_image_folder({str(tmp_path)!r}).num_classes)\n"
+        "print(sorted({'tensorflow', 'keras', 'tensorflow_datasets', 'hydra', 'omegaconf'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "[]"]
+
+
+def test_a_folder_of_awkward_pictures_becomes_batches(tmp_path):
+    root = write_folder(tmp_path, {"a": 5, "b": 9}, size=(30, 20))
+    (root / "a" / "cmyk.jpg").write_bytes(encode(Image.fromarray(gradient(64, 50)).convert("CMYK"), "JPEG"))
+    (root / "a" / "deep.png").write_bytes(encode(np.full((9, 9), 40000, np.uint16)))
+    (root / "b" / "broken.jpg").write_bytes(encode(gradient(64, 50), "JPEG")[:300])
+    (root / "b" / "zero.png").touch()
+    data = load.image_folder(
+        root=str(root),
+        image_size=[16, 12],
+        validation_share=0.3,
+        batch_size=5,
+        max_unreadable=2,
+        class_weights="balanced",
+        augmentation={"flip": True, "random_resized_crop": 0.3},
+    )
+    assert (data.num_classes, data.image_shape, data.name) == (2, (16, 12, 3), root.name)
+    assert data.class_weights[0] > data.class_weights[1]
+    for batch in data.train_batches(seed=0).take(5).as_numpy_iterator():
+        check_batch(batch, image_shape=(16, 12, 3), num_classes=2)
+    counted = sum(int(batch["valid"].sum()) for batch in data.evaluation_batches("validation").as_numpy_iterator())
+    counted += sum(int(batch["valid"].sum()) for batch in data.evaluation_batches("train").as_numpy_iterator())
+    assert counted == 16
+    assert {name.rsplit("/", 1)[1] for name in data.unreadable.reasons} == {"broken.jpg", "zero.png"}
+
+
+def test_a_source_knows_its_labels_without_reading_a_file(tmp_path):
+    listing = list_image_folder(write_folder(tmp_path, {"a": 4, "b": 3}))
+    source = ImageFolderSource(listing=listing, split="train", channels=1)
+    assert source.labels().tolist() == [0, 0, 0, 1, 1]
+    assert source[0]["image"].shape == (13, 11, 1) and source.example_name(0).endswith(".png")
+
+
+def test_the_size_must_be_known(tmp_path):
+    with pytest.raises(ValueError, match="image_size must be given"):
+        load.image_folder(root=write_folder(tmp_path, {"a": 2, "b": 2}), image_size=None)
