@@ -106,6 +106,7 @@ WRONG = [
     (["model.variant=Q/16"], "model.variant"),
     (["a=b=["], "mismatched input"),
     (["seed=1,2"], "lists several values: a sweep needs -m"),
+    (["sinks.wandb.base_url=example"], "sinks.wandb.base_url must"),
     (["sinks.wandb.mode=sometimes"], "sinks.wandb.mode must be"),
 ]
 

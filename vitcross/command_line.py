@@ -217,7 +217,7 @@ def quiet_start():
     It is a page of notes that looks like errors. Where there is an NVIDIA device they are shown: then they say why a
     GPU is not used.
     """
-    if Path("/dev/nvidiactl").exists() or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if Path("/dev/nvidiactl").exists():
         yield
         return
     sys.stderr.flush()

@@ -5,6 +5,7 @@ the rooms together. TensorFlow is imported when an experiment is built, not befo
 import dataclasses
 import functools
 import itertools
+import os
 from pathlib import Path
 
 import hydra
@@ -41,7 +42,13 @@ def compose(name, overrides):
         config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True), choices
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(name, str(error), CONF, lambda: compose(name, [])[0])) from error
+        raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name))) from error
+
+
+def _known_keys(name):
+    """The composed configuration before anything is typed; what must be typed is `???` there."""
+    with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
+        return OmegaConf.to_container(hydra.compose(config_name=name), resolve=False)
 
 
 def one_length(overrides):
@@ -89,7 +96,11 @@ def build_data(config):
 
 def instantiate(section, **more):
     """Hydra's `instantiate`, with plain Python arguments. `_target_` was checked against the known ones."""
-    return hydra.utils.instantiate(section, **more, _convert_="all", _recursive_=False)
+    try:
+        return hydra.utils.instantiate(section, **more, _convert_="all", _recursive_=False)
+    except HydraException as error:
+        # Hydra wraps what the constructor said; the user is to read the constructor's own words.
+        raise (error.__cause__ or error) from None
 
 
 def lengths(config, num_examples):
@@ -103,7 +114,8 @@ def lengths(config, num_examples):
         "total_steps": total,
         "evaluate_every": min(total, to_steps(trainer["evaluate_every"], name="trainer.evaluate_every", **known)),
         "log_every": to_steps(trainer["log_every"], name="trainer.log_every", **known),
-        "warmup_steps": to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known),
+        # A share is rounded up to one step, which a run of one step does not have.
+        "warmup_steps": min(total - 1, to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known)),
     }
 
 
@@ -123,12 +135,13 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     from vitcross.training.trainer import Trainer
 
     settings = config["trainer"]
-    device.set_up(seed=config["seed"], dtype_policy=settings["dtype_policy"])
     device_name, is_accelerator = device.describe_device()
     jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator)
     print(f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}", flush=True)
     data = build_data(config)
     config = with_data(config, data)
+    # After the data: preparing it for the first time draws from the global random state.
+    device.set_up(seed=config["seed"], dtype_policy=settings["dtype_policy"])
     network = instantiate(config["model"])
     task = instantiate(config["task"], network=network, class_weights=data.class_weights)
     steps = lengths(config, num_examples=len(data.train))
@@ -170,7 +183,7 @@ def build_sinks(config, *, name, folder, total_steps):
     # The files come first, the gallery reads them; the console has the last word.
     files = LocalFiles(run_folder=folder, config_text=as_yaml(config))
     gallery = Gallery(folder, title=f"{name} {Path(folder).name}")
-    group = settings["wandb"]["group"] or wandb_group(folder)
+    group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
         run_folder=folder, config=config, report=console.line, **settings["wandb"] | {"group": group}
     )
@@ -179,9 +192,9 @@ def build_sinks(config, *, name, folder, total_steps):
     return FanOut([files, gallery, wandb, console], report=console.line), places
 
 
-def wandb_group(folder):
-    """What a run and its evaluations have in common in W&B, where no group was chosen: the last parts of its folder."""
-    return "/".join(Path(folder).resolve().parts[-2:])
+def wandb_group(chosen, folder):
+    """What a run and its evaluations have in common in W&B: the last parts of its folder where no group was chosen."""
+    return chosen or os.environ.get("WANDB_RUN_GROUP") or "/".join(Path(folder).resolve().parts[-2:])
 
 
 def with_data(config, data):
@@ -302,7 +315,7 @@ def evaluation_sink(config, run_config, folder):
 
     settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
     # An evaluation belongs to its run: what is not typed is taken from there.
-    group = settings["group"] or of_run["group"] or wandb_group(folder)
+    group = wandb_group(settings["group"] or of_run["group"], folder)
     filled = {key: settings[key] or of_run[key] for key in ("entity", "base_url")}
     wandb = WeightsAndBiases(
         run_folder=folder,

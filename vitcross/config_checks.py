@@ -19,9 +19,9 @@ class ConfigError(ValueError):
     """What was typed cannot be run; the message names the key, the rule and what was received."""
 
 
-def nearest(name, known, cutoff=0.5):
+def nearest(name, known):
     """` Did you mean 'x'?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
@@ -182,7 +182,8 @@ def explain(name, text, conf, base):
     if unknown := unknown or re.search(r"No match in the defaults list[^']*'([^']+)'", text):
         key = unknown[1]
         return f"there is no key '{key}'.{_nearest_key(key, base())} python {name}.py --cfg job prints all keys"
-    if missing := re.search(r"Missing mandatory value: ?([\w.]+)", text):
+    missing = re.search(r"full_key: ?([\w.]+)", text)
+    if missing and "issing mandatory value" in text:
         return f"{missing[1]} must be given: type {missing[1]}=..."
     return " ".join(text.split())
 
@@ -194,8 +195,10 @@ def _nearest_key(key, config):
     if same_leaf:
         return f" Did you mean '{same_leaf[0]}'?"
     # The section was meant: what stands in it is likelier than what merely looks alike.
-    siblings = [k for k in known if section and k.rpartition(".")[0] == section]
-    return nearest(key, siblings) or nearest(key, known) or nearest(last, known)
+    siblings = {k.rpartition(".")[2]: k for k in known if section and k.rpartition(".")[0] == section}
+    if close := difflib.get_close_matches(last, siblings, n=1, cutoff=0.35):
+        return f" Did you mean '{siblings[close[0]]}'?"
+    return nearest(key, known) or nearest(last, known)
 
 
 def _dotted_keys(node, prefix=""):

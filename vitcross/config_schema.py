@@ -160,7 +160,7 @@ class WeightsAndBiasesConfig:
     group: str | None
     name: str | None
     tags: list[str]
-    base_url: str | None
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None
     init_timeout: Positive
     finish_timeout: Positive
 

@@ -1,0 +1,254 @@
+"""The commands as a user types them, in processes of their own, on a few scenes in the real format."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import vitcross
+from vitcross.attention_maps.record import AttentionRecord
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script, *arguments, cwd=ROOT, **kwargs):
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300, **kwargs)
+
+
+def rows(folder):
+    return [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_scenes, tmp_path_factory):
+    """`(folder, finished process)` of a small run with an awkward length: 11 steps, validated every 4."""
+    folder = tmp_path_factory.mktemp("run") / "first"
+    done = run("train.py", *tiny_scenes, "trainer.steps=11", "trainer.evaluate_every=4", f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done
+
+
+def test_the_console_says_what_is_done_from_the_first_line(trained):
+    folder, done = trained
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("experiment")
+    assert [line.split()[0] for line in lines[:5]] == ["experiment", "data", "model", "length", "results"]
+    for expected in (
+        "starting TensorFlow",
+        "device      CPU",
+        "compiling the training step",
+        str(folder),
+        "index.html",
+    ):
+        assert expected in done.stdout
+    assert "step 11/11" in done.stdout
+    assert "cuInit" not in done.stderr and "\x1b" not in done.stdout
+
+
+def test_the_run_folder_holds_what_the_contract_says(trained):
+    folder, _ = trained
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["model"]["num_classes"] == 8 and config["data"]["image_size"] == [32, 40]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["state"] == "finished" and summary["steps"] == 11 and summary["exit_code"] == 0
+    assert {"parameters", "speed/images_per_second", "time/to_first_step_seconds", "val/accuracy"} <= summary.keys()
+    index = json.loads((folder / "checkpoints/index.json").read_text())
+    assert index["latest"] == "step_00000011"
+    steps = sorted(path.name for path in (folder / "attention").glob("step_*"))
+    assert steps == ["step_00000000", "step_00000003", "step_00000011"]
+    for name in ("probe.png", "self_overlay.png", "self_heads.png", "self_layers.png", "record.npz"):
+        assert (folder / "attention" / steps[-1] / name).stat().st_size > 0
+    assert (folder / "attention/index.html").exists()
+
+
+def test_metrics_are_means_of_their_interval_under_the_agreed_keys(trained):
+    table = rows(trained[0])
+    train = [row for row in table if "train/loss" in row]
+    assert [row["step"] for row in train] == [1, 2, 4, 6, 8, 10]
+    assert {"epoch", "train/accuracy", "optimizer/learning_rate", "optimizer/gradient_norm"} <= train[-1].keys()
+    assert train[-1]["epoch"] == pytest.approx(10 * 8 / 48)
+    validation = [row for row in table if "val/loss" in row]
+    assert [row["step"] for row in validation] == [4, 8, 11]
+    assert any(key.startswith("val/accuracy/objects_") for key in validation[0])
+    captures = [row for row in table if "attention_stats/entropy/mean" in row]
+    assert [row["step"] for row in captures] == [0, 3, 11]
+    assert {"grounding/rollout/lift", "grounding/raw/pointing"} <= captures[0].keys()
+
+
+def test_evaluate_equals_the_validation_of_training(trained):
+    folder, _ = trained
+    done = run("evaluate.py", f"run={folder}", "checkpoint=latest", "sinks.wandb.mode=disabled", "batch_size=7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = json.loads((folder / "evaluation/validation/metrics.json").read_text())
+    last = [row for row in rows(folder) if "val/loss" in row][-1]
+    assert metrics["accuracy"] == last["val/accuracy"]
+    assert metrics["loss"] == pytest.approx(last["val/loss"], rel=1e-5)
+    assert metrics["examples"] == 19
+    with (folder / "evaluation/validation/predictions.csv").open() as file:
+        predictions = list(csv.DictReader(file))
+    assert len({row["example"] for row in predictions}) == 19
+    assert np.mean([int(row["correct"]) for row in predictions]) == pytest.approx(metrics["accuracy"])
+    for name in ("confusion_matrix.png", "confusion_matrix.json", "attention/self_layers.png"):
+        assert (folder / "evaluation/validation" / name).exists()
+
+
+def test_evaluate_explains_own_pictures_of_any_size_and_name(trained, tmp_path):
+    from PIL import Image
+
+    folder, _ = trained
+    pictures = tmp_path / "a, b=c"
+    pictures.mkdir()
+    Image.new("RGB", (97, 41), "red").save(pictures / "wide [1].jpg")
+    Image.new("L", (13, 29)).save(pictures / "grey.png")
+    (pictures / "broken.jpg").write_bytes(b"not a picture")
+    done = run("evaluate.py", f"run={folder}", f"images={pictures}/*", "sinks.wandb.mode=disabled")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 pictures" in done.stdout and "left out" in done.stdout and "broken.jpg" in done.stdout
+    record = AttentionRecord.load(folder / "evaluation/images/attention/record.npz")
+    assert record.images.shape == (2, 32, 40, 3)
+    with (folder / "evaluation/images/predictions.csv").open() as file:
+        assert [Path(row["example"]).name for row in csv.DictReader(file)] == ["grey.png", "wide [1].jpg"]
+
+
+def test_load_gives_model_preprocessing_and_names(trained, tmp_path):
+    from PIL import Image
+
+    model, preprocess, class_names = vitcross.load(trained[0])
+    Image.new("RGB", (50, 70), "blue").save(tmp_path / "x.png")
+    image = preprocess(tmp_path / "x.png")
+    assert image.shape == (32, 40, 3) and image.dtype == np.float32
+    logits, weights = model(image[None], return_attention_scores=True)
+    assert logits.shape == (1, len(class_names)) and len(weights) == 2
+
+
+def test_capture_on_or_off_leaves_the_losses_bit_identical(trained, tiny_scenes, tmp_path):
+    done = run(
+        "train.py", *tiny_scenes, "trainer.steps=11", "trainer.evaluate_every=4", "attention_maps=off",
+        f"hydra.run.dir={tmp_path / 'off'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    keys = ("train/loss", "train/accuracy", "optimizer/gradient_norm", "val/loss", "val/accuracy")
+
+    def curve(folder):
+        return [(row["step"], key, row[key]) for row in rows(folder) for key in keys if key in row]
+
+    assert curve(tmp_path / "off") == curve(trained[0])
+    assert not (tmp_path / "off/attention").exists() or not list((tmp_path / "off/attention").glob("step_*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_closes_and_exits_with_its_number(number, tiny_scenes, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, ROOT / "train.py", *tiny_scenes, "trainer.steps=100000", f"hydra.run.dir={folder}"]
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "metrics.jsonl").exists() and '"train/loss"' in (folder / "metrics.jsonl").read_text():
+            break
+        time.sleep(0.2)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 128 + number, output
+    summary = json.loads((folder / "summary.json").read_text())
+    assert signal.Signals(number).name in summary["state"]
+    step = json.loads((folder / "checkpoints/index.json").read_text())["latest"]
+    assert step == f"step_{summary['steps']:08d}"
+    vitcross.load(folder)
+
+
+def test_a_loss_that_explodes_stops_the_run_and_names_the_step(tiny_scenes, tmp_path):
+    folder = tmp_path / "run"
+    done = run(
+        "train.py", *tiny_scenes, "trainer.steps=50", "trainer.evaluate_every=1", "optimizer.learning_rate=1e38",
+        "optimizer.warmup=2", f"hydra.run.dir={folder}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "is not finite at step" in done.stderr and "Traceback" not in done.stderr
+    assert (folder / "traceback.txt").exists()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["state"].startswith("failed at step") and summary["exit_code"] == 1
+    step = int(json.loads((folder / "checkpoints/index.json").read_text())["latest"].removeprefix("step_"))
+    assert 0 < step <= summary["steps"]
+
+
+def test_a_sweep_runs_each_trial_in_a_process_of_its_own(tiny_scenes, tmp_path):
+    done = run("train.py", "-m", *tiny_scenes, "trainer.steps=2", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = (json.loads((tmp_path / trial / "summary.json").read_text()) for trial in ("0", "1"))
+    assert first["state"] == second["state"] == "finished"
+    assert rows(tmp_path / "0")[0] != rows(tmp_path / "1")[0]
+
+
+def test_two_runs_of_one_second_get_two_folders(tmp_path):
+    from vitcross.command_line import claim_folder
+
+    assert len({claim_folder(tmp_path) for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("train.py", ["optimizer.lrr=1"], "Did you mean 'optimizer.learning_rate'"),
+        ("train.py", ["data=image_folder", "data.root=/nonexistent/pictures"], "/nonexistent/pictures"),
+        ("train.py", ["data=image_folder"], "data.root"),
+        ("train.py", ["-m", "model.num_heads=4,7"], "num_heads must divide"),
+        ("evaluate.py", [], "run must be given"),
+        ("evaluate.py", ["run=/nonexistent"], "run must be the folder of a run"),
+        ("evaluate.py", ["run=.", "splt=test"], "Did you mean 'split'"),
+    ],
+)
+def test_a_wrong_command_ends_with_status_2_and_one_message(script, arguments, message, tmp_path):
+    done = run(script, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.startswith("vitcross: ")
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_help_is_a_page_with_commands_and_keys(script):
+    done = run(script, "--help")
+    assert done.returncode == 0
+    assert f"python {script}" in done.stdout and "KEYS" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_cfg_job_prints_the_configuration():
+    done = run("train.py", "--cfg", "job", "optimizer.learning_rate=0.25")
+    assert done.returncode == 0
+    assert yaml.safe_load(done.stdout)["optimizer"]["learning_rate"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "value", ["plain.jpg", "a, b=c/*.jpg", 'quo"te.png', "back\\slash", "end\\", 'mixed\\"x', "$x{y}", "[1]", " space "]
+)
+def test_free_text_reaches_evaluate_literally(value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from vitcross.command_line import quote
+
+    (override,) = OverridesParser.create().parse_overrides([quote(f"images={value}")])
+    assert override.value() == value
+
+
+def test_nothing_is_written_outside_run_folder_and_data(tiny_scenes, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home)}
+    done = run(
+        "train.py", *tiny_scenes[:-1], "trainer.steps=1", "sinks.wandb.mode=offline", "hydra.run.dir=here",
+        cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "here"}
+    written = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
+    assert written <= {".keras/keras.json"}, written  # Keras makes its own settings file when it is imported
