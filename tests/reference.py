@@ -108,11 +108,10 @@ def linear_patches(images, p, patch_size):
     return np.stack(tokens).reshape(images.shape[0], -1, kernel.shape[1])
 
 
-def conv3x3_stride2(x, kernel):
-    """'same' padding: ceil(size / 2) outputs, the odd pixel of padding below and to the right."""
+def conv3x3_stride2(x, kernel, first):
+    """ceil(size / 2) outputs; window i begins at pixel 2i + first, zeros outside."""
     sizes = [-(-side // 2) for side in x.shape[1:3]]
-    total = [max((out - 1) * 2 + 3 - side, 0) for out, side in zip(sizes, x.shape[1:3], strict=True)]
-    x = np.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)])
+    x = np.pad(x, [(0, 0), (-first, 3), (-first, 3), (0, 0)])
     result = np.zeros((x.shape[0], *sizes, kernel.shape[-1]))
     for row, column in np.ndindex(*sizes):
         window = x[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
@@ -124,7 +123,7 @@ def conv_stem(images, p, epsilon=1e-5):
     """Inference: three convolutions with normalisation by moving statistics and ReLU, then a 1x1 projection."""
     x = images
     for index in range(3):
-        x = conv3x3_stride2(x, p[f"conv_{index}/kernel"])
+        x = conv3x3_stride2(x, p[f"conv_{index}/kernel"], first=(0, 0, -1)[index])
         norm = below(p, f"norm_{index}")
         x = (x - norm["moving_mean"]) / np.sqrt(norm["moving_variance"] + epsilon) * norm["gamma"] + norm["beta"]
         x = np.maximum(x, 0.0)

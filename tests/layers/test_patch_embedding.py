@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import parameters, randomise, to_numpy
+from tests.backend import evaluated, parameters, randomise, to_numpy
 from vitcross.layers import PatchEmbedding
 
 RNG = np.random.default_rng(19)
@@ -14,7 +14,7 @@ def embed(images, **options):
     layer = PatchEmbedding(**options)
     layer.build((None, *images.shape[1:]))
     randomise(layer)
-    return layer, to_numpy(layer(images, training=False))
+    return layer, evaluated(lambda x: layer(x, training=False), images)
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
@@ -42,6 +42,24 @@ def test_conv_stem_rounds_up(size):
     assert layer.layout(size).grid == grid
     assert tokens.shape == (2, grid[0] * grid[1], 11)
     np.testing.assert_allclose(tokens, reference.conv_stem(images, parameters(layer)), rtol=1e-3, atol=1e-4)
+
+
+def test_conv_stem_sees_a_window_centred_on_its_patch():
+    """Else the map of a token would be drawn beside what the token saw."""
+    images = RNG.normal(size=(1, 40, 56, 3)).astype("float32")
+    layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv")
+    token = 2 * 7 + 3  # row 2, column 3: patch of rows 16 to 23, columns 24 to 31
+    seen = {}
+    for axis, length in ((1, 40), (2, 56)):
+        seen[axis] = []
+        for pixel in range(length):
+            changed = images.copy()
+            changed[(slice(None),) * axis + (pixel,)] += 100.0
+            moved = evaluated(lambda x: layer(x, training=False), changed)[0, token] - tokens[0, token]
+            if np.abs(moved).max() > 1e-3:
+                seen[axis].append(pixel)
+    assert (seen[1][0], seen[1][-1]) == (16 - 4, 23 + 3)
+    assert (seen[2][0], seen[2][-1]) == (24 - 4, 31 + 3)
 
 
 def test_conv_stem_normalises_by_the_batch_in_training():

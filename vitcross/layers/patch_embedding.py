@@ -15,6 +15,10 @@ from vitcross.layers.token_layout import TokenLayout, as_pair
 
 STEMS = ("linear", "conv")
 _CONV_STEM_STRIDE = 8
+# Where the first 3x3 window of each stage begins. "same" padding begins every window at pixel 0, so that token i would see
+# pixels 8i to 8i + 14, centred 3.5 pixels beyond its patch, and each map would be drawn half a patch away from what the
+# token saw. These three together give 8i - 4 to 8i + 10, centred on the patch 8i to 8i + 7 within half a pixel.
+_FIRST_PIXEL = (0, 0, -1)
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -95,7 +99,7 @@ class PatchEmbedding(keras.layers.Layer):
             channels,
             3,
             strides=2,
-            padding="same",
+            padding="valid",
             data_format="channels_last",
             use_bias=False,
             kernel_initializer="he_normal",
@@ -115,8 +119,8 @@ class PatchEmbedding(keras.layers.Layer):
         rows, columns = self.layout(tuple(images.shape[1:3])).grid
         features = images
         if self.stem == "conv":
-            for conv, norm in self.stages:
-                features = ops.relu(norm(conv(features), training=training))
+            for (conv, norm), first in zip(self.stages, _FIRST_PIXEL, strict=True):
+                features = ops.relu(norm(conv(_pad(features, first)), training=training))
         return ops.reshape(self.projection(features), (-1, rows * columns, self.embed_dim))
 
     def _check_images(self, shape):
@@ -132,3 +136,12 @@ class PatchEmbedding(keras.layers.Layer):
             "stem": self.stem,
             "use_bias": self.use_bias,
         }
+
+
+def _pad(features, first: int):
+    """Zeros around (B, H, W, C) for 3x3 windows of stride 2 that begin at pixel `first`, ceil(H / 2) x ceil(W / 2)."""
+    sides = []
+    for length in features.shape[1:3]:
+        last = 2 * (-(-length // 2) - 1) + first + 2  # last pixel of the last window
+        sides.append((-first, max(0, last - length + 1)))
+    return ops.pad(features, ((0, 0), *sides, (0, 0)))
