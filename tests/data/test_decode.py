@@ -49,6 +49,12 @@ def test_exif_orientation_is_applied(orientation):
     np.testing.assert_array_equal(np.asarray(picture.load(channels=3)), upright)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_make_a_picture_unreadable():
+    content = encode(PIXELS, "JPEG", quality=95, exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\x01\x12")
+    np.testing.assert_allclose(decode_image(content, channels=3), PIXELS, atol=12)
+
+
 def test_cmyk_jpeg_keeps_its_colours():
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 220

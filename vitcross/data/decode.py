@@ -8,14 +8,24 @@ import io
 import os
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitcross.data.unreadable import UnreadableImage
 
 # Larger pictures are refused before they are decoded: a few kilobytes can unpack to gigabytes.
 MAX_PIXELS = 2**26
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+# EXIF orientation -> what makes the picture upright; from 5 on it exchanges height and width.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 class Picture:
@@ -35,7 +45,7 @@ class Picture:
         width, height = self._image.size
         if width * height > MAX_PIXELS:
             raise UnreadableImage(name, f"{width} x {height} pixels, the limit is {MAX_PIXELS} pixels")
-        self._orientation = self._guarded(lambda: self._image.getexif().get(ExifTags.Base.Orientation, 1))
+        self._orientation = _orientation(self._image)
 
     @property
     def size(self):
@@ -88,14 +98,21 @@ def _open(content):
         return Image.open(io.BytesIO(file.read()))
 
 
+def _orientation(image):
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 - a broken note about the picture does not make the picture unreadable
+        return 1
+
+
 def _load(image, channels, at_least, orientation):
     mode = "L" if channels == 1 else "RGB"
     if at_least is not None and image.format == "JPEG":
         height, width = at_least[::-1] if orientation in _SIDEWAYS else at_least
         image.draft(None, (max(1, int(np.ceil(width))), max(1, int(np.ceil(height)))))
-    if orientation != 1:
-        image = ImageOps.exif_transpose(image)
     image.load()
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
     if image.mode in _SIXTEEN_BIT:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:

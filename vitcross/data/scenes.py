@@ -8,6 +8,7 @@ Shape letters: H W C pixels.
 
 import colorsys
 import dataclasses
+import functools
 import json
 import math
 import random
@@ -182,17 +183,15 @@ def _draw_object(rng, image, item):
     mask = draw_mask(item.shape, radius=item.radius, rotation=item.rotation)
     left, top = round(item.x - mask.width / 2), round(item.y - mask.height / 2)
     # A soft shadow, then a fill that varies a little: flat colours would give the object away.
-    nothing = Image.new("L", mask.size)
-    image.paste((0, 0, 0), (left + 1, top + 1), Image.blend(nothing, mask, 0.4))
+    image.paste((0, 0, 0), (left + 1, top + 1), ImageChops.multiply(mask, _grey(mask.size, 102)))
+    bright = _rgb(rng, item.colour)
+    image.paste(bright, (left, top), mask)
     tiles, _ = texture_bank(3 * max(image.size))
     texture = random_part(rng, rng.choice(tiles["clouds"]), mask.width, mask.height)
-    bright = _rgb(rng, item.colour)
-    dark = tuple(round(channel * 0.78) for channel in bright)
-    fill = Image.composite(Image.new("RGB", mask.size, bright), Image.new("RGB", mask.size, dark), texture)
-    image.paste(fill, (left, top), mask)
-    x_min, y_min, x_max, y_max = ImageChops.subtract(
-        mask, Image.new("L", mask.size, 95)
-    ).getbbox()  # faint edges are not the object
+    dark = tuple(round(channel * 0.72) for channel in bright)
+    image.paste(dark, (left, top), ImageChops.multiply(mask, texture))
+    # Faint edges are not the object.
+    x_min, y_min, x_max, y_max = ImageChops.subtract(mask, _grey(mask.size, 95)).getbbox()
     box = (
         (top + y_min) / image.height,
         (left + x_min) / image.width,
@@ -200,6 +199,11 @@ def _draw_object(rng, image, item):
         (left + x_max) / image.width,
     )
     return dataclasses.replace(item, box=tuple(min(max(value, 0.0), 1.0) for value in box))
+
+
+@functools.lru_cache(maxsize=256)
+def _grey(size, value):
+    return Image.new("L", size, value)
 
 
 def _rgb(rng, colour, dim=1.0):
