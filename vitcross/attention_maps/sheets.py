@@ -101,7 +101,8 @@ class _Painter:
 
     def scale(self) -> str:
         uniform = drawing.number(self.uniform[0])
-        return f"{self.style.colour_map.capitalize()}: darkest = 0, uniform attention = {uniform}"
+        name = self.style.colour_map.capitalize()
+        return f"{name}: darkest = 0, uniform attention = {uniform}; a row shares one scale, its top stands at its bar."
 
 
 def verdict(record: AttentionRecord, example: int) -> tuple[str, str, bool | None]:
@@ -139,29 +140,29 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
 
 
 def overlay_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """Picture and raw attention of the last layer, mean over heads, side by side; one colour scale for all."""
+    """Picture and raw attention of the last layer, mean over heads, side by side; a row has one colour scale."""
     painter = _Painter(record, style)
     pairs = min(4, len(painter.examples))
     h, w = painter.size(2 * pairs, BAR_ROOM + pairs * GAP)
     step_x, step_y = 2 * w + 3 * GAP, h + TEXT_ROOM + GAP
     rows = -(-len(painter.examples) // pairs)
     maps, masses = reduce.raw_map(record), reduce.raw_prefix_mass(record)
-    vmax = render.scale_top(maps[: len(painter.examples)])
+    tops = [render.scale_top(maps[row * pairs : (row + 1) * pairs]) for row in range(rows)]
     title = "Attention pooling, mean over heads" if record.pooling == "map" else "Last layer, mean over heads"
-    lines = [
-        f"Step {record.step}. Colour: {READS[record.pooling]}.",
-        f"{painter.scale()}, brightest = {drawing.number(vmax)}, one scale for all pictures.",
-    ]
+    lines = [f"Step {record.step}. Colour: {READS[record.pooling]}.", painter.scale()]
     paper, top = painter.paper(title, lines, 2 * MARGIN + pairs * step_x + BAR_ROOM, rows * step_y)
     for i in painter.examples:
         x, y = MARGIN + i % pairs * step_x, top + i // pairs * step_y
         painter.picture(paper, x, y, i, (h, w))
-        paper.paste(x + w + GAP // 2, y, painter.overlay(i, maps[i], vmax, (h, w)))
+        paper.paste(x + w + GAP // 2, y, painter.overlay(i, maps[i], tops[i // pairs], (h, w)))
         if record.token_layout.num_prefix_tokens:
             note = f"prefix tokens {drawing.percent(masses[i])}"
             paper.text(x + w + GAP // 2, y + h + 6, note, fill=MUTED, width=w)
-    _bar(paper, MARGIN + pairs * step_x, top, h, vmax, painter)
-    caption = f"{lines[0]} {lines[1]} "
+    for row in range(rows):
+        _bar(paper, MARGIN + pairs * step_x, top + row * step_y, h, tops[row], painter)
+    caption = f"{' '.join(lines)} Brightest, by row: {', '.join(map(drawing.number, tops))}. "
+    # One number stands for the sheet only where it has one row.
+    vmax = tops[0] if rows == 1 else None
     return Sheet(image=paper.array(), title=title, caption=caption + "; ".join(captions(record)), vmin=0.0, vmax=vmax)
 
 
@@ -204,7 +205,7 @@ def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
 def _rows_sheet(painter: _Painter, *, title, line, columns, maps_BKP, masses_BK) -> Sheet:
     h, w = painter.size(1 + len(columns), BAR_ROOM + GAP)
     step_x, step_y, header = w + GAP, h + TEXT_ROOM + GAP, 22
-    lines = [line, f"{painter.scale()}; a row shares one scale, whose top is printed at its bar."]
+    lines = [line, painter.scale()]
     width = 2 * MARGIN + (1 + len(columns)) * step_x + GAP + BAR_ROOM
     paper, top = painter.paper(title, lines, width, header + len(painter.examples) * step_y)
     left = MARGIN + step_x + GAP
@@ -221,7 +222,7 @@ def _rows_sheet(painter: _Painter, *, title, line, columns, maps_BKP, masses_BK)
                 paper.text(left + k * step_x, y + h + 6, note, size=12, fill=MUTED, width=w)
         _bar(paper, left + len(columns) * step_x, y, h, tops[i], painter)
     numbers = ", ".join(f"{i + 1}: {drawing.number(tops[i])}" for i in painter.examples)
-    caption = f"{line} {painter.scale()}; brightest, by row: {numbers}."
+    caption = f"{line} {painter.scale()} Brightest, by row: {numbers}."
     return Sheet(image=paper.array(), title=title, caption=caption)
 
 

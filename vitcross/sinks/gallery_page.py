@@ -134,7 +134,7 @@ def _how_to_read(colour_map) -> str:
 <div class="scale"><span>0</span><i style="background:linear-gradient(90deg,{stops})"></i>
 <span>top, printed at each bar</span></div>
 <ul>
-<li><b>Colours start at 0</b> and their top is shared by the maps that stand side by side, so that noise does not look
+<li><b>Colours start at 0</b> and their top is shared by the maps of one row, so that noise does not look
 like structure. <i>Uniform</i> is the value that every patch has when nothing is preferred.</li>
 <li><b>One square is one patch</b>, the finest detail that the model can point at.</li>
 <li><b>Prefix</b> is the share that goes to the class token and registers, which the map leaves out.</li>
