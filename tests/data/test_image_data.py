@@ -149,11 +149,18 @@ def test_the_cache_changes_no_bit(augmentation, static):
     np.testing.assert_array_equal(joined(batches[0], "images"), joined(batches[1], "images"))
 
 
+def test_the_cache_decodes_nothing_before_it_is_asked_for():
+    source = EncodedSource([encode(gradient(12, 14))] * 1009)
+    data = image_data(source, cache_gigabytes=1)
+    take(data.train_batches(seed=2), 1)
+    assert 4 <= source.reads < 200
+
+
 def test_the_cache_is_one_budget():
     bytes_of_a_split = 7 * 6 * 10 * 3
     data = image_data(array_source(7), array_source(7), cache_gigabytes=1.5 * bytes_of_a_split / 2**30)
     kinds = [type(data._reader(split)).__name__ for split in ("train", "validation")]
-    assert kinds == ["MemoryReader", "DecodingReader"]
+    assert kinds == ["CachingReader", "DecodingReader"]
 
 
 def test_examples_and_preprocess_see_what_evaluation_sees():
@@ -209,8 +216,9 @@ def test_too_many_unreadable_pictures_are_an_error(cache):
     assert "train/" in data.unreadable.error and "no picture" in data.unreadable.error
 
 
-def test_no_readable_picture_at_all_is_an_error():
-    data = image_data(EncodedSource([b"broken"] * 3), max_unreadable=9, cache_gigabytes=0)
+@pytest.mark.parametrize("cache", [0, 1])
+def test_no_readable_picture_at_all_is_an_error(cache):
+    data = image_data(EncodedSource([b"broken"] * 3), max_unreadable=9, cache_gigabytes=cache)
     with pytest.raises(tf.errors.OpError, match="none of its 3 pictures can be read"):
         take(data.train_batches(seed=0), 1)
 

@@ -198,6 +198,13 @@ def test_a_download_without_a_network_ends_at_once(tmp_path, monkeypatch):
             prepared_builder(name="cifar10", data_dir=tmp_path, download=True)
 
 
+def test_a_set_without_downloads_is_prepared_when_asked(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        prepared_builder(name="tiny_pictures", data_dir=tmp_path)
+    builder = prepared_builder(name="tiny_pictures", data_dir=tmp_path, download=True)
+    assert len(TFDSSource(builder=builder, split="train")) == 31
+
+
 def test_a_truncated_tfrecord_file_is_named(prepared, tmp_path):
     shard = next((prepared / "tfrecord").glob("tiny_pictures/*/*train*00000*"))
     copy = tmp_path / "cut.tfrecord"

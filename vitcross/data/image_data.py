@@ -8,7 +8,7 @@ import numpy as np
 from vitcross.data import batch as contract
 from vitcross.data.class_weights import balanced_class_weights
 from vitcross.data.preprocess import preprocess
-from vitcross.data.reader import DecodingReader, fits
+from vitcross.data.reader import CachingReader, DecodingReader, fits
 from vitcross.data.unreadable import UnreadableImages
 
 SPLITS = ("train", "validation", "test")
@@ -151,6 +151,6 @@ class ImageData:
         if cache:
             if fits(reader, self._cache_left):
                 self._cache_left -= reader.cache_bytes / 2**30
-                reader = reader.cached()
+                reader = CachingReader(reader)
             self._readers[key] = reader
         return reader

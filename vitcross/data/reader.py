@@ -1,4 +1,4 @@
-"""From indices to a batch of uint8 pictures of one size: decoded by threads, or taken from memory.
+"""From indices to a batch of uint8 pictures of one size: decoded by threads, or kept in memory.
 
 Both readers give the same bytes for the same indices; which one is used depends on `cache_gigabytes` only.
 Shape letters: B batch, H W C pixels.
@@ -15,7 +15,6 @@ from vitcross.data.decode import to_array
 from vitcross.data.unreadable import UnreadableImage
 
 _GIGABYTE = 2**30
-_CHUNK = 256
 
 
 class DecodingReader:
@@ -54,7 +53,7 @@ class DecodingReader:
         Returns:
             dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.
         """
-        out = self._empty(len(indices))
+        out = self.empty(len(indices))
 
         def work(rows):
             for row in rows:
@@ -66,21 +65,13 @@ class DecodingReader:
             pass
         return out
 
-    def cached(self):
-        """A `MemoryReader` of the same examples; decodes all of them now."""
-        out = self._empty(len(self))
-        for start in range(0, len(self), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, len(self)))
-            for key, values in self.read(rows).items():
-                out[key][rows] = values
-        return MemoryReader(out)
-
     @property
     def cache_bytes(self):
         """Bytes that the decoded pictures of the split need."""
         return len(self) * int(np.prod(self.image_shape))
 
-    def _empty(self, size):
+    def empty(self, size):
+        """Arrays for `size` examples, all zero."""
         out = {
             "images": np.zeros((size, *self.image_shape), np.uint8),
             "labels": np.zeros(size, np.int32),
@@ -135,32 +126,46 @@ class DecodingReader:
         )
 
 
-class MemoryReader:
-    """Examples that were decoded once: `arrays` as returned by `DecodingReader.read` for all indices in order."""
+class CachingReader:
+    """Keeps what a `DecodingReader` has decoded: each picture is decoded once, when it is first asked for.
 
-    def __init__(self, arrays):
-        self._arrays = arrays
-        self.image_shape = arrays["images"].shape[1:]
-        self._readable = _next_readable(arrays["valid"])
+    Nothing is decoded ahead, so that the first batch is there at once. Safe to use from several threads (two may
+    decode the same picture at the same time and store the same bytes).
+    """
+
+    def __init__(self, reader):
+        self._reader = reader
+        self.image_shape = reader.image_shape
+        self._arrays = reader.empty(len(reader))
+        self._known = np.zeros(len(reader), np.bool_)
 
     def __len__(self):
-        return len(self._arrays["valid"])
+        return len(self._reader)
 
     def read(self, indices, *, uniforms=None, substitute=False):
         """Like `DecodingReader.read`; `uniforms` is not used (a random view is never kept)."""
-        indices = np.asarray(indices, np.int64)
+        indices = np.array(indices, np.int64)
+        self._decode(indices)
         if substitute:
-            indices = self._readable[indices]
+            for row in np.flatnonzero(~self._arrays["valid"][indices]):
+                indices[row] = self._next_readable(indices[row])
         return {key: values[indices] for key, values in self._arrays.items()}
 
+    def _decode(self, indices):
+        missing = np.unique(indices[~self._known[indices]])
+        if missing.size:
+            for key, values in self._reader.read(missing).items():
+                self._arrays[key][missing] = values
+            self._known[missing] = True  # last: another thread that sees it may read the arrays
 
-def _next_readable(valid):
-    """(n,) bool -> (n,) int64: for each index the first readable one at or (cyclically) after it."""
-    readable = np.flatnonzero(valid)
-    if not readable.size:
-        raise ValueError(f"None of the {len(valid)} pictures can be read")
-    places = np.searchsorted(readable, np.arange(len(valid)))
-    return readable[places % readable.size]
+    def _next_readable(self, index):
+        size = len(self)
+        for step in range(1, size):
+            candidate = np.array([(index + step) % size])
+            self._decode(candidate)
+            if self._arrays["valid"][candidate[0]]:
+                return candidate[0]
+        raise ValueError(f"{self._reader.source.name}: none of its {size} pictures can be read")
 
 
 def fits(reader, gigabytes):
