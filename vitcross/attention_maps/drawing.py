@@ -31,6 +31,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: int) -> float:
     """Width of one line in pixels."""
     return font(size).getlength(text)

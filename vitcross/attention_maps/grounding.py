@@ -33,11 +33,9 @@ def _check_pair(attention_map, box_mask) -> tuple[np.ndarray, np.ndarray]:
 
 def _near(box_mask: np.ndarray, tolerance: float) -> np.ndarray:
     """Patches within the Euclidean `tolerance`, in patches, of a patch in the box."""
-    rows, columns = np.indices(box_mask.shape)
-    near = np.zeros(box_mask.shape, bool)
-    for row, column in np.argwhere(box_mask):
-        near |= np.hypot(rows - row, columns - column) <= tolerance
-    return near
+    places = np.stack(np.indices(box_mask.shape), axis=-1)
+    offsets = places[:, :, None] - np.argwhere(box_mask)
+    return ((offsets**2).sum(axis=-1) <= tolerance**2).any(axis=-1)
 
 
 def pointing_game(attention_map, box_mask, tolerance: float = 1, seed: int = 0) -> bool:
@@ -51,11 +49,15 @@ def pointing_game(attention_map, box_mask, tolerance: float = 1, seed: int = 0) 
         seed: int, decides between equal maxima, at random.
     """
     attention_map, box_mask = _check_pair(attention_map, box_mask)
+    return _points_at(attention_map, _near(box_mask, tolerance), seed)
+
+
+def _points_at(attention_map: np.ndarray, near: np.ndarray, seed: int) -> bool:
     # NaN compares false as well: a map of a network that diverged points at nothing.
     if not attention_map.max() > 0:
         return False
     ties = np.flatnonzero(attention_map == attention_map.max())
-    return bool(_near(box_mask, tolerance).flat[np.random.default_rng(seed).choice(ties)])
+    return bool(near.flat[ties[0] if len(ties) == 1 else np.random.default_rng(seed).choice(ties)])
 
 
 def energy_in_box(attention_map, box_mask) -> float:
@@ -115,8 +117,9 @@ def grounding(record: AttentionRecord, method: str = "rollout", tolerance: float
         mask = box_to_patches(record.boxes[i], record.images.shape[1:3], grid, record.patch_size)
         if mask.any():
             energy = energy_in_box(attention_map, mask)
-            hit = pointing_game(attention_map, mask, tolerance, seed + i)
-            rows.append((hit, energy, energy / mask.mean(), _near(mask, tolerance).mean()))
+            near = _near(mask, tolerance)
+            hit = _points_at(attention_map, near, seed + i)
+            rows.append((hit, energy, energy / mask.mean(), near.mean()))
     if not rows:
         return {}
     means = np.mean(np.array(rows, np.float64), axis=0)

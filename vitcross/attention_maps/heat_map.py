@@ -45,8 +45,8 @@ def heat_map_sheet(name: str, steps, values, colour_map: str = "viridis") -> She
     num_captures, depth = values.shape
     cell = min(WIDEST_CELL, max(NARROWEST_CELL, 1200 // num_captures))
     title, meaning = TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
-    lines = [f"{meaning} Rows: layers, first on top. Columns: captures, by step.".strip()]
-    left, top = MARGIN + LABEL_ROOM, drawing.heading_height(1)
+    lines = [*filter(None, [meaning]), "Rows: layers, first on top. Columns: captures, by step."]
+    left, top = MARGIN + LABEL_ROOM, drawing.heading_height(len(lines))
     width = max(640, left + num_captures * cell + BAR_GAP + BAR_ROOM + MARGIN)
     height = max(depth * CELL_HEIGHT, 96)
     paper = Paper(width=width, height=top + height + 28 + MARGIN)

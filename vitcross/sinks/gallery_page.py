@@ -16,8 +16,8 @@ STATE_ID = "captures"
 SHEETS = {
     "attention/self/overlay": "Where does it look?",
     "attention/self/layers": "How does that form through the layers?",
-    "attention/self/heads": "Do heads look at different things?",
     "attention/probe": "What did the model see and say?",
+    "attention/self/heads": "Do heads look at different things?",
 }
 POLICY = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -181,5 +181,6 @@ def _figure(picture) -> str:
     return (
         f"<figure><figcaption><h4>{html.escape(picture.title)} {scale}</h4>{lead}</figcaption>"
         f'<a href="{file}" title="Open at full size"><img src="{file}" width="{picture.width}" '
-        f'height="{picture.height}" loading="lazy" alt="{caption}"></a></figure>'
+        f'height="{picture.height}" loading="lazy" alt="{caption}"></a>'
+        f"<details><summary>Caption and colour scale</summary><p>{caption}</p></details></figure>"
     )
