@@ -1,9 +1,15 @@
-"""What differs between Keras backends, for tests that must pass on each: compiling, gradients, numbers out of tensors."""
+"""What differs between Keras backends, for tests that must pass on each: compiling, gradients, numbers."""
 
 import keras
 import numpy as np
 
 BACKEND = keras.backend.backend()
+
+if BACKEND == "jax":
+    import jax
+
+    # Compiling takes most of the time of these tests. XLA with its optimisations is tested on TensorFlow.
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def to_numpy(value):
@@ -28,6 +34,11 @@ def compiled(function, *, xla: bool = False):
 
         return jax.jit(function)
     return function
+
+
+def evaluated(function, *arrays):
+    """`function(*arrays)` as NumPy. On JAX in one piece: eager calls there compile every operation by itself."""
+    return to_numpy((compiled(function) if BACKEND == "jax" else function)(*arrays))
 
 
 def gradient(function, array):

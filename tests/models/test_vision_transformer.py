@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import compiled, parameters, randomise, to_numpy
+from tests.backend import compiled, evaluated, parameters, randomise, to_numpy
 from vitcross.models import VisionTransformer
 
 SIZES = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 33, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
@@ -37,7 +37,7 @@ def made(**options):
 
 def test_equals_the_reference(options):
     model = made(**options)
-    logits, weights = to_numpy(model(IMAGES, return_attention_scores=True))
+    logits, weights = evaluated(lambda images: model(images, return_attention_scores=True), IMAGES)
     expected, expected_weights = reference.vision_transformer(
         IMAGES.astype("float64"),
         parameters(model),
@@ -97,12 +97,12 @@ def test_compiled_equals_eager(options, xla):
 def test_mixed_precision_keeps_logits_and_weights_in_float32(options):
     exact = made(**options)
     mixed = made(**options, dtype="mixed_bfloat16")
-    logits, weights = mixed(IMAGES, return_attention_scores=True)
+    logits, weights = compiled(lambda images: mixed(images, return_attention_scores=True))(IMAGES)
     for tensor in (logits, *weights.values()):
         assert keras.backend.standardize_dtype(tensor.dtype) == "float32"
     for value in weights.values():
         np.testing.assert_allclose(to_numpy(value).sum(-1), 1.0, atol=1e-6)
-    expected = to_numpy(exact(IMAGES))
+    expected = evaluated(exact, IMAGES)
     np.testing.assert_allclose(to_numpy(logits), expected, rtol=0, atol=0.1 * np.abs(expected).max())
     assert {keras.backend.standardize_dtype(v.dtype) for v in mixed.trainable_variables} == {"float32"}
 
@@ -114,7 +114,7 @@ def test_config_round_trip(options):
     assert copy.get_config() == model.get_config()
     assert [v.path for v in copy.variables] == [v.path for v in model.variables]
     copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(to_numpy(copy(IMAGES)), to_numpy(model(IMAGES)))
+    np.testing.assert_array_equal(evaluated(copy, IMAGES), evaluated(model, IMAGES))
 
 
 def test_variables_exist_at_once_under_sorted_paths():
@@ -133,33 +133,33 @@ def test_runs_at_other_image_sizes(size, position_embedding):
     images = RNG.uniform(-1, 1, size=(2, *size, 3)).astype("float32")
     layout = model.token_layout_for(size)
     assert (layout.grid, layout.num_prefix_tokens) == ((size[0] // 8, size[1] // 8), 2)
-    _, weights = model(images, return_attention_scores=True)
+    _, weights = evaluated(lambda x: model(x, return_attention_scores=True), images)
     assert {tuple(value.shape) for value in weights.values()} == {(2, 3, layout.num_tokens, layout.num_tokens)}
 
 
 def test_a_model_made_at_224_runs_at_384_and_at_224_by_320():
     model = VisionTransformer(image_size=224, num_classes=3, patch_size=16, embed_dim=12, depth=1, num_heads=1)
     for size in ((384, 384), (224, 320)):
-        assert tuple(model(np.zeros((1, *size, 3), "float32")).shape) == (1, 3)
+        assert evaluated(model, np.zeros((1, *size, 3), "float32")).shape == (1, 3)
     assert model.token_layout_for((224, 320)).grid == (14, 20)
 
 
 def test_conv_stem_rounds_28_up_to_4_by_4():
     model = VisionTransformer(**{**SIZES, "image_size": 28, "in_channels": 1, "stem": "conv", "pooling": "gap"})
     assert model.token_layout_for().grid == (4, 4)
-    assert tuple(model(np.zeros((2, 28, 28, 1), "float32")).shape) == (2, 7)
+    assert evaluated(model, np.zeros((2, 28, 28, 1), "float32")).shape == (2, 7)
 
 
 def test_non_square_patches():
     model = VisionTransformer(**{**SIZES, "patch_size": (12, 5)})
     assert model.patch_size == (12, 5)
     assert model.token_layout_for().grid == (2, 8)
-    assert tuple(model(IMAGES).shape) == (2, 7)
+    assert evaluated(model, IMAGES).shape == (2, 7)
 
 
 def test_learns_with_everything_random_switched_on():
     keras.utils.set_random_seed(5)
-    model = VisionTransformer(**{**SIZES, "num_classes": 2}, **RANDOM, pooling="map", stem="conv")
+    model = VisionTransformer(**{**SIZES, "num_classes": 2, "depth": 1}, **RANDOM, pooling="map", stem="conv")
     labels = np.arange(16) % 2
     images = RNG.normal(size=(16, 24, 40, 3)).astype("float32") * 0.3 + (labels * 2.0 - 1)[:, None, None, None]
     model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
