@@ -60,7 +60,10 @@ def test_attention_style_keys_are_described():
     assert {f.name for f in dataclasses.fields(Style)} <= {f.name for f in dataclasses.fields(AttentionMapsConfig)}
 
 
-@pytest.mark.parametrize("path", sorted(config.CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(config.CONF)))
+OWN = sorted(path for path in config.CONF.rglob("*.yaml") if path.parent.name != "sweeps")  # W&B's own format
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda p: str(p.relative_to(config.CONF)))
 def test_every_key_has_a_comment(path):
     lines = path.read_text().splitlines()
     is_override = path.parent.name == "experiment" or (yaml.safe_load(path.read_text()) or {}).get("defaults")
@@ -144,3 +147,11 @@ def test_experiments_start_with_their_command_and_time():
     for path in Path(config.CONF / "experiment").glob("*.yaml"):
         text = path.read_text()
         assert f"python train.py experiment={path.stem}" in text and "Time:" in text and "Score:" in text
+
+
+def test_the_wandb_sweep_sets_keys_that_exist():
+    sweep = yaml.safe_load((config.CONF / "sweeps/wandb.yaml").read_text())
+    for key, rule in sweep["parameters"].items():
+        value = rule.get("value", rule.get("min", rule.get("values", [None])[0]))
+        config.check_arguments("train", [f"{key}={value}"])
+    assert (config.CONF.parent / sweep["program"]).exists()

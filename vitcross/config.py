@@ -182,7 +182,9 @@ def build_sinks(config, *, name, folder, total_steps):
     console = Console(total_steps=total_steps, **settings["console"])
     # The files come first, the gallery reads them; the console has the last word.
     files = LocalFiles(run_folder=folder, config_text=as_yaml(config))
-    gallery = Gallery(folder, title=f"{name} {Path(folder).name}")
+    gallery = Gallery(
+        folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"]
+    )
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
         run_folder=folder, config=config, report=console.line, **settings["wandb"] | {"group": group}
