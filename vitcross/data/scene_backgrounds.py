@@ -2,11 +2,13 @@
 
 import colorsys
 import functools
+import random
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 KINDS = ("clouds", "stripes", "checks", "waves", "dots", "gradient", "weave")
+NUM_SHADINGS = 64
 _TILES_PER_KIND = 5
 _BANK_SEED = 20240229
 _GRAIN = 12  # grey levels of the fine grain, peak to peak
@@ -39,6 +41,13 @@ def random_part(rng, tile, width, height):
     """A random window of a tile."""
     left, top = rng.randrange(tile.width - width + 1), rng.randrange(tile.height - height + 1)
     return tile.crop((left, top, left + width, top + height))
+
+
+@functools.lru_cache(maxsize=4096)
+def shading(side, bank_side, number):
+    """One of `NUM_SHADINGS` cloudy textures of `side` x `side` pixels that objects are shaded with."""
+    rng = random.Random(number)
+    return random_part(rng, rng.choice(texture_bank(bank_side)[0]["clouds"]), side, side)
 
 
 def muted_colour(rng):

@@ -1,10 +1,13 @@
 """The eight shapes of the scenes as antialiased masks at any size and rotation."""
 
+import functools
 import math
+from typing import NamedTuple
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 SUPERSAMPLE = 4
+TURNS = 48  # rotations that occur, evenly spaced
 
 
 def _regular(points, *, radii=(1.0,)):
@@ -45,6 +48,28 @@ OUTLINES = {
 SHAPES = tuple(OUTLINES)
 
 
+class Stamp(NamedTuple):
+    """What drawing an object needs: mask and soft shadow (mode L), and the tight box x_min, y_min, x_max, y_max."""
+
+    mask: Image.Image
+    shadow: Image.Image
+    box: tuple[int, int, int, int]
+
+
+@functools.lru_cache(maxsize=8192)
+def object_stamp(shape, *, radius, turn):
+    """The `Stamp` of a shape of `radius` pixels, turned by `turn` / TURNS of a full turn; few exist, all are kept."""
+    mask = draw_mask(shape, radius=radius, rotation=2 * math.pi * turn / TURNS)
+    shadow = ImageChops.multiply(mask, Image.new("L", mask.size, 102))
+    # Faint edges are not the object.
+    return Stamp(mask, shadow, ImageChops.subtract(mask, Image.new("L", mask.size, 95)).getbbox())
+
+
+def mask_side(radius):
+    """Pixels of a side of the mask."""
+    return 2 * math.ceil(radius) + 2
+
+
 def draw_mask(shape, *, radius, rotation):
     """A mode-L mask, 255 inside, of side 2 * ceil(radius) + 2 with the shape's circumscribed circle in its middle.
 
@@ -53,7 +78,7 @@ def draw_mask(shape, *, radius, rotation):
         radius: float, of the circumscribed circle, in pixels.
         rotation: float, radians.
     """
-    side = 2 * math.ceil(radius) + 2
+    side = mask_side(radius)
     mask = Image.new("L", (side * SUPERSAMPLE, side * SUPERSAMPLE))
     draw = ImageDraw.Draw(mask)
     middle, scale = side * SUPERSAMPLE / 2, radius * SUPERSAMPLE

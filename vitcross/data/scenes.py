@@ -8,17 +8,15 @@ Shape letters: H W C pixels.
 
 import colorsys
 import dataclasses
-import functools
 import json
-import math
 import random
 
 from PIL import Image, ImageChops
 
 from vitcross.data.options import height_and_width
-from vitcross.data.scene_backgrounds import draw_background, draw_clutter, random_part, texture_bank
+from vitcross.data.scene_backgrounds import NUM_SHADINGS, draw_background, draw_clutter, shading
 from vitcross.data.scene_language import caption_and_links, questions
-from vitcross.data.scene_shapes import SHAPES, draw_mask
+from vitcross.data.scene_shapes import SHAPES, TURNS, mask_side, object_stamp
 
 # Hue (degrees), saturation and value of each colour; a little is added to each object.
 COLOURS = {
@@ -31,8 +29,9 @@ COLOURS = {
     "purple": (281, 0.75, 0.75),
     "white": (0, 0.02, 0.97),
 }
-# Radius of the circumscribed circle as a share of the picture's shorter side.
-SIZES = {"small": (0.105, 0.125), "medium": (0.14, 0.17), "large": (0.19, 0.225)}
+# Smallest and largest radius of the circumscribed circle, in 128ths of the picture's shorter side.
+SIZES = {"small": (13, 16), "medium": (18, 22), "large": (24, 29)}
+SIZE_STEPS = 128
 SMALLEST_SIDE = 32
 
 
@@ -81,7 +80,7 @@ class SceneObject:
     x: float
     y: float
     radius: float
-    rotation: float
+    turn: int  # in steps of 1 / TURNS of a full turn
     box: tuple[float, float, float, float] | None = None  # y_min, x_min, y_max, x_max
 
     def description(self):
@@ -170,40 +169,35 @@ def _free_place(rng, image_size, placed, *, shape, colour):
     height, width = image_size
     names = list(SIZES)
     for size in names[rng.randrange(len(names)) :: -1]:
-        radius = rng.uniform(*SIZES[size]) * min(image_size)
+        radius = rng.randint(*SIZES[size]) * min(image_size) / SIZE_STEPS
+        side = mask_side(radius)
         for _ in range(12):
-            x, y = rng.uniform(radius + 1, width - radius - 1), rng.uniform(radius + 1, height - radius - 1)
-            if all(math.hypot(x - other.x, y - other.y) > radius + other.radius + 2 for other in placed):
-                rotation = rng.uniform(0, 2 * math.pi)
-                return SceneObject(shape=shape, colour=colour, size=size, x=x, y=y, radius=radius, rotation=rotation)
+            left, top = 1 + int(rng.random() * (width - side - 1)), 1 + int(rng.random() * (height - side - 1))
+            x, y = left + side / 2, top + side / 2
+            for other in placed:
+                if (x - other.x) ** 2 + (y - other.y) ** 2 <= (radius + other.radius + 2) ** 2:
+                    break
+            else:
+                turn = rng.randrange(TURNS)
+                return SceneObject(shape=shape, colour=colour, size=size, x=x, y=y, radius=radius, turn=turn)
     return None
 
 
 def _draw_object(rng, image, item):
-    mask = draw_mask(item.shape, radius=item.radius, rotation=item.rotation)
-    left, top = round(item.x - mask.width / 2), round(item.y - mask.height / 2)
+    stamp = object_stamp(item.shape, radius=item.radius, turn=item.turn)
+    side = stamp.mask.width
+    left, top = round(item.x - side / 2), round(item.y - side / 2)
     # A soft shadow, then a fill that varies a little: flat colours would give the object away.
-    image.paste((0, 0, 0), (left + 1, top + 1), ImageChops.multiply(mask, _grey(mask.size, 102)))
+    image.paste((0, 0, 0), (left + 1, top + 1), stamp.shadow)
     bright = _rgb(rng, item.colour)
-    image.paste(bright, (left, top), mask)
-    tiles, _ = texture_bank(3 * max(image.size))
-    texture = random_part(rng, rng.choice(tiles["clouds"]), mask.width, mask.height)
+    image.paste(bright, (left, top), stamp.mask)
     dark = tuple(round(channel * 0.72) for channel in bright)
-    image.paste(dark, (left, top), ImageChops.multiply(mask, texture))
-    # Faint edges are not the object.
-    x_min, y_min, x_max, y_max = ImageChops.subtract(mask, _grey(mask.size, 95)).getbbox()
-    box = (
-        (top + y_min) / image.height,
-        (left + x_min) / image.width,
-        (top + y_max) / image.height,
-        (left + x_max) / image.width,
-    )
-    return dataclasses.replace(item, box=tuple(min(max(value, 0.0), 1.0) for value in box))
-
-
-@functools.lru_cache(maxsize=256)
-def _grey(size, value):
-    return Image.new("L", size, value)
+    texture = shading(side, 3 * max(image.size), rng.randrange(NUM_SHADINGS))
+    image.paste(dark, (left, top), ImageChops.multiply(stamp.mask, texture))
+    x_min, y_min, x_max, y_max = stamp.box
+    height, width = image.height, image.width
+    box = ((top + y_min) / height, (left + x_min) / width, (top + y_max) / height, (left + x_max) / width)
+    return dataclasses.replace(item, box=box)
 
 
 def _rgb(rng, colour, dim=1.0):
