@@ -1,5 +1,7 @@
 """TFDS sets that are really written by TFDS, in both formats, and what is said when one is missing."""
 
+import socket
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -189,13 +191,14 @@ def test_a_set_that_is_not_prepared_says_how_to_get_it(tmp_path):
 
 def test_a_download_without_a_network_ends_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_prepare, "PREFLIGHT_SECONDS", 0.5)
-    # A port of this machine where nobody listens, and one that never answers.
-    for proxy in ("http://127.0.0.1:9", "http://10.255.255.1:9"):
-        monkeypatch.setenv("https_proxy", proxy)
-        monkeypatch.setenv("http_proxy", proxy)
-        monkeypatch.setenv("no_proxy", "")
-        with pytest.raises(ConnectionError, match="cifar10 is not prepared .* cannot be downloaded: https://"):
-            prepared_builder(name="cifar10", data_dir=tmp_path, download=True)
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+        ports = [silent.getsockname()[1], closed.getsockname()[1]]
+        closed.close()
+        for port in ports:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("no_proxy", "")
+            with pytest.raises(ConnectionError, match="cifar10 is not prepared .* cannot be downloaded: https://"):
+                prepared_builder(name="cifar10", data_dir=tmp_path, download=True)
 
 
 def test_a_set_without_downloads_is_prepared_when_asked(tmp_path):
