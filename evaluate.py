@@ -12,6 +12,7 @@ from vitcross import command_line, config
 def run(composed):
     settings = config.resolve(composed)
     folder = Path(settings["run"]) / "evaluation"
+    command_line.speak()
     with command_line.explained(folder):
         run_config = config.open_run(settings["run"])
         checkpoint, header = config.open_checkpoint(settings["run"], settings["checkpoint"])

@@ -19,6 +19,7 @@ def run(composed):
     if job.mode == RunMode.MULTIRUN:
         return command_line.run_trial(__file__, list(job.overrides.task), folder, "best/value")
     settings = config.resolve(composed)
+    command_line.speak()
     print(command_line.header(settings, choices, folder), flush=True)
     with command_line.explained(folder):
         print("starting TensorFlow ...", flush=True)

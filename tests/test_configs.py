@@ -107,7 +107,7 @@ WRONG = [
     (["data.augmentation.flop=true"], "there is no key 'data.augmentation.flop'"),
     (["~optimizer.warmup"], "optimizer.warmup is missing"),
     (["model.variant=Q/16"], "model.variant"),
-    (["a=b=["], "mismatched input"),
+    (["data.train_split=train[:5]"], "data.train_split=train.* cannot be read.*needs quotes"),
     (["seed=1,2"], "lists several values: a sweep needs -m"),
     (["sinks.wandb.base_url=example"], "sinks.wandb.base_url must"),
     (["sinks.wandb.mode=sometimes"], "sinks.wandb.mode must be"),

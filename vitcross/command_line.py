@@ -4,6 +4,7 @@ trial of a sweep. Imports nothing heavy.
 
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
@@ -208,6 +209,15 @@ def prepare_train(arguments, config):
     except (ValueError, OSError) as error:
         fail(str(error))
     return [*config.one_length(overrides), f"hydra.run.dir={folder}"]
+
+
+def speak():
+    """Show what the package logs (preparing data, unreadable pictures) as plain lines, in order with what is printed."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("vitcross")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager

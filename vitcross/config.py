@@ -70,12 +70,8 @@ def check_arguments(name, overrides, multirun=False):
     Raises:
         ConfigError
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
     values = []
-    for text, override in zip(overrides, parsed, strict=True):
+    for text, override in ((text, _parse(text)) for text in overrides):
         if override.is_sweep_override() and not multirun:
             raise ConfigError(f"'{text}' lists several values: a sweep needs -m; a list needs brackets, e.g. key=[1,2]")
         sweep = override.is_sweep_override()
@@ -87,6 +83,16 @@ def check_arguments(name, overrides, multirun=False):
         validate(config, name)
         trials.append((config, choices))
     return trials
+
+
+def _parse(text):
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigError(
+            f"{text} cannot be read as key=value. A value with spaces, brackets, commas or '=' needs quotes that the "
+            f"shell leaves in place: 'key=\"value\"'"
+        ) from error
 
 
 def build_data(config):
@@ -129,6 +135,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
         started: `time.perf_counter()` at the start of the process.
     """
+    from vitcross.data.unreadable import TooManyUnreadable
     from vitcross.training import device
     from vitcross.training.checkpoint import Checkpoints
     from vitcross.training.optimizer import parameter_groups, parameter_table
@@ -151,23 +158,32 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     print(parameter_table(parameter_groups(network)), flush=True)
     checkpoints = Checkpoints(Path(folder) / "checkpoints", monitor=task.monitor, mode=task.monitor_mode)
     sink, places = build_sinks(config, name=name, folder=folder, total_steps=total_steps)
-    trainer = Trainer(
-        task=task,
-        optimizer=optimizer,
-        batches=data.train_batches(seed=config["seed"]),
-        validation_batches=lambda: data.evaluation_batches("validation"),
-        **steps,
-        batch_size=data.batch_size,
-        num_examples=len(data.train),
-        checkpoints=checkpoints,
-        sink=sink,
-        callbacks=build_attention_maps(config, network, data, sink, total_steps),
-        stop_on_signal=stop_on_signal,
-        jit_compile=jit_compile,
-        class_names=data.class_names,
-        started=started,
-    )
-    return {"trainer": trainer, "sink": sink, "places": places}
+    try:
+        trainer = Trainer(
+            task=task,
+            optimizer=optimizer,
+            batches=data.train_batches(seed=config["seed"]),
+            validation_batches=lambda: data.evaluation_batches("validation"),
+            **steps,
+            batch_size=data.batch_size,
+            num_examples=len(data.train),
+            checkpoints=checkpoints,
+            sink=sink,
+            callbacks=build_attention_maps(config, network, data, sink, total_steps),
+            stop_on_signal=stop_on_signal,
+            jit_compile=jit_compile,
+            class_names=data.class_names,
+            started=started,
+        )
+    except BaseException as error:
+        sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
+        raise
+    return {
+        "trainer": trainer,
+        "sink": sink,
+        "places": places,
+        "cause_of_failure": lambda: data.unreadable.error and TooManyUnreadable(data.unreadable.error),
+    }
 
 
 def build_sinks(config, *, name, folder, total_steps):
@@ -182,9 +198,7 @@ def build_sinks(config, *, name, folder, total_steps):
     console = Console(total_steps=total_steps, **settings["console"])
     # The files come first, the gallery reads them; the console has the last word.
     files = LocalFiles(run_folder=folder, config_text=as_yaml(config))
-    gallery = Gallery(
-        folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"]
-    )
+    gallery = Gallery(folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"])
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
         run_folder=folder, config=config, report=console.line, **settings["wandb"] | {"group": group}

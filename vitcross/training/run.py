@@ -3,13 +3,15 @@
 from vitcross.training.guards import Interrupted
 
 
-def train_and_close(trainer, sink, places):
+def train_and_close(trainer, sink, places, cause_of_failure=None):
     """Train, then close the sinks in any case.
 
     Args:
         trainer: `vitcross.training.trainer.Trainer`.
         sink: `vitcross.sinks.sink.Sink`; its `close` gets the summary and the exit status.
         places: dict of str, where to look: it joins the summary.
+        cause_of_failure: callable without arguments, returns the exception behind one that TensorFlow raised in its
+            own words (an unreadable picture, say), or None.
 
     Returns:
         int, exit status: 0, or 128 + signal number for a run that a signal ended.
@@ -24,8 +26,9 @@ def train_and_close(trainer, sink, places):
     except Interrupted as interruption:
         state, status = f"interrupted by {interruption} at step {trainer.step}", 128 + interruption.signal_number
     except Exception as error:
+        error = (cause_of_failure and cause_of_failure()) or error
         state = f"failed at step {trainer.step}: {type(error).__name__}: {error}"
-        raise
+        raise error from None
     finally:
         sink.close({"state": state, **trainer.figures(), **places}, status)
     return status
