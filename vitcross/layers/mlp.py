@@ -6,12 +6,11 @@ Shapes: B batch, T tokens, D width.
 """
 
 import keras
-from keras import ops
 
 from vitcross.layers.dropout import Dropout
+from vitcross.layers.gelu import GELU_FORMS
+from vitcross.layers.gelu import gelu as gelu_activation
 from vitcross.layers.initializers import projection_initializer
-
-GELU_FORMS = ("erf", "tanh")
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -59,7 +58,7 @@ class MLP(keras.layers.Layer):
         return dense
 
     def call(self, tokens, training=None):
-        hidden = ops.gelu(self.expand(tokens), approximate=self.gelu == "tanh")
+        hidden = gelu_activation(self.expand(tokens), self.gelu)
         if self.dropout_rate:
             hidden = self.dropout(hidden, training=training)
         output = self.contract(hidden)

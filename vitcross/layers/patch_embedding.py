@@ -15,9 +15,10 @@ from vitcross.layers.token_layout import TokenLayout, as_pair
 
 STEMS = ("linear", "conv")
 _CONV_STEM_STRIDE = 8
-# Where the first 3x3 window of each stage begins. "same" padding begins every window at pixel 0, so that token i would see
-# pixels 8i to 8i + 14, centred 3.5 pixels beyond its patch, and each map would be drawn half a patch away from what the
-# token saw. These three together give 8i - 4 to 8i + 10, centred on the patch 8i to 8i + 7 within half a pixel.
+# Where the first 3x3 window of each stage begins. "same" padding begins every window at pixel 0, so that token i would
+# see pixels 8i to 8i + 14, centred 3.5 pixels beyond its patch, and each map would be drawn half a patch away from
+# what the token saw. These three together give 8i - 4 to 8i + 10, centred on the patch 8i to 8i + 7 within half a
+# pixel.
 _FIRST_PIXEL = (0, 0, -1)
 
 
