@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hydra
 
-from vitcross import command_line, config
+from vitcross import command_line, config, experiment
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="evaluate")
@@ -15,14 +15,14 @@ def run(composed):
     command_line.speak()
     with command_line.explained(folder):
         run_config = config.open_run(settings["run"])
-        checkpoint, header = config.open_checkpoint(settings["run"], settings["checkpoint"])
+        checkpoint, header = experiment.open_checkpoint(settings["run"], settings["checkpoint"])
         print(f"{settings['checkpoint']} checkpoint: {checkpoint}\nstarting TensorFlow ...", flush=True)
         with command_line.quiet_start():
             from vitcross.training.device import describe_device
 
             describe_device()  # TensorFlow looks for devices now
-        task = config.load_task(run_config, checkpoint)
-        sink = config.evaluation_sink(settings, run_config, settings["run"])
+        task = experiment.load_task(run_config, checkpoint)
+        sink = experiment.evaluation_sink(settings, run_config, settings["run"])
         status = 1
         try:
             measure = explain_pictures if settings["images"] is not None else measure_split
@@ -37,7 +37,7 @@ def measure_split(settings, run_config, task, header, folder, sink):
     from vitcross.sinks.evaluation_report import report_split, split_lines
 
     split = settings["split"]
-    data = config.build_data(run_config)
+    data = experiment.build_data(run_config)
     report = report_split(
         task,
         data,
@@ -60,7 +60,7 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
     lines, unreadable = report_pictures(
         task,
         find_pictures(settings["images"]),
-        preprocess=config.preprocess_of(run_config),
+        preprocess=experiment.preprocess_of(run_config),
         class_names=header["class_names"],
         folder=folder / "images",
         sink=sink,

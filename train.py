@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from vitcross import command_line, config
+from vitcross import command_line, config, experiment
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="train")
@@ -31,7 +31,7 @@ def run(composed):
             describe_device()  # TensorFlow looks for devices now
         with StopOnSignal() as stop_on_signal:
             run_name = command_line.run_name(choices)
-            parts = config.build_training(
+            parts = experiment.build_training(
                 settings, name=run_name, folder=folder, stop_on_signal=stop_on_signal, started=STARTED
             )
             status = train_and_close(**parts)

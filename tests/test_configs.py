@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitcross import config
-from vitcross.command_line import options
+from vitcross import config, experiment
 from vitcross.config_checks import ConfigError, validate
 from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
+from vitcross.help_page import options
 
 GROUPS = ("data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks", "experiment")
 CHOICES = [(group, option) for group in GROUPS for option in options(config.CONF, group)]
@@ -125,7 +125,7 @@ def test_wrong_input_gets_one_message_that_names_key_rule_and_value(overrides, m
 def test_typing_one_length_empties_the_other():
     composed, _ = config.compose("train", ["trainer.epochs=3"])
     assert (composed["trainer"]["steps"], composed["trainer"]["epochs"]) == (None, 3)
-    assert config.lengths(composed, num_examples=1000)["total_steps"] == round(3 * 1000 / 128)
+    assert experiment.lengths(composed, num_examples=1000)["total_steps"] == round(3 * 1000 / 128)
 
 
 def test_a_sweep_is_checked_trial_by_trial():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests import tiny_tfds
-from vitcross import config
-from vitcross.command_line import options
+from vitcross import config, experiment
+from vitcross.help_page import options
 
 TFDS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "oxford_flowers102", "imagenet2012")
 SHORT = [
@@ -39,7 +39,7 @@ def take_steps(overrides, folder):
 
     ((settings, _),) = config.check_arguments("train", overrides)
     with StopOnSignal() as stop_on_signal:
-        parts = config.build_training(
+        parts = experiment.build_training(
             settings, name="recipe", folder=folder, stop_on_signal=stop_on_signal, started=time.perf_counter()
         )
         before = [np.array(v) for v in parts["trainer"].task.network.trainable_variables]

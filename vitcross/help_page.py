@@ -1,0 +1,79 @@
+"""The pages of `--help`: commands, groups with their options, the keys that people change most."""
+
+import textwrap
+from pathlib import Path
+
+
+def options(conf, group):
+    """Names of a config group, sorted."""
+    return sorted(path.stem for path in (Path(conf) / group).glob("*.yaml"))
+
+
+def first_comment(path):
+    """The first sentence of the first comment of a YAML file that is not a Hydra directive, cut to a line."""
+    for line in Path(path).read_text().splitlines():
+        if line.startswith("# ") and not line.startswith("# @"):
+            return textwrap.shorten(line[2:].split(". ")[0], 88, placeholder=" ...")
+    return ""
+
+
+HELP = """\
+vitcross trains a Vision Transformer on pictures and shows, while it trains, where it looks.
+
+  python train.py                                       the rendered scenes: no network, no account, CPU is enough
+  python train.py experiment=NAME key=value ...         a named recipe; any value overridden
+  python train.py data=image_folder data.root=DIR       your own pictures, one folder per class
+  python train.py -m optimizer.learning_rate=1e-3,3e-4  a sweep, each trial in a process of its own
+  python train.py --cfg job [key=value ...]             print the whole configuration and exit
+  python evaluate.py run=RUN_FOLDER                     metrics and attention maps of a finished run
+
+GROUPS: choose with group=NAME
+{groups}
+KEYS that people change most: override with key=value
+{keys}
+Lengths are steps or carry a unit: trainer.steps=1000, 'trainer.epochs=20', 'optimizer.warmup="5 percent"'.
+A run writes outputs/<name>/<date>_<time>/: open attention/index.html there, also while it trains.
+"""
+
+MOST_CHANGED = (
+    ("trainer.steps", "length of the run; or trainer.epochs"),
+    ("data.batch_size", "pictures per step"),
+    ("data.image_size", "height and width the model sees: 224 or [224,320]"),
+    ("optimizer.learning_rate", "peak of the schedule"),
+    ("optimizer.weight_decay", "decay of the kernels"),
+    ("model.depth", "number of blocks; also model.embed_dim, model.num_heads"),
+    ("model.patch_size", "pixels per patch: 16 or [16,8]"),
+    ("model.drop_path_rate", "stochastic depth; also model.dropout_rate"),
+    ("seed", "of everything that is drawn"),
+    ("sinks.wandb.mode", "auto, online, offline or disabled"),
+)
+
+
+def help_page(conf, script="train"):
+    """The page of `--help`: commands, groups with their options, the keys that people change most."""
+    if script == "evaluate":
+        return EVALUATE_HELP
+    groups = []
+    for group in ("experiment", "data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks"):
+        groups.append(f"  {group}=")
+        for option in options(conf, group):
+            groups.append(f"      {option:<22}{first_comment(Path(conf) / group / f'{option}.yaml')}")
+    keys = [f"  {key:<26}{meaning}" for key, meaning in MOST_CHANGED]
+    return HELP.format(groups="\n".join(groups) + "\n", keys="\n".join(keys) + "\n")
+
+
+EVALUATE_HELP = """\
+vitcross measures a finished run, or shows what its model says and where it looks on your own pictures.
+
+  python evaluate.py run=RUN_FOLDER                     metrics, confusion matrix and maps of the best checkpoint
+  python evaluate.py run=RUN_FOLDER split=test          on another split: validation (default), test or train
+  python evaluate.py run=RUN_FOLDER images='DIR/*.jpg'  predictions and maps for your own pictures, of any size
+
+KEYS
+  checkpoint             best (default) or latest
+  batch_size             pictures per step; 64
+  limit                  only the first so many pictures of the split
+  sinks.wandb.mode       auto, online, offline or disabled
+
+Results are written to RUN_FOLDER/evaluation/.
+"""
