@@ -1,5 +1,5 @@
-"""What a user types and reads before TensorFlow is there: checks, the header, the folder of the run, one process per trial
-of a sweep. Imports nothing heavy.
+"""What a user types and reads before TensorFlow is there: checks, the header, the folder of the run, one process per
+trial of a sweep. Imports nothing heavy.
 """
 
 import contextlib

@@ -10,10 +10,10 @@ def options(conf, group):
 
 
 def first_comment(path):
-    """The first sentence of the first comment of a YAML file that is not a Hydra directive, cut to a line."""
+    """The first comment line of a YAML file that is not a Hydra directive, cut to what fits beside its name."""
     for line in Path(path).read_text().splitlines():
         if line.startswith("# ") and not line.startswith("# @"):
-            return textwrap.shorten(line[2:].split(". ")[0], 88, placeholder=" ...")
+            return textwrap.shorten(line[2:], 88, placeholder=" ...")
     return ""
 
 
