@@ -76,6 +76,7 @@ def test_metrics_are_means_of_their_interval_under_the_agreed_keys(trained):
     assert [row["step"] for row in train] == [1, 2, 4, 6, 8, 10]
     assert {"epoch", "train/accuracy", "optimizer/learning_rate", "optimizer/gradient_norm"} <= train[-1].keys()
     assert train[-1]["epoch"] == pytest.approx(10 * 8 / 48)
+    assert all("epoch" in row for row in table)
     validation = [row for row in table if "val/loss" in row]
     assert [row["step"] for row in validation] == [4, 8, 11]
     assert any(key.startswith("val/accuracy/objects_") for key in validation[0])

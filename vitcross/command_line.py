@@ -180,8 +180,10 @@ def explained(folder):
         yield
     except Exception as error:
         (Path(folder) / "traceback.txt").write_text(traceback.format_exc())
-        text = str(error).strip().splitlines() or ["no further message"]
-        fail(f"{type(error).__name__}: {chr(10).join(text[:12])}\nThe traceback is in {folder}/traceback.txt", status=1)
+        text = "\n".join([*(str(error).strip().splitlines()[:12] or ["no message"]), *getattr(error, "__notes__", ())])
+        # Our own errors are sentences; of others the kind says more than the words.
+        kind = "" if isinstance(error, ValueError | OSError | RuntimeError) else f"{type(error).__name__}: "
+        fail(f"{kind}{text}\nThe traceback is in {folder}/traceback.txt", status=1)
     except BaseException as interruption:
         number = getattr(
             interruption, "signal_number", signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else None

@@ -67,7 +67,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     optimizer = make_optimizer(model=network, total_steps=total_steps, warmup_steps=warmup_steps)
     print(parameter_table(parameter_groups(network)), flush=True)
     checkpoints = Checkpoints(Path(folder) / "checkpoints", monitor=task.monitor, mode=task.monitor_mode)
-    sink, places = build_sinks(config, name=name, folder=folder, total_steps=total_steps)
+    sink, places = build_sinks(config, name=name, folder=folder, total_steps=total_steps, num_examples=len(data.train))
     try:
         trainer = Trainer(
             task=task,
@@ -76,7 +76,6 @@ def build_training(config, *, name, folder, stop_on_signal, started):
             validation_batches=lambda: data.evaluation_batches("validation"),
             **steps,
             batch_size=data.batch_size,
-            num_examples=len(data.train),
             checkpoints=checkpoints,
             sink=sink,
             callbacks=build_attention_maps(config, network, data, sink, total_steps),
@@ -96,7 +95,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     }
 
 
-def build_sinks(config, *, name, folder, total_steps):
+def build_sinks(config, *, name, folder, total_steps, num_examples):
     """`(sink, places)`: where a run reports to, and for its last words where to look."""
     from vitcross.sinks.console import Console
     from vitcross.sinks.gallery import Gallery
@@ -115,7 +114,8 @@ def build_sinks(config, *, name, folder, total_steps):
     )
     places = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
     console.begin()
-    return FanOut([files, gallery, wandb, console], report=console.line), places
+    steps_per_epoch = num_examples / config["data"]["batch_size"]
+    return FanOut([files, gallery, wandb, console], report=console.line, steps_per_epoch=steps_per_epoch), places
 
 
 def wandb_group(chosen, folder):

@@ -51,18 +51,21 @@ class FanOut(Sink):
     Args:
         sinks: sequence of `Sink`.
         report: callable of one str, shows a warning; default: a line on stderr.
+        steps_per_epoch: float, with which every row gets its `epoch`; None: rows stay as they are.
 
     Raises:
         RuntimeError: from any method, when an essential sink failed; the message names the sink and what it said.
     """
 
-    def __init__(self, sinks, *, report=None):
+    def __init__(self, sinks, *, report=None, steps_per_epoch=None):
         self.sinks = list(sinks)
         self._failed = []
+        self.steps_per_epoch = steps_per_epoch
         self._report = report or _warn
 
     def scalars(self, step, values):
-        self._each("scalars", step, values)
+        epoch = {} if self.steps_per_epoch is None else {"epoch": step / self.steps_per_epoch}
+        self._each("scalars", step, epoch | values)
 
     def media(self, step, media):
         self._each("media", step, media)

@@ -14,9 +14,9 @@ class MetricRows(keras.callbacks.Callback):
     their own (`time/...` in the summary).
     """
 
-    def __init__(self, *, sink, every, batch_size, examples):
+    def __init__(self, *, sink, every, batch_size):
         super().__init__()
-        self.sink, self.every, self.batch_size, self.examples = sink, every, batch_size, examples
+        self.sink, self.every, self.batch_size = sink, every, batch_size
         self.step = 0
         self.first_step_at = None
         self.seconds, self.images = 0.0, 0
@@ -45,7 +45,6 @@ class MetricRows(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         guard = getattr(optimizer, "inner_optimizer", optimizer)
         values = {
-            "epoch": self.step * self.batch_size / self.examples,
             **{f"train/{name}": float(value) for name, value in logs.items()},
             "optimizer/learning_rate": float(optimizer.learning_rate),
             "optimizer/gradient_norm": float(guard.gradient_norm.value),

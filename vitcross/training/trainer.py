@@ -20,7 +20,7 @@ class Trainer:
         batches: endless iterable of training batches.
         validation_batches: callable that returns the finite iterable of validation batches.
         total_steps, evaluate_every, log_every: in steps.
-        batch_size, num_examples: for images/s and epochs.
+        batch_size: for images/s.
         checkpoints: `vitcross.training.checkpoint.Checkpoints`.
         sink: receives scalars and media (`vitcross.sinks.sink.Sink`).
         callbacks: further `keras.callbacks.Callback`s, e.g. the attention maps; called after validation.
@@ -41,7 +41,6 @@ class Trainer:
         evaluate_every,
         log_every,
         batch_size,
-        num_examples,
         checkpoints,
         sink,
         callbacks,
@@ -52,7 +51,7 @@ class Trainer:
     ):
         self.task, self.batches, self.checkpoints, self.class_names = task, batches, checkpoints, class_names
         self.total_steps, self.evaluate_every, self.started = total_steps, evaluate_every, started
-        self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size, examples=num_examples)
+        self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size)
         self.validation = Validation(
             sink=sink, batches=validation_batches, checkpoints=checkpoints, class_names=class_names
         )
@@ -95,14 +94,17 @@ class Trainer:
             )
         except NonFiniteError:
             raise
-        except (Interrupted, Exception):
-            self._save_what_was_learned()
+        except (Interrupted, Exception) as reason:
+            self._save_what_was_learned(reason)
             raise
         return self.figures()
 
-    def _save_what_was_learned(self):
-        if self.step > 0:
-            self.checkpoints.save(self.task, step=self.step, class_names=self.class_names)
+    def _save_what_was_learned(self, reason):
+        try:
+            if self.step > 0:
+                self.checkpoints.save(self.task, step=self.step, class_names=self.class_names)
+        except OSError as error:  # a full disk, say: it must not hide why the run ended
+            reason.add_note(f"the state of step {self.step} could not be saved: {error}")
 
     def figures(self):
         """What `summary.json` holds of the training itself; usable after an interruption too."""
