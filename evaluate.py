@@ -65,7 +65,6 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
         folder=folder / "images",
         sink=sink,
         step=header["step"],
-        batch_size=settings["batch_size"],
     )
     print("\n".join([*picture_lines(lines, unreadable), f"results  {folder / 'images'}"]), flush=True)
 

@@ -11,13 +11,17 @@ from hydra.types import RunMode
 
 from vitcross import command_line, config, experiment
 
+FAILED_TRIALS = []  # folders of a sweep's trials that did not finish
+
 
 @hydra.main(version_base=None, config_path="conf", config_name="train")
 def run(composed):
     job = HydraConfig.get()
     folder, choices = job.runtime.output_dir, dict(job.runtime.choices)
     if job.mode == RunMode.MULTIRUN:
-        return command_line.run_trial(__file__, list(job.overrides.task), folder, "best/value")
+        if command_line.run_trial(__file__, list(job.overrides.task), folder, "best/value") is None:
+            FAILED_TRIALS.append(folder)
+        return None
     settings = config.resolve(composed)
     command_line.speak()
     print(command_line.header(settings, choices, folder), flush=True)
@@ -41,3 +45,5 @@ def run(composed):
 if __name__ == "__main__":
     sys.argv[1:] = command_line.prepare_train(sys.argv[1:], config)
     run()
+    if FAILED_TRIALS:
+        command_line.fail(f"{len(FAILED_TRIALS)} trials failed: {', '.join(FAILED_TRIALS)}", status=1)

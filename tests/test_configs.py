@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitcross import config, experiment
+from vitcross import command_line, config, experiment
 from vitcross.config_checks import ConfigError, validate
 from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
 from vitcross.help_page import options
@@ -26,6 +26,8 @@ def test_every_option_composes_and_is_valid(group, option):
         composed = {**composed, "model": composed["model"] | {"patch_size": [1, 1], "stem": "linear"}}
     validate(composed)
     assert choices[group] == option
+    header = command_line.header(composed, choices, "somewhere")
+    assert [line.split()[0] for line in header.splitlines()] == ["experiment", "data", "model", "length", "results"]
 
 
 @pytest.mark.parametrize(("group", "target"), [(g, t) for g, schemas in SCHEMAS.items() for t in schemas])
@@ -109,6 +111,20 @@ WRONG = [
     (["model.variant=Q/16"], "model.variant"),
     (["data.train_split=train[:5]"], "data.train_split=train.* cannot be read.*needs quotes"),
     (["seed=1,2"], "lists several values: a sweep needs -m"),
+    (["data.target_colour=pink"], "data: .*pink"),
+    (["data.max_objects=9"], "data: .*9"),
+    (["data.image_size=16"], "data: image_size of scenes must be >= 32.*16"),
+    (["data.augmentation.padded_crop=64"], "data: augmentation.padded_crop must be smaller.*64"),
+    (["data.num_classes=5"], "num_classes of scenes must be 8. Received: 5"),
+    (["model.num_classes=5"], "model.num_classes must equal data.num_classes, 8. Received: 5"),
+    (["model.image_size=32"], "model.image_size must equal data.image_size"),
+    (["model.in_channels=1"], "model.in_channels must equal data.channels, 3. Received: 1"),
+    (["model.pooling=cls", "model.class_token=false"], "model.pooling=cls needs the class token"),
+    (["model.position_embedding=sincos2d", "model.embed_dim=6", "model.num_heads=3"], "multiple of 4.*6"),
+    (["optimizer.learning_rate=inf"], "optimizer.learning_rate must be"),
+    (["seed=99999999999999999999"], "seed must be"),
+    (["optimizer.warmup=5000"], "optimizer.warmup must be shorter than the run. Received: 5000 of 1200"),
+    (['optimizer.warmup="500 percent"'], "optimizer.warmup must be shorter than the run"),
     (["sinks.wandb.base_url=example"], "sinks.wandb.base_url must"),
     (["sinks.wandb.mode=sometimes"], "sinks.wandb.mode must be"),
 ]
@@ -147,6 +163,7 @@ def test_experiments_start_with_their_command_and_time():
     for path in Path(config.CONF / "experiment").glob("*.yaml"):
         text = path.read_text()
         assert f"python train.py experiment={path.stem}" in text and "Time:" in text and "Score:" in text
+        assert "to be measured" not in text
 
 
 def test_the_wandb_sweep_sets_keys_that_exist():

@@ -24,6 +24,20 @@ def run(script, *arguments, cwd=ROOT, **kwargs):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300, **kwargs)
 
 
+def start(script, *arguments):
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for_training(process, folder):
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "metrics.jsonl").exists() and '"train/loss"' in (folder / "metrics.jsonl").read_text():
+            return
+        time.sleep(0.2)
+    pytest.fail("training did not begin: " + process.communicate()[0].decode())
+
+
 def rows(folder):
     return [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
 
@@ -61,6 +75,7 @@ def test_the_run_folder_holds_what_the_contract_says(trained):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["state"] == "finished" and summary["steps"] == 11 and summary["exit_code"] == 0
     assert {"parameters", "speed/images_per_second", "time/to_first_step_seconds", "val/accuracy"} <= summary.keys()
+    assert 0 < summary["time/attention_maps_seconds"] < summary["time/total_seconds"]
     index = json.loads((folder / "checkpoints/index.json").read_text())
     assert index["latest"] == "step_00000011"
     steps = sorted(path.name for path in (folder / "attention").glob("step_*"))
@@ -73,9 +88,9 @@ def test_the_run_folder_holds_what_the_contract_says(trained):
 def test_metrics_are_means_of_their_interval_under_the_agreed_keys(trained):
     table = rows(trained[0])
     train = [row for row in table if "train/loss" in row]
-    assert [row["step"] for row in train] == [1, 2, 4, 6, 8, 10]
+    assert [row["step"] for row in train] == [1, 2, 4, 6, 8, 10, 11]  # and the end of each interval
     assert {"epoch", "train/accuracy", "optimizer/learning_rate", "optimizer/gradient_norm"} <= train[-1].keys()
-    assert train[-1]["epoch"] == pytest.approx(10 * 8 / 48)
+    assert train[-1]["epoch"] == pytest.approx(11 * 8 / 48)
     assert all("epoch" in row for row in table)
     validation = [row for row in table if "val/loss" in row]
     assert [row["step"] for row in validation] == [4, 8, 11]
@@ -114,7 +129,7 @@ def test_evaluate_explains_own_pictures_of_any_size_and_name(trained, tmp_path):
     done = run("evaluate.py", f"run={folder}", f"images={pictures}/*", "sinks.wandb.mode=disabled")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 pictures" in done.stdout and "left out" in done.stdout and "broken.jpg" in done.stdout
-    record = AttentionRecord.load(folder / "evaluation/images/attention/record.npz")
+    record = AttentionRecord.load(folder / "evaluation/images/attention/pictures_00001/record.npz")
     assert record.images.shape == (2, 32, 40, 3)
     with (folder / "evaluation/images/predictions.csv").open() as file:
         assert [Path(row["example"]).name for row in csv.DictReader(file)] == ["grey.png", "wide [1].jpg"]
@@ -149,13 +164,8 @@ def test_capture_on_or_off_leaves_the_losses_bit_identical(trained, tiny_scenes,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_closes_and_exits_with_its_number(number, tiny_scenes, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, ROOT / "train.py", *tiny_scenes, "trainer.steps=100000", f"hydra.run.dir={folder}"]
-    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "metrics.jsonl").exists() and '"train/loss"' in (folder / "metrics.jsonl").read_text():
-            break
-        time.sleep(0.2)
+    process = start("train.py", *tiny_scenes, "trainer.steps=100000", f"hydra.run.dir={folder}")
+    wait_for_training(process, folder)
     process.send_signal(number)
     output = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 128 + number, output
@@ -187,6 +197,56 @@ def test_a_sweep_runs_each_trial_in_a_process_of_its_own(tiny_scenes, tmp_path):
     first, second = (json.loads((tmp_path / trial / "summary.json").read_text()) for trial in ("0", "1"))
     assert first["state"] == second["state"] == "finished"
     assert rows(tmp_path / "0")[0] != rows(tmp_path / "1")[0]
+
+
+def test_a_sweep_with_a_trial_that_fails_goes_on_and_exits_1(tiny_scenes, tmp_path):
+    done = run(
+        "train.py", "-m", *tiny_scenes, "trainer.steps=2", "optimizer.warmup=0", "optimizer.learning_rate=1e38,1e-3",
+        f"hydra.sweep.dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the sweep goes on" in done.stderr and "1 trials failed" in done.stderr
+    assert json.loads((tmp_path / "1/summary.json").read_text())["state"] == "finished"
+
+
+def test_a_sweep_hands_a_signal_to_its_trial_and_ends(tiny_scenes, tmp_path):
+    command = ["train.py", "-m", *tiny_scenes, "trainer.steps=100000", "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
+    process = start(*command)
+    wait_for_training(process, tmp_path / "0")
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "SIGTERM" in json.loads((tmp_path / "0/summary.json").read_text())["state"]
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_folder_with_a_run_is_refused(trained, tiny_scenes):
+    done = run("train.py", *tiny_scenes, f"hydra.run.dir={trained[0]}")
+    assert done.returncode == 2 and "must be a folder without a run" in done.stderr
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_all_agree_on_the_step(policy, tiny_scenes, tmp_path):
+    folder = tmp_path / "run"
+    done = run(
+        "train.py", *tiny_scenes, "trainer.steps=6", "trainer.evaluate_every=3", f"trainer.dtype_policy={policy}",
+        f"hydra.run.dir={folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = rows(folder)
+    assert json.loads((folder / "summary.json").read_text())["steps"] == 6
+    assert max(row["step"] for row in table if "train/loss" in row) == 6
+    assert [row["step"] for row in table if "val/loss" in row][-1] == 6
+    assert json.loads((folder / "checkpoints/index.json").read_text())["latest"] == "step_00000006"
+    record = AttentionRecord.load(folder / "attention/step_00000006/record.npz")
+    for weights in record.weights.values():
+        assert weights.dtype == np.float32
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    import keras
+
+    before = keras.config.dtype_policy().name
+    vitcross.load(folder)
+    assert keras.config.dtype_policy().name == before
 
 
 def test_two_runs_of_one_second_get_two_folders(tmp_path):

@@ -16,7 +16,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from vitcross.config_checks import check_folder
+from vitcross.config_checks import check_folder, model_sizes
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
 
@@ -54,7 +54,7 @@ def claim_folder(parent, now=None):
 
 
 def run_trial(script, overrides, folder, metric):
-    """One trial of a sweep, in a process of its own.
+    """One trial of a sweep, in a process of its own. A signal is handed to it, waited for, and ends the sweep.
 
     Args:
         script: path of `train.py`.
@@ -68,13 +68,30 @@ def run_trial(script, overrides, folder, metric):
     print(f"trial {Path(folder).name}: {' '.join(overrides)}", flush=True)
     command = [sys.executable, str(script), *overrides, f"hydra.run.dir={folder}"]
     began = time.perf_counter()
-    status = subprocess.run(command, check=False, env=dict(os.environ)).returncode
+    # A session of its own: else a terminal's Ctrl-C would reach the trial twice, and the second one means "at once".
+    process = subprocess.Popen(command, start_new_session=True)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in signals}
+    try:
+        status = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if status - 128 in signals or -status in signals:
+        raise SystemExit(status if status > 0 else 128 - status)
     if status != 0:
         print(f"trial {Path(folder).name} ended with exit status {status}; the sweep goes on", file=sys.stderr)
         return None
     value = json.loads((Path(folder) / "summary.json").read_text()).get(metric)
     print(f"trial {Path(folder).name}: {metric} {value} after {time.perf_counter() - began:.0f} s", flush=True)
     return value
+
+
+def refuse_used_folder(folder):
+    """Raises ValueError where a folder holds a run: two runs in one would be neither."""
+    used = [name for name in ("config.yaml", "metrics.jsonl", "checkpoints") if (Path(folder) / name).exists()]
+    if used:
+        raise ValueError(f"hydra.run.dir must be a folder without a run. Received: {folder}, which holds {used[0]}")
 
 
 def run_name(choices):
@@ -88,12 +105,14 @@ def header(config, choices, folder):
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
     length = length if isinstance(length, str) else f"{length} {unit}"
-    sizes = f"{model['depth']} blocks, width {model['embed_dim']}, {model['num_heads']} heads"
+    model_size = model_sizes(model)
+    sizes = f"{model_size['depth']} blocks, width {model_size['embed_dim']}, {model_size['num_heads']} heads"
+    pictures = "pictures of the set's own size" if size is None else f"pictures of {_by(size)} pixels"
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
-        "data": f"{data.get('name') or choices['data']}, pictures of {_by(size)} pixels",
-        "model": f"{choices['model']}: {model.get('variant') or sizes}, patches of {_by(model['patch_size'])} pixels",
+        "data": f"{data.get('name') or choices['data']}, {pictures}",
+        "model": f"{choices['model']}: {sizes}, patches of {_by(model_size['patch_size'])} pixels",
         "length": f"{length} of {data['batch_size']} pictures, seed {config['seed']}",
         "results": str(folder),
     }
@@ -120,15 +139,17 @@ def prepare_train(arguments, config):
         print(help_page(config.CONF))
         raise SystemExit(0)
     multirun = any(flag in MULTIRUN_FLAGS for flag in flags)
-    if flags and not multirun:
-        return arguments  # --cfg, --info and the like: Hydra answers
     try:
+        if flags and not multirun:
+            return [*flags, *config.one_length(overrides)]  # --cfg, --info and the like: Hydra answers
         trials = config.check_arguments("train", overrides, multirun)
         for settings, _ in trials:
             check_folder(settings["data"])
         if multirun:
             return [*flags, *config.one_length(overrides)]
-        if any(override.startswith("hydra.run.dir=") for override in overrides):
+        typed = [override.partition("=")[2] for override in overrides if override.startswith("hydra.run.dir=")]
+        if typed:
+            refuse_used_folder(typed[-1].strip("'\""))
             return config.one_length(overrides)
         folder = claim_folder(Path("outputs") / run_name(trials[0][1]))
     except (ValueError, OSError) as error:
@@ -174,23 +195,27 @@ def quiet_start():
 def explained(folder):
     """Turn an exception into one message and exit status 1; the traceback goes to `traceback.txt` in `folder`.
 
-    A signal before training began exits with 128 + its number.
+    A signal that nobody handled exits with 128 + its number.
     """
     try:
         yield
     except Exception as error:
-        (Path(folder) / "traceback.txt").write_text(traceback.format_exc())
+        where = f"The traceback is in {folder}/traceback.txt"
+        try:
+            (Path(folder) / "traceback.txt").write_text(traceback.format_exc())
+        except OSError:  # the disk that is full may be the reason
+            where = traceback.format_exc()
         text = "\n".join([*(str(error).strip().splitlines()[:12] or ["no message"]), *getattr(error, "__notes__", ())])
         # Our own errors are sentences; of others the kind says more than the words.
         kind = "" if isinstance(error, ValueError | OSError | RuntimeError) else f"{type(error).__name__}: "
-        fail(f"{kind}{text}\nThe traceback is in {folder}/traceback.txt", status=1)
+        fail(f"{kind}{text}\n{where}", status=1)
     except BaseException as interruption:
         number = getattr(
             interruption, "signal_number", signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else None
         )
         if number is None:
             raise
-        fail(f"stopped by {signal.Signals(number).name} before training began", status=128 + number)
+        fail(f"stopped by {signal.Signals(number).name}", status=128 + number)
 
 
 def quote(argument):

@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass
 
 _FORBID_UNKNOWN = ConfigDict(extra="forbid")
 
-Int = Annotated[int, Strict()]
+Int = Annotated[int, Strict(), Field(le=2**31 - 1)]
 Bool = Annotated[bool, Strict()]
-Float = Annotated[float, Strict()]  # an int is a float; a text is not
+Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]  # an int is a float; a text is not
 Count = Annotated[Int, Field(ge=1)]
 CountOrZero = Annotated[Int, Field(ge=0)]
 Size = Count | Annotated[list[Count], Field(min_length=2, max_length=2)]  # n, or [height, width]
@@ -136,6 +136,7 @@ class AttentionMapsConfig:
     captures: Count
     every: Count | None
     num_grounding: CountOrZero
+    record_megabytes: Positive
     opacity: ShareOrAll
     colour_map: Literal["viridis", "inferno"]
     resampling: Literal["nearest", "bilinear"]
@@ -204,6 +205,18 @@ SCHEMAS = {
 
 
 @config
+class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesConfig):
+    mode: Literal["auto", "online", "offline", "disabled"] | None
+    project: str | None
+
+
+@config
+class EvaluationSinksConfig:
+    wandb: EvaluationWeightsAndBiasesConfig
+    console: ConsoleConfig
+
+
+@config
 class EvaluateConfig:
     """The whole of `python evaluate.py`."""
 
@@ -214,4 +227,4 @@ class EvaluateConfig:
     batch_size: Count
     limit: Count | None
     num_probes: Count
-    sinks: SinksConfig
+    sinks: EvaluationSinksConfig

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from vitcross.config import as_yaml, instantiate, open_run
-from vitcross.config_checks import ConfigError
+from vitcross.config_checks import ConfigError, pair
 from vitcross.training.lengths import to_steps
 
 
@@ -31,7 +31,7 @@ def lengths(config, num_examples):
         "evaluate_every": min(total, to_steps(trainer["evaluate_every"], name="trainer.evaluate_every", **known)),
         "log_every": to_steps(trainer["log_every"], name="trainer.log_every", **known),
         # A share is rounded up to one step, which a run of one step does not have.
-        "warmup_steps": min(total - 1, to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known)),
+        "warmup_steps": 0 if total == 1 else to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known),
     }
 
 
@@ -45,9 +45,11 @@ def build_training(config, *, name, folder, stop_on_signal, started):
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
         started: `time.perf_counter()` at the start of the process.
     """
-    from vitcross.data.unreadable import TooManyUnreadable
+    import keras
+
     from vitcross.training import device
     from vitcross.training.checkpoint import Checkpoints
+    from vitcross.training.guards import updates
     from vitcross.training.optimizer import parameter_groups, parameter_table
     from vitcross.training.trainer import Trainer
 
@@ -57,10 +59,12 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     print(f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}", flush=True)
     data = build_data(config)
     config = with_data(config, data)
+    check_first_batches(data, config["seed"])
     # After the data: preparing it for the first time draws from the global random state.
-    device.set_up(seed=config["seed"], dtype_policy=settings["dtype_policy"])
-    network = instantiate(config["model"])
-    task = instantiate(config["task"], network=network, class_weights=data.class_weights)
+    keras.utils.set_random_seed(config["seed"])
+    with device.precision(settings["dtype_policy"]):
+        network = instantiate(config["model"])
+        task = instantiate(config["task"], network=network, class_weights=data.class_weights)
     steps = lengths(config, num_examples=len(data.train))
     total_steps, warmup_steps = steps["total_steps"], steps.pop("warmup_steps")
     make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
@@ -78,7 +82,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
             batch_size=data.batch_size,
             checkpoints=checkpoints,
             sink=sink,
-            callbacks=build_attention_maps(config, network, data, sink, total_steps),
+            callbacks=build_attention_maps(config, network, data, sink, total_steps, lambda: updates(optimizer)),
             stop_on_signal=stop_on_signal,
             jit_compile=jit_compile,
             class_names=data.class_names,
@@ -87,12 +91,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     except BaseException as error:
         sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
         raise
-    return {
-        "trainer": trainer,
-        "sink": sink,
-        "places": places,
-        "cause_of_failure": lambda: data.unreadable.error and TooManyUnreadable(data.unreadable.error),
-    }
+    return {"trainer": trainer, "sink": sink, "places": places, "unreadable": data.unreadable}
 
 
 def build_sinks(config, *, name, folder, total_steps, num_examples):
@@ -106,7 +105,8 @@ def build_sinks(config, *, name, folder, total_steps, num_examples):
     settings = config["sinks"]
     console = Console(total_steps=total_steps, **settings["console"])
     # The files come first, the gallery reads them; the console has the last word.
-    files = LocalFiles(run_folder=folder, config_text=as_yaml(config))
+    megabytes = config["attention_maps"]["record_megabytes"]
+    files = LocalFiles(run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes)
     gallery = Gallery(folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"])
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
@@ -123,17 +123,33 @@ def wandb_group(chosen, folder):
     return chosen or os.environ.get("WANDB_RUN_GROUP") or "/".join(Path(folder).resolve().parts[-2:])
 
 
+def check_first_batches(data, seed):
+    """The first batch of training and of validation keep the contract (`vitcross.data.batch`), else ValueError."""
+    from vitcross.data.batch import check_batch
+
+    for batches in (data.train_batches(seed=seed), data.evaluation_batches("validation")):
+        check_batch(next(iter(batches)), image_shape=data.image_shape, num_classes=data.num_classes)
+
+
 def with_data(config, data):
-    """The configuration with what only the data knows, as `config.yaml` keeps it."""
+    """The configuration with what only the data knows, as `config.yaml` keeps it.
+
+    Raises:
+        ConfigError: a key of the model that the data decides was typed with another value.
+    """
     height, width, channels = data.image_shape
     found = {"num_classes": data.num_classes, "image_size": [height, width]}
+    for key, value in {**found, "in_channels": channels}.items():
+        typed = config["model"][key]
+        if typed is not None and (pair(typed) != pair(value) if key == "image_size" else typed != value):
+            raise ConfigError(f"model.{key} must be that of the data, {value}. Received: {typed}")
     return config | {
         "data": config["data"] | found | {"channels": channels},
         "model": config["model"] | found | {"in_channels": channels},
     }
 
 
-def build_attention_maps(config, network, data, sink, total_steps):
+def build_attention_maps(config, network, data, sink, total_steps, step):
     """The callbacks that show attention: one, or none with `attention_maps=off`."""
     settings = config["attention_maps"]
     if not settings["enabled"]:
@@ -155,6 +171,7 @@ def build_attention_maps(config, network, data, sink, total_steps):
             probes=data.examples("validation", probes),
             sink=sink,
             steps=capture_steps(total_steps, settings["captures"], settings["every"]),
+            step=step,
             class_names=data.class_names,
             grounding_batch=data.examples("validation", measured) if has_boxes else None,
             style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
@@ -182,9 +199,9 @@ def load_task(config, checkpoint):
     from vitcross.training import device
     from vitcross.training.checkpoint import load_network
 
-    device.set_up(seed=config["seed"], dtype_policy=config["trainer"]["dtype_policy"])
     jit_compile = device.choose_jit_compile(config["trainer"]["jit_compile"], device.describe_device()[1])
-    task = instantiate(config["task"], network=instantiate(config["model"]))
+    with device.precision(config["trainer"]["dtype_policy"]):
+        task = instantiate(config["task"], network=instantiate(config["model"]))
     load_network(task.network, checkpoint)
     task.compile(jit_compile=jit_compile)
     return task
@@ -213,14 +230,18 @@ def evaluation_sink(config, run_config, folder):
     from vitcross.sinks.weights_and_biases import WeightsAndBiases
 
     settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
-    # An evaluation belongs to its run: what is not typed is taken from there.
-    group = wandb_group(settings["group"] or of_run["group"], folder)
-    filled = {key: settings[key] or of_run[key] for key in ("entity", "base_url")}
+    # An evaluation belongs to its run: what is not typed is taken from there, also that nothing is to be uploaded.
+    settings = {key: of_run[key] if value is None or value == [] else value for key, value in settings.items()}
+    what = "pictures" if config["images"] is not None else config["split"]
+    filled = {
+        "group": wandb_group(settings["group"], folder),
+        "name": f"{'/'.join(Path(folder).resolve().parts[-2:])} {what}",
+    }
     wandb = WeightsAndBiases(
         run_folder=folder,
         config={"evaluation": config, **run_config},
         job_type="evaluation",
-        **settings | filled | {"group": group},
+        **settings | filled,
     )
     if config["images"] is not None and wandb.mode == "online":
         print(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}", flush=True)

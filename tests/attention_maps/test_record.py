@@ -83,6 +83,17 @@ def test_refuses_contradictions(changes, words):
         AttentionRecord(**fields)
 
 
+def test_a_record_that_is_too_large_keeps_its_first_examples(tmp_path):
+    record = random_record(pooling="map")
+    per_example = sum(w[:1].nbytes for w in record.weights.values()) / 2**20
+    small = record.within(3.5 * per_example)
+    assert len(small.images) == len(small.boxes) == 3
+    for address, weights in small.weights.items():
+        np.testing.assert_array_equal(weights, record.weights[address][:3])
+    assert len(record.within(0.1 * per_example).images) == 1
+    assert len(record.within(100 * per_example).images) == len(record.images)
+
+
 def test_names():
     record = random_record()
     assert record.class_name(2) == "class 2" and record.class_name(99) == "99"

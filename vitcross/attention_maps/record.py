@@ -109,6 +109,20 @@ class AttentionRecord:
         """Name of a class, or its number where names are unknown."""
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
 
+    def first(self, count: int) -> AttentionRecord:
+        """The record of the first `count` examples."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        weights = {address: w[:count] for address, w in self.weights.items()}
+        return dataclasses.replace(self, weights=weights, **{name: array[:count] for name, array in arrays.items()})
+
+    def within(self, megabytes: float) -> AttentionRecord:
+        """As many of the first examples as fit into `megabytes` of weights before compression, at least one.
+
+        All weights of a large model are large: ViT-B/16 at 224 has 21 MiB an example.
+        """
+        per_example = sum(w[:1].nbytes for w in self.weights.values()) / 2**20
+        return self.first(max(1, min(len(self.images), int(megabytes // per_example))))
+
     def save(self, path) -> None:
         """Write the record as one compressed `.npz`: complete under its name, or not there at all."""
         layout = self.token_layout

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+from vitcross.data.image_folder import EXTENSIONS
 
 
 def find_pictures(pattern):
@@ -13,7 +13,7 @@ def find_pictures(pattern):
     """
     path = Path(pattern).expanduser()
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in ENDINGS]
+        found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
     elif path.is_file():
         found = [path]
     else:

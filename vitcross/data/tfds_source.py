@@ -38,7 +38,6 @@ class TFDSSource(Source):
         static = all(image.shape[:2])
         native_channels = 1 if image.shape[-1] == 1 else 3
         channels = channels or native_channels
-        self.has_scenes = "scene" in features
         super().__init__(
             name=f"{builder.name}/{split}",
             class_names=features[self._label_key].names,

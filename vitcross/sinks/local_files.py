@@ -10,6 +10,7 @@ value that is not finite is `null`, a gap in a curve; the run itself says where 
 """
 
 import json
+import logging
 import math
 import numbers
 import os
@@ -19,6 +20,8 @@ from vitcross import atomic_files
 from vitcross.attention_maps.media import file_name, folder_name
 from vitcross.sinks.sink import Sink
 
+logger = logging.getLogger(__name__)
+
 
 class LocalFiles(Sink):
     """Writes the run folder. Essential: a run whose rows cannot be kept ends with the reason (disk full).
@@ -26,6 +29,7 @@ class LocalFiles(Sink):
     Args:
         run_folder: str or path, made when needed.
         config_text: str or None, what goes into `config.yaml`.
+        record_megabytes: float, most MiB of weights in one `record.npz`; of a larger one the first pictures are kept.
 
     Raises:
         OSError: from any method; the message names the file.
@@ -33,7 +37,8 @@ class LocalFiles(Sink):
 
     essential = True
 
-    def __init__(self, *, run_folder, config_text=None):
+    def __init__(self, *, run_folder, config_text=None, record_megabytes=64):
+        self._record_megabytes = record_megabytes
         self.run_folder = Path(run_folder)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         if config_text is not None:
@@ -60,7 +65,16 @@ class LocalFiles(Sink):
         folder = self.run_folder / "attention" / folder_name(step)
         for key, sheet in media.sheets.items():
             atomic_files.write_bytes(folder / file_name(key), sheet.png)
-        media.record.save(folder / "record.npz")
+        kept = media.record.within(self._record_megabytes)
+        kept.save(folder / "record.npz")
+        if step == 0 and len(kept.images) < len(media.record.images):
+            logger.info(
+                "record.npz of each capture holds the weights of the first %d of %d pictures: more than "
+                "attention_maps.record_megabytes=%g would be needed for all",
+                len(kept.images),
+                len(media.record.images),
+                self._record_megabytes,
+            )
 
     def close(self, summary, exit_code):
         """Write `summary.json`; `exit_code` is added to it."""

@@ -5,57 +5,61 @@ import time
 import keras
 
 from vitcross.evaluation import evaluate
+from vitcross.training.guards import guard_of, updates
 
 
 class MetricRows(keras.callbacks.Callback):
-    """Hands a row of training metrics to the sinks every `every` steps: means since the previous row.
+    """Hands a row of training metrics to the sinks every `every` steps, and at the end of each interval: means since
+    the previous row.
 
-    `speed/images_per_second` counts the time of the training steps alone; validation, captures and checkpoints have
-    their own (`time/...` in the summary).
+    `speed/images_per_second` counts the time of the training steps alone; validation and captures have their own
+    (`time/...` in the summary).
     """
 
     def __init__(self, *, sink, every, batch_size):
         super().__init__()
         self.sink, self.every, self.batch_size = sink, every, batch_size
-        self.step = 0
         self.first_step_at = None
         self.seconds, self.images = 0.0, 0
         self._row_seconds, self._row_steps = 0.0, 0
-        self._end_of_last = None
-
-    def on_train_begin(self, logs=None):
-        self.step = int(self.model.optimizer.iterations.value)
+        self._last_row = None
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Between the end of a step and the begin of the next one Keras fetches nothing: the batch is read inside.
+        # Keras fetches the batch inside the step: waiting for data counts.
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        self.step += 1
         if self.first_step_at is None:
             self.first_step_at = now  # it traced and compiled: not a speed
         else:
             self._row_seconds += now - self._began
             self._row_steps += 1
-        if self.step % self.every == 0 or self.step == 1:
-            self._write(logs or {})
+        step = updates(self.model.optimizer)
+        if step % self.every == 0 or step == 1:
+            self._write(step, logs or {})
 
-    def _write(self, logs):
+    def on_epoch_end(self, epoch, logs=None):
+        # Keras starts the means anew with each interval.
+        self._write(updates(self.model.optimizer), logs or {})
+
+    def _write(self, step, logs):
+        if step in (0, self._last_row):
+            return
+        self._last_row = step
         optimizer = self.model.optimizer
-        guard = getattr(optimizer, "inner_optimizer", optimizer)
         values = {
             **{f"train/{name}": float(value) for name, value in logs.items()},
             "optimizer/learning_rate": float(optimizer.learning_rate),
-            "optimizer/gradient_norm": float(guard.gradient_norm.value),
+            "optimizer/gradient_norm": float(guard_of(optimizer).gradient_norm.value),
         }
-        if self._row_steps:
+        if self._row_seconds:
             values["speed/images_per_second"] = self._row_steps * self.batch_size / self._row_seconds
         self.seconds += self._row_seconds
         self.images += self._row_steps * self.batch_size
         self._row_seconds, self._row_steps = 0.0, 0
         self.model.reset_metrics()
-        self.sink.scalars(self.step, values)
+        self.sink.scalars(step, values)
 
     @property
     def images_per_second(self):
@@ -79,7 +83,7 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         began = time.perf_counter()
-        step = int(self.model.optimizer.iterations.value)
+        step = updates(self.model.optimizer)
         self.latest = evaluate(self.model, self.batches())
         self.sink.scalars(step, {f"val/{name}": value for name, value in self.latest.items()})
         self.checkpoints.save(self.model, step=step, metrics=self.latest, class_names=self.class_names)
@@ -94,5 +98,5 @@ class StopAfter(keras.callbacks.Callback):
         self.steps = steps
 
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.iterations.value) >= self.steps:
+        if updates(self.model.optimizer) >= self.steps:
             self.model.stop_training = True

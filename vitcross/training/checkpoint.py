@@ -97,9 +97,11 @@ class Checkpoints:
         """Write the task's state after `step` updates; with `metrics` it may become the best. Returns its folder."""
         target = self.folder / f"step_{step:08d}"
         if metrics is None and target.is_dir():
-            return target  # this very state is on disk already
-        metrics = dict(metrics or {})
-        self._write(target, task, {"version": VERSION, "step": step, "metrics": metrics, "class_names": class_names})
+            metrics = read_header(target)["metrics"]  # this very state is on disk; the index may not know it yet
+        else:
+            metrics = dict(metrics or {})
+            header = {"version": VERSION, "step": step, "metrics": metrics, "class_names": class_names}
+            self._write(target, task, header)
         value = metrics.get(self.monitor)
         best = self.index.get("best_value")
         better = value is not None and (best is None or (value > best if self.mode == "max" else value < best))

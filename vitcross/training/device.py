@@ -1,6 +1,8 @@
 """What the training runs on, and what is chosen for it where the user leaves the choice."""
 
+import contextlib
 import os
+import sys
 
 import keras
 
@@ -23,7 +25,22 @@ def choose_jit_compile(setting, is_accelerator):
     return is_accelerator if setting == "auto" else setting
 
 
-def set_up(*, seed, dtype_policy):
-    """Seed Python, NumPy and the backend; set the precision of all layers made from now on."""
-    keras.utils.set_random_seed(seed)
-    keras.mixed_precision.set_dtype_policy(dtype_policy)
+@contextlib.contextmanager
+def precision(dtype_policy):
+    """Layers made inside have this precision; afterwards the caller's own is back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype_policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def peak_memory_gigabytes():
+    """Most memory that this process held so far, in GiB; None where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -65,18 +65,37 @@ class NonFiniteError(RuntimeError):
     """The loss or a gradient became NaN or infinite; the weights are those before it."""
 
 
+def guard_of(optimizer):
+    """The `FiniteUpdates` inside an optimizer, which Keras wraps for loss scaling in mixed_float16."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def updates(optimizer):
+    """Updates made so far, int: the step of a run. In mixed_float16 a batch that overflows makes none."""
+    return int(guard_of(optimizer).iterations.value)
+
+
 class StopOnNonFinite(keras.callbacks.Callback):
     """Ends the run at the first step whose loss or gradient is not finite, before the weights have moved.
+
+    In mixed_float16 the loss scale is found by overflowing: there, only `MOST_SKIPPED` batches in a row without an
+    update end the run.
 
     Raises:
         NonFiniteError: names the quantity and the step.
     """
 
+    MOST_SKIPPED = 50
+
+    def on_train_begin(self, logs=None):
+        self._updates, self._skipped = updates(self.model.optimizer), 0
+
     def on_train_batch_end(self, batch, logs=None):
-        optimizer = self.model.optimizer
-        guard = getattr(optimizer, "inner_optimizer", optimizer)
+        guard = guard_of(self.model.optimizer)
+        before, self._updates = self._updates, updates(self.model.optimizer)
+        self._skipped = self._skipped + 1 if self._updates == before else 0
         loss_is_finite = bool(ops.isfinite((logs or {}).get("loss", 0.0)))
-        if loss_is_finite and int(guard.refused_at.value) == -1:
+        if loss_is_finite and int(guard.refused_at.value) == -1 and self._skipped < self.MOST_SKIPPED:
             return
         quantity = "the gradient" if loss_is_finite else "the loss"
         raise NonFiniteError(
@@ -101,6 +120,8 @@ class StopOnSignal(keras.callbacks.Callback):
 
         with StopOnSignal() as stop_on_signal: ...
 
+    `hold` keeps a first signal back, e.g. while the sinks are closed; `received` tells whether one came.
+
     Raises:
         Interrupted: in the main thread, at the next moment outside a training step.
     """
@@ -110,7 +131,7 @@ class StopOnSignal(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.received = None
-        self._inside_step = False
+        self._held = False
         self._traced = False  # the first step traces for many seconds and may be left at any point
 
     def __enter__(self):
@@ -124,13 +145,17 @@ class StopOnSignal(keras.callbacks.Callback):
     def _on_signal(self, number, frame):
         again = self.received is not None
         self.received = number
-        if again or not self._inside_step:
+        if again or not self._held:
             raise Interrupted(number)
 
+    def hold(self):
+        """From now on a first signal is only noted; a second one still ends the process."""
+        self._held = True
+
     def on_train_batch_begin(self, batch, logs=None):
-        self._inside_step = self._traced
+        self._held = self._traced
 
     def on_train_batch_end(self, batch, logs=None):
-        self._inside_step, self._traced = False, True
+        self._held, self._traced = False, True
         if self.received is not None:
             raise Interrupted(self.received)

@@ -1,17 +1,17 @@
 """How a run ends: whatever happens, sinks are closed, the summary is written, and the exit status says which it was."""
 
+from vitcross.data.unreadable import TooManyUnreadable
 from vitcross.training.guards import Interrupted
 
 
-def train_and_close(trainer, sink, places, cause_of_failure=None):
+def train_and_close(trainer, sink, places, unreadable):
     """Train, then close the sinks in any case.
 
     Args:
         trainer: `vitcross.training.trainer.Trainer`.
         sink: `vitcross.sinks.sink.Sink`; its `close` gets the summary and the exit status.
         places: dict of str, where to look: it joins the summary.
-        cause_of_failure: callable without arguments, returns the exception behind one that TensorFlow raised in its
-            own words (an unreadable picture, say), or None.
+        unreadable: `vitcross.data.unreadable.UnreadableImages` of the data.
 
     Returns:
         int, exit status: 0, or 128 + signal number for a run that a signal ended.
@@ -26,9 +26,13 @@ def train_and_close(trainer, sink, places, cause_of_failure=None):
     except Interrupted as interruption:
         state, status = f"interrupted by {interruption} at step {trainer.step}", 128 + interruption.signal_number
     except Exception as error:
-        error = (cause_of_failure and cause_of_failure()) or error
+        # TensorFlow wraps what went wrong while reading in a page of its own.
+        error = TooManyUnreadable(unreadable.error) if unreadable.error else error
         state = f"failed at step {trainer.step}: {type(error).__name__}: {error}"
         raise error from None
     finally:
-        sink.close({"state": state, **trainer.figures(), **places}, status)
-    return status
+        trainer.stop_on_signal.hold()  # closing is short and is not to be torn
+        skipped = {"data/unreadable_pictures": len(unreadable)} if len(unreadable) else {}
+        sink.close({"state": state, **trainer.figures(), **skipped, **places}, status)
+    received = trainer.stop_on_signal.received
+    return 128 + received if status == 0 and received is not None else status

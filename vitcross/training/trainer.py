@@ -1,11 +1,11 @@
 """Keras `fit` under a thin trainer: compile, the order of the callbacks, and how a run ends."""
 
 import math
-import resource
 import time
 
 from vitcross.training.callbacks import MetricRows, StopAfter, Validation
-from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite
+from vitcross.training.device import peak_memory_gigabytes
+from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, updates
 
 
 class Trainer:
@@ -51,6 +51,8 @@ class Trainer:
     ):
         self.task, self.batches, self.checkpoints, self.class_names = task, batches, checkpoints, class_names
         self.total_steps, self.evaluate_every, self.started = total_steps, evaluate_every, started
+        self.stop_on_signal = stop_on_signal
+        self.timed_callbacks = [callback for callback in callbacks if hasattr(callback, "seconds")]
         self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size)
         self.validation = Validation(
             sink=sink, batches=validation_batches, checkpoints=checkpoints, class_names=class_names
@@ -70,13 +72,10 @@ class Trainer:
     @property
     def step(self):
         """Updates made so far."""
-        return int(self.task.optimizer.iterations.value)
+        return updates(self.task.optimizer)
 
     def fit(self):
         """Train to the end. Whatever happens, what was learned is kept.
-
-        Returns:
-            dict: figures of the run (final and best metrics, images/s, time to first step, peak memory).
 
         Raises:
             NonFiniteError: the last good checkpoint is kept; the state of now is not saved, since moving statistics may
@@ -97,7 +96,6 @@ class Trainer:
         except (Interrupted, Exception) as reason:
             self._save_what_was_learned(reason)
             raise
-        return self.figures()
 
     def _save_what_was_learned(self, reason):
         try:
@@ -120,6 +118,7 @@ class Trainer:
             "time/to_first_step_seconds": None if first is None else first - self.started,
             "time/training_steps_seconds": self.rows.seconds,
             "time/validation_seconds": self.validation.seconds,
+            "time/attention_maps_seconds": sum(callback.seconds for callback in self.timed_callbacks),
             "time/total_seconds": time.perf_counter() - self.started,
-            "memory/peak_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            "memory/peak_gigabytes": peak_memory_gigabytes(),
         }
