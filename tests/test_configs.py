@@ -144,6 +144,15 @@ def test_typing_one_length_empties_the_other():
     assert experiment.lengths(composed, num_examples=1000)["total_steps"] == round(3 * 1000 / 128)
 
 
+def test_a_run_of_an_older_version_opens(tmp_path):
+    composed, _ = config.compose("train", ["sinks.wandb.project=mine"])
+    del composed["attention_maps"]["record_megabytes"], composed["sinks"]["wandb"]["finish_timeout"]
+    (tmp_path / "config.yaml").write_text(config.as_yaml(composed))
+    opened = config.open_run(tmp_path)
+    assert opened["attention_maps"]["record_megabytes"] == 64
+    assert opened["sinks"]["wandb"]["project"] == "mine" and opened["sinks"]["wandb"]["finish_timeout"] > 0
+
+
 def test_a_sweep_is_checked_trial_by_trial():
     trials = config.check_arguments("train", ["model.depth=1,2", "seed=3"], multirun=True)
     assert [trial["model"]["depth"] for trial, _ in trials] == [1, 2]

@@ -123,5 +123,14 @@ def open_run(folder):
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    # A run of an older version lacks keys that came later; what does not make the model is filled in.
+    defaults, _ = compose("train", [])
+    config |= {key: _filled(config.get(key, {}), defaults[key]) for key in ("trainer", "attention_maps", "sinks")}
     validate(config)
     return config
+
+
+def _filled(section, defaults):
+    """A nested dict with the defaults of the keys it lacks."""
+    both = {k: _filled(section[k], v) for k, v in defaults.items() if isinstance(v, dict) and k in section}
+    return defaults | section | both
