@@ -124,8 +124,9 @@ def open_run(folder):
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     # A run of an older version lacks keys that came later; what does not make the model is filled in.
-    defaults, _ = compose("train", [])
-    config |= {key: _filled(config.get(key, {}), defaults[key]) for key in ("trainer", "attention_maps", "sinks")}
+    for group in ("trainer", "attention_maps", "sinks"):
+        defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
+        config[group] = _filled(config.get(group, {}), defaults)
     validate(config)
     return config
 
