@@ -124,11 +124,15 @@ def wandb_group(chosen, folder):
 
 
 def check_first_batches(data, seed):
-    """The first batch of training and of validation keep the contract (`vitcross.data.batch`), else ValueError."""
+    """Raises ValueError unless the first batch of training and of validation keep the contract (`data/batch.py`)."""
     from vitcross.data.batch import check_batch
 
     for batches in (data.train_batches(seed=seed), data.evaluation_batches("validation")):
-        check_batch(next(iter(batches)), image_shape=data.image_shape, num_classes=data.num_classes)
+        try:
+            first = next(iter(batches))
+        except Exception as error:
+            raise data.unreadable.behind(error) from None
+        check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes)
 
 
 def with_data(config, data):

@@ -44,6 +44,13 @@ class UnreadableImages:
     def __len__(self):
         return len(self.reasons)
 
+    def behind(self, error):
+        """The exception for people behind one that reading raised: `TooManyUnreadable` where that is why, else `error`.
+
+        TensorFlow wraps what went wrong inside `tf.data` in a page of its own.
+        """
+        return TooManyUnreadable(self.error) if self.error is not None else error
+
     def add(self, problem):
         """Notes an `UnreadableImage`. Raises TooManyUnreadable beyond the limit."""
         with self._lock:

@@ -11,7 +11,7 @@ from vitcross import atomic_files
 from vitcross.attention_maps.capture import capture
 from vitcross.attention_maps.media import AttentionMedia, file_name
 from vitcross.attention_maps.sheets import sheets
-from vitcross.data.unreadable import TooManyUnreadable, UnreadableImage
+from vitcross.data.unreadable import UnreadableImage
 from vitcross.evaluation import predict_all
 from vitcross.sinks.console_text import printable, table
 from vitcross.sinks.evaluation_files import predictions_csv, write_evaluation
@@ -31,8 +31,7 @@ def report_split(task, data, *, split, folder, sink, step, batch_size, limit=Non
     try:
         rows = predict_all(task, data.evaluation_batches(split, batch_size=batch_size, limit=limit))
     except Exception as error:
-        # TensorFlow wraps what went wrong while reading in a page of its own.
-        raise TooManyUnreadable(data.unreadable.error) if data.unreadable.error else error from None
+        raise data.unreadable.behind(error) from None
     report = task.report(rows, data.class_names) | {"unreadable_pictures": len(data.unreadable)}
     source = data.source(split)
     names = [source.example_name(int(index)) for index in rows["index"]]

@@ -1,6 +1,5 @@
 """How a run ends: whatever happens, sinks are closed, the summary is written, and the exit status says which it was."""
 
-from vitcross.data.unreadable import TooManyUnreadable
 from vitcross.training.guards import Interrupted
 
 
@@ -26,8 +25,7 @@ def train_and_close(trainer, sink, places, unreadable):
     except Interrupted as interruption:
         state, status = f"interrupted by {interruption} at step {trainer.step}", 128 + interruption.signal_number
     except Exception as error:
-        # TensorFlow wraps what went wrong while reading in a page of its own.
-        error = TooManyUnreadable(unreadable.error) if unreadable.error else error
+        error = unreadable.behind(error)
         state = f"failed at step {trainer.step}: {type(error).__name__}: {error}"
         raise error from None
     finally:
