@@ -313,3 +313,17 @@ def test_nothing_is_written_outside_run_folder_and_data(tiny_scenes, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"home", "here"}
     written = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
     assert written <= {".keras/keras.json"}, written  # Keras makes its own settings file when it is imported
+
+
+def test_an_evaluation_reports_where_its_run_did(tmp_path):
+    """Also that nothing is uploaded, where the run was not to be."""
+    from vitcross import config, experiment
+
+    run_config, _ = config.compose("train", ["sinks.wandb.mode=disabled", "sinks.wandb.project=mine"])
+    settings, _ = config.compose("evaluate", [f"run={tmp_path}"])
+    (sink,) = experiment.evaluation_sink(settings, run_config, tmp_path).sinks
+    assert sink.mode == "disabled" and not list(tmp_path.iterdir())
+    typed, _ = config.compose("evaluate", [f"run={tmp_path}", "sinks.wandb.mode=offline"])
+    fan_out = experiment.evaluation_sink(typed, run_config, tmp_path)
+    assert fan_out.sinks[0].mode == "offline"
+    fan_out.close({}, 0)
