@@ -8,7 +8,7 @@ Shapes: B batch.
 import keras
 from keras import ops
 
-from vitcross.layers.dropout import random_state
+from vitcross.layers.dropout import Dropout
 
 
 def linear_drop_path_rates(rate: float, depth: int) -> tuple[float, ...]:
@@ -17,7 +17,7 @@ def linear_drop_path_rates(rate: float, depth: int) -> tuple[float, ...]:
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class DropPath(keras.layers.Layer):
+class DropPath(Dropout):
     """In training, zeroes whole examples with probability `rate` and divides the others by `1 - rate`.
 
     Args:
@@ -35,16 +35,6 @@ class DropPath(keras.layers.Layer):
         ValueError: rate outside [0, 1).
     """
 
-    def __init__(self, *, rate: float = 0.0, seed: int | None = None, **kwargs):
-        super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"expected a rate in [0, 1). Received: rate={rate}")
-        self.rate = rate
-        self.seed = seed
-
-    def build(self, branch_shape=None):
-        self.seed_generator = random_state(self.seed) if self.rate else None
-
     def call(self, branch, training=None):
         if not training or not self.rate:
             return branch
@@ -52,6 +42,3 @@ class DropPath(keras.layers.Layer):
         # Drawn in float32: a bfloat16 uniform number has too few steps for a small rate.
         survives = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator) >= self.rate
         return branch * (ops.cast(survives, branch.dtype) / (1.0 - self.rate))
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
