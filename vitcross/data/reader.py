@@ -103,8 +103,9 @@ class DecodingReader:
                 else:
                     pixels = geometry.resample(picture, view, self._options.image_size, channels=self._options.channels)
             except UnreadableImage as problem:
-                self._bad.add(candidate)
+                # Counted first: beyond the limit `add` raises, and then every reading thread must hear that reason.
                 self._unreadable.add(problem)
+                self._bad.add(candidate)
                 continue
             out["images"][row] = pixels
             out["valid"][row] = True
