@@ -1,0 +1,66 @@
+"""Keys of the group `data`, one dataclass per function of `vitcross.data.load`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vitcross.config_schema.fields import Bool, Count, CountOrZero, Float, Int, NonNegative, Share, Size, config
+
+
+@config
+class AugmentationConfig:
+    flip: Bool
+    padded_crop: CountOrZero
+    random_resized_crop: Annotated[Float, Field(gt=0, le=1)] | None
+    colour_jitter: Share
+
+
+@config
+class ImagesConfig:
+    """What every source of pictures understands (`vitcross.data.options.ImageOptions`)."""
+
+    data_dir: str | None
+    batch_size: Count
+    image_size: Size | None
+    channels: Literal[1, 3] | None
+    num_classes: Annotated[Int, Field(ge=2)] | None
+    augmentation: AugmentationConfig
+    resize: Literal["crop", "pad", "stretch"]
+    evaluation_crop: Annotated[Float, Field(gt=0, le=1)]
+    cache_gigabytes: NonNegative
+    max_unreadable: CountOrZero
+    class_weights: Literal["balanced"] | None
+
+
+@config
+class TFDSConfig(ImagesConfig):
+    name: str
+    train_split: str
+    validation_split: str
+    test_split: str | None
+    download: Bool
+
+
+@config
+class ImageFolderConfig(ImagesConfig):
+    root: str
+    validation_share: Annotated[Float, Field(gt=0, lt=1)]
+    test_share: Share
+    split_seed: CountOrZero
+
+
+@config
+class ScenesConfig(ImagesConfig):
+    target_colour: str
+    max_objects: Count
+    scene_seed: CountOrZero
+    train_examples: Count
+    validation_examples: Count
+    test_examples: Count
+
+
+SCHEMAS = {
+    "vitcross.data.load.tfds": TFDSConfig,
+    "vitcross.data.load.scenes": ScenesConfig,
+    "vitcross.data.load.image_folder": ImageFolderConfig,
+}

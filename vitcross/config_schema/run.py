@@ -1,0 +1,118 @@
+"""Keys of a whole run: optimizer, trainer, attention maps, sinks; and the roots of `train.py` and `evaluate.py`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from vitcross.config_schema.fields import (
+    Bool,
+    Count,
+    CountOrZero,
+    Length,
+    NonNegative,
+    Positive,
+    Share,
+    ShareOrAll,
+    config,
+)
+
+
+@config
+class AdamWConfig:
+    learning_rate: Positive
+    warmup: Length
+    weight_decay: NonNegative
+    final_share: ShareOrAll
+    beta_1: Share
+    beta_2: Share
+    epsilon: Positive
+    max_gradient_norm: Positive | None
+
+
+@config
+class AttentionMapsConfig:
+    enabled: Bool
+    num_probes: Count
+    captures: Count
+    every: Count | None
+    num_grounding: CountOrZero
+    record_megabytes: Positive
+    opacity: ShareOrAll
+    colour_map: Literal["viridis", "inferno"]
+    resampling: Literal["nearest", "bilinear"]
+    panel_size: Count
+
+
+@config
+class TrainerConfig:
+    steps: Length | None
+    epochs: Length | None
+    evaluate_every: Length
+    log_every: Length
+    jit_compile: Bool | Literal["auto"]
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@config
+class WeightsAndBiasesConfig:
+    mode: Literal["auto", "online", "offline", "disabled"]
+    entity: str | None
+    project: str
+    group: str | None
+    name: str | None
+    tags: list[str]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None
+    init_timeout: Positive
+    finish_timeout: Positive
+
+
+@config
+class ConsoleConfig:
+    progress: Literal["auto", "bar", "lines"]
+    seconds_between_lines: NonNegative
+
+
+@config
+class SinksConfig:
+    wandb: WeightsAndBiasesConfig
+    console: ConsoleConfig
+
+
+@config
+class TrainConfig:
+    """The whole of `python train.py`; groups with choices are checked by `SCHEMAS`."""
+
+    seed: CountOrZero
+    data: dict[str, Any]
+    model: dict[str, Any]
+    task: dict[str, Any]
+    optimizer: dict[str, Any]
+    trainer: TrainerConfig
+    attention_maps: AttentionMapsConfig
+    sinks: SinksConfig
+
+
+@config
+class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesConfig):
+    mode: Literal["auto", "online", "offline", "disabled"] | None
+    project: str | None
+
+
+@config
+class EvaluationSinksConfig:
+    wandb: EvaluationWeightsAndBiasesConfig
+    console: ConsoleConfig
+
+
+@config
+class EvaluateConfig:
+    """The whole of `python evaluate.py`."""
+
+    run: str
+    split: Literal["train", "validation", "test"]
+    checkpoint: Literal["best", "latest"]
+    images: str | None
+    batch_size: Count
+    limit: Count | None
+    num_probes: Count
+    sinks: EvaluationSinksConfig
