@@ -14,6 +14,7 @@ from vitcross.layers.patch_embedding import PatchEmbedding
 from vitcross.layers.pooling import AttentionPooling
 from vitcross.layers.position_embedding import PositionEmbedding
 from vitcross.layers.prefix_tokens import PrefixTokens
+from vitcross.layers.token_embedding import TokenEmbedding
 from vitcross.layers.token_layout import TokenLayout
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PatchEmbedding",
     "PositionEmbedding",
     "PrefixTokens",
+    "TokenEmbedding",
     "TokenLayout",
     "TransformerBlock",
     "TransformerEncoder",

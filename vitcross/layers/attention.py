@@ -155,6 +155,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return_attention_scores=False,
         attention_controls: AttentionControls | None = None,
     ):
+        self._check_context(context)
         query_BNTDh, key_BNSDh, value_BNSDh = self._project(query, context)
         mask = combine_masks(attention_mask, padding_mask)
         weights_BNTS = dot_product_attention_weights(query_BNTDh, key_BNSDh, mask)
@@ -166,20 +167,53 @@ class MultiHeadAttention(keras.layers.Layer):
         heads_BNTDh = ops.matmul(dropped_BNTS, value_BNSDh)
         if attention_controls is not None and "" in attention_controls.head_gates:
             heads_BNTDh = heads_BNTDh * _broadcast_gates(attention_controls.head_gates[""], heads_BNTDh.dtype)
-        heads_BTNDh = ops.transpose(heads_BNTDh, (0, 2, 1, 3))
-        output_BTD = self.output_projection(
-            ops.reshape(heads_BTNDh, (-1, ops.shape(query)[1], self.num_heads * self.head_dim))
-        )
+        output_BTD = self.merge_heads(heads_BNTDh)
         if not return_attention_scores:
             return output_BTD
         return output_BTD, _select_rows(weights_BNTS, attention_controls)
 
-    def _project(self, query, context):
-        """query (B, T, D) and context (B, S, Dc) or None -> query, key, value, each (B, N, T or S, Dh)."""
+    def project_context(self, context):
+        """context (B, S, Dc) -> its keys and values, (B, N, S, Dh) each: all that `decode` needs to know of it."""
+        self._check_context(context)
+        key_BNSDh, value_BNSDh = self._split_heads(self.key_value_projection(context), 2)
+        return self.key_norm(key_BNSDh) if self.qk_norm else key_BNSDh, value_BNSDh
+
+    def decode(self, query, keys_values, position=None):
+        """As `call` in inference for one token of a causal text, from keys and values that are already there.
+
+        Args:
+            query: (B, 1, D).
+            keys_values: cross-attention: `project_context(context)`. Self-attention: keys and values (B, N, M, Dh) of
+                the M places of a text, those before `position` filled.
+            position: self-attention: int scalar, the token's place; it may attend to itself and those before it.
+
+        Returns:
+            (B, 1, D) and the keys and values, in self-attention with those of this token at `position`.
+        """
+        mask = None
+        if self.is_cross_attention:
+            (query_BN1Dh,) = self._split_heads(self.query_projection(query), 1)
+            query_BN1Dh = self.query_norm(query_BN1Dh) if self.qk_norm else query_BN1Dh
+        else:
+            query_BN1Dh, *own = self._project(query, None)
+            places_M1 = ops.arange(keys_values[0].shape[2], dtype="int32")[:, None]
+            keys_values = [
+                ops.where(ops.equal(places_M1, position), new, old) for old, new in zip(keys_values, own, strict=True)
+            ]
+            mask = ops.less_equal(places_M1[:, 0], position)
+        key_BNMDh, value_BNMDh = keys_values
+        weights_BN1M = dot_product_attention_weights(query_BN1Dh, key_BNMDh, mask)
+        heads_BN1Dh = ops.matmul(ops.cast(weights_BN1M, value_BNMDh.dtype), value_BNMDh)
+        return self.merge_heads(heads_BN1Dh), tuple(keys_values)
+
+    def _check_context(self, context):
         if (context is not None) != self.is_cross_attention:
             kind = "cross-attention, which needs a context" if self.is_cross_attention else "self-attention"
             received = "no context" if context is None else f"context of shape {tuple(context.shape)}"
             raise ValueError(f"{self.path} was built for {kind}. Received: {received}")
+
+    def _project(self, query, context):
+        """query (B, T, D) and context (B, S, Dc) or None -> query, key, value, each (B, N, T or S, Dh)."""
         if context is None:
             query_BNTDh, key_BNSDh, value_BNSDh = self._split_heads(self.query_key_value_projection(query), 3)
         else:
@@ -196,6 +230,12 @@ class MultiHeadAttention(keras.layers.Layer):
         """
         separate = ops.reshape(fused, (-1, ops.shape(fused)[1], parts, self.num_heads, self.head_dim))
         return ops.unstack(ops.transpose(separate, (2, 0, 3, 1, 4)), num=parts, axis=0)
+
+    def merge_heads(self, heads_BNTDh):
+        """(B, N, T, Dh) -> (B, T, D), mixed by the output projection."""
+        heads_BTNDh = ops.transpose(heads_BNTDh, (0, 2, 1, 3))
+        length = ops.shape(heads_BNTDh)[2]
+        return self.output_projection(ops.reshape(heads_BTNDh, (-1, length, self.num_heads * self.head_dim)))
 
     def _projection(self, name: str, input_shape, parts: int, width: int, use_bias: bool):
         """A built Dense layer that holds `parts` projections to `width` side by side."""

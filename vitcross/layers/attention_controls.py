@@ -49,6 +49,18 @@ class AttentionControls:
             addresses=None if self.addresses is None else tuple(_below(dict.fromkeys(self.addresses), name)),
         )
 
+    def within(self, name: str) -> "AttentionControls":
+        """The controls of one tower of a model: addresses that are not below `name` are left out, none is changed."""
+        start = f"{name}/"
+
+        def kept(entries):
+            return {address: value for address, value in entries.items() if address.startswith(start)}
+
+        addresses = None if self.addresses is None else tuple(kept(dict.fromkeys(self.addresses)))
+        return replace(
+            self, head_gates=kept(self.head_gates), weight_offsets=kept(self.weight_offsets), addresses=addresses
+        )
+
     def returns(self, address: str = "") -> bool:
         """Whether the weights at `address` are to be returned."""
         return self.addresses is None or address in self.addresses

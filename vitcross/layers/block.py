@@ -140,6 +140,26 @@ class TransformerBlock(keras.layers.Layer):
         tokens = tokens + self._scaled_drop_path(mlp_output, self.mlp_scale, training)
         return (tokens, weights) if return_attention_scores else tokens
 
+    def decode(self, tokens, keys_values, context_keys_values, position):
+        """As `call` in inference for the token at `position` of a causal text (`MultiHeadAttention.decode`).
+
+        Args:
+            tokens: (B, 1, D).
+            keys_values: of the self-attention, (B, N, M, Dh) each.
+            context_keys_values: of the cross-attention, or None without one.
+            position: int scalar.
+
+        Returns:
+            (B, 1, D) and the keys and values of the self-attention.
+        """
+        attended, keys_values = self.self_attention.decode(self.attention_norm(tokens), keys_values, position)
+        tokens = tokens + self._branch(attended, self.attention_scale, False)
+        if self.has_cross_attention:
+            attended, _ = self.cross_attention.decode(self.cross_attention_norm(tokens), context_keys_values)
+            tokens = tokens + self._branch(attended, self.cross_attention_scale, False)
+        mlp_output = self.mlp(self.mlp_norm(tokens), training=False)
+        return tokens + self._scaled_drop_path(mlp_output, self.mlp_scale, False), keys_values
+
     def _attend(self, attention, tokens, arguments, return_attention_scores, attention_controls):
         """The attention's output and `{name: weights}`, empty where they are not asked for."""
         controls = scoped(attention_controls, attention.name)

@@ -116,6 +116,24 @@ class TransformerEncoder(keras.layers.Layer):
             weights.update({f"{block.name}/{kind}": value for kind, value in block_weights.items()})
         return (tokens, weights) if return_attention_scores else tokens
 
+    def project_context(self, context):
+        """context (B, S, Dc) -> its keys and values in every block, or None per block without cross-attention."""
+        if not self.block_options["cross_attention"]:
+            return [None for _ in self.blocks]
+        return [block.cross_attention.project_context(context) for block in self.blocks]
+
+    def decode(self, tokens, keys_values, context_keys_values, position):
+        """As `call` in inference for the token at `position` of a causal text (`TransformerBlock.decode`).
+
+        `keys_values` and `context_keys_values` are lists with one entry per block. Returns (B, 1, D) and the new
+        `keys_values`.
+        """
+        filled = []
+        for block, own, of_context in zip(self.blocks, keys_values, context_keys_values, strict=True):
+            tokens, own = block.decode(tokens, own, of_context, position)
+            filled.append(own)
+        return tokens, filled
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -3,14 +3,31 @@
 Loaded on first use: the table of variants is read where a command is checked, before Keras is there.
 """
 
+import importlib
+
 from vitcross.models.variants import VARIANTS, Variant, parse_variant
 
-__all__ = ["VARIANTS", "Variant", "VisionTransformer", "parse_variant"]
+_MODULES = {
+    "CaptioningModel": "captioning_model",
+    "DualEncoder": "dual_encoder",
+    "QuestionAnsweringModel": "question_answering_model",
+    "TextTransformer": "text_transformer",
+    "VisionTransformer": "vision_transformer",
+}
+
+__all__ = [
+    "VARIANTS",
+    "CaptioningModel",
+    "DualEncoder",
+    "QuestionAnsweringModel",
+    "TextTransformer",
+    "Variant",
+    "VisionTransformer",
+    "parse_variant",
+]
 
 
 def __getattr__(name):
-    if name == "VisionTransformer":
-        from vitcross.models.vision_transformer import VisionTransformer
-
-        return VisionTransformer
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"vitcross.models.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,8 +5,6 @@
 Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S = T), N heads, D width, K classes.
 """
 
-import inspect
-
 import keras
 from keras import ops
 
@@ -17,6 +15,7 @@ from vitcross.layers.initializers import token_initializer
 from vitcross.layers.patch_dropout import PatchDropout
 from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
 from vitcross.layers.token_layout import TokenLayout, as_pair
+from vitcross.models.options import check_heads, check_positive, make_part, option_names
 from vitcross.models.variants import parse_variant
 
 POOLINGS = ("cls", "gap", "map")
@@ -143,14 +142,8 @@ class VisionTransformer(keras.Model):
             raise ValueError("expected a class token with pooling='cls'. Received: class_token=False")
         if self.num_classes is not None and self.num_classes <= 0:
             raise ValueError(f"expected a positive integer or None. Received: num_classes={self.num_classes}")
-        for name in ("embed_dim", "depth", "num_heads", "in_channels"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"expected a positive integer. Received: {name}={getattr(self, name)}")
-        if self.embed_dim % self.num_heads:
-            raise ValueError(
-                f"expected num_heads to divide embed_dim. "
-                f"Received: num_heads={self.num_heads}, embed_dim={self.embed_dim}"
-            )
+        check_positive(self, "embed_dim", "depth", "num_heads", "in_channels")
+        check_heads(self)
 
     @property
     def num_prefix_tokens(self) -> int:
@@ -168,7 +161,7 @@ class VisionTransformer(keras.Model):
         return self.embedding.layout(image_size)
 
     def build(self, images_shape):
-        self.embedding = self._make(ImageEmbedding, "embedding")
+        self.embedding = make_part(self, ImageEmbedding, "embedding")
         self.embedding.build(images_shape)
         self.patch_dropout = PatchDropout(
             rate=self.patch_dropout_rate,
@@ -178,14 +171,14 @@ class VisionTransformer(keras.Model):
         )
         self.patch_dropout.build()
         tokens_shape = (None, None, self.embed_dim)
-        self.encoder = self._make(TransformerEncoder, "encoder")
+        self.encoder = make_part(self, TransformerEncoder, "encoder")
         self.encoder.build(tokens_shape)
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build(tokens_shape)
         if self.pooling == "map":
-            self.attention_pooling = self._make(AttentionPooling, "pooling")
+            self.attention_pooling = make_part(self, AttentionPooling, "pooling")
             self.attention_pooling.build(tokens_shape)
         if self.num_classes is not None:
             # In the variables' dtype: logits of a mixed-precision model stay float32.
@@ -196,11 +189,6 @@ class VisionTransformer(keras.Model):
                 name="head",
             )
             self.head.build((None, self.embed_dim))
-
-    def _make(self, layer_class, name: str):
-        """A layer with those of the model's options that it has too: both call the same thing by the same name."""
-        options = {key: getattr(self, key) for key in _option_names(layer_class) if hasattr(self, key)}
-        return layer_class(**options, dtype=self.dtype_policy, name=name)
 
     def call(self, images, training=None, return_attention_scores=False, attention_controls=None):
         options = {
@@ -232,7 +220,7 @@ class VisionTransformer(keras.Model):
         self._check_controls(attention_controls)
         result = self.encoder(
             tokens,
-            padding_mask=self._padding_mask(tokens, attention_controls),
+            padding_mask=self.tokens_mask(tokens, attention_controls),
             training=training,
             return_attention_scores=return_attention_scores,
             attention_controls=scoped(attention_controls, _ROOT),
@@ -249,7 +237,7 @@ class VisionTransformer(keras.Model):
         if self.pooling == "map":
             features, weights = self.attention_pooling(
                 tokens,
-                padding_mask=self._padding_mask(tokens, attention_controls),
+                padding_mask=self.tokens_mask(tokens, attention_controls),
                 training=training,
                 return_attention_scores=True,
                 attention_controls=scoped(scoped(attention_controls, _ROOT), "pooling"),
@@ -267,7 +255,7 @@ class VisionTransformer(keras.Model):
         if attention_controls is not None:
             attention_controls.check_addresses(self.attention_addresses)
 
-    def _padding_mask(self, tokens, attention_controls: AttentionControls | None):
+    def tokens_mask(self, tokens, attention_controls: AttentionControls | None):
         """Which tokens stay, bool (B, T), or None where no patch is dropped. Prefix tokens always stay."""
         if attention_controls is None or attention_controls.kept_patches is None:
             return None
@@ -279,13 +267,7 @@ class VisionTransformer(keras.Model):
         return ops.concatenate([ops.ones(prefix_shape, dtype="bool"), kept_BP], axis=1)
 
     def get_config(self):
-        return {**super().get_config(), **{key: getattr(self, key) for key in _option_names(type(self))}}
-
-
-def _option_names(layer_class) -> tuple[str, ...]:
-    """The keyword-only arguments of a constructor, without the name."""
-    parameters = inspect.signature(layer_class.__init__).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "name")
+        return {**super().get_config(), **{key: getattr(self, key) for key in option_names(type(self))}}
 
 
 def _required(name: str, given, from_variant):

@@ -1,0 +1,95 @@
+"""From token ids to the tokens that enter the first block of a text tower: a learned vector each, plus its position.
+
+"Attention Is All You Need" (arXiv 1706.03762), section 3.4, with learned positions as in GPT (Radford et al., 2018).
+The table can turn tokens back into logits: "Using the Output Embedding to Improve Language Models" (arXiv 1608.05859).
+
+Shapes: B batch, T tokens, V vocabulary, M positions, D width.
+"""
+
+import keras
+from keras import ops
+
+from vitcross.layers.dropout import Dropout
+from vitcross.layers.initializers import token_initializer
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class TokenEmbedding(keras.layers.Layer):
+    """Looks up each token, adds its position, drops out. Padding is embedded too; masks keep it apart later.
+
+    Args:
+        vocabulary_size: int, V.
+        max_length: int, M, the longest text.
+        embed_dim: int, D.
+        dropout_rate: float in [0, 1). Default 0.
+
+    Call arguments:
+        token_ids: (B, T) int in [0, V), T at most M.
+        position: int scalar, place of the first of these tokens in its text, or None for 0.
+        training: bool.
+
+    Returns:
+        (B, T, D) in the compute dtype.
+
+    Raises:
+        ValueError: a size that is not positive, token ids of another rank, or more tokens than positions.
+    """
+
+    def __init__(self, *, vocabulary_size: int, max_length: int, embed_dim: int, dropout_rate: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        for name, value in (("vocabulary_size", vocabulary_size), ("max_length", max_length), ("embed_dim", embed_dim)):
+            if value <= 0:
+                raise ValueError(f"expected a positive integer. Received: {name}={value}")
+        self.vocabulary_size = vocabulary_size
+        self.max_length = max_length
+        self.embed_dim = embed_dim
+        self.dropout_rate = dropout_rate
+
+    def build(self, token_ids_shape=None):
+        # Cast where they are used: logits read the table in float32 also in mixed precision.
+        self.embeddings = self.add_weight(
+            shape=(self.vocabulary_size, self.embed_dim),
+            initializer=token_initializer(),
+            autocast=False,
+            name="embeddings",
+        )
+        self.positions = self.add_weight(
+            shape=(self.max_length, self.embed_dim), initializer=token_initializer(), autocast=False, name="positions"
+        )
+        self.dropout = Dropout(rate=self.dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.dropout.build()
+
+    def call(self, token_ids, position=None, training=None):
+        length = token_ids.shape[1] if len(token_ids.shape) == 2 else 0
+        if len(token_ids.shape) != 2 or (length is not None and length > self.max_length):
+            raise ValueError(
+                f"expected token_ids (B, T) with T <= max_length={self.max_length}. "
+                f"Received: shape {tuple(token_ids.shape)}"
+            )
+        # Reshaped to what it is: on TensorFlow the table's gradient is then dense, as clipping by norm needs it.
+        table = ops.reshape(self.embeddings, (self.vocabulary_size, self.embed_dim))
+        tokens = ops.take(table, ops.cast(token_ids, "int32"), axis=0)
+        tokens = ops.cast(tokens + self._positions(ops.shape(token_ids)[1], position), self.compute_dtype)
+        return self.dropout(tokens, training=training) if self.dropout_rate else tokens
+
+    def _positions(self, length, position):
+        """The positions (T, D) of `length` tokens from `position` on."""
+        if position is None:
+            return ops.convert_to_tensor(self.positions)[:length]
+        return ops.take(self.positions, position + ops.arange(length, dtype="int32"), axis=0)
+
+    def compute_output_spec(self, token_ids, position=None, training=None):
+        return keras.KerasTensor((*token_ids.shape, self.embed_dim), dtype=self.compute_dtype)
+
+    def logits(self, tokens):
+        """tokens (..., D) -> (..., V), in the dtype of the table: their products with every token's vector."""
+        return ops.matmul(ops.cast(tokens, self.embeddings.dtype), ops.transpose(self.embeddings))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "max_length": self.max_length,
+            "embed_dim": self.embed_dim,
+            "dropout_rate": self.dropout_rate,
+        }

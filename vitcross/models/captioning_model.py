@@ -1,0 +1,88 @@
+"""From a picture to a text about it: an image encoder and a causal decoder whose every block reads the picture.
+
+Encoder and decoder as in "Attention Is All You Need" (arXiv 1706.03762, section 3.1), over patches instead of words.
+
+Shapes: B batch, R rows (B times beams), H W C pixels, S image tokens, T tokens, N heads, D width, V vocabulary.
+"""
+
+import keras
+
+from vitcross.layers.initializers import token_initializer
+from vitcross.models.image_text_model import ContextModel
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class CaptioningModel(ContextModel):
+    """Images and the beginning of a text to logits of its next token. Built as soon as it is constructed.
+
+    Args:
+        image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
+        text_decoder: TextTransformer with `causal=True`, `cross_attention=True`, `pooling=None`.
+        tie_embeddings: bool, logits by the decoder's own token vectors instead of a layer of their own. Default True.
+
+    Call arguments:
+        images: (B, H, W, C) float32 in [-1, 1].
+        token_ids: (B, T) int.
+        padding_mask: bool (B, T), True = real token; None = all real.
+        training: bool.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`, each tower gets its own.
+            Patches that are not kept are masked in the cross-attention too.
+
+    Returns:
+        logits (B, T, V), float32 also in mixed precision: position t predicts token t + 1; with
+        `return_attention_scores` a tuple of them and a dict from address to weights of both towers:
+        `image_encoder/block_00/self_attention`, ..., `text_decoder/block_00/self_attention` (B, N, T, T),
+        `text_decoder/block_00/cross_attention` (B, N, T, S), ...
+
+    Raises:
+        ValueError: towers that do not fit, or controls that name an unknown address.
+    """
+
+    TOWERS = ("image_encoder", "text_decoder")
+
+    def __init__(
+        self, *, image_encoder, text_decoder, tie_embeddings: bool = True, name: str = "captioning_model", **kwargs
+    ):
+        super().__init__(image_encoder=image_encoder, text_tower=text_decoder, name=name, **kwargs)
+        if not text_decoder.causal or text_decoder.pooling is not None:
+            raise ValueError(
+                "expected a text decoder with causal=True and pooling=None. "
+                f"Received: causal={text_decoder.causal}, pooling={text_decoder.pooling!r}"
+            )
+        self.tie_embeddings = tie_embeddings
+        self.build()
+
+    def build(self, input_shape=None):
+        if self.tie_embeddings:
+            return
+        # In the variables' dtype: logits of a mixed-precision model stay float32.
+        self.head = keras.layers.Dense(
+            self.text_decoder.vocabulary_size,
+            kernel_initializer=token_initializer(),
+            dtype=self.dtype_policy.variable_dtype,
+            name="head",
+        )
+        self.head.build((None, None, self.text_decoder.embed_dim))
+
+    def call(
+        self,
+        images,
+        token_ids=None,
+        padding_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls=None,
+    ):
+        tokens, weights = self._read(
+            images, token_ids, padding_mask, training, return_attention_scores, attention_controls
+        )
+        logits = self.logits(tokens)
+        return (logits, weights) if return_attention_scores else logits
+
+    def logits(self, tokens):
+        """tokens (..., D) of the decoder -> (..., V) float32."""
+        return self.text_decoder.embedding.logits(tokens) if self.tie_embeddings else self.head(tokens)
+
+    def get_config(self):
+        return {**super().get_config(), "tie_embeddings": self.tie_embeddings}

@@ -1,0 +1,197 @@
+"""Two towers that meet in one space: a picture and its text point the same way.
+
+CLIP, "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020), section 2.3; the
+bias of the sigmoid loss from SigLIP (arXiv 2303.15343), section 3.2.
+
+Shapes: B batch, H W C pixels, P patches, T tokens, S image tokens, D width of a tower, E width of the space.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from vitcross.layers.initializers import projection_initializer
+from vitcross.models.image_text_model import ImageTextModel
+
+# "clipped to prevent scaling the logits by more than 100", arXiv 2103.00020, section 2.5.
+MAX_LOGIT_SCALE = 100.0
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class DualEncoder(ImageTextModel):
+    """Images and texts to embeddings of length 1. Its variables exist as soon as it is constructed.
+
+    Args:
+        image_encoder: VisionTransformer with `num_classes=None`.
+        text_encoder: TextTransformer with pooling "eos", "gap" or "map" and without cross-attention.
+        projection_dim: int, E.
+        logit_scale_init: float in (0, 100], first value of `logit_scale`. Default 1 / 0.07 (CLIP; SigLIP: 10).
+        logit_bias_init: float, first value of `logit_bias` (SigLIP: -10), or None: no bias, which the softmax loss
+            could not tell from any other. Default None.
+
+    Call arguments:
+        images: (B, H, W, C) float32 in [-1, 1].
+        token_ids: (B, T) int.
+        padding_mask: bool (B, T), True = real token; None = all real.
+        training: bool.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`, each tower gets its own.
+
+    Returns:
+        (image_embedding (B, E), text_embedding (B, E)), float32 also in mixed precision, of Euclidean length 1; with
+        `return_attention_scores` also a dict from address to weights of both towers, the image tower's first.
+
+    Raises:
+        ValueError: towers that do not fit, a scale out of its range, or controls that name an unknown address.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_encoder,
+        text_encoder,
+        projection_dim: int,
+        logit_scale_init: float = 1 / 0.07,
+        logit_bias_init: float | None = None,
+        name: str = "dual_encoder",
+        **kwargs,
+    ):
+        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **kwargs)
+        if projection_dim <= 0:
+            raise ValueError(f"expected a positive integer. Received: projection_dim={projection_dim}")
+        if not 0 < logit_scale_init <= MAX_LOGIT_SCALE:
+            raise ValueError(
+                f"expected a number in (0, {MAX_LOGIT_SCALE:g}]. Received: logit_scale_init={logit_scale_init}"
+            )
+        if text_encoder.pooling is None or text_encoder.cross_attention:
+            raise ValueError(
+                "expected a text encoder with a pooling and without cross-attention. "
+                f"Received: pooling={text_encoder.pooling!r}, cross_attention={text_encoder.cross_attention}"
+            )
+        self.projection_dim = projection_dim
+        self.logit_scale_init = logit_scale_init
+        self.logit_bias_init = logit_bias_init
+        self.build()
+
+    def build(self, input_shape=None):
+        self.image_projection = self._projection("image_projection", self.image_encoder.embed_dim)
+        self.text_projection = self._projection("text_projection", self.text_encoder.embed_dim)
+        self.log_logit_scale = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(math.log(self.logit_scale_init)),
+            constraint=_AtMost(math.log(MAX_LOGIT_SCALE)),
+            autocast=False,
+            name="log_logit_scale",
+        )
+        self.logit_bias_weight = None
+        if self.logit_bias_init is not None:
+            self.logit_bias_weight = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(self.logit_bias_init),
+                autocast=False,
+                name="logit_bias",
+            )
+
+    def _projection(self, name: str, width: int):
+        """A built projection without bias, in the variables' dtype: embeddings stay float32."""
+        projection = keras.layers.Dense(
+            self.projection_dim,
+            use_bias=False,
+            kernel_initializer=projection_initializer(width, self.projection_dim),
+            dtype=self.dtype_policy.variable_dtype,
+            name=name,
+        )
+        projection.build((None, width))
+        return projection
+
+    @property
+    def logit_scale(self):
+        """Scalar float32 tensor in (0, 100], what similarities are multiplied with; stored as its logarithm."""
+        return ops.exp(self.log_logit_scale)
+
+    @property
+    def logit_bias(self):
+        """Scalar float32 tensor that is added to the scaled similarities; 0 without `logit_bias_init`."""
+        return ops.zeros(()) if self.logit_bias_weight is None else self.logit_bias_weight.value
+
+    def call(
+        self,
+        images,
+        token_ids=None,
+        padding_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls=None,
+    ):
+        options = (training, return_attention_scores, attention_controls)
+        image = self.encode_images(images, *options)
+        text = self.encode_texts(token_ids, padding_mask, *options)
+        return (image[0], text[0], {**image[1], **text[1]}) if return_attention_scores else (image, text)
+
+    def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
+        """images (B, H, W, C) -> embedding (B, E) [, weights of the image tower by address]."""
+        options = self._image_options(training, return_attention_scores, attention_controls)
+        return _embedded(self.image_encoder(images, **options), self.image_projection)
+
+    def encode_texts(
+        self, token_ids, padding_mask=None, training=None, return_attention_scores=False, attention_controls=None
+    ):
+        """token_ids, padding_mask (B, T) -> embedding (B, E) [, weights of the text tower by address]."""
+        options = self._text_options(training, return_attention_scores, attention_controls)
+        return _embedded(self.text_encoder(token_ids, padding_mask=padding_mask, **options), self.text_projection)
+
+    def patch_embeddings(self, images):
+        """images (B, H, W, C) -> (B, P, E) float32 of length 1: what each patch alone would be embedded as.
+
+        Attention pooling is given that one token (its value alone, as in MaskCLIP, arXiv 2112.01071, section 3.2);
+        after mean pooling or a class token the patch's own token is projected.
+        """
+        tokens = self.image_encoder.norm(self.image_encoder.encode(images, training=False))
+        layout = self.token_layout_for(tuple(images.shape[1:3]))
+        return _embed_each(self.image_encoder, layout.patches(tokens, axis=1), self.image_projection)
+
+    def word_embeddings(self, token_ids, padding_mask=None):
+        """token_ids (B, T) -> (B, T, E) float32 of length 1, as `patch_embeddings`; padding's are meaningless."""
+        tokens = self.text_encoder.encode(token_ids, padding_mask, training=False)
+        return _embed_each(self.text_encoder, tokens, self.text_projection)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "projection_dim": self.projection_dim,
+            "logit_scale_init": self.logit_scale_init,
+            "logit_bias_init": self.logit_bias_init,
+        }
+
+
+def normalise(vectors):
+    """vectors (..., E) divided by their Euclidean length; a vector of zeros stays one."""
+    return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))
+
+
+def _embedded(features, projection):
+    """features (B, D), or a tuple of them and weights -> their embedding [, the weights]."""
+    if isinstance(features, tuple):
+        return normalise(projection(features[0])), features[1]
+    return normalise(projection(features))
+
+
+def _embed_each(tower, tokens, projection):
+    """tokens (B, T, D) -> (B, T, E), each token embedded as if it were the only one."""
+    if tower.pooling == "map":
+        tokens = tower.attention_pooling.pool_each(tokens)
+    return normalise(projection(tokens))
+
+
+class _AtMost(keras.constraints.Constraint):
+    """Keeps a variable below a limit after each update. Clipped where it is read, it would be stuck beyond."""
+
+    def __init__(self, limit: float):
+        self.limit = limit
+
+    def __call__(self, value):
+        return ops.minimum(value, self.limit)
+
+    def get_config(self):
+        return {"limit": self.limit}

@@ -1,0 +1,136 @@
+"""What the image-text models have in common: an image tower, a text tower, and one set of addresses for both.
+
+Shapes: B batch, T tokens, N heads.
+"""
+
+from dataclasses import replace
+
+import keras
+
+from vitcross.layers.attention_controls import AttentionControls
+from vitcross.layers.token_layout import TokenLayout
+
+
+class ImageTextModel(keras.Model):
+    """Base of the models of pictures and texts; the subclass says what becomes of the two towers.
+
+    Args:
+        image_encoder: VisionTransformer without classification head (`num_classes=None`).
+        text_tower: TextTransformer.
+
+    Raises:
+        ValueError: an image encoder with a head, or two towers of the same address.
+    """
+
+    # The towers by the names that constructor, attributes and configuration give them, image first.
+    TOWERS = ("image_encoder", "text_encoder")
+
+    def __init__(self, *, image_encoder, text_tower, **kwargs):
+        super().__init__(**kwargs)
+        if image_encoder.num_classes is not None:
+            raise ValueError(
+                "expected an image encoder without classification head, num_classes=None. "
+                f"Received: num_classes={image_encoder.num_classes}"
+            )
+        if text_tower.name != self.TOWERS[1]:
+            raise ValueError(
+                f"expected a text tower named {self.TOWERS[1]!r}, the root of its addresses. "
+                f"Received: name={text_tower.name!r}"
+            )
+        for name, tower in zip(self.TOWERS, (image_encoder, text_tower), strict=True):
+            setattr(self, name, tower)
+
+    @property
+    def attention_addresses(self) -> tuple[str, ...]:
+        """The address of every attention layer: those of the image tower, then those of the text tower."""
+        return tuple(address for name in self.TOWERS for address in getattr(self, name).attention_addresses)
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the image tower's patches."""
+        return self.image_encoder.patch_size
+
+    def token_layout_for(self, image_size=None) -> TokenLayout:
+        """Where the patches of an image of `image_size` lie; of the size the model was made for by default."""
+        return self.image_encoder.token_layout_for(image_size)
+
+    def _image_options(self, training, return_attention_scores, attention_controls):
+        """Call arguments of the image tower."""
+        controls = self._checked(attention_controls)
+        return {
+            "training": training,
+            "return_attention_scores": return_attention_scores,
+            "attention_controls": controls and controls.within(self.TOWERS[0]),
+        }
+
+    def _text_options(self, training, return_attention_scores, attention_controls):
+        """Call arguments of the text tower, to which kept patches mean nothing."""
+        controls = self._checked(attention_controls)
+        return {
+            "training": training,
+            "return_attention_scores": return_attention_scores,
+            "attention_controls": controls and replace(controls.within(self.TOWERS[1]), kept_patches=None),
+        }
+
+    def _checked(self, attention_controls: AttentionControls | None):
+        if attention_controls is not None:
+            attention_controls.check_addresses(self.attention_addresses)
+        return attention_controls
+
+    def get_config(self):
+        towers = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.TOWERS}
+        return {**super().get_config(), **towers}
+
+    @classmethod
+    def from_config(cls, config):
+        towers = {name: keras.saving.deserialize_keras_object(config[name]) for name in cls.TOWERS}
+        return cls(**{**config, **towers})
+
+
+class ContextModel(ImageTextModel):
+    """Base of the models whose text tower reads the image: its context are all image tokens after the final norm.
+
+    Args, Raises: as `ImageTextModel`; also ValueError for an image encoder with a pooling head, which would have no
+    part in anything, and for a text tower that reads no context or one of another width.
+    """
+
+    def __init__(self, *, image_encoder, text_tower, **kwargs):
+        super().__init__(image_encoder=image_encoder, text_tower=text_tower, **kwargs)
+        if image_encoder.pooling == "map":
+            raise ValueError(
+                "expected an image encoder with pooling='gap' or 'cls': the text reads its tokens, so that an "
+                "attention pooling would never be trained. Received: pooling='map'"
+            )
+        if not text_tower.cross_attention:
+            raise ValueError(f"expected cross_attention=True of the {self.TOWERS[1]}. Received: cross_attention=False")
+        if text_tower.context_dim != image_encoder.embed_dim:
+            raise ValueError(
+                f"expected {self.TOWERS[1]}.context_dim to be the width of the image encoder, "
+                f"{image_encoder.embed_dim}. Received: context_dim={text_tower.context_dim}"
+            )
+
+    def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
+        """images (B, H, W, C) -> the context, image tokens (B, S, Dc) after the final norm, prefix tokens included, and
+        its mask, bool (B, S) or None [, weights of the image tower by address].
+        """
+        options = self._image_options(training, return_attention_scores, attention_controls)
+        tokens, weights = self.image_encoder.encode(images, **options), {}
+        if return_attention_scores:
+            tokens, weights = tokens
+        mask = self.image_encoder.tokens_mask(tokens, attention_controls)
+        context = self.image_encoder.norm(tokens)
+        return (context, mask, weights) if return_attention_scores else (context, mask)
+
+    def _read(self, images, token_ids, padding_mask, training, return_attention_scores, attention_controls):
+        """What the text tower makes of a text that reads the image, and the weights of both towers (empty where not
+        asked for)."""
+        options = (training, return_attention_scores, attention_controls)
+        context, context_mask, *image_weights = self.encode_images(images, *options)
+        result = getattr(self, self.TOWERS[1])(
+            token_ids,
+            padding_mask=padding_mask,
+            context=context,
+            context_mask=context_mask,
+            **self._text_options(*options),
+        )
+        return (result[0], {**image_weights[0], **result[1]}) if return_attention_scores else (result, {})

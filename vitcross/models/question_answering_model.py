@@ -1,0 +1,79 @@
+"""From a picture and a question to one of K answers: the words of the question read the picture in every block.
+
+Answers as classes as in "VQA: Visual Question Answering" (arXiv 1505.00468), section 5; cross-attention from the
+question to image tokens as in LXMERT (arXiv 1908.07490), section 2.2, in one direction.
+
+Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, K answers.
+"""
+
+import keras
+
+from vitcross.layers.initializers import token_initializer
+from vitcross.models.image_text_model import ContextModel
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class QuestionAnsweringModel(ContextModel):
+    """Images and questions to logits of the answers. Built as soon as it is constructed.
+
+    Args:
+        image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
+        text_encoder: TextTransformer with `cross_attention=True` and pooling "eos", "gap" or "map".
+        num_answers: int, K.
+
+    Call arguments:
+        images: (B, H, W, C) float32 in [-1, 1].
+        token_ids: (B, T) int.
+        padding_mask: bool (B, T), True = real token; None = all real.
+        training: bool.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`, each tower gets its own.
+            Patches that are not kept are masked in the cross-attention too.
+
+    Returns:
+        logits (B, K), float32 also in mixed precision; with `return_attention_scores` a tuple of them and a dict from
+        address to weights of both towers: `image_encoder/block_00/self_attention`, ...,
+        `text_encoder/block_00/self_attention` (B, N, T, T), `text_encoder/block_00/cross_attention` (B, N, T, S), ...
+
+    Raises:
+        ValueError: towers that do not fit, or controls that name an unknown address.
+    """
+
+    def __init__(
+        self, *, image_encoder, text_encoder, num_answers: int, name: str = "question_answering_model", **kwargs
+    ):
+        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **kwargs)
+        if num_answers <= 0:
+            raise ValueError(f"expected a positive integer. Received: num_answers={num_answers}")
+        if text_encoder.pooling is None:
+            raise ValueError("expected a text encoder with a pooling. Received: pooling=None")
+        self.num_answers = num_answers
+        self.build()
+
+    def build(self, input_shape=None):
+        # In the variables' dtype: logits of a mixed-precision model stay float32.
+        self.head = keras.layers.Dense(
+            self.num_answers,
+            kernel_initializer=token_initializer(),
+            dtype=self.dtype_policy.variable_dtype,
+            name="head",
+        )
+        self.head.build((None, self.text_encoder.embed_dim))
+
+    def call(
+        self,
+        images,
+        token_ids=None,
+        padding_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls=None,
+    ):
+        features, weights = self._read(
+            images, token_ids, padding_mask, training, return_attention_scores, attention_controls
+        )
+        logits = self.head(features)
+        return (logits, weights) if return_attention_scores else logits
+
+    def get_config(self):
+        return {**super().get_config(), "num_answers": self.num_answers}

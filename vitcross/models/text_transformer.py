@@ -1,0 +1,250 @@
+"""The transformer over a text: causal or bidirectional, alone or reading a context (cross-attention in every block).
+
+Pre-norm as in GPT-2 and in the text tower of CLIP (arXiv 2103.00020, section 2.4); with a context, the decoder of
+"Attention Is All You Need" (arXiv 1706.03762, section 3.1).
+
+Shapes: B batch, T tokens, S context tokens, M places of a text, N heads, D width, Dc width of the context, Dh = D / N.
+"""
+
+import keras
+from keras import ops
+
+from vitcross.layers.attention_controls import AttentionControls, scoped
+from vitcross.layers.encoder import TransformerEncoder
+from vitcross.layers.pooling import AttentionPooling, last_real_token, mean_of_tokens
+from vitcross.layers.token_embedding import TokenEmbedding
+from vitcross.models.options import check_heads, check_positive, make_part, option_names
+
+TEXT_POOLINGS = ("eos", "gap", "map", None)
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class TextTransformer(keras.Model):
+    """Token ids to features of the text, or to its tokens. Its variables exist as soon as it is constructed.
+
+    Padding keys get weight exactly 0 in every layer and padding has no part in the pooling: the features of a text do
+    not depend on how far it is padded.
+
+    Args:
+        vocabulary_size: int, V.
+        max_length: int, longest text in tokens.
+        embed_dim: int, D.
+        depth: int, blocks.
+        num_heads: int, must divide D.
+        mlp_ratio: float, width of the perceptrons / D. Default 4.
+        causal: bool, a token attends to itself and those before it only. Default False.
+        pooling: "eos" (the last real token), "gap" (mean of the real tokens), "map" (attention pooling), or None: the
+            tokens themselves. Default "eos".
+        cross_attention: bool, attend to a context in every block. Default False.
+        context_dim: int, Dc, or None = D. Only with `cross_attention`.
+        dropout_rate: float in [0, 1), after the positions, the attention projections and in the perceptrons.
+        attention_dropout_rate: float in [0, 1), on the attention weights.
+        drop_path_rate: float in [0, 1), stochastic depth of the last block; linear from 0.
+        qkv_bias: bool. Default True.
+        qk_norm: bool, LayerNorm of queries and keys. Default False.
+        layer_scale_init: float or None, initial LayerScale of the residual branches. Default None: no LayerScale.
+        layer_norm_epsilon: float. Default 1e-6.
+        gelu: "erf" or "tanh". Default "erf".
+        name: root of the addresses. Default "text_decoder" if causal with cross-attention, else "text_encoder".
+
+    Call arguments:
+        token_ids: (B, T) int in [0, V), T at most `max_length`.
+        padding_mask: bool (B, T), True = real token; None = all real.
+        context: (B, S, Dc) with `cross_attention`, else None.
+        context_mask: bool (B, S), True = may be attended; None = all.
+        training: bool.
+        return_attention_scores: bool.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`; no `kept_patches`.
+
+    Returns:
+        features (B, D), or with pooling None the tokens (B, T, D) after the final norm, in the compute dtype; with
+        `return_attention_scores` a tuple of them and a dict in depth order from address to weights float32:
+        `text_encoder/block_00/self_attention` (B, N, T, T), `.../cross_attention` (B, N, T, S), and with pooling "map"
+        `text_encoder/pooling/cross_attention` (B, N, 1, T).
+
+    Raises:
+        ValueError: an unknown option, heads that do not divide the width, a context where there is no cross-attention
+            or none where there is, more tokens than `max_length`, or controls that do not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        max_length: int,
+        embed_dim: int,
+        depth: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        causal: bool = False,
+        pooling: str | None = "eos",
+        cross_attention: bool = False,
+        context_dim: int | None = None,
+        dropout_rate: float = 0.0,
+        attention_dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        qkv_bias: bool = True,
+        qk_norm: bool = False,
+        layer_scale_init: float | None = None,
+        layer_norm_epsilon: float = 1e-6,
+        gelu: str = "erf",
+        name: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(name=name or ("text_decoder" if causal and cross_attention else "text_encoder"), **kwargs)
+        if pooling not in TEXT_POOLINGS:
+            raise ValueError(f"expected one of {TEXT_POOLINGS}. Received: pooling={pooling!r}")
+        if context_dim is not None and not cross_attention:
+            raise ValueError(f"expected no context_dim with cross_attention=False. Received: context_dim={context_dim}")
+        self.vocabulary_size = vocabulary_size
+        self.max_length = max_length
+        self.embed_dim = embed_dim
+        self.depth = depth
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.causal = causal
+        self.pooling = pooling
+        self.cross_attention = cross_attention
+        self.context_dim = embed_dim if cross_attention and context_dim is None else context_dim
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.drop_path_rate = drop_path_rate
+        self.qkv_bias = qkv_bias
+        self.qk_norm = qk_norm
+        self.layer_scale_init = layer_scale_init
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.gelu = gelu
+        check_positive(self, "vocabulary_size", "max_length", "embed_dim", "depth", "num_heads")
+        check_heads(self)
+        self.build((None, max_length))
+
+    @property
+    def attention_addresses(self) -> tuple[str, ...]:
+        """The address of every attention layer, in depth order."""
+        blocks = tuple(f"{self.name}/{address}" for address in self.encoder.attention_addresses)
+        return (*blocks, f"{self.name}/pooling/cross_attention") if self.pooling == "map" else blocks
+
+    def build(self, token_ids_shape=None):
+        self.embedding = make_part(self, TokenEmbedding, "embedding")
+        self.embedding.build(token_ids_shape)
+        tokens_shape = (None, None, self.embed_dim)
+        self.encoder = make_part(self, TransformerEncoder, "encoder")
+        self.encoder.build(tokens_shape, (None, None, self.context_dim) if self.cross_attention else None)
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
+        )
+        self.norm.build(tokens_shape)
+        if self.pooling == "map":
+            self.attention_pooling = make_part(self, AttentionPooling, "pooling")
+            self.attention_pooling.build(tokens_shape)
+
+    def call(
+        self,
+        token_ids,
+        padding_mask=None,
+        context=None,
+        context_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls: AttentionControls | None = None,
+    ):
+        options = {
+            "training": training,
+            "return_attention_scores": return_attention_scores,
+            "attention_controls": attention_controls,
+        }
+        if not return_attention_scores:
+            return self.pool(
+                self.encode(token_ids, padding_mask, context, context_mask, **options), padding_mask, **options
+            )
+        tokens, weights = self.encode(token_ids, padding_mask, context, context_mask, **options)
+        features, pooling_weights = self.pool(tokens, padding_mask, **options)
+        return features, {**weights, **pooling_weights}
+
+    def encode(
+        self,
+        token_ids,
+        padding_mask=None,
+        context=None,
+        context_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls: AttentionControls | None = None,
+    ):
+        """Arguments of `call` -> tokens (B, T, D) after the final norm [, weights of the blocks by address]."""
+        self._check_controls(attention_controls)
+        result = self.encoder(
+            self.embedding(token_ids, training=training),
+            context=context,
+            attention_mask=causal_mask(ops.shape(token_ids)[1]) if self.causal else None,
+            padding_mask=padding_mask,
+            context_mask=context_mask,
+            training=training,
+            return_attention_scores=return_attention_scores,
+            attention_controls=scoped(attention_controls, self.name),
+        )
+        if not return_attention_scores:
+            return self.norm(result)
+        return self.norm(result[0]), {f"{self.name}/{address}": weights for address, weights in result[1].items()}
+
+    def pool(self, tokens, padding_mask=None, training=None, return_attention_scores=False, attention_controls=None):
+        """tokens (B, T, D) of `encode` -> what `call` gives [, weights of the pooling by address]."""
+        self._check_controls(attention_controls)
+        features, weights = tokens, {}
+        if self.pooling == "map":
+            features, weights = self.attention_pooling(
+                tokens,
+                padding_mask=padding_mask,
+                training=training,
+                return_attention_scores=True,
+                attention_controls=scoped(scoped(attention_controls, self.name), "pooling"),
+            )
+            weights = {f"{self.name}/pooling/{address}": value for address, value in weights.items()}
+        elif self.pooling == "gap":
+            features = mean_of_tokens(tokens, padding_mask)
+        elif self.pooling == "eos":
+            features = last_real_token(tokens, padding_mask)
+        return (features, weights) if return_attention_scores else features
+
+    def start_decoding(self, context=None, *, batch_size, max_length: int):
+        """What `decode` needs of a context (B, S, Dc), read once, and empty keys and values of M = `max_length` places.
+
+        Returns:
+            (keys_values, context_keys_values), lists with one entry per block.
+        """
+        if not self.causal:
+            raise ValueError("expected causal=True to decode token by token. Received: causal=False")
+        shape = (batch_size, self.num_heads, max_length, self.embed_dim // self.num_heads)
+        empty = [
+            (ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)) for _ in range(self.depth)
+        ]
+        return empty, self.encoder.project_context(context)
+
+    def decode(self, token_ids, position, keys_values, context_keys_values):
+        """The tokens `token_ids` (B,) at `position`, an int scalar, as `encode` has them, from what came before.
+
+        Returns:
+            (B, D) after the final norm, and the new `keys_values`.
+        """
+        tokens_B1D = self.embedding(token_ids[:, None], position=position)
+        tokens_B1D, keys_values = self.encoder.decode(tokens_B1D, keys_values, context_keys_values, position)
+        return self.norm(tokens_B1D)[:, 0], keys_values
+
+    def _check_controls(self, attention_controls: AttentionControls | None):
+        if attention_controls is None:
+            return
+        attention_controls.check_addresses(self.attention_addresses)
+        if attention_controls.kept_patches is not None:
+            raise ValueError(
+                f"expected no kept_patches: {self.name} has no patches; mask its context instead. "
+                f"Received: kept_patches of shape {tuple(attention_controls.kept_patches.shape)}"
+            )
+
+    def get_config(self):
+        return {**super().get_config(), **{key: getattr(self, key) for key in option_names(type(self))}}
+
+
+def causal_mask(length):
+    """bool (1, T, T): a token may attend to itself and to those before it."""
+    places_T = ops.arange(length, dtype="int32")
+    return ops.greater_equal(places_T[:, None], places_T[None, :])[None]
