@@ -1,4 +1,4 @@
-"""Where a model attends: records, reductions, statistics, grounding, pictures.
+"""Where a model attends: records, reductions, statistics, grounding, pictures; of pictures alone and of words.
 
 The pure functions take and give NumPy arrays and load neither Keras nor TensorFlow; `AttentionMaps`, a Keras callback,
 is loaded when it is asked for.
@@ -10,7 +10,9 @@ from vitcross.attention_maps.capture import Capture, capture
 from vitcross.attention_maps.grounding import box_to_patches, energy_in_box, grounding, pointing_game
 from vitcross.attention_maps.heat_map import heat_map_sheet
 from vitcross.attention_maps.media import AttentionMedia, Sheet, file_name, folder_name
-from vitcross.attention_maps.record import AttentionRecord
+from vitcross.attention_maps.painter import Style, captions, verdict
+from vitcross.attention_maps.probe_text import ProbeText, own_text, probe_texts
+from vitcross.attention_maps.record import AttentionRecord, Verdict
 from vitcross.attention_maps.reduce import (
     layer_maps,
     raw_map,
@@ -22,7 +24,7 @@ from vitcross.attention_maps.reduce import (
 )
 from vitcross.attention_maps.render import overlay
 from vitcross.attention_maps.schedule import capture_steps
-from vitcross.attention_maps.sheets import Style, captions, sheets
+from vitcross.attention_maps.sheets import sheets
 from vitcross.attention_maps.statistics import (
     artifact_patches,
     entropy,
@@ -33,19 +35,25 @@ from vitcross.attention_maps.statistics import (
     sink_share,
     statistics,
 )
+from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.word_grounding import word_grounding
+from vitcross.attention_maps.words import patch_words, word_maps, word_prefix_mass, word_similarity_maps
 
 __all__ = [
     "AttentionMaps",
     "AttentionMedia",
     "AttentionRecord",
     "Capture",
+    "ImageTextRecord",
+    "ProbeText",
     "Sheet",
     "Style",
+    "Verdict",
     "artifact_patches",
     "box_to_patches",
+    "captions",
     "capture",
     "capture_steps",
-    "captions",
     "energy_in_box",
     "entropy",
     "file_name",
@@ -57,8 +65,11 @@ __all__ = [
     "layer_maps",
     "mean_distance",
     "overlay",
+    "own_text",
+    "patch_words",
     "pointing_game",
     "prefix_mass",
+    "probe_texts",
     "raw_map",
     "raw_maps",
     "raw_prefix_mass",
@@ -68,6 +79,11 @@ __all__ = [
     "sheets",
     "sink_share",
     "statistics",
+    "verdict",
+    "word_grounding",
+    "word_maps",
+    "word_prefix_mass",
+    "word_similarity_maps",
 ]
 
 

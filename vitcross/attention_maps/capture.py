@@ -1,135 +1,167 @@
 """Runs a model on a batch and keeps what it attended to: in inference mode, float32, touching neither variables nor
-random state.
+random state. The forward pass is compiled once per capture object and shape (`forward.py`).
 
-The forward pass is compiled once per capture object and shape: `tf.function` on TensorFlow, `jax.jit` of a stateless
-call on JAX, eager elsewhere. Keras is imported when a capture is made: the pure functions of this room load without it.
+Keras is imported when a capture is made: the pure functions of this room load without it.
 
-Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens, D width, K classes.
+Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens, D width, K classes, P patches.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from vitcross.attention_maps.record import AttentionRecord
+from vitcross.attention_maps.forward import compiled, forward_pairs, forward_pictures
+from vitcross.attention_maps.record import AttentionRecord, Verdict
+from vitcross.attention_maps.text_record import ImageTextRecord
 
 
 class Capture:
     """Captures attention of one model, as often as it is called.
 
     Args:
-        model: built `VisionTransformer` (or a model with its `encode`, `classify`, `token_layout_for`, `patch_size`
-            and `pooling`).
+        model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
 
     Call arguments:
         batch: dict of arrays, the batch contract: `images` (B, H, W, C) float32 in [-1, 1]; `labels`, `index`,
-            `box` and `valid` where known. Rows with `valid` False are left out of the record.
+            `box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with `valid`
+            False are left out of the record.
         step: int, optimizer steps taken so far.
-        class_names: tuple of str, one for every output of the model.
+        class_names: tuple of str, one for every output of a classifier.
+        texts: list of B `ProbeText`, for image-text models.
+        says: callable or None, for image-text models: batch -> list of B str or `Verdict`, what the model says of each
+            pair. None: only the texts are shown.
 
     Returns:
-        AttentionRecord.
+        AttentionRecord of a `VisionTransformer`, else ImageTextRecord.
+
+    Raises:
+        ValueError: an image-text model without `texts`, or another number of them than pictures.
     """
 
     def __init__(self, model):
         self.model = model
-        self._run = _compiled(model)
+        self._with_text = hasattr(model, "image_encoder")
+        self._run = compiled(model, forward_pairs if self._with_text else forward_pictures)
 
-    def __call__(self, batch, step: int = 0, class_names: tuple[str, ...] = ()) -> AttentionRecord:
-        from vitcross.data.batch import to_uint8
-
-        images = np.asarray(batch["images"], np.float32)
-        logits, token_norms, weights = self._run(images)
-        keep = np.asarray(batch["valid"], bool) if "valid" in batch else np.ones(len(images), bool)
-
-        def rows(array, dtype):
-            return np.asarray(array, dtype)[keep]
-
-        index = batch.get("index", np.full(len(images), -1))
-        return AttentionRecord(
-            step=int(step),
-            images=np.asarray(to_uint8(images))[keep],
-            labels=rows(batch["labels"], np.int32) if "labels" in batch else None,
-            boxes=rows(batch["box"], np.float32) if "box" in batch else None,
-            probabilities=_softmax(rows(logits, np.float64)).astype(np.float32),
-            class_names=tuple(class_names),
-            example_index=rows(index, np.int64),
-            weights={address: rows(w, np.float32) for address, w in weights.items()},
-            token_layout=self.model.token_layout_for(tuple(images.shape[1:3])),
+    def __call__(self, batch, step: int = 0, class_names: tuple[str, ...] = (), texts=None, says=None):
+        if self._with_text:
+            return self._capture_pairs(batch, step, texts, says)
+        (logits, token_norms), weights = self._run(_float(batch["images"]))
+        keep = _kept(batch)
+        return _image_record(
+            self.model,
+            batch,
+            step=step,
+            weights=weights,
+            token_norms=token_norms,
             pooling=self.model.pooling,
-            patch_size=tuple(int(size) for size in self.model.patch_size),
-            token_norms=rows(token_norms, np.float32),
+            labels=_rows(batch["labels"], keep, np.int32) if "labels" in batch else None,
+            boxes=_rows(batch["box"], keep, np.float32) if "box" in batch else None,
+            probabilities=_softmax(_rows(logits, keep, np.float64)).astype(np.float32),
+            class_names=tuple(class_names),
+        )
+
+    def _capture_pairs(self, batch, step, texts, says) -> ImageTextRecord:
+        if texts is None or len(texts) != len(batch["images"]):
+            received = "None" if texts is None else len(texts)
+            raise ValueError(
+                f"`texts` must be one `ProbeText` for each of the {len(batch['images'])} pictures (`probe_texts` and "
+                f"`own_text` make them). Received: {received}"
+            )
+        padding_mask = np.asarray(batch["padding_mask"], bool)
+        token_ids = np.asarray(batch["token_ids"], np.int32)
+        outputs, weights = self._run(_float(batch["images"]), token_ids, padding_mask)
+        token_norms, text_similarity, word_similarity = (*outputs, None, None)[:3]
+        keep = _kept(batch)
+        text_tower = text_tower_of(self.model)
+        towers = _by_tower(weights)
+        image = _image_record(
+            self.model,
+            batch,
+            step=step,
+            weights=towers["image"],
+            token_norms=token_norms,
+            # Where every token is read by the text, no single row of the picture is the answer.
+            pooling=self.model.image_encoder.pooling if text_similarity is not None else "gap",
+            verdicts=_verdicts(batch, texts, says, keep),
+        )
+        return ImageTextRecord(
+            image=image,
+            texts=tuple(text for text, kept in zip(texts, keep, strict=True) if kept),
+            padding_mask=padding_mask[keep],
+            weights={address: _rows(w, keep, np.float32) for address, w in towers["text"].items()},
+            predicts_next=hasattr(self.model, "text_decoder"),
+            text_pooling=text_tower.pooling,
+            text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
+            word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
         )
 
 
-def capture(model, batch, step: int = 0, class_names: tuple[str, ...] = ()) -> AttentionRecord:
+def capture(model, batch, step: int = 0, class_names: tuple[str, ...] = (), texts=None, says=None):
     """One capture; for several of one model keep a `Capture`, which compiles once.
 
     Args and Returns: as of calling `Capture(model)`.
     """
-    return Capture(model)(batch, step=step, class_names=class_names)
+    return Capture(model)(batch, step=step, class_names=class_names, texts=texts, says=says)
+
+
+def text_tower_of(model):
+    """The `TextTransformer` of an image-text model."""
+    return model.text_decoder if hasattr(model, "text_decoder") else model.text_encoder
+
+
+def _float(images) -> np.ndarray:
+    return np.asarray(images, np.float32)
+
+
+def _kept(batch) -> np.ndarray:
+    """(B,) bool, the rows that belong into the record."""
+    return np.asarray(batch["valid"], bool) if "valid" in batch else np.ones(len(batch["images"]), bool)
+
+
+def _rows(array, keep, dtype) -> np.ndarray:
+    return np.asarray(array, dtype)[keep]
+
+
+def _by_tower(weights: dict) -> dict[str, dict]:
+    towers = {"image": {}, "text": {}}
+    for address, array in weights.items():
+        towers["image" if address.startswith("image_encoder/") else "text"][address] = array
+    return towers
+
+
+def _verdicts(batch, texts, says, keep) -> tuple[Verdict, ...]:
+    """What the model says of every kept pair, beside its own text."""
+    said = [None] * len(texts) if says is None else list(says(batch))
+    if len(said) != len(texts):
+        raise ValueError(f"`says` must give one line for each of the {len(texts)} pairs. Received: {len(said)}")
+    found = []
+    for text, what in zip(texts, said, strict=True):
+        if isinstance(what, str):
+            what = Verdict(what, f"text: {text.text}")
+        found.append(Verdict(text.text) if what is None else Verdict(*what))
+    return tuple(verdict for verdict, kept in zip(found, keep, strict=True) if kept)
+
+
+def _image_record(model, batch, *, step, weights, token_norms, pooling, probabilities=None, class_names=(), **known):
+    from vitcross.data.batch import to_uint8
+
+    images, keep = _float(batch["images"]), _kept(batch)
+    return AttentionRecord(
+        step=int(step),
+        images=np.asarray(to_uint8(images))[keep],
+        probabilities=probabilities,
+        class_names=class_names,
+        example_index=_rows(batch.get("index", np.full(len(images), -1)), keep, np.int64),
+        weights={address: _rows(w, keep, np.float32) for address, w in weights.items()},
+        token_layout=model.token_layout_for(tuple(images.shape[1:3])),
+        pooling=pooling,
+        patch_size=tuple(int(size) for size in model.patch_size),
+        token_norms=_rows(token_norms, keep, np.float32),
+        **known,
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-def _forward(model, images):
-    """logits (B, K), norms of the tokens before the final norm (B, T), and weights by address, all float32."""
-    from keras import ops
-
-    tokens, encoder_weights = model.encode(images, training=False, return_attention_scores=True)
-    logits, pooling_weights = model.classify(tokens, training=False, return_attention_scores=True)
-    norms = ops.sqrt(ops.sum(ops.square(ops.cast(tokens, "float32")), axis=-1))
-    weights = {**encoder_weights, **pooling_weights}
-    return ops.cast(logits, "float32"), norms, {a: ops.cast(w, "float32") for a, w in weights.items()}
-
-
-def _compiled(model):
-    """images (NumPy) -> what `_forward` gives, as NumPy arrays, weights in depth order."""
-    import keras
-
-    backend = keras.backend.backend()
-    order: list[str] = []  # compilers give dicts back sorted by key, and "block_10" sorts before "block_2"
-
-    def listed(images):
-        logits, norms, weights = _forward(model, images)
-        order[:] = weights
-        return logits, norms, list(weights.values())
-
-    def finish(outputs):
-        logits, norms, weights = outputs
-        to_numpy = keras.ops.convert_to_numpy
-        return to_numpy(logits), to_numpy(norms), dict(zip(order, map(to_numpy, weights), strict=True))
-
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        # XLA would compile for seconds what runs for milliseconds a dozen times in a run.
-        graph = tf.function(listed, jit_compile=False, autograph=False, reduce_retracing=True)
-        return lambda images: finish(graph(tf.constant(images)))
-    if backend == "jax":
-        import jax
-
-        @jax.jit
-        def stateless(values, images):
-            with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
-                return listed(images)
-
-        return lambda images: finish(stateless([v.value for v in model.variables], images))
-    return lambda images: finish(_eager(listed, images))
-
-
-def _eager(function, images):
-    import contextlib
-
-    import keras
-
-    no_grad = contextlib.nullcontext()
-    if keras.backend.backend() == "torch":
-        import torch
-
-        no_grad = torch.no_grad()
-    with no_grad:
-        return function(keras.ops.convert_to_tensor(images))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Float arithmetic must not decide whether exactly half of a patch lies in the box.
 _HALF = 0.5 - 1e-6
+MEASURES = ("pointing", "energy", "lift", "chance")
 
 
 def _check_pair(attention_map, box_mask) -> tuple[np.ndarray, np.ndarray]:
@@ -116,11 +117,20 @@ def grounding(record: AttentionRecord, method: str = "rollout", tolerance: float
     for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
         mask = box_to_patches(record.boxes[i], record.images.shape[1:3], grid, record.patch_size)
         if mask.any():
-            energy = energy_in_box(attention_map, mask)
-            near = _near(mask, tolerance)
-            hit = _points_at(attention_map, near, seed + i)
-            rows.append((hit, energy, energy / mask.mean(), near.mean()))
-    if not rows:
-        return {}
-    means = np.mean(np.array(rows, np.float64), axis=0)
-    return dict(zip(("pointing", "energy", "lift", "chance"), means.tolist(), strict=True)) | {"examples": len(rows)}
+            rows.append(measure(attention_map, mask, tolerance, seed + i))
+    return mean_of_rows(rows) | {"examples": len(rows)} if rows else {}
+
+
+def measure(attention_map, mask, tolerance: float, seed) -> tuple[float, ...]:
+    """One map against one mask, both (grid_height, grid_width): a value for each of `MEASURES`.
+
+    `seed` is an int or a sequence of them, each >= 0.
+    """
+    energy = energy_in_box(attention_map, mask)
+    near = _near(mask, tolerance)
+    return float(_points_at(attention_map, near, seed)), energy, energy / mask.mean(), near.mean()
+
+
+def mean_of_rows(rows) -> dict[str, float]:
+    """Mean over the rows of `measure`, by the names of `MEASURES`."""
+    return dict(zip(MEASURES, np.mean(np.array(rows, np.float64), axis=0).tolist(), strict=True))

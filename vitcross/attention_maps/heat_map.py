@@ -17,6 +17,7 @@ TITLES = {
     "distance": ("Distance", "Mean distance in pixels from a patch to the patches it attends to."),
     "prefix_mass": ("Prefix mass", "Share of attention that goes to the class token and registers."),
     "sink_share": ("Sink share", "Share of attention that the most attended token receives."),
+    "cross_entropy": ("Entropy of cross-attention", "1: words attend to all patches alike, 0: to a single one."),
 }
 LABEL_ROOM, BAR_GAP = 74, 14
 WIDEST_CELL, NARROWEST_CELL = 58, 6

@@ -6,14 +6,11 @@ Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens, K cl
 from __future__ import annotations
 
 import dataclasses
-import json
-import zipfile
-import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vitcross.atomic_files import replacing
+from vitcross.attention_maps.record_file import numbered, read_record, write_record
 
 if TYPE_CHECKING:
     from vitcross.layers.token_layout import TokenLayout
@@ -24,6 +21,20 @@ POOLINGS = ("cls", "gap", "map")
 _ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "token_norms")
 
 
+class Verdict(NamedTuple):
+    """What a model says of one example, in words.
+
+    Fields:
+        said: str, e.g. a caption that it wrote, or an answer with its probability.
+        truth: str, what it is to be held against: the true class, the own text; empty where nothing is known.
+        right: bool, or None where that is not known or not a matter of right and wrong.
+    """
+
+    said: str
+    truth: str = ""
+    right: bool | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionRecord:
     """One capture of a vision transformer on a batch of pictures.
@@ -31,7 +42,7 @@ class AttentionRecord:
     Args:
         step: int, optimizer steps taken when the capture was made.
         images: (B, H, W, C) uint8, the de-normalised pixels that the model saw.
-        probabilities: (B, K) float32, rows sum to 1.
+        probabilities: (B, K) float32, rows sum to 1; None for a model that is no classifier.
         class_names: tuple of K str; empty where unknown.
         example_index: (B,) int64, position of each example in its split; -1 for own pictures.
         weights: dict address -> (B, N, T, S) float32 in [0, 1], in depth order: softmax output, before dropout,
@@ -42,6 +53,7 @@ class AttentionRecord:
         token_norms: (B, T) float32, L2 norm of the output tokens before the final norm.
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
+        verdicts: tuple of B `Verdict`, what the model says, where that is not a class; empty otherwise.
 
     Raises:
         ValueError: where shapes contradict each other or `pooling` is unknown.
@@ -49,7 +61,7 @@ class AttentionRecord:
 
     step: int
     images: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
     class_names: tuple[str, ...]
     example_index: np.ndarray
     weights: dict[str, np.ndarray]
@@ -59,6 +71,7 @@ class AttentionRecord:
     token_norms: np.ndarray
     labels: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
     def __post_init__(self):
         if self.pooling not in POOLINGS:
@@ -70,6 +83,10 @@ class AttentionRecord:
             )
         for name in _ARRAYS[1:]:
             self._check_batch(name, getattr(self, name))
+        if self.verdicts and len(self.verdicts) != len(self.images):
+            raise ValueError(f"`verdicts` must be one per image ({len(self.images)}). Received: {len(self.verdicts)}")
+        if self.probabilities is None and not self.verdicts:
+            raise ValueError("`verdicts` must say what the model says where `probabilities` is None. Received: none")
         for address, weights in self.weights.items():
             self._check_batch(f"weights[{address!r}]", weights)
             if weights.ndim != 4 or weights.shape[-1] != self.token_layout.num_tokens:
@@ -113,22 +130,37 @@ class AttentionRecord:
         """The record of the first `count` examples."""
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         weights = {address: w[:count] for address, w in self.weights.items()}
-        return dataclasses.replace(self, weights=weights, **{name: array[:count] for name, array in arrays.items()})
+        arrays = {name: array[:count] for name, array in arrays.items()}
+        return dataclasses.replace(self, weights=weights, verdicts=self.verdicts[:count], **arrays)
 
     def within(self, megabytes: float) -> AttentionRecord:
         """As many of the first examples as fit into `megabytes` of weights before compression, at least one.
 
         All weights of a large model are large: ViT-B/16 at 224 has 21 MiB an example.
         """
-        per_example = sum(w[:1].nbytes for w in self.weights.values()) / 2**20
-        return self.first(max(1, min(len(self.images), int(megabytes // per_example))))
+        return self.first(examples_within(self, self.weights, megabytes))
 
     def save(self, path) -> None:
         """Write the record as one compressed `.npz`: complete under its name, or not there at all."""
+        write_record(path, format=FORMAT, version=VERSION, header=self.header(), arrays=self.arrays())
+
+    @classmethod
+    def load(cls, path) -> AttentionRecord:
+        """Read a record written by `save`. Nothing is unpickled.
+
+        Raises:
+            ValueError: where the file is not such a record, is damaged, or is of a newer version.
+        """
+        header, arrays = read_record(path, format=FORMAT, version=VERSION)
+        try:
+            return cls.from_parts(header, arrays)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"`path` must be a complete attention record. Received: {path} ({error})") from error
+
+    def header(self) -> dict:
+        """What of a record is not an array, JSON-ready."""
         layout = self.token_layout
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
+        return {
             "step": int(self.step),
             "class_names": list(self.class_names),
             "addresses": list(self.weights),
@@ -139,49 +171,34 @@ class AttentionRecord:
                 "grid_width": layout.grid_width,
                 "num_prefix_tokens": layout.num_prefix_tokens,
             },
+            "verdicts": [list(verdict) for verdict in self.verdicts],
         }
-        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
-        # Numbered members: an address may hold characters that a file inside a zip must not.
-        arrays |= {f"weights_{i:03d}": weights for i, weights in enumerate(self.weights.values())}
-        with replacing(path) as file:
-            _write_arrays(file, {"header": np.array(json.dumps(header)), **arrays})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of a record by the names they have in its file."""
+        known = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        return known | numbered("weights", self.weights.values())
 
     @classmethod
-    def load(cls, path) -> AttentionRecord:
-        """Read a record written by `save`. Nothing is unpickled.
-
-        Raises:
-            ValueError: where the file is not such a record, is damaged, or is of a newer version.
-        """
+    def from_parts(cls, header: dict, arrays: dict[str, np.ndarray]) -> AttentionRecord:
+        """The record of a `header()` and its `arrays()`."""
         # Imported here: the pure functions of this room load without Keras.
         from vitcross.layers.token_layout import TokenLayout
 
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                if header["format"] != FORMAT or header["version"] > VERSION:
-                    raise ValueError(f"format {header['format']!r}, version {header['version']}")
-                arrays = {name: file.get(name) for name in _ARRAYS}
-                weights = {address: file[f"weights_{i:03d}"] for i, address in enumerate(header["addresses"])}
-        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(
-                f"`path` must be a complete attention record of version {VERSION} or older. Received: {path} ({error})"
-            ) from error
         return cls(
             step=header["step"],
             class_names=tuple(header["class_names"]),
-            weights=weights,
+            weights={address: arrays[f"weights_{i:03d}"] for i, address in enumerate(header["addresses"])},
             token_layout=TokenLayout(**header["token_layout"]),
             pooling=header["pooling"],
             patch_size=tuple(header["patch_size"]),
-            **arrays,
+            # Records of an older program have none.
+            verdicts=tuple(Verdict(*verdict) for verdict in header.get("verdicts", [])),
+            **{name: arrays.get(name) for name in _ARRAYS},
         )
 
 
-def _write_arrays(file, arrays: dict[str, np.ndarray]) -> None:
-    """`np.savez_compressed` at the lowest level: half the time, and the noise of float32 shrinks no further anyway."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, array in arrays.items():
-            # A name alone gives the member a fixed date: equal records are equal bytes.
-            with archive.open(name + ".npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+def examples_within(record, weights: dict[str, np.ndarray], megabytes: float) -> int:
+    """How many of a record's first examples fit into `megabytes` of weights, at least one."""
+    per_example = sum(w[:1].nbytes for w in weights.values()) / 2**20
+    return max(1, min(len(record.images), int(megabytes // per_example)))

@@ -1,28 +1,25 @@
-"""The four sheets of one capture: what the model saw, where it looked, every head, every layer.
+"""The sheets of one capture: what the model saw, where it looked, every head, every layer; for an image-text model also
+what its words look at (`word_sheets.py`, `matrix_sheet.py`, `text_sheet.py`).
 
 Shape legend: B batch, N heads, L blocks, P patches; h w pixels of a panel.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitcross.attention_maps import drawing, reduce, render
-from vitcross.attention_maps.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.drawing import BAR_ROOM, GAP, MARGIN, MUTED, Paper
 from vitcross.attention_maps.media import Sheet
-from vitcross.attention_maps.statistics import artifact_patches
+from vitcross.attention_maps.painter import TEXT_ROOM, Painter, Style, captions
+from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.text_sheets import text_sheets
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
 
-MAX_WIDTH = 2600
-MAX_EXAMPLES = 16  # more make a sheet that nobody reads; the record holds them all
-TEXT_ROOM = 46  # two lines below a panel
-SMALLEST_PANEL = 48
-MIN_SHEET_WIDTH = 640  # room for the heading
 READS = {
     "cls": "what the class token attends to",
     "gap": "what patches attend to, mean over all of them (mean pooling has no single row that is the answer)",
@@ -30,101 +27,9 @@ READS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Style:
-    """How sheets are drawn.
-
-    Args:
-        opacity: float in [0, 1], of the colours over the picture.
-        colour_map: `"viridis"` or `"inferno"`.
-        resampling: `"nearest"` or `"bilinear"`.
-        panel_size: int, longer side of a panel in pixels; less where the sheet would be wider than 2600.
-    """
-
-    opacity: float = 0.7
-    colour_map: str = "viridis"
-    resampling: str = "nearest"
-    panel_size: int = 192
-
-
-class _Painter:
-    """What all sheets of one record share: the examples shown, the size of a panel, the outlined patches."""
-
-    def __init__(self, record: AttentionRecord, style: Style):
-        self.record, self.style = record, style
-        layout = record.token_layout
-        self.examples = range(min(len(record.images), MAX_EXAMPLES))
-        self.artifacts = layout.to_grid(artifact_patches(record.token_norms, layout))
-        self.uniform = (1.0 / layout.num_tokens, "uniform")
-
-    def size(self, num_columns: int, room: int = 0) -> tuple[int, int]:
-        """(h, w) of a panel when `num_columns` must fit beside each other and `room` pixels stay free."""
-        widest = (MAX_WIDTH - 2 * MARGIN - room) // num_columns - GAP
-        return render.panel_size(self.record.images.shape[1:3], max(SMALLEST_PANEL, min(self.style.panel_size, widest)))
-
-    def overlay(self, example: int, patches: np.ndarray, vmax: float, size) -> np.ndarray:
-        return render.overlay(
-            self.record.images[example],
-            self.record.token_layout.to_grid(patches),
-            vmax=vmax,
-            opacity=self.style.opacity,
-            colour_map=self.style.colour_map,
-            resampling=self.style.resampling,
-            patch_size=self.record.patch_size,
-            size=size,
-            artifacts=self.artifacts[example],
-        )
-
-    def picture(self, paper: Paper, x: int, y: int, example: int, size) -> None:
-        """The pixels that the model saw, the object's box where known, and below it what the model says."""
-        pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
-        shape = self.record.images.shape[1:3]
-        render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
-        if self.record.boxes is not None:
-            drawing.draw_box(pixels, self.record.boxes[example])
-        paper.paste(x, y, pixels)
-        said, truth, right = verdict(self.record, example)
-        colour = INK if right is None else RIGHT if right else WRONG
-        # A narrow panel has no room for words, but the number of the example still leads to the caption.
-        lines = [(f"{example + 1}. {said}", colour), (truth, MUTED)] if size[1] >= 90 else [(f"{example + 1}", MUTED)]
-        for i, (line, fill) in enumerate(lines):
-            paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill, width=size[1])
-
-    def paper(self, title: str, lines: list[str], width: float, height: float) -> tuple[Paper, int]:
-        if self.artifacts[: len(self.examples)].any():
-            lines = [*lines, "Outlined patches: tokens of outstanding norm. Brightness there is a sink, not evidence."]
-        if len(self.examples) < len(self.record.images):
-            lines = [*lines, f"The first {len(self.examples)} of {len(self.record.images)} examples."]
-        width = max(width, MIN_SHEET_WIDTH)
-        paper = Paper(width=width, height=height + drawing.heading_height(len(lines)) + MARGIN)
-        return paper, paper.heading(title, lines, width - 2 * MARGIN)
-
-    def scale(self) -> str:
-        uniform = drawing.number(self.uniform[0])
-        name = self.style.colour_map.capitalize()
-        return f"{name}: darkest = 0, uniform attention = {uniform}; a row shares one scale, its top stands at its bar."
-
-
-def verdict(record: AttentionRecord, example: int) -> tuple[str, str, bool | None]:
-    """What the model says with its probability, what is true, and whether it is right (None: not known)."""
-    predicted = int(record.predictions[example])
-    said = f"{record.class_name(predicted)} {drawing.percent(float(record.probabilities[example, predicted]))}"
-    if record.labels is None or record.labels[example] < 0:
-        return said, "", None
-    label = int(record.labels[example])
-    right = label == predicted
-    return said, "right" if right else f"true: {record.class_name(label)}", right
-
-
-def captions(record: AttentionRecord) -> list[str]:
-    """One line for every example: number, prediction, probability, truth."""
-    rows = (verdict(record, i)[:2] for i in range(len(record.images)))
-    return [f"{i + 1}: {said}" + (f" ({truth})" if truth else "") for i, (said, truth) in enumerate(rows)]
-
-
 def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """The pictures as the model sees them, with prediction, truth and, where known, the object's box."""
-    painter = _Painter(record, style)
+    painter = Painter(record, style)
     columns = min(4, len(painter.examples))
     h, w = painter.size(columns)
     step_x, step_y = max(w, 120) + 2 * GAP, h + TEXT_ROOM + GAP
@@ -141,7 +46,7 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
 
 def overlay_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """Picture and raw attention of the last layer, mean over heads, side by side; a row has one colour scale."""
-    painter = _Painter(record, style)
+    painter = Painter(record, style)
     pairs = min(4, len(painter.examples))
     h, w = painter.size(2 * pairs, BAR_ROOM + pairs * GAP)
     step_x, step_y = 2 * w + 3 * GAP, h + TEXT_ROOM + GAP
@@ -168,7 +73,7 @@ def overlay_sheet(record: AttentionRecord, style: Style) -> Sheet:
 
 def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """Every head of the last layer (or of the attention pooling); a row is one picture with a scale of its own."""
-    painter = _Painter(record, style)
+    painter = Painter(record, style)
     rows_BNT = reduce.raw_rows(record)
     layout = record.token_layout
     title = "Attention pooling, every head" if record.pooling == "map" else "Last layer, every head"
@@ -184,7 +89,7 @@ def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
 
 def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """The mean over heads of every layer, then what the pooling reads, then rollout."""
-    painter = _Painter(record, style)
+    painter = Painter(record, style)
     layout = record.token_layout
     rows_BKT = reduce.layer_rows(record).mean(axis=2).transpose(1, 0, 2)
     columns = [f"layer {layer}" for layer in range(rows_BKT.shape[1])]
@@ -202,7 +107,7 @@ def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
     )
 
 
-def _rows_sheet(painter: _Painter, *, title, line, columns, maps_BKP, masses_BK) -> Sheet:
+def _rows_sheet(painter: Painter, *, title, line, columns, maps_BKP, masses_BK) -> Sheet:
     h, w = painter.size(1 + len(columns), BAR_ROOM + GAP)
     step_x, step_y, header = w + GAP, h + TEXT_ROOM + GAP, 22
     lines = [line, painter.scale()]
@@ -226,16 +131,24 @@ def _rows_sheet(painter: _Painter, *, title, line, columns, maps_BKP, masses_BK)
     return Sheet(image=paper.array(), title=title, caption=caption)
 
 
-def _bar(paper: Paper, x: int, y: int, height: int, vmax: float, painter: _Painter) -> None:
+def _bar(paper: Paper, x: int, y: int, height: int, vmax: float, painter: Painter) -> None:
     paper.colour_bar(x, y, height, vmin=0.0, vmax=vmax, colour_map=painter.style.colour_map, mark=painter.uniform)
 
 
-def sheets(record: AttentionRecord, style: Style | None = None) -> dict[str, Sheet]:
-    """All sheets of one capture, by the key under which the dashboard shows them."""
+def sheets(record: AttentionRecord | ImageTextRecord, style: Style | None = None, note: str = "") -> dict[str, Sheet]:
+    """All sheets of one capture, by the key under which the dashboard shows them.
+
+    Args:
+        record: AttentionRecord or ImageTextRecord.
+        style: Style; None for the default.
+        note: str, what is known of how well the maps of words are grounded; stands on the sheets of words.
+    """
     style = style or Style()
-    return {
-        "attention/probe": probe_sheet(record, style),
-        "attention/self/overlay": overlay_sheet(record, style),
-        "attention/self/heads": heads_sheet(record, style),
-        "attention/self/layers": layers_sheet(record, style),
+    image = record.image if isinstance(record, ImageTextRecord) else record
+    found = {
+        "attention/probe": probe_sheet(image, style),
+        "attention/self/overlay": overlay_sheet(image, style),
+        "attention/self/heads": heads_sheet(image, style),
+        "attention/self/layers": layers_sheet(image, style),
     }
+    return found if image is record else found | text_sheets(record, style, note)

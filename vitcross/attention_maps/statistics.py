@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.reduce import as_layers, check_weights, divide, raw_map
+from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.words import query_mask
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
@@ -197,8 +199,13 @@ def jensen_shannon(maps, previous) -> np.ndarray:
     return np.where(empty, np.nan, np.clip(divergence, 0.0, 1.0))
 
 
-def tables(record: AttentionRecord) -> dict[str, np.ndarray]:
-    """name -> (L, N) float64: every statistic of every self-attention layer and head, mean over the pictures."""
+def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
+    """name -> (L, N) float64: every statistic of every self-attention layer and head of the image tower, and where text
+    attends to pictures `cross_entropy` of every cross-attention layer and head; mean over the examples."""
+    if isinstance(record, ImageTextRecord):
+        cross = list(record.cross_attention.values())
+        found = {"cross_entropy": entropy(cross, query_mask=query_mask(record)).mean(axis=1)} if cross else {}
+        return tables(record.image) | found
     layers = list(record.self_attention.values())
     values = {
         "entropy": entropy(layers),
@@ -209,19 +216,19 @@ def tables(record: AttentionRecord) -> dict[str, np.ndarray]:
     return {name: value.mean(axis=1) for name, value in values.items()}
 
 
-def statistics(record: AttentionRecord, previous: AttentionRecord | None = None):
+def statistics(record: AttentionRecord | ImageTextRecord, previous: AttentionRecord | ImageTextRecord | None = None):
     """The statistics of one capture.
 
     Args:
-        record: AttentionRecord of the probe set.
-        previous: AttentionRecord of the capture before, of the same probe set; None at the first capture.
+        record: AttentionRecord of the probe set, or ImageTextRecord, whose image tower is described.
+        previous: record of the capture before, of the same probe set; None at the first capture.
 
     Returns:
         `(scalars, tables)`: scalars is a dict of finite floats with the dashboard's keys,
         `attention_stats/{entropy,distance,prefix_mass,sink_share}/{mean,min,max}` over layers,
         `attention_stats/artifact_patches` (mean number per picture), `attention_stats/head_similarity` (mean over
-        layers; absent with one head) and `attention_stats/change` (absent at the first capture); tables is a dict
-        name -> (L, N).
+        layers; absent with one head) and `attention_stats/change` (absent at the first capture); where text attends to
+        pictures also `attention_stats/cross_entropy/{mean,min,max}` over its layers; tables is a dict name -> (L, N).
     """
     by_name = tables(record)
     scalars = {}
@@ -229,6 +236,7 @@ def statistics(record: AttentionRecord, previous: AttentionRecord | None = None)
         layers = table.mean(axis=1)
         for reduction in ("mean", "min", "max"):
             scalars[f"attention_stats/{name}/{reduction}"] = float(getattr(layers, reduction)())
+    record, previous = (getattr(r, "image", r) for r in (record, previous))
     artifacts = artifact_patches(record.token_norms, record.token_layout)
     scalars["attention_stats/artifact_patches"] = float(artifacts.sum(axis=-1).mean())
     scalars["attention_stats/head_similarity"] = float(head_similarity(list(record.self_attention.values())).mean())

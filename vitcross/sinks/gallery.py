@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vitcross.atomic_files import write_bytes, write_text
 from vitcross.attention_maps.media import file_name, folder_name
-from vitcross.attention_maps.sheets import verdict
+from vitcross.attention_maps.painter import verdict
 from vitcross.sinks.gallery_curves import STATISTICS, TRAINING, charts, read_rows
 from vitcross.sinks.gallery_page import STATE_ID, Capture, Picture, page
 from vitcross.sinks.sink import Sink

@@ -1,0 +1,119 @@
+"""What all sheets of one record share: the style, the examples shown, the size of a panel, what the model says.
+
+Shape legend: B batch, P patches; h w pixels of a panel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitcross.attention_maps import drawing, render
+from vitcross.attention_maps.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.record import Verdict
+from vitcross.attention_maps.statistics import artifact_patches
+
+if TYPE_CHECKING:
+    from vitcross.attention_maps.record import AttentionRecord
+
+MAX_WIDTH = 2600
+MAX_EXAMPLES = 16  # more make a sheet that nobody reads; the record holds them all
+TEXT_ROOM = 46  # two lines below a panel
+SMALLEST_PANEL = 48
+MIN_SHEET_WIDTH = 640  # room for the heading
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Style:
+    """How sheets are drawn.
+
+    Args:
+        opacity: float in [0, 1], of the colours over the picture.
+        colour_map: `"viridis"` or `"inferno"`.
+        resampling: `"nearest"` or `"bilinear"`.
+        panel_size: int, longer side of a panel in pixels; less where the sheet would be wider than 2600.
+    """
+
+    opacity: float = 0.7
+    colour_map: str = "viridis"
+    resampling: str = "nearest"
+    panel_size: int = 192
+
+
+class Painter:
+    """What all sheets of one record share: the examples shown, the size of a panel, the outlined patches."""
+
+    def __init__(self, record: AttentionRecord, style: Style):
+        self.record, self.style = record, style
+        layout = record.token_layout
+        self.examples = range(min(len(record.images), MAX_EXAMPLES))
+        self.artifacts = layout.to_grid(artifact_patches(record.token_norms, layout))
+        self.uniform = (1.0 / layout.num_tokens, "uniform")
+
+    def size(self, num_columns: int, room: int = 0) -> tuple[int, int]:
+        """(h, w) of a panel when `num_columns` must fit beside each other and `room` pixels stay free."""
+        widest = (MAX_WIDTH - 2 * MARGIN - room) // num_columns - GAP
+        return render.panel_size(self.record.images.shape[1:3], max(SMALLEST_PANEL, min(self.style.panel_size, widest)))
+
+    def overlay(self, example: int, patches: np.ndarray, vmax: float, size) -> np.ndarray:
+        return render.overlay(
+            self.record.images[example],
+            self.record.token_layout.to_grid(patches),
+            vmax=vmax,
+            opacity=self.style.opacity,
+            colour_map=self.style.colour_map,
+            resampling=self.style.resampling,
+            patch_size=self.record.patch_size,
+            size=size,
+            artifacts=self.artifacts[example],
+        )
+
+    def picture(self, paper: Paper, x: int, y: int, example: int, size) -> None:
+        """The pixels that the model saw, the object's box where known, and below it what the model says."""
+        pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
+        shape = self.record.images.shape[1:3]
+        render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
+        if self.record.boxes is not None:
+            drawing.draw_box(pixels, self.record.boxes[example])
+        paper.paste(x, y, pixels)
+        said, truth, right = verdict(self.record, example)
+        colour = INK if right is None else RIGHT if right else WRONG
+        # A narrow panel has no room for words, but the number of the example still leads to the caption.
+        lines = [(f"{example + 1}. {said}", colour), (truth, MUTED)] if size[1] >= 90 else [(f"{example + 1}", MUTED)]
+        for i, (line, fill) in enumerate(lines):
+            paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill, width=size[1])
+
+    def paper(self, title: str, lines: list[str], width: float, height: float) -> tuple[Paper, int]:
+        if self.artifacts[: len(self.examples)].any():
+            lines = [*lines, "Outlined patches: tokens of outstanding norm. Brightness there is a sink, not evidence."]
+        if len(self.examples) < len(self.record.images):
+            lines = [*lines, f"The first {len(self.examples)} of {len(self.record.images)} examples."]
+        width = max(width, MIN_SHEET_WIDTH)
+        paper = Paper(width=width, height=height + drawing.heading_height(len(lines)) + MARGIN)
+        return paper, paper.heading(title, lines, width - 2 * MARGIN)
+
+    def scale(self) -> str:
+        uniform = drawing.number(self.uniform[0])
+        name = self.style.colour_map.capitalize()
+        return f"{name}: darkest = 0, uniform attention = {uniform}; a row shares one scale, its top stands at its bar."
+
+
+def verdict(record: AttentionRecord, example: int) -> Verdict:
+    """What the model says, with its probability where it names a class, what is true, and whether it is right."""
+    if record.verdicts:
+        return record.verdicts[example]
+    predicted = int(record.predictions[example])
+    said = f"{record.class_name(predicted)} {drawing.percent(float(record.probabilities[example, predicted]))}"
+    if record.labels is None or record.labels[example] < 0:
+        return Verdict(said)
+    label = int(record.labels[example])
+    right = label == predicted
+    return Verdict(said, "right" if right else f"true: {record.class_name(label)}", right)
+
+
+def captions(record: AttentionRecord) -> list[str]:
+    """One line for every example: number, prediction, probability, truth."""
+    rows = (verdict(record, i)[:2] for i in range(len(record.images)))
+    return [f"{i + 1}: {said}" + (f" ({truth})" if truth else "") for i, (said, truth) in enumerate(rows)]

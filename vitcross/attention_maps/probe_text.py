@@ -1,0 +1,97 @@
+"""The text of one example as the maps need it: its tokens, its words, and the boxes of what the words name.
+
+Shape legend: K boxes of one word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from vitcross.data.tokenizer import Token, Word
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ProbeText:
+    """One text beside the row of token ids that the model gets.
+
+    Args:
+        text: str, as written.
+        tokens: tuple of `Token`, one for each position of the row that is not padding, BOS and EOS included.
+        words: tuple of `Word`, in reading order; each knows the positions of its tokens.
+        word_boxes: tuple, for every word (K, 4) float boxes (y_min, x_min, y_max, x_max) in [0, 1] of the objects that
+            it names, or None where it names none; () where nothing is known of any word.
+
+    Raises:
+        ValueError: a word names a token that is not there, or `word_boxes` does not have one entry per word.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    words: tuple[Word, ...]
+    word_boxes: tuple[np.ndarray | None, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+        object.__setattr__(self, "words", tuple(self.words))
+        boxes = self.word_boxes or (None,) * len(self.words)
+        boxes = tuple(None if b is None or not len(b) else np.asarray(b, np.float32).reshape(-1, 4) for b in boxes)
+        object.__setattr__(self, "word_boxes", boxes)
+        if len(boxes) != len(self.words):
+            raise ValueError(f"`word_boxes` must be one per word ({len(self.words)}). Received: {len(boxes)}")
+        for word in self.words:
+            if not word.tokens or not all(0 <= position < len(self.tokens) for position in word.tokens):
+                raise ValueError(
+                    f"`words` must name positions of the {len(self.tokens)} tokens, at least one each. Received: {word}"
+                )
+
+    def to_json(self) -> dict:
+        """JSON-ready."""
+        return {
+            "text": self.text,
+            "tokens": [list(token) for token in self.tokens],
+            "words": [[*word[:3], list(word.tokens)] for word in self.words],
+            "word_boxes": [None if boxes is None else boxes.tolist() for boxes in self.word_boxes],
+        }
+
+    @classmethod
+    def from_json(cls, content: dict) -> ProbeText:
+        """The text of a `to_json()`."""
+        return cls(
+            text=content["text"],
+            tokens=tuple(Token(*token) for token in content["tokens"]),
+            words=tuple(Word(*word[:3], tuple(word[3])) for word in content["words"]),
+            word_boxes=tuple(content["word_boxes"]),
+        )
+
+
+def probe_texts(data, split: str, indices) -> list[ProbeText]:
+    """The texts of some examples of a split, with the boxes of their words.
+
+    Args:
+        data: `vitcross.data.image_text_data.ImageTextData`.
+        split: str.
+        indices: sequence of ints, positions in the split, as for `data.examples`.
+    """
+    texts = []
+    for index in (int(i) for i in indices):
+        text = data.source(split).text(index)
+        texts.append(
+            ProbeText(
+                text=text,
+                tokens=tuple(data.tokenizer.tokens(text, max_length=data.max_text_length)),
+                words=tuple(data.words(split, index)),
+                word_boxes=tuple(data.word_boxes(split, index) or ()),
+            )
+        )
+    return texts
+
+
+def own_text(tokenizer, text: str, *, max_length: int) -> ProbeText:
+    """An own text, of whose words no boxes are known."""
+    return ProbeText(
+        text=text,
+        tokens=tuple(tokenizer.tokens(text, max_length=max_length)),
+        words=tuple(tokenizer.words(text, max_length=max_length)),
+    )
