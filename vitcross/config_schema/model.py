@@ -1,4 +1,4 @@
-"""Keys of the group `model`, one dataclass per class of `vitcross.models`; a tower of a model is a section of its own."""
+"""Keys of the group `model`, one dataclass per class of `vitcross.models`; a tower is a section of its own."""
 
 from typing import Annotated, Literal
 

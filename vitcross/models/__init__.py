@@ -13,6 +13,7 @@ _MODULES = {
     "QuestionAnsweringModel": "question_answering_model",
     "TextTransformer": "text_transformer",
     "VisionTransformer": "vision_transformer",
+    "generate": "generation",
 }
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TextTransformer",
     "Variant",
     "VisionTransformer",
+    "generate",
     "parse_variant",
 ]
 

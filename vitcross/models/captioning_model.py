@@ -2,12 +2,15 @@
 
 Encoder and decoder as in "Attention Is All You Need" (arXiv 1706.03762, section 3.1), over patches instead of words.
 
-Shapes: B batch, R rows (B times beams), H W C pixels, S image tokens, T tokens, N heads, D width, V vocabulary.
+Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, V vocabulary.
 """
+
+import functools
 
 import keras
 
 from vitcross.layers.initializers import token_initializer
+from vitcross.models.generation import GenerationSteps
 from vitcross.models.image_text_model import ContextModel
 
 
@@ -83,6 +86,11 @@ class CaptioningModel(ContextModel):
     def logits(self, tokens):
         """tokens (..., D) of the decoder -> (..., V) float32."""
         return self.text_decoder.embedding.logits(tokens) if self.tie_embeddings else self.head(tokens)
+
+    @functools.cached_property
+    def generation_steps(self) -> GenerationSteps:
+        """Compiled functions of `vitcross.models.generation.generate`, kept as Keras keeps its `predict_function`."""
+        return GenerationSteps(self)
 
     def get_config(self):
         return {**super().get_config(), "tie_embeddings": self.tie_embeddings}

@@ -206,22 +206,19 @@ class TextTransformer(keras.Model):
             features = last_real_token(tokens, padding_mask)
         return (features, weights) if return_attention_scores else features
 
-    def start_decoding(self, context=None, *, batch_size, max_length: int):
-        """What `decode` needs of a context (B, S, Dc), read once, and empty keys and values of M = `max_length` places.
-
-        Returns:
-            (keys_values, context_keys_values), lists with one entry per block.
-        """
-        if not self.causal:
-            raise ValueError("expected causal=True to decode token by token. Received: causal=False")
+    def empty_keys_values(self, batch_size: int, max_length: int):
+        """What `decode` starts from: per block, keys and values (B, N, M, Dh) of M = `max_length` places, all zeros."""
         shape = (batch_size, self.num_heads, max_length, self.embed_dim // self.num_heads)
-        empty = [
-            (ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)) for _ in range(self.depth)
-        ]
-        return empty, self.encoder.project_context(context)
+        return [(ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)) for _ in range(self.depth)]
 
     def decode(self, token_ids, position, keys_values, context_keys_values):
-        """The tokens `token_ids` (B,) at `position`, an int scalar, as `encode` has them, from what came before.
+        """Of a causal text the tokens at `position` alone, as `encode` has them in inference, from what came before.
+
+        Args:
+            token_ids: (B,) int.
+            position: int scalar.
+            keys_values: of the former position, or `empty_keys_values`.
+            context_keys_values: `encoder.project_context` of the context.
 
         Returns:
             (B, D) after the final norm, and the new `keys_values`.
