@@ -6,6 +6,7 @@ Every position is in pixels, (x, y), from the top left.
 from __future__ import annotations
 
 import functools
+import unicodedata
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +19,7 @@ MUTED = (104, 108, 116)
 LINE = (214, 214, 208)
 RIGHT = (0, 112, 84)
 WRONG = (186, 46, 30)
+NAMES_OBJECT = (34, 84, 176)  # words whose objects are known
 MARGIN = 28
 GAP = 10
 BAR_WIDTH = 14
@@ -37,9 +39,43 @@ def text_width(text: str, size: int) -> float:
     return font(size).getlength(text)
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_drawn(character: str) -> bool:
+    """Whether the font has a glyph of its own for a character."""
+    known, missing = (bytes(font(16).getmask(c)) for c in (character, "\uffff"))
+    return known != missing
+
+
+@functools.lru_cache(maxsize=4096)
+def drawable(text: str) -> str:
+    """One line as the font can draw it: accented letters that it lacks lose the accent; what remains unknown to it is
+    drawn as a crossed box. Captions keep the text as it is."""
+    text = " ".join(str(text).split())
+    if text.isascii():
+        return text
+    drawn = []
+    for character in text.encode("utf-8", "replace").decode("utf-8"):  # half a surrogate pair cannot be drawn
+        plain = unicodedata.normalize("NFKD", character)
+        letters = [c for c in plain if not unicodedata.combining(c)]
+        drawn += letters if not _is_drawn(character) and letters and all(map(_is_drawn, letters)) else [character]
+    return "".join(drawn)
+
+
+def wrap(text: str, size: int, width: float, max_lines: int) -> list[str]:
+    """The text in lines of at most `width` pixels, cut with an ellipsis after `max_lines` of them."""
+    words, lines = drawable(text).split(" "), []
+    while words and len(lines) < max_lines - 1:
+        count = 1
+        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:
+            count += 1
+        lines.append(shorten(" ".join(words[:count]), size, width))
+        words = words[count:]
+    return [*lines, shorten(" ".join(words), size, width)] if words else lines
+
+
 def shorten(text: str, size: int, width: float) -> str:
     """The text, cut with an ellipsis where it is wider than `width` pixels; control characters become spaces."""
-    text = " ".join(str(text).split())
+    text = drawable(text)
     if text_width(text, size) <= width:
         return text
     while text and text_width(text + "...", size) > width:
@@ -85,7 +121,7 @@ class Paper:
 
     def text(self, x, y, text, *, size=13, fill=INK, width=None, anchor="la"):
         """One line of text, cut at `width`; the anchor is Pillow's (`la`: left, top)."""
-        text = " ".join(str(text).split()) if width is None else shorten(text, size, width)
+        text = drawable(text) if width is None else shorten(text, size, width)
         self.draw.text((x, y), text, font=font(size), fill=fill, anchor=anchor)
 
     def paste(self, x, y, panel: np.ndarray):

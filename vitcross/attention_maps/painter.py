@@ -70,7 +70,7 @@ class Painter:
             artifacts=self.artifacts[example],
         )
 
-    def picture(self, paper: Paper, x: int, y: int, example: int, size) -> None:
+    def picture(self, paper: Paper, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
         """The pixels that the model saw, the object's box where known, and below it what the model says."""
         pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
         shape = self.record.images.shape[1:3]
@@ -78,12 +78,19 @@ class Painter:
         if self.record.boxes is not None:
             drawing.draw_box(pixels, self.record.boxes[example])
         paper.paste(x, y, pixels)
+        # A narrow panel has no room for words, but the number of the example still leads to the caption.
+        lines = self.said(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
+        for i, (line, fill) in enumerate(lines):
+            paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
+
+    def said(
+        self, example: int, width: float, max_lines: int, size: int = 13
+    ) -> list[tuple[str, tuple[int, int, int]]]:
+        """Lines of at most `width` pixels with their colours: what the model says, and what is true."""
         said, truth, right = verdict(self.record, example)
         colour = INK if right is None else RIGHT if right else WRONG
-        # A narrow panel has no room for words, but the number of the example still leads to the caption.
-        lines = [(f"{example + 1}. {said}", colour), (truth, MUTED)] if size[1] >= 90 else [(f"{example + 1}", MUTED)]
-        for i, (line, fill) in enumerate(lines):
-            paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill, width=size[1])
+        lines = [(line, colour) for line in drawing.wrap(f"{example + 1}. {said}", size, width, max_lines)]
+        return lines + [(line, MUTED) for line in drawing.wrap(truth, size, width, max_lines)] if truth else lines
 
     def paper(self, title: str, lines: list[str], width: float, height: float) -> tuple[Paper, int]:
         if self.artifacts[: len(self.examples)].any():

@@ -20,6 +20,7 @@ from vitcross.attention_maps.text_sheets import text_sheets
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
 
+MOST_LINES = 5  # of what the model says, and as many of the text that it is held against
 READS = {
     "cls": "what the class token attends to",
     "gap": "what patches attend to, mean over all of them (mean pooling has no single row that is the answer)",
@@ -32,15 +33,19 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     painter = Painter(record, style)
     columns = min(4, len(painter.examples))
     h, w = painter.size(columns)
-    step_x, step_y = max(w, 120) + 2 * GAP, h + TEXT_ROOM + GAP
+    # Verdicts are sentences, a class fits on a line.
+    most = MOST_LINES if record.verdicts else 1
+    text_room = max(TEXT_ROOM, 10 + 18 * max((len(painter.said(i, w, most)) for i in painter.examples), default=0))
+    step_x, step_y = max(w, 120) + 2 * GAP, h + text_room + GAP
     rows = -(-len(painter.examples) // columns)
-    lines = [f"Step {record.step}. The pixels as the model sees them, its prediction and probability."]
+    what = "what it says of them, and their texts" if record.verdicts else "its prediction and probability"
+    lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
     if record.boxes is not None:
         lines.append("White box: the object that decides the label. The model never sees the box.")
     title = "Probe pictures"
     paper, top = painter.paper(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
     for i in painter.examples:
-        painter.picture(paper, MARGIN + i % columns * step_x, top + i // columns * step_y, i, (h, w))
+        painter.picture(paper, MARGIN + i % columns * step_x, top + i // columns * step_y, i, (h, w), most)
     return Sheet(image=paper.array(), title=title, caption=f"Step {record.step}. " + "; ".join(captions(record)))
 
 
