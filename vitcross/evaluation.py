@@ -19,16 +19,23 @@ def predict_all(task, batches):
     Raises:
         ValueError: where there is no valid example.
     """
-    collected = []
+    collected, counted = [], 0
     for batch in batches:
         rows = task.predict_rows({key: np.asarray(value) for key, value in batch.items()})
         valid = rows.pop("valid").astype(bool)
+        counted += valid.sum()
         collected.append({key: value[valid] for key, value in rows.items()})
-    if not any(len(rows["labels"]) for rows in collected):
+    if not counted:
         raise ValueError("evaluation needs at least one readable example. Received: an empty split")
     return {key: np.concatenate([rows[key] for rows in collected]) for key in collected[0]}
 
 
-def evaluate(task, batches):
-    """Scalar metrics of a split: dict of float, e.g. `{"loss": 0.1, "accuracy": 0.97}`."""
-    return task.summarize(predict_all(task, batches))
+def evaluate(task, batches, references=None):
+    """Scalar metrics of a split: dict of float, e.g. `{"loss": 0.1, "accuracy": 0.97}`.
+
+    Args:
+        references: what is true of the split's examples beyond the arrays of a batch (`ImageTextData.references`): an
+            object with `text(index)`, `texts(index)` of its picture, `scene(index)` or None, `answers(index)` and
+            `question_types`; None for data without texts.
+    """
+    return task.summarize(predict_all(task, batches), references)

@@ -1,6 +1,8 @@
 """Keys of the group `task`, one dataclass per class of `vitcross.tasks`."""
 
-from vitcross.config_schema.fields import Share, config
+from typing import Literal
+
+from vitcross.config_schema.fields import Count, Share, config
 
 
 @config
@@ -8,4 +10,26 @@ class ClassificationConfig:
     label_smoothing: Share
 
 
-SCHEMAS = {"vitcross.tasks.Classification": ClassificationConfig}
+@config
+class ContrastiveConfig:
+    loss: Literal["softmax", "sigmoid"]
+    chunk_size: Count | None
+
+
+@config
+class CaptioningConfig:
+    label_smoothing: Share
+    beam_size: Count
+
+
+@config
+class QuestionAnsweringConfig:
+    label_smoothing: Share
+
+
+SCHEMAS = {
+    "vitcross.tasks.Classification": ClassificationConfig,
+    "vitcross.tasks.Contrastive": ContrastiveConfig,
+    "vitcross.tasks.Captioning": CaptioningConfig,
+    "vitcross.tasks.QuestionAnswering": QuestionAnsweringConfig,
+}

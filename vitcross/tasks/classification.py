@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from vitcross.tasks.classification_metrics import report, summarize
-from vitcross.tasks.losses import softmax_cross_entropy
+from vitcross.tasks.classification_metrics import predictions, report, summarize
+from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -33,8 +33,7 @@ class Classification(keras.Model):
     monitor, monitor_mode = "accuracy", "max"
 
     def __init__(self, *, network, label_smoothing=0.0, class_weights=None, name="classification"):
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing}")
+        check_label_smoothing(label_smoothing)
         super().__init__(name=name)
         self.network = network
         self.label_smoothing = label_smoothing
@@ -52,11 +51,7 @@ class Classification(keras.Model):
         losses_B = softmax_cross_entropy(y_pred, x["labels"], self.label_smoothing)
         if self.class_weights is not None:
             losses_B = losses_B * ops.take(ops.array(self.class_weights, "float32"), x["labels"])
-        valid_B = ops.cast(x["valid"], "float32")
-        loss = ops.sum(losses_B * valid_B) / ops.maximum(ops.sum(valid_B), 1.0)
-        # A non-finite loss must not reach the weights, also where its gradient would be finite: the factor makes the
-        # gradient non-finite too, and the optimizer refuses that (training/guards.py).
-        return loss * ops.where(ops.isfinite(loss), 1.0, float("nan"))
+        return refusable(weighted_mean(losses_B, x["valid"]))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         correct_B = ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(x["labels"], "int32"))
@@ -86,10 +81,14 @@ class Classification(keras.Model):
             "probabilities": np.exp(log_probabilities_BK),
         }
 
-    def summarize(self, rows):
-        """Scalars of a set of predictions (`classification_metrics.summarize`)."""
+    def summarize(self, rows, references=None):
+        """Scalars of a set of predictions (`classification_metrics.summarize`); the references are of no use here."""
         return summarize(rows, rows["probabilities"].shape[-1])
 
-    def report(self, rows, class_names):
+    def report(self, rows, class_names, references=None):
         """The full record of a set of predictions (`classification_metrics.report`)."""
         return report(rows, class_names)
+
+    def predictions(self, rows, class_names, references=None):
+        """`(columns, lines)` of `predictions.csv` (`classification_metrics.predictions`)."""
+        return predictions(rows, class_names)

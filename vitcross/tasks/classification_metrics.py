@@ -72,3 +72,19 @@ def report(rows, class_names):
         "confusion_matrix": counts.tolist(),
         "class_names": list(class_names),
     }
+
+
+def predictions(rows, class_names):
+    """`(columns, lines)`: the prediction for each example, its probability and, where labels are known, whether it is
+    right.
+
+    Args:
+        rows: dict of arrays over the same n examples: `probabilities` (n, K) and perhaps `labels` (n,).
+    """
+    columns, labels = ["prediction", "probability"], rows.get("labels")
+    lines = []
+    for n, shares in enumerate(rows["probabilities"]):
+        best = int(shares.argmax())
+        line = [class_names[best], float(shares[best])]
+        lines.append(line if labels is None else [*line, class_names[labels[n]], int(best == labels[n])])
+    return columns if labels is None else [*columns, "label", "correct"], lines

@@ -9,18 +9,39 @@ def softmax_cross_entropy(logits_BK, labels_B, label_smoothing=0.0):
     `loss_b = logsumexp(z_b) - sum_k q_bk z_bk` with `q = (1 - s) onehot(label) + s / K`.
 
     Args:
-        logits_BK: `(B, K)` of any float dtype; computed in float32.
-        labels_B: `(B,)` integers in `[0, K)`.
+        logits_BK: `(B, K)`, or with more leading axes, of any float dtype; computed in float32.
+        labels_B: `(B,)` integers in `[0, K)`; the leading axes of the logits.
         label_smoothing: s in `[0, 1)`, the share of the target spread evenly over all classes
             (Szegedy et al. 2016, section 7, arXiv 1512.00567).
 
     Returns:
-        `(B,)` float32, at least 0.
+        `(B,)` float32, at least 0; the leading axes of the logits.
     """
     logits_BK = ops.cast(logits_BK, "float32")
     log_normalizer_B = ops.logsumexp(logits_BK, axis=-1)
-    own_logit_B = ops.squeeze(ops.take_along_axis(logits_BK, ops.cast(labels_B, "int32")[:, None], axis=-1), -1)
+    own_logit_B = ops.squeeze(ops.take_along_axis(logits_BK, ops.cast(labels_B, "int32")[..., None], axis=-1), -1)
     target_logit_B = (1.0 - label_smoothing) * own_logit_B
     if label_smoothing:
         target_logit_B = target_logit_B + label_smoothing * ops.mean(logits_BK, axis=-1)
     return log_normalizer_B - target_logit_B
+
+
+def weighted_mean(values, weights):
+    """Mean of the values by their weights, scalar float32; 0 where all weights are 0."""
+    weights = ops.cast(weights, "float32")
+    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+
+
+def refusable(loss):
+    """The loss, such that a non-finite value never reaches the weights.
+
+    The gradient of a non-finite loss may be finite; the factor makes it non-finite too, and the optimizer refuses that
+    (`training/guards.py`).
+    """
+    return loss * ops.where(ops.isfinite(loss), 1.0, float("nan"))
+
+
+def check_label_smoothing(label_smoothing):
+    """Raises ValueError unless it is a share below 1."""
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing}")

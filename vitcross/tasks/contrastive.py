@@ -1,0 +1,128 @@
+"""Contrastive training of a picture and a text tower, measured by retrieval. B pairs, D width of the embedding."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from vitcross.tasks.contrastive_chunks import in_batch_accuracy
+from vitcross.tasks.contrastive_losses import sigmoid_contrastive_loss, softmax_contrastive_loss
+from vitcross.tasks.contrastive_pairs import pairs_of
+from vitcross.tasks.losses import refusable
+from vitcross.tasks.retrieval_metrics import chance_recall, retrieval_metrics
+
+LOSSES = ("softmax", "sigmoid")
+EVALUATION_CHUNK = 256  # pictures compared at a time with all texts of a split
+INPUTS = ("images", "token_ids", "padding_mask")
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class Contrastive(keras.Model):
+    """Matching pictures and texts near each other, others apart.
+
+    Rows with `valid` False count neither in the loss nor in a metric; pairs that share a picture or a text are no
+    negatives of one another (`contrastive_losses.py`).
+
+    Args:
+        network: `vitcross.models.DualEncoder`: images and token ids to two L2-normalised embeddings `(B, D)`; has
+            `logit_scale` and, for the sigmoid loss, `logit_bias`.
+        loss: `softmax` (CLIP) or `sigmoid` (SigLIP).
+        chunk_size: None, or int: pictures compared with all texts at a time, for large batches.
+
+    Call arguments:
+        batch: dict of the batch contract (`vitcross.data.batch`) with a text for each picture.
+        training: bool.
+
+    Returns:
+        `(image_embeddings, text_embeddings)`, each `(B, D)` float32, L2-normalised.
+    """
+
+    monitor, monitor_mode = "mean_r1", "max"
+
+    def __init__(self, *, network, loss="softmax", chunk_size=None, name="contrastive"):
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {LOSSES}. Received: loss={loss!r}")
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size must be a positive integer or None. Received: chunk_size={chunk_size}")
+        if loss == "sigmoid" and network.logit_bias_init is None:
+            raise ValueError(
+                "loss='sigmoid' needs a network with a logit_bias (logit_bias_init, -10 in the paper). "
+                "Received: logit_bias_init=None"
+            )
+        super().__init__(name=name)
+        self.network, self.loss_name, self.chunk_size = network, loss, chunk_size
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+
+    def build(self, input_shape=None):
+        self.built = True  # the network built itself
+
+    def call(self, batch, training=False):
+        return self.network(
+            batch["images"], token_ids=batch["token_ids"], padding_mask=batch["padding_mask"], training=training
+        )
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Loss of the batch: a scalar, float32."""
+        return refusable(self._loss(*y_pred, x, self.chunk_size))
+
+    def _loss(self, image_BD, text_BD, rows, chunk_size):
+        known = {key: rows[key] for key in ("image_id", "text_id", "valid") if key in rows}
+        if self.loss_name == "softmax":
+            return softmax_contrastive_loss(image_BD, text_BD, self.network.logit_scale, **known, chunk_size=chunk_size)
+        scale, bias = self.network.logit_scale, self.network.logit_bias
+        return sigmoid_contrastive_loss(image_BD, text_BD, scale, bias, **known, chunk_size=chunk_size)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """`accuracy`: share of pictures and texts whose own partner is the nearest of the batch."""
+        pairs = pairs_of(
+            ops.shape(y_pred[0])[0], **{key: x[key] for key in ("image_id", "text_id", "valid") if key in x}
+        )
+        hits = in_batch_accuracy(*y_pred, pairs, self.chunk_size)
+        self.accuracy.update_state(hits, sample_weight=ops.sum(pairs.weight))
+        return self.get_metrics_result()
+
+    def predict_rows(self, batch):
+        """Per-example predictions of a batch as NumPy: `image_embeddings`, `text_embeddings` (B, D), `image_id`, ..."""
+        images, texts = self.predict_on_batch({key: batch[key] for key in INPUTS})
+        return {
+            **{
+                key: np.asarray(batch[key])
+                for key in ("valid", "index", "image_id", "text_id", "labels")
+                if key in batch
+            },
+            "image_embeddings": np.asarray(images, np.float32),
+            "text_embeddings": np.asarray(texts, np.float32),
+        }
+
+    def summarize(self, rows, references=None):
+        """Scalars of a set of predictions: `retrieval_metrics`, and `loss`.
+
+        The loss is that of the whole split as one batch, so that it does not depend on how the split was cut into
+        batches. With more negatives than a training batch has it is larger than the training loss: chance is `log n`
+        for the softmax.
+        """
+        embeddings = rows["image_embeddings"], rows["text_embeddings"]
+        loss = self._loss(*embeddings, {key: rows[key] for key in ("image_id", "text_id")}, EVALUATION_CHUNK)
+        metrics = retrieval_metrics(*embeddings, rows["image_id"], rows["text_id"])
+        return {"loss": float(ops.convert_to_numpy(loss)), **metrics}
+
+    def report(self, rows, class_names=(), references=None):
+        """The full record of a set of predictions: `summarize`, how much was searched, and what chance would reach."""
+        return {
+            **self.summarize(rows, references),
+            **chance_recall(rows["image_id"], rows["text_id"]),
+            "examples": len(rows["index"]),
+            "images": len(np.unique(rows["image_id"])),
+            "texts": len(np.unique(rows["text_id"])),
+        }
+
+    def predictions(self, rows, class_names=(), references=None):
+        """`(columns, lines)`: for each example the text nearest to its picture, its cosine, that of the own text."""
+        images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
+        nearest = [int(np.argmax(texts_nD @ image_D)) for image_D in images_nD]
+        lines = []
+        for n, best in enumerate(nearest):
+            right = rows["text_id"][best] == rows["text_id"][n] or rows["image_id"][best] == rows["image_id"][n]
+            own, found = float(images_nD[n] @ texts_nD[n]), float(images_nD[n] @ texts_nD[best])
+            text = int(rows["index"][best]) if references is None else references.text(int(rows["index"][best]))
+            lines.append([text, found, own, int(right)])
+        return ["nearest_text", "cosine", "cosine_of_own_text", "correct"], lines

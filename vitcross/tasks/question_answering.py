@@ -1,0 +1,95 @@
+"""Question answering with answers as classes: forward pass, loss and metrics. B questions, K answers."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from vitcross.tasks import question_metrics
+from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
+
+INPUTS = ("images", "token_ids", "padding_mask")
+KEPT = ("valid", "index", "image_id", "labels", "question_type", "annotator_answers")
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class QuestionAnswering(keras.Model):
+    """One of K answers to a question about a picture, by softmax cross-entropy.
+
+    Rows with `valid` False count nowhere; a question whose answer is no class (label -1) is not in the loss, and wrong.
+
+    Args:
+        network: `vitcross.models.QuestionAnsweringModel`: images and token ids to logits `(B, K)`.
+        label_smoothing: share of the target spread over all answers, in `[0, 1)`.
+
+    Call arguments:
+        batch: dict of the batch contract (`vitcross.data.batch`) with a question for each picture.
+        training: bool.
+
+    Returns:
+        `(B, K)` logits.
+    """
+
+    monitor, monitor_mode = "accuracy", "max"
+
+    def __init__(self, *, network, label_smoothing=0.0, name="question_answering"):
+        check_label_smoothing(label_smoothing)
+        super().__init__(name=name)
+        self.network = network
+        self.label_smoothing = label_smoothing
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+
+    def build(self, input_shape=None):
+        self.built = True  # the network built itself
+
+    def call(self, batch, training=False):
+        return self.network(
+            batch["images"], token_ids=batch["token_ids"], padding_mask=batch["padding_mask"], training=training
+        )
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean loss over the valid questions with a known answer: a scalar, float32."""
+        labels_B = ops.cast(x["labels"], "int32")
+        losses_B = softmax_cross_entropy(y_pred, ops.maximum(labels_B, 0), self.label_smoothing)
+        return refusable(weighted_mean(losses_B, ops.logical_and(x["valid"], labels_B >= 0)))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        # No class is -1: an unknown answer is wrong.
+        correct_B = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(x["labels"], "int32"))
+        self.accuracy.update_state(ops.cast(correct_B, "float32"), sample_weight=ops.cast(x["valid"], "float32"))
+        return self.get_metrics_result()
+
+    def probabilities(self, images, token_ids, padding_mask):
+        """Probabilities of the answers (B, K) float32 of a batch as NumPy; rows sum to 1."""
+        return np.exp(self._log_probabilities({"images": images, "token_ids": token_ids, "padding_mask": padding_mask}))
+
+    def _log_probabilities(self, batch):
+        logits_BK = np.asarray(self.predict_on_batch({key: batch[key] for key in INPUTS}), np.float32)
+        shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
+        return shifted_BK - np.log(np.exp(shifted_BK).sum(axis=-1, keepdims=True))
+
+    def predict_rows(self, batch):
+        """Per-example predictions of one batch as NumPy: `predictions`, `confidence`, `labels`, `losses`, `index`, ...
+
+        The losses are without label smoothing, nan where the answer is unknown.
+        """
+        log_probabilities_BK = self._log_probabilities(batch)
+        labels_B = np.asarray(batch["labels"])
+        own_B = np.take_along_axis(log_probabilities_BK, np.maximum(labels_B, 0)[:, None], axis=-1)[:, 0]
+        return {
+            **{key: np.asarray(batch[key]) for key in KEPT if key in batch},
+            "predictions": log_probabilities_BK.argmax(axis=-1),
+            "confidence": np.exp(log_probabilities_BK.max(axis=-1)),
+            "losses": np.where(labels_B >= 0, -own_B, np.nan),
+        }
+
+    def summarize(self, rows, references=None):
+        """Scalars of a set of predictions (`question_metrics.summarize`)."""
+        return question_metrics.summarize(rows, references)
+
+    def report(self, rows, class_names, references=None):
+        """The full record of a set of predictions (`question_metrics.report`)."""
+        return question_metrics.report(rows, class_names, references)
+
+    def predictions(self, rows, class_names, references=None):
+        """`(columns, lines)` of `predictions.csv` (`question_metrics.predictions`)."""
+        return question_metrics.predictions(rows, class_names, None if references is None else references.text)
