@@ -36,6 +36,12 @@ CASES = {
         {"tokens": (2, 7, 44)},
         {},
     ),
+    "token_embedding": (
+        layers.TokenEmbedding,
+        {"vocabulary_size": 5, "max_length": 11, "embed_dim": 33, "dropout_rate": 0.1},
+        {"token_ids": (2, 7)},
+        {"position": 3},
+    ),
     "prefix": (layers.PrefixTokens, {"num_tokens": 3, "position": 1}, {"tokens": TOKENS}, {}),
     "self_attention": (
         layers.MultiHeadAttention,
@@ -97,7 +103,10 @@ def case(request):
     """(class, options, inputs, other call arguments)."""
     layer_class, options, shapes, arguments = CASES[request.param]
     rng = np.random.default_rng(7)
-    inputs = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+    inputs = {
+        name: rng.integers(5, size=shape) if name == "token_ids" else rng.normal(size=shape).astype("float32")
+        for name, shape in shapes.items()
+    }
     return layer_class, options, inputs, arguments
 
 
@@ -173,7 +182,9 @@ def test_mixed_precision(case):
 def test_symbolic_shapes_are_the_real_ones(case):
     layer_class, options, inputs, arguments = case
     layer = built(layer_class, options, inputs)
-    symbolic = {name: keras.KerasTensor((None, *array.shape[1:])) for name, array in inputs.items()}
+    symbolic = {
+        name: keras.KerasTensor((None, *array.shape[1:]), dtype=str(array.dtype)) for name, array in inputs.items()
+    }
     real = to_numpy(call(layer, inputs, arguments))
     promised = call(layer, symbolic, arguments)
     keras.tree.map_structure(lambda p, r: _assert_same_shape(p.shape, r.shape), promised, real)

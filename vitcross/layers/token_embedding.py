@@ -78,9 +78,6 @@ class TokenEmbedding(keras.layers.Layer):
             return ops.convert_to_tensor(self.positions)[:length]
         return ops.take(self.positions, position + ops.arange(length, dtype="int32"), axis=0)
 
-    def compute_output_spec(self, token_ids, position=None, training=None):
-        return keras.KerasTensor((*token_ids.shape, self.embed_dim), dtype=self.compute_dtype)
-
     def logits(self, tokens):
         """tokens (..., D) -> (..., V), in the dtype of the table: their products with every token's vector."""
         return ops.matmul(ops.cast(tokens, self.embeddings.dtype), ops.transpose(self.embeddings))
