@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vitcross.models.generation import generate
 from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
@@ -73,8 +74,6 @@ class Captioning(keras.Model):
 
     def generate(self, images, max_length):
         """Captions of a batch of images: token ids `(B, max_length)` int32, NumPy, filled up with padding."""
-        from vitcross.models.generation import generate
-
         tokenizer = self.tokenizer
         token_ids, _ = generate(
             self.network,

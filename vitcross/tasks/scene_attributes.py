@@ -15,6 +15,7 @@ from vitcross.data.scenes import COLOURS, SIZES
 
 ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 PARTS = {"size": tuple(SIZES), "colour": tuple(COLOURS), "shape": tuple(SHAPES)}
+_WORTH = {"size": 100, "colour": 101, "shape": 102}  # of a right word; of as many right words a shape tells most
 KINDS = (*PARTS, "relation")
 _PART_OF = {word: part for part, words in PARTS.items() for word in words}
 _RELATIONS = tuple(OPPOSITE)
@@ -135,17 +136,17 @@ def attribute_accuracy(scores):
 def match_objects(said, true):
     """For each object that was said the position of its true one, or None: an exact search for the most right words.
 
-    `best[set of true objects taken]` = (right words, matches): at most 32 sets for five objects, however many are said.
+    `best[set of true objects taken]` = (worth, matches): at most 32 sets for five objects, however many are said.
     """
     best = {0: (0, ())}
     for item in said:
-        extended = {taken: (right, (*matches, None)) for taken, (right, matches) in best.items()}
-        for taken, (right, matches) in best.items():
+        extended = {taken: (worth, (*matches, None)) for taken, (worth, matches) in best.items()}
+        for taken, (worth, matches) in best.items():
             for k, candidate in enumerate(true):
-                words = sum(_same(item, candidate, part) for part in PARTS)
+                more = sum(_WORTH[part] for part in PARTS if _same(item, candidate, part))
                 together = taken | 1 << k
-                if words and together != taken and right + words > extended.get(together, (-1,))[0]:
-                    extended[together] = (right + words, (*matches, k))
+                if more and together != taken and worth + more > extended.get(together, (-1,))[0]:
+                    extended[together] = (worth + more, (*matches, k))
         best = extended
     return max(best.values(), key=lambda value: value[0])[1]
 
