@@ -63,8 +63,8 @@ def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
     layer = list(record.cross_attention)[-1].split("/")[-2].removeprefix("block_").lstrip("0") or "0"
     row = "the rows that predict it, what was looked at to say it" if record.predicts_next else "their own rows"
     lines = [
-        f"Step {record.step}. Colour: what each word attends to, cross-attention of layer {layer} (the last), mean over "
-        f"heads and the word's sub-words: {row}. Punctuation is left out.",
+        f"Step {record.step}. Colour: what each word attends to, cross-attention of layer {layer} (the last), mean "
+        f"over heads and over the word's sub-words: {row}. Punctuation is left out.",
         painter.scale().replace("a row shares", "a picture's words share"),
         *_about_boxes(record),
         *filter(None, [note]),

@@ -1,0 +1,112 @@
+"""Capturing from the image-text models: what they compute, in depth order, padding excluded, nothing changed."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
+from vitcross.attention_maps import Capture, ImageTextRecord, Verdict, capture, sheets, statistics
+
+KINDS = ("dual", "captioner", "questions")
+
+
+def numpy(value):
+    return keras.ops.convert_to_numpy(value)
+
+
+def inputs(batch):
+    return {key: batch[key] for key in ("images", "token_ids", "padding_mask")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_holds_what_the_model_computes(kind):
+    model = tiny_text_model(kind)
+    batch, texts = pairs(3, questions=kind == "questions")
+    record = capture(model, batch, step=3, texts=texts)
+    weights = model(**inputs(batch), training=False, return_attention_scores=True)[-1]
+    assert isinstance(record, ImageTextRecord) and record.step == 3
+    assert (*record.image.weights, *record.weights) == tuple(weights) == model.attention_addresses
+    for address, found in {**record.image.weights, **record.weights}.items():
+        np.testing.assert_allclose(found, numpy(weights[address]), atol=1e-6)
+        assert found.dtype == np.float32
+    for weights in record.self_attention.values():
+        padding = ~record.padding_mask[:, None, None]
+        assert np.all(weights * padding == 0)
+        np.testing.assert_allclose(
+            (weights.sum(-1) * record.padding_mask[:, None]).sum((1, 2)) / 2, record.padding_mask.sum(1), rtol=1e-5
+        )
+    tokens = numpy(model.image_encoder.encode(batch["images"], training=False))
+    np.testing.assert_allclose(record.image.token_norms, np.linalg.norm(tokens, axis=-1), rtol=1e-5)
+    assert record.predicts_next == (kind == "captioner") and len(record.cross_attention) == (0 if kind == "dual" else 2)
+    assert record.padding_mask.shape == (3, LENGTH) and [t.text for t in record.texts] == [t.text for t in texts]
+    assert list(record.image.example_index) == [100, 101, 102]
+
+
+def test_similarity_is_the_cosine_of_the_model_s_embeddings():
+    model = tiny_text_model("dual")
+    batch, texts = pairs(3)
+    record = capture(model, batch, texts=texts)
+    patches = numpy(model.patch_embeddings(batch["images"]))
+    text = numpy(model.encode_texts(batch["token_ids"], batch["padding_mask"]))
+    words = numpy(model.word_embeddings(batch["token_ids"], batch["padding_mask"]))
+    np.testing.assert_allclose(record.text_similarity, np.einsum("bpe,be->bp", patches, text), atol=1e-6)
+    np.testing.assert_allclose(record.word_similarity, np.einsum("bpe,bte->btp", patches, words), atol=1e-6)
+    assert np.abs(record.word_similarity).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("pooling", ["gap", "map"])
+def test_other_poolings_and_their_sheets(pooling):
+    batch, texts = pairs(2)
+    record = capture(tiny_text_model("dual", depth=1, pooling=pooling), batch, texts=texts)
+    assert record.text_pooling == record.image.pooling == pooling
+    assert (record.pooling_weights is not None) == (pooling == "map")
+    assert {"attention/cross/similarity", "attention/self/text", "attention/self/overlay"} <= set(sheets(record))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_of_the_model_changes(kind):
+    model = tiny_text_model(kind, depth=1)
+    batch, texts = pairs(2, questions=kind == "questions")
+    before = [np.array(v.value) for v in model.variables]
+    found = [Capture(model)(batch, texts=texts) for _ in range(2)]
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(np.array(variable.value), value)
+    for first, second in zip(*(record.weights.values() for record in found), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_rows_that_are_not_valid_are_left_out_with_their_texts():
+    batch, texts = pairs(4)
+    batch["valid"] = np.array([True, False, True, False])
+    said = []
+
+    def says(given):
+        said.append(given)
+        return [f"caption {k}" for k in range(4)]
+
+    record = capture(tiny_text_model("captioner", depth=1), batch, texts=texts, says=says)
+    assert [text.text for text in record.texts] == [texts[0].text, texts[2].text]
+    assert record.verdicts == tuple(Verdict(f"caption {k}", f"text: {texts[k].text}") for k in (0, 2))
+    assert said == [batch] and len(record.images) == len(record.padding_mask) == 2
+    scalars, tables = statistics(record)
+    assert 0 < scalars["attention_stats/cross_entropy/min"] <= scalars["attention_stats/cross_entropy/max"] <= 1
+    assert tables["cross_entropy"].shape == (1, 2)
+
+
+def test_verdicts_of_their_own_and_none():
+    batch, texts = pairs(2)
+    model = Capture(tiny_text_model("captioner", depth=1))
+    record = model(batch, texts=texts, says=lambda _: [("blue 97 %", "What colour?", True), "red"])
+    assert record.verdicts == (Verdict("blue 97 %", "What colour?", True), Verdict("red", f"text: {texts[1].text}"))
+    assert model(batch, texts=texts).verdicts == tuple(Verdict(text.text) for text in texts)
+    with pytest.raises(ValueError, match="2 pairs. Received: 1"):
+        model(batch, texts=texts, says=lambda _: ["one"])
+
+
+def test_refuses_pairs_without_texts():
+    batch, texts = pairs(2)
+    model = Capture(tiny_text_model("captioner", depth=1))
+    with pytest.raises(ValueError, match="`texts`.*Received: None"):
+        model(batch)
+    with pytest.raises(ValueError, match="Received: 1"):
+        model(batch, texts=texts[:1])
