@@ -125,6 +125,11 @@ class Captioning(keras.Model):
             "images": len(np.unique(pictures)),
         }
 
+    def describe(self, rows, class_names=(), references=None):
+        """What the model says of each example, `(said, truth, right)`: its caption and, where known, the given one."""
+        _, lines = self.predictions(rows, class_names, references)
+        return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]
+
     def predictions(self, rows, class_names=(), references=None):
         """`(columns, lines)`: the generated caption of each example and, where it is known, the given one."""
         captions = [self.tokenizer.decode(row) for row in rows["generated"]]

@@ -93,3 +93,12 @@ class QuestionAnswering(keras.Model):
     def predictions(self, rows, class_names, references=None):
         """`(columns, lines)` of `predictions.csv` (`question_metrics.predictions`)."""
         return question_metrics.predictions(rows, class_names, None if references is None else references.text)
+
+    def describe(self, rows, class_names, references=None):
+        """What the model says of each example, `(said, truth, right)`: its answer with the probability."""
+        said = []
+        for predicted, confidence, label in zip(rows["predictions"], rows["confidence"], rows["labels"], strict=True):
+            right = None if label == question_metrics.UNKNOWN else bool(predicted == label)
+            truth = "" if right is None else "right" if right else f"true: {class_names[label]}"
+            said.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
+        return said
