@@ -128,7 +128,7 @@ class Contrastive(keras.Model):
         return ["nearest_text", "cosine", "cosine_of_own_text", "correct"], lines
 
     def describe(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(said, truth, right)`: the rank of its own text among those of `rows`."""
+        """What the model says of each example, `(said, truth, right)`: the rank of its text among those of `rows`."""
         images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
         _, first = np.unique(rows.get("text_id", np.arange(len(texts_nD))), return_index=True)
         said = []
