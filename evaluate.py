@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hydra
 
-from vitcross import command_line, config, experiment
+from vitcross import command_line, config, experiment, finished_run
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="evaluate")
@@ -15,14 +15,14 @@ def run(composed):
     command_line.speak()
     with command_line.explained(folder):
         run_config = config.open_run(settings["run"])
-        checkpoint, header = experiment.open_checkpoint(settings["run"], settings["checkpoint"])
+        checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
         print(f"{settings['checkpoint']} checkpoint: {checkpoint}\nstarting TensorFlow ...", flush=True)
         with command_line.quiet_start():
             from vitcross.training.device import describe_device
 
             describe_device()  # TensorFlow looks for devices now
-        task = experiment.load_task(run_config, checkpoint)
-        sink = experiment.evaluation_sink(settings, run_config, settings["run"])
+        task = finished_run.load_task(run_config, checkpoint)
+        sink = finished_run.evaluation_sink(settings, run_config, settings["run"])
         status = 1
         try:
             measure = explain_pictures if settings["images"] is not None else measure_split
@@ -53,20 +53,23 @@ def measure_split(settings, run_config, task, header, folder, sink):
 
 
 def explain_pictures(settings, run_config, task, header, folder, sink):
-    """Predictions and maps for own pictures."""
+    """What the model says of own pictures (and an own text), and maps."""
     from vitcross.data.find_pictures import find_pictures
-    from vitcross.sinks.evaluation_report import picture_lines, report_pictures
+    from vitcross.sinks.own_pictures import picture_lines, report_pictures
 
-    lines, unreadable = report_pictures(
+    found = report_pictures(
         task,
         find_pictures(settings["images"]),
-        preprocess=experiment.preprocess_of(run_config),
+        preprocess=finished_run.preprocess_of(run_config),
         class_names=header["class_names"],
         folder=folder / "images",
         sink=sink,
         step=header["step"],
+        text=settings["text"],
+        tokenizer=finished_run.load_tokenizer(run_config),
+        max_length=run_config["data"].get("max_text_length"),
     )
-    print("\n".join([*picture_lines(lines, unreadable), f"results  {folder / 'images'}"]), flush=True)
+    print("\n".join([*picture_lines(*found, text=settings["text"]), f"results  {folder / 'images'}"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from vitcross import command_line, config, experiment
-from vitcross.config_checks import ConfigError, validate
+from vitcross.config_checks import validate
+from vitcross.config_combinations import ConfigError
 from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
 from vitcross.help_page import options
 

@@ -321,9 +321,9 @@ def test_an_evaluation_reports_where_its_run_did(tmp_path):
 
     run_config, _ = config.compose("train", ["sinks.wandb.mode=disabled", "sinks.wandb.project=mine"])
     settings, _ = config.compose("evaluate", [f"run={tmp_path}"])
-    (sink,) = experiment.evaluation_sink(settings, run_config, tmp_path).sinks
+    (sink,) = finished_run.evaluation_sink(settings, run_config, tmp_path).sinks
     assert sink.mode == "disabled" and not list(tmp_path.iterdir())
     typed, _ = config.compose("evaluate", [f"run={tmp_path}", "sinks.wandb.mode=offline"])
-    fan_out = experiment.evaluation_sink(typed, run_config, tmp_path)
+    fan_out = finished_run.evaluation_sink(typed, run_config, tmp_path)
     assert fan_out.sinks[0].mode == "offline"
     fan_out.close({}, 0)

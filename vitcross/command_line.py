@@ -16,7 +16,8 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from vitcross.config_checks import check_folder, model_sizes
+from vitcross.config_checks import check_folder
+from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
 
@@ -105,18 +106,24 @@ def header(config, choices, folder):
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
     length = length if isinstance(length, str) else f"{length} {unit}"
-    model_size = model_sizes(model)
-    sizes = f"{model_size['depth']} blocks, width {model_size['embed_dim']}, {model_size['num_heads']} heads"
+    vision, prefix = image_tower(model)
+    vision = model_sizes(vision, prefix)
+    text, _ = text_tower(model)
+    texts = "" if text is None else f"; texts: {_tower(text)}"
     pictures = "pictures of the set's own size" if size is None else f"pictures of {_by(size)} pixels"
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
         "data": f"{data.get('name') or choices['data']}, {pictures}",
-        "model": f"{choices['model']}: {sizes}, patches of {_by(model_size['patch_size'])} pixels",
-        "length": f"{length} of {data['batch_size']} pictures, seed {config['seed']}",
+        "model": f"{choices['model']}: {_tower(vision)}, patches of {_by(vision['patch_size'])} pixels{texts}",
+        "length": f"{length} of {data['batch_size']} {'pictures' if text is None else 'pairs'}, seed {config['seed']}",
         "results": str(folder),
     }
     return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def _tower(sizes):
+    return f"{sizes['depth']} blocks, width {sizes['embed_dim']}, {sizes['num_heads']} heads"
 
 
 def _by(size):
@@ -229,7 +236,7 @@ def quote(argument):
     return f'{key}="{escaped}"'
 
 
-FREE_TEXT = ("run", "images")
+FREE_TEXT = ("run", "images", "text")
 
 
 def prepare_evaluate(arguments, config):
@@ -242,9 +249,10 @@ def prepare_evaluate(arguments, config):
         return [*flags, *overrides]
     try:
         ((settings, _),) = config.check_arguments("evaluate", overrides)
-        config.open_run(settings["run"])
+        run_config = config.open_run(settings["run"])
         if settings["images"] is not None:
             find_pictures(settings["images"])
+        check_own_text(run_config, settings)
     except ValueError as error:
         fail(str(error))
     return overrides

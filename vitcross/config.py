@@ -2,6 +2,7 @@
 Hydra and OmegaConf. `experiment.py` puts the rooms together from it.
 """
 
+import inspect
 import itertools
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vitcross.config_checks import ConfigError, explain, validate
+from vitcross.config_checks import explain, validate
+from vitcross.config_combinations import ConfigError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+TOKENIZER = "tokenizer.json"  # in the folder of a run whose data has texts
 
 
 def compose(name, overrides):
@@ -92,12 +95,25 @@ def _parse(text):
 
 
 def instantiate(section, **more):
-    """Hydra's `instantiate`, with plain Python arguments. `_target_` was checked against the known ones."""
+    """Hydra's `instantiate`, with plain Python arguments. Parts that have a `_target_` of their own (the towers of an
+    image-text model) are made first. Every `_target_` was checked against the known ones.
+    """
+    section = {key: instantiate(value) if _is_part(value) else value for key, value in section.items()}
     try:
         return hydra.utils.instantiate(section, **more, _convert_="all", _recursive_=False)
     except HydraException as error:
         # Hydra wraps what the constructor said; the user is to read the constructor's own words.
         raise (error.__cause__ or error) from None
+
+
+def _is_part(value):
+    return isinstance(value, dict) and "_target_" in value
+
+
+def accepted(section, offered):
+    """Those of the offered arguments that the `_target_` of a section takes."""
+    names = inspect.signature(hydra.utils.get_class(section["_target_"])).parameters
+    return {key: value for key, value in offered.items() if key in names}
 
 
 def as_yaml(config):
@@ -127,6 +143,9 @@ def open_run(folder):
     for group in ("trainer", "attention_maps", "sinks"):
         defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
         config[group] = _filled(config.get(group, {}), defaults)
+    if (Path(folder) / TOKENIZER).is_file():
+        # The folder may have moved; the words that the model knows moved with it.
+        config["data"]["tokenizer"] = str(Path(folder) / TOKENIZER)
     validate(config)
     return config
 

@@ -2,24 +2,17 @@
 message that names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
 """
 
-import dataclasses
 import difflib
 import re
 
 from pydantic import TypeAdapter, ValidationError
 
+from vitcross.config_combinations import ConfigError, check_data, check_kind, check_model
 from vitcross.config_schema import SCHEMAS, EvaluateConfig, TrainConfig
 from vitcross.data.image_folder import list_image_folder
-from vitcross.data.options import ImageOptions
-from vitcross.data.scenes import SHAPES, SceneOptions
-from vitcross.models.variants import parse_variant
 from vitcross.training.lengths import to_steps
 
 _ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
-
-
-class ConfigError(ValueError):
-    """What was typed cannot be run; the message names the key, the rule and what was received."""
 
 
 def nearest(name, known):
@@ -98,6 +91,7 @@ def _check_combinations(config):
             _check_length(f"trainer.{key}", trainer[key], total_steps=None if key in lengths else 1000)
     _check_length("optimizer.warmup", config["optimizer"]["warmup"], total_steps=1000, minimum=0)
     _check_warmup(config)
+    check_kind(config)
     check_model(model, data)
     check_data(data)
 
@@ -139,89 +133,6 @@ def _check_length(key, value, total_steps, minimum=1):
         raise ConfigError(str(error)) from error
     if steps < minimum:
         raise ConfigError(f"{key} must be positive. Received: {value}")
-
-
-def pair(size):
-    """`n` or `[height, width]` as a tuple of two."""
-    return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def model_sizes(model):
-    """`embed_dim`, `depth`, `num_heads`, `patch_size` as they will be: what is typed, else what the variant says.
-
-    Raises:
-        ConfigError: an unknown variant, or a size that nobody sets.
-    """
-    try:
-        variant, patch_of_variant = parse_variant(model["variant"]) if model["variant"] else (None, None)
-    except ValueError as error:
-        raise ConfigError(f"model.variant: {error}") from error
-    sizes = {key: model[key] or getattr(variant, key, None) for key in ("embed_dim", "depth", "num_heads")}
-    sizes["patch_size"] = model["patch_size"] or patch_of_variant
-    for key, value in sizes.items():
-        if value is None:
-            raise ConfigError(f"model.{key} must be set where model.variant is null")
-    return sizes
-
-
-def check_model(model, data):
-    """The patch divides the picture, the heads divide the width, and the model fits its data; sizes that only the data
-    knows are checked when it is there.
-
-    Raises:
-        ConfigError
-    """
-    sizes = model_sizes(model)
-    width, heads, patch_size = sizes["embed_dim"], sizes["num_heads"], pair(sizes["patch_size"])
-    if width % heads:
-        raise ConfigError(
-            f"model.num_heads must divide model.embed_dim. Received: model.num_heads={heads}, model.embed_dim={width}"
-        )
-    if model["position_embedding"] == "sincos2d" and width % 4:
-        raise ConfigError(f"model.embed_dim must be a multiple of 4 for sincos2d. Received: model.embed_dim={width}")
-    if model["pooling"] == "cls" and model["class_token"] is False:
-        raise ConfigError("model.pooling=cls needs the class token. Received: model.class_token=false")
-    if model["stem"] == "conv" and patch_size != (8, 8):
-        raise ConfigError(f"model.patch_size must be 8 with model.stem=conv. Received: {patch_size}")
-    for key, owner in (("num_classes", "num_classes"), ("in_channels", "channels")):
-        if None not in (model[key], data[owner]) and model[key] != data[owner]:
-            raise ConfigError(f"model.{key} must equal data.{owner}, {data[owner]}. Received: {model[key]}")
-    if data["image_size"] is None:
-        return
-    image_size = pair(data["image_size"])
-    if model["image_size"] is not None and pair(model["image_size"]) != image_size:
-        raise ConfigError(f"model.image_size must equal data.image_size, {image_size}. Received: {model['image_size']}")
-    if model["stem"] == "linear" and any(i % p for i, p in zip(image_size, patch_size, strict=True)):
-        raise ConfigError(
-            f"model.patch_size must divide data.image_size. Received: model.patch_size={patch_size}, "
-            f"data.image_size={image_size}"
-        )
-
-
-def check_data(data):
-    """What the pictures may be: asked of the very classes that will use the values.
-
-    Raises:
-        ConfigError
-    """
-    if data["image_size"] is None:
-        return
-    known = {field.name for field in dataclasses.fields(ImageOptions)}
-    try:
-        ImageOptions(
-            **{key: value for key, value in data.items() if key in known} | {"channels": data["channels"] or 3}
-        )
-        if data["_target_"] == "vitcross.data.load.scenes":
-            SceneOptions(
-                image_size=data["image_size"],
-                seed=data["scene_seed"],
-                target_colour=data["target_colour"],
-                max_objects=data["max_objects"],
-            )
-            if data["num_classes"] not in (None, len(SHAPES)):
-                raise ValueError(f"num_classes of scenes must be {len(SHAPES)}. Received: {data['num_classes']}")
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"data: {error}") from error
 
 
 def explain(name, text, conf, base):

@@ -4,13 +4,12 @@ TensorFlow is imported when something is built, not before. Nobody reaches forwa
 callbacks receive their sinks.
 """
 
-import dataclasses
 import functools
 import os
 from pathlib import Path
 
-from vitcross.config import as_yaml, instantiate, open_run
-from vitcross.config_checks import ConfigError, pair
+from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate
+from vitcross.config_combinations import fill_from_data
 from vitcross.training.lengths import to_steps
 
 
@@ -58,13 +57,20 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator)
     print(f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}", flush=True)
     data = build_data(config)
-    config = with_data(config, data)
+    config = fill_from_data(config, facts_of(data))
+    if data.tokenizer is not None:
+        data.tokenizer.save(Path(folder) / TOKENIZER)
     check_first_batches(data, config["seed"])
     # After the data: preparing it for the first time draws from the global random state.
     keras.utils.set_random_seed(config["seed"])
-    with device.precision(settings["dtype_policy"]):
-        network = instantiate(config["model"])
-        task = instantiate(config["task"], network=network, class_weights=data.class_weights)
+    references = data.references("validation")
+    task = build_task(
+        config,
+        tokenizer=data.tokenizer,
+        class_weights=data.class_weights,
+        has_scenes=references is not None and references.scene(0) is not None,
+    )
+    network = task.network
     steps = lengths(config, num_examples=len(data.train))
     total_steps, warmup_steps = steps["total_steps"], steps.pop("warmup_steps")
     make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
@@ -77,12 +83,12 @@ def build_training(config, *, name, folder, stop_on_signal, started):
             task=task,
             optimizer=optimizer,
             batches=data.train_batches(seed=config["seed"]),
-            validation_batches=lambda: data.evaluation_batches("validation"),
+            validation_splits=validation_splits(data),
             **steps,
             batch_size=data.batch_size,
             checkpoints=checkpoints,
             sink=sink,
-            callbacks=build_attention_maps(config, network, data, sink, total_steps, lambda: updates(optimizer)),
+            callbacks=build_attention_maps(config, task, data, sink, total_steps, lambda: updates(optimizer)),
             stop_on_signal=stop_on_signal,
             jit_compile=jit_compile,
             class_names=data.class_names,
@@ -135,25 +141,44 @@ def check_first_batches(data, seed):
         check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes)
 
 
-def with_data(config, data):
-    """The configuration with what only the data knows, as `config.yaml` keeps it.
-
-    Raises:
-        ConfigError: a key of the model that the data decides was typed with another value.
-    """
+def facts_of(data):
+    """What only the data knows of a model and of itself, by the key under which it is configured."""
     height, width, channels = data.image_shape
-    found = {"num_classes": data.num_classes, "image_size": [height, width]}
-    for key, value in {**found, "in_channels": channels}.items():
-        typed = config["model"][key]
-        if typed is not None and (pair(typed) != pair(value) if key == "image_size" else typed != value):
-            raise ConfigError(f"model.{key} must be that of the data, {value}. Received: {typed}")
-    return config | {
-        "data": config["data"] | found | {"channels": channels},
-        "model": config["model"] | found | {"in_channels": channels},
-    }
+    facts = {"image_size": [height, width], "channels": channels, "in_channels": channels}
+    if data.num_classes:
+        facts |= {"num_classes": data.num_classes, "num_answers": data.num_classes}
+    if data.tokenizer is not None:
+        facts |= {"vocabulary_size": data.tokenizer.vocabulary_size, "max_length": data.max_text_length}
+    return facts
 
 
-def build_attention_maps(config, network, data, sink, total_steps, step):
+def build_task(config, **offered):
+    """The task with a new network, in the precision of the configuration.
+
+    Args:
+        config: dict, validated, filled by `facts_of` the data.
+        **offered: what the data gives to tasks that take it: `tokenizer`, `class_weights`, `has_scenes`.
+    """
+    from vitcross.training import device
+
+    with device.precision(config["trainer"]["dtype_policy"]):
+        network = instantiate(config["model"])
+        return instantiate(config["task"], network=network, **accepted(config["task"], offered))
+
+
+def validation_splits(data):
+    """The splits that are evaluated while a model trains, `validation` first."""
+    from vitcross.training.callbacks import EvaluationSplit
+
+    return [
+        EvaluationSplit(
+            name=split, batches=functools.partial(data.evaluation_batches, split), references=data.references(split)
+        )
+        for split in data.evaluation_splits
+    ]
+
+
+def build_attention_maps(config, task, data, sink, total_steps, step):
     """The callbacks that show attention: one, or none with `attention_maps=off`."""
     settings = config["attention_maps"]
     if not settings["enabled"]:
@@ -164,89 +189,35 @@ def build_attention_maps(config, network, data, sink, total_steps, step):
     from vitcross.attention_maps.schedule import capture_steps
     from vitcross.attention_maps.sheets import Style
 
-    # Chosen once by the seed, from the validation split: pictures that the model does not train on.
+    # Chosen once by the seed, from the validation split: examples that the model does not train on.
     order = np.random.default_rng(config["seed"]).permutation(len(data.validation))
     probes = np.sort(order[: settings["num_probes"]])
     measured = np.sort(order[: settings["num_grounding"]])
-    has_boxes = "box" in data.validation.optional_keys and len(measured) > 0
+    has_truth = len(measured) > 0 and (data.tokenizer is not None or "box" in data.validation.optional_keys)
     return [
         AttentionMaps(
-            network=network,
+            network=task.network,
             probes=data.examples("validation", probes),
             sink=sink,
             steps=capture_steps(total_steps, settings["captures"], settings["every"]),
             step=step,
             class_names=data.class_names,
-            grounding_batch=data.examples("validation", measured) if has_boxes else None,
+            grounding_batch=data.examples("validation", measured) if has_truth else None,
             style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
+            **_texts_of_probes(task, data, probes, measured if has_truth else ()),
         )
     ]
 
 
-def open_checkpoint(folder, which="best"):
-    """`(path, header)` of a checkpoint of a run: its folder, and step, metrics and class names.
+def _texts_of_probes(task, data, probes, measured):
+    """What the maps of an image-text model need besides arrays: the words and what the model says of them."""
+    if data.tokenizer is None:
+        return {}
+    from vitcross.attention_maps.probe_text import probe_texts
 
-    Raises:
-        ConfigError: where the run has none.
-    """
-    from vitcross.training.checkpoint import Checkpoints, read_header
-
-    try:
-        path = Checkpoints(Path(folder) / "checkpoints").path(which)
-        return path, read_header(path)
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error)) from error
-
-
-def load_task(config, checkpoint):
-    """The task of a run, compiled for prediction, with the weights of a checkpoint folder."""
-    from vitcross.training import device
-    from vitcross.training.checkpoint import load_network
-
-    jit_compile = device.choose_jit_compile(config["trainer"]["jit_compile"], device.describe_device()[1])
-    with device.precision(config["trainer"]["dtype_policy"]):
-        task = instantiate(config["task"], network=instantiate(config["model"]))
-    load_network(task.network, checkpoint)
-    task.compile(jit_compile=jit_compile)
-    return task
-
-
-def preprocess_of(config):
-    """A function from one own picture to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
-    from vitcross.data.options import ImageOptions
-    from vitcross.data.preprocess import preprocess
-
-    known = {field.name for field in dataclasses.fields(ImageOptions)}
-    options = ImageOptions(**{key: value for key, value in config["data"].items() if key in known})
-    return functools.partial(preprocess, options=options)
-
-
-def load_run(folder):
-    """`vitcross.load`: `(model, preprocess, class_names)` of the best checkpoint of a run."""
-    config = open_run(folder)
-    path, header = open_checkpoint(folder)
-    return load_task(config, path).network, preprocess_of(config), tuple(header["class_names"])
-
-
-def evaluation_sink(config, run_config, folder):
-    """Where an evaluation reports to besides its files: W&B, in the group of its run."""
-    from vitcross.sinks.sink import FanOut
-    from vitcross.sinks.weights_and_biases import WeightsAndBiases
-
-    settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
-    # An evaluation belongs to its run: what is not typed is taken from there, also that nothing is to be uploaded.
-    settings = {key: of_run[key] if value is None or value == [] else value for key, value in settings.items()}
-    what = "pictures" if config["images"] is not None else config["split"]
-    filled = {
-        "group": wandb_group(settings["group"], folder),
-        "name": f"{'/'.join(Path(folder).resolve().parts[-2:])} {what}",
+    references = data.references("validation")
+    return {
+        "texts": probe_texts(data, "validation", probes),
+        "says": lambda batch: task.describe(task.predict_rows(batch), data.class_names, references),
+        "grounding_texts": probe_texts(data, "validation", measured) if len(measured) else None,
     }
-    wandb = WeightsAndBiases(
-        run_folder=folder,
-        config={"evaluation": config, **run_config},
-        job_type="evaluation",
-        **settings | filled,
-    )
-    if config["images"] is not None and wandb.mode == "online":
-        print(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}", flush=True)
-    return FanOut([wandb])

@@ -109,9 +109,10 @@ class EvaluateConfig:
     """The whole of `python evaluate.py`."""
 
     run: str
-    split: Literal["train", "validation", "test"]
+    split: Literal["train", "validation", "test", "unseen"]
     checkpoint: Literal["best", "latest"]
     images: str | None
+    text: str | None
     batch_size: Count
     limit: Count | None
     num_probes: Count

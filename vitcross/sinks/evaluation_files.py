@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: `metrics.json`, `predictions.csv`, the confusion matrix as PNG and JSON.
+"""What an evaluation leaves on disk: `metrics.json`, `predictions.csv`, a confusion matrix as PNG and JSON.
 
 K classes, n examples.
 """
@@ -19,25 +19,26 @@ from vitcross.attention_maps.media import Sheet
 MOST_CLASSES = 100  # beyond, a cell of the picture would be smaller than a few pixels
 
 
-def write_evaluation(folder, *, report, rows, names):
+def write_evaluation(folder, *, report, predictions):
     """Write the files of one evaluated split.
 
     Args:
         folder: path, made when needed.
-        report: dict of `task.report`: metrics, per-class accuracy, `confusion_matrix`, `class_names`.
-        rows: dict of arrays over the n examples (`vitcross.evaluation.predict_all`).
-        names: sequence of n str, what each example is called (a path, or split and number).
+        report: dict of `task.report`: metrics; of a classification `confusion_matrix` and `class_names` too.
+        predictions: `(columns, lines)` of `predictions.csv`.
 
     Returns:
-        Sheet of the confusion matrix; None where there are too many classes to draw.
+        Sheet of the confusion matrix; None where there is none, or too many classes to draw.
     """
     folder = Path(folder)
-    class_names, counts = report["class_names"], np.asarray(report["confusion_matrix"])
     metrics = {key: value for key, value in report.items() if key not in ("confusion_matrix", "class_names")}
-    matrix = {"class_names": class_names, "rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
     atomic_files.write_text(folder / "metrics.json", json.dumps(metrics, indent=1))
+    atomic_files.write_text(folder / "predictions.csv", csv_text(*predictions))
+    if "confusion_matrix" not in report:
+        return None
+    class_names, counts = report["class_names"], np.asarray(report["confusion_matrix"])
+    matrix = {"class_names": class_names, "rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
     atomic_files.write_text(folder / "confusion_matrix.json", json.dumps(matrix))
-    atomic_files.write_text(folder / "predictions.csv", predictions_csv(rows, names, class_names))
     if len(class_names) > MOST_CLASSES:
         return None
     sheet = confusion_sheet(counts, class_names)
@@ -45,16 +46,12 @@ def write_evaluation(folder, *, report, rows, names):
     return sheet
 
 
-def predictions_csv(rows, names, class_names):
-    """One line per example: name, prediction, its probability and, where they are known, label and correctness."""
+def csv_text(columns, lines):
+    """A table as the text of a CSV file; numbers in [0, 1] and losses with six decimals."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    labels = rows.get("labels")
-    writer.writerow(["example", "prediction", "probability", *(["label", "correct"] if labels is not None else [])])
-    for n, name in enumerate(names):
-        best = int(rows["probabilities"][n].argmax())
-        line = [name, class_names[best], f"{rows['probabilities'][n, best]:.6f}"]
-        writer.writerow([*line, class_names[labels[n]], int(best == labels[n])] if labels is not None else line)
+    writer.writerow(columns)
+    writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in line] for line in lines)
     return text.getvalue()
 
 

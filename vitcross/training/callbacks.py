@@ -1,6 +1,9 @@
 """What happens beside the training steps: rows of metrics, validation, checkpoints. Each callback does one thing."""
 
+import dataclasses
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -67,24 +70,45 @@ class MetricRows(keras.callbacks.Callback):
         return self.images / self.seconds if self.seconds else None
 
 
-class Validation(keras.callbacks.Callback):
-    """Evaluates the validation split at the end of each interval, hands the metrics on and keeps a checkpoint.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSplit:
+    """A split that is evaluated while a model trains.
 
     Args:
+        name: str; metrics of the split `validation` are logged as they are, those of another with `_<name>` behind.
         batches: callable without arguments, returns the finite iterable of evaluation batches.
+        references: what is true of the split's examples (`vitcross.data`), for tasks whose truth is no array; or None.
+    """
+
+    name: str
+    batches: Callable[[], Any]
+    references: Any = None
+
+    def metrics(self, task):
+        """Scalar metrics of the split: dict of float."""
+        suffix = "" if self.name == "validation" else f"_{self.name}"
+        values = evaluate(task, self.batches(), self.references)
+        return {f"{name}{suffix}": value for name, value in values.items()}
+
+
+class Validation(keras.callbacks.Callback):
+    """Evaluates the validation splits at the end of each interval, hands the metrics on and keeps a checkpoint.
+
+    Args:
+        splits: sequence of `EvaluationSplit`.
         checkpoints: `vitcross.training.checkpoint.Checkpoints`.
     """
 
-    def __init__(self, *, sink, batches, checkpoints, class_names):
+    def __init__(self, *, sink, splits, checkpoints, class_names):
         super().__init__()
-        self.sink, self.batches, self.checkpoints, self.class_names = sink, batches, checkpoints, class_names
+        self.sink, self.splits, self.checkpoints, self.class_names = sink, splits, checkpoints, class_names
         self.latest = {}
         self.seconds = 0.0
 
     def on_epoch_end(self, epoch, logs=None):
         began = time.perf_counter()
         step = updates(self.model.optimizer)
-        self.latest = evaluate(self.model, self.batches())
+        self.latest = {name: value for split in self.splits for name, value in split.metrics(self.model).items()}
         self.sink.scalars(step, {f"val/{name}": value for name, value in self.latest.items()})
         self.checkpoints.save(self.model, step=step, metrics=self.latest, class_names=self.class_names)
         self.seconds += time.perf_counter() - began

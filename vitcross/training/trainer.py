@@ -18,7 +18,7 @@ class Trainer:
         task: `keras.Model` with loss and metrics (`vitcross.tasks`), built.
         optimizer: built optimizer with `vitcross.training.guards.FiniteUpdates`.
         batches: endless iterable of training batches.
-        validation_batches: callable that returns the finite iterable of validation batches.
+        validation_splits: sequence of `vitcross.training.callbacks.EvaluationSplit`, `validation` first.
         total_steps, evaluate_every, log_every: in steps.
         batch_size: for images/s.
         checkpoints: `vitcross.training.checkpoint.Checkpoints`.
@@ -36,7 +36,7 @@ class Trainer:
         task,
         optimizer,
         batches,
-        validation_batches,
+        validation_splits,
         total_steps,
         evaluate_every,
         log_every,
@@ -55,7 +55,7 @@ class Trainer:
         self.timed_callbacks = [callback for callback in callbacks if hasattr(callback, "seconds")]
         self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size)
         self.validation = Validation(
-            sink=sink, batches=validation_batches, checkpoints=checkpoints, class_names=class_names
+            sink=sink, splits=validation_splits, checkpoints=checkpoints, class_names=class_names
         )
         # Order: first what may refuse the step, then its row, then what only reads the weights, last what may leave
         # `fit`.

@@ -1,0 +1,89 @@
+"""A finished run, opened again: its checkpoint, its model ready to predict, and where an evaluation of it reports to.
+
+With `experiment.py` the place that puts the rooms together. TensorFlow is imported when something is built.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from vitcross.config import open_run
+from vitcross.config_combinations import ConfigError
+from vitcross.experiment import build_task, wandb_group
+
+
+def open_checkpoint(folder, which="best"):
+    """`(path, header)` of a checkpoint of a run: its folder, and step, metrics and class names.
+
+    Raises:
+        ConfigError: where the run has none.
+    """
+    from vitcross.training.checkpoint import Checkpoints, read_header
+
+    try:
+        path = Checkpoints(Path(folder) / "checkpoints").path(which)
+        return path, read_header(path)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def load_task(config, checkpoint):
+    """The task of a run, compiled for prediction, with the weights of a checkpoint folder."""
+    from vitcross.training import device
+    from vitcross.training.checkpoint import load_network
+
+    jit_compile = device.choose_jit_compile(config["trainer"]["jit_compile"], device.describe_device()[1])
+    task = build_task(config, tokenizer=load_tokenizer(config))
+    load_network(task.network, checkpoint)
+    task.compile(jit_compile=jit_compile)
+    return task
+
+
+def load_tokenizer(config):
+    """The tokenizer of a run whose data has texts (`config.open_run` knows its file); None for pictures alone."""
+    if config["data"].get("tokenizer") is None:
+        return None
+    from vitcross.data.tokenizer import Tokenizer
+
+    return Tokenizer.load(config["data"]["tokenizer"])
+
+
+def preprocess_of(config):
+    """A function from one own picture to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
+    from vitcross.data.options import ImageOptions
+    from vitcross.data.preprocess import preprocess
+
+    known = {field.name for field in dataclasses.fields(ImageOptions)}
+    options = ImageOptions(**{key: value for key, value in config["data"].items() if key in known})
+    return functools.partial(preprocess, options=options)
+
+
+def load_run(folder):
+    """`vitcross.load`: `(model, preprocess, class_names)` of the best checkpoint of a run."""
+    config = open_run(folder)
+    path, header = open_checkpoint(folder)
+    return load_task(config, path).network, preprocess_of(config), tuple(header["class_names"])
+
+
+def evaluation_sink(config, run_config, folder):
+    """Where an evaluation reports to besides its files: W&B, in the group of its run."""
+    from vitcross.sinks.sink import FanOut
+    from vitcross.sinks.weights_and_biases import WeightsAndBiases
+
+    settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
+    # An evaluation belongs to its run: what is not typed is taken from there, also that nothing is to be uploaded.
+    settings = {key: of_run[key] if value is None or value == [] else value for key, value in settings.items()}
+    what = "pictures" if config["images"] is not None else config["split"]
+    filled = {
+        "group": wandb_group(settings["group"], folder),
+        "name": f"{'/'.join(Path(folder).resolve().parts[-2:])} {what}",
+    }
+    wandb = WeightsAndBiases(
+        run_folder=folder,
+        config={"evaluation": config, **run_config},
+        job_type="evaluation",
+        **settings | filled,
+    )
+    if config["images"] is not None and wandb.mode == "online":
+        print(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}", flush=True)
+    return FanOut([wandb])
