@@ -66,7 +66,7 @@ def randomise(layer, seed: int = 0):
     for variable in layer.variables:
         if "float" in keras.backend.standardize_dtype(variable.dtype):
             values = rng.normal(size=tuple(variable.shape)) / np.sqrt(
-                max(1, variable.shape[0] if variable.shape else 1)
+                max(1, variable.shape[0] if len(variable.shape) else 1)
             )
             variable.assign(np.abs(values) + 0.5 if "variance" in variable.path else values)
     return layer
