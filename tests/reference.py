@@ -108,23 +108,26 @@ def linear_patches(images, p, patch_size):
     return np.stack(tokens).reshape(images.shape[0], -1, kernel.shape[1])
 
 
-def conv3x3_stride2(x, kernel, first):
-    """ceil(size / 2) outputs; window i begins at pixel 2i + first, zeros outside."""
-    sizes = [-(-side // 2) for side in x.shape[1:3]]
+def conv3x3(x, kernel, stride, first):
+    """ceil(size / stride) outputs; window i begins at pixel stride i + first, zeros outside."""
+    sizes = [-(-side // stride) for side in x.shape[1:3]]
     x = np.pad(x, [(0, 0), (-first, 3), (-first, 3), (0, 0)])
     result = np.zeros((x.shape[0], *sizes, kernel.shape[-1]))
     for row, column in np.ndindex(*sizes):
-        window = x[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        window = x[:, stride * row : stride * row + 3, stride * column : stride * column + 3]
         result[:, row, column] = np.einsum("bhwc,hwcd->bd", window, kernel)
     return result
 
 
-def conv_stem(images, p, epsilon=1e-5):
-    """Inference: three convolutions with normalisation by moving statistics and ReLU, then a 1x1 projection."""
+def conv_stem(images, p, stem_depths=(1, 1, 1), epsilon=1e-5):
+    """Inference: three stages of convolutions with normalisation by moving statistics and ReLU, a 1x1 projection."""
     x = images
-    for index in range(3):
-        x = conv3x3_stride2(x, p[f"conv_{index}/kernel"], first=(0, 0, -1)[index])
-        norm = below(p, f"norm_{index}")
+    places = [(stage, index) for stage, depth in enumerate(stem_depths) for index in range(depth)]
+    for stage, index in places:
+        number = f"{stage}_{index}" if index else f"{stage}"
+        stride, first = (1, -1) if index else (2, (0, 0, -1)[stage])
+        x = conv3x3(x, p[f"conv_{number}/kernel"], stride, first)
+        norm = below(p, f"norm_{number}")
         x = (x - norm["moving_mean"]) / np.sqrt(norm["moving_variance"] + epsilon) * norm["gamma"] + norm["beta"]
         x = np.maximum(x, 0.0)
     x = x @ p["projection/kernel"][0, 0] + p.get("projection/bias", 0.0)

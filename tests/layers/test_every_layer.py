@@ -17,7 +17,12 @@ CONTEXT = (2, 5, 13)
 # name -> (class, options, shapes of the tensors of a call, other call arguments)
 CASES = {
     "linear_patches": (layers.PatchEmbedding, {"patch_size": (3, 2), "embed_dim": 11}, {"images": IMAGE}, {}),
-    "conv_stem": (layers.PatchEmbedding, {"patch_size": 8, "embed_dim": 11, "stem": "conv"}, {"images": IMAGE}, {}),
+    "conv_stem": (
+        layers.PatchEmbedding,
+        {"patch_size": 8, "embed_dim": 11, "stem": "conv", "stem_depths": (2, 1, 3)},
+        {"images": IMAGE},
+        {},
+    ),
     "learned_positions": (
         layers.PositionEmbedding,
         {"grid": (3, 2), "num_prefix_positions": 1},

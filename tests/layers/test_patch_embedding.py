@@ -34,20 +34,24 @@ def test_an_integer_stands_for_both_sides():
     assert tokens.shape == (2, 2 * 3, 7)
 
 
+@pytest.mark.parametrize("stem_depths", [(1, 1, 1), (3, 2, 1)])
 @pytest.mark.parametrize("size", [(24, 16), (28, 28), (13, 27), (17, 9)])
-def test_conv_stem_rounds_up(size):
+def test_conv_stem_rounds_up(size, stem_depths):
     images = RNG.normal(size=(2, *size, 3)).astype("float32")
-    layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv")
+    layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv", stem_depths=stem_depths)
     grid = tuple(-(-side // 8) for side in size)
     assert layer.layout(size).grid == grid
     assert tokens.shape == (2, grid[0] * grid[1], 11)
-    np.testing.assert_allclose(tokens, reference.conv_stem(images, parameters(layer)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        tokens, reference.conv_stem(images, parameters(layer), stem_depths), rtol=1e-3, atol=1e-4
+    )
 
 
-def test_conv_stem_sees_a_window_centred_on_its_patch():
+@pytest.mark.parametrize(("stem_depths", "wider"), [((1, 1, 1), 0), ((3, 1, 1), 2 * 2), ((2, 2, 1), 2 + 4)])
+def test_conv_stem_sees_a_window_centred_on_its_patch(stem_depths, wider):
     """Else the map of a token would be drawn beside what the token saw."""
     images = RNG.normal(size=(1, 40, 56, 3)).astype("float32")
-    layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv")
+    layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv", stem_depths=stem_depths)
     token = 2 * 7 + 3  # row 2, column 3: patch of rows 16 to 23, columns 24 to 31
     seen = {}
     for axis, length in ((1, 40), (2, 56)):
@@ -58,8 +62,8 @@ def test_conv_stem_sees_a_window_centred_on_its_patch():
             moved = evaluated(lambda x: layer(x, training=False), changed)[0, token] - tokens[0, token]
             if np.abs(moved).max() > 1e-3:
                 seen[axis].append(pixel)
-    assert (seen[1][0], seen[1][-1]) == (16 - 4, 23 + 3)
-    assert (seen[2][0], seen[2][-1]) == (24 - 4, 31 + 3)
+    assert (seen[1][0], seen[1][-1]) == (16 - 4 - wider, 23 + 3 + wider)
+    assert (seen[2][0], seen[2][-1]) == (24 - 4 - wider, 31 + 3 + wider)
 
 
 def test_conv_stem_normalises_by_the_batch_in_training():
@@ -68,7 +72,7 @@ def test_conv_stem_normalises_by_the_batch_in_training():
     layer.build(images.shape)
     trained = to_numpy(layer(images, training=True))
     assert np.abs(trained - to_numpy(layer(images, training=False))).max() > 1e-3
-    assert {norm.momentum for _, norm in layer.stages} == {0.9}
+    assert {norm.momentum for _, norm in layer.convolutions} == {0.9}
 
 
 def test_tokens_are_row_major():
@@ -98,6 +102,9 @@ def test_sizes_that_do_not_divide_are_both_named():
         ({"patch_size": 0}, "Received: patch_size=0"),
         ({"patch_size": (4, 2.5)}, "Received: patch_size="),
         ({"patch_size": 4, "embed_dim": 0}, "embed_dim=0"),
+        ({"patch_size": 8, "stem": "conv", "stem_depths": (2, 2)}, "three positive.*stem_depths=\\(2, 2\\)"),
+        ({"patch_size": 8, "stem": "conv", "stem_depths": (2, 0, 1)}, "three positive.*stem_depths=\\(2, 0, 1\\)"),
+        ({"patch_size": 8, "stem_depths": (2, 1, 1)}, "expected stem='conv'.*stem_depths=\\(2, 1, 1\\)"),
     ],
 )
 def test_errors(options, message):

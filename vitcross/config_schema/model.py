@@ -22,6 +22,7 @@ class VisionTransformerConfig:
     class_token: Bool | None
     num_register_tokens: CountOrZero
     stem: Literal["linear", "conv"]
+    stem_depths: Annotated[list[Count], Field(min_length=3, max_length=3)]
     patch_bias: Bool
     position_embedding: Literal["learned", "sincos2d"]
     position_interpolation: Literal["bicubic", "bilinear"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import keras
 
 from vitcross.layers.dropout import Dropout
-from vitcross.layers.patch_embedding import PatchEmbedding
+from vitcross.layers.patch_embedding import ONE_EACH, PatchEmbedding
 from vitcross.layers.position_embedding import PositionEmbedding
 from vitcross.layers.prefix_tokens import PrefixTokens
 from vitcross.layers.token_layout import TokenLayout, as_pair
@@ -31,6 +31,7 @@ class ImageEmbedding(keras.layers.Layer):
         pre_norm: bool, LayerNorm of the tokens (CLIP, arXiv 2103.00020). Default False.
         layer_norm_epsilon: float. Default 1e-6.
         dropout_rate: float in [0, 1). Default 0.
+        stem_depths: three ints, convolutions of each stage of the conv stem. Default (1, 1, 1).
 
     Call arguments:
         images: (B, H, W, C) float.
@@ -58,6 +59,7 @@ class ImageEmbedding(keras.layers.Layer):
         pre_norm: bool = False,
         layer_norm_epsilon: float = 1e-6,
         dropout_rate: float = 0.0,
+        stem_depths=ONE_EACH,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,9 +82,11 @@ class ImageEmbedding(keras.layers.Layer):
             embed_dim=embed_dim,
             stem=stem,
             use_bias=patch_bias,
+            stem_depths=stem_depths,
             dtype=self.dtype_policy,
             name="patch_embedding",
         )
+        self.stem_depths = self.patches.stem_depths
 
     def layout(self, image_size=None) -> TokenLayout:
         """Where the patches of an image of `image_size` lie; of the size the positions are made for by default."""
@@ -148,4 +152,5 @@ class ImageEmbedding(keras.layers.Layer):
             "pre_norm": self.pre_norm,
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "dropout_rate": self.dropout_rate,
+            "stem_depths": self.stem_depths,
         }

@@ -13,6 +13,7 @@ from vitcross.layers.encoder import TransformerEncoder
 from vitcross.layers.image_embedding import ImageEmbedding
 from vitcross.layers.initializers import token_initializer
 from vitcross.layers.patch_dropout import PatchDropout
+from vitcross.layers.patch_embedding import ONE_EACH
 from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
 from vitcross.layers.token_layout import TokenLayout, as_pair
 from vitcross.models.options import check_heads, check_positive, make_part, option_names
@@ -39,7 +40,8 @@ class VisionTransformer(keras.Model):
         pooling: "cls" (class token), "gap" (mean of the patches) or "map" (attention pooling). Default "cls".
         class_token: bool or None = only with pooling "cls".
         num_register_tokens: int, extra learned tokens that are never read out. Default 0.
-        stem: "linear" or "conv" (three stride-2 convolutions, patch size 8). Default "linear".
+        stem: "linear" or "conv" (three stages of convolutions, patch size 8). Default "linear".
+        stem_depths: three ints, convolutions of each stage of the conv stem. Default (1, 1, 1).
         patch_bias: bool, bias of the projection of patches. Default True.
         position_embedding: "learned" or "sincos2d". Default "learned".
         position_interpolation: "bicubic" or "bilinear", for other image sizes. Default "bicubic".
@@ -88,6 +90,7 @@ class VisionTransformer(keras.Model):
         class_token: bool | None = None,
         num_register_tokens: int = 0,
         stem: str = "linear",
+        stem_depths=ONE_EACH,
         patch_bias: bool = True,
         position_embedding: str = "learned",
         position_interpolation: str = "bicubic",
@@ -119,6 +122,7 @@ class VisionTransformer(keras.Model):
         self.class_token = pooling == "cls" if class_token is None else class_token
         self.num_register_tokens = num_register_tokens
         self.stem = stem
+        self.stem_depths = tuple(stem_depths)
         self.patch_bias = patch_bias
         self.position_embedding = position_embedding
         self.position_interpolation = position_interpolation
