@@ -302,7 +302,7 @@ def test_large_pictures_are_refused(monkeypatch):
 def test_beyond_the_limit_every_read_gives_the_same_reason():
     """Batches are read by several threads: whichever comes second must not say less than the first."""
     data = image_data(EncodedSource([b"no picture"]), max_unreadable=0)
-    reader = data._reader("train", training=True)
+    reader = data._training_reader(seed=0)
     for _ in range(2):
         with pytest.raises(TooManyUnreadable, match="train/0"):
             reader.read(np.array([0]), substitute=True)

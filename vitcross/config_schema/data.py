@@ -59,8 +59,55 @@ class ScenesConfig(ImagesConfig):
     test_examples: Count
 
 
+@config
+class TextsConfig(ImagesConfig):
+    """What every source of pictures with texts understands besides (`vitcross.data.text_options.TextOptions`)."""
+
+    tokenizer_kind: Literal["bpe", "wordpiece"]
+    vocabulary_size: Count
+    tokenizer: str | None
+    max_text_length: Annotated[Int, Field(ge=3)]
+    evaluation_examples: Count | None
+    distinct_texts: Bool
+    baseline: Literal["blind", "shuffled"] | None
+    class_weights: None
+
+
+@config
+class SceneTextsConfig(TextsConfig):
+    texts: Literal["captions", "questions"]
+    target_colour: str
+    max_objects: Count
+    scene_seed: CountOrZero
+    held_out_combinations: Bool
+    train_examples: Count
+    validation_examples: Count
+    test_examples: Count
+    unseen_examples: Count
+
+
+@config
+class PairsConfig(TextsConfig):
+    file: str
+    validation_share: Share
+    test_share: Share
+    split_seed: CountOrZero
+
+
+@config
+class TFDSCaptionsConfig(TextsConfig):
+    name: str
+    train_split: str
+    validation_split: str
+    test_split: str | None
+    download: Bool
+
+
 SCHEMAS = {
     "vitcross.data.load.tfds": TFDSConfig,
     "vitcross.data.load.scenes": ScenesConfig,
     "vitcross.data.load.image_folder": ImageFolderConfig,
+    "vitcross.data.load.scene_texts": SceneTextsConfig,
+    "vitcross.data.load.pairs": PairsConfig,
+    "vitcross.data.load.tfds_captions": TFDSCaptionsConfig,
 }

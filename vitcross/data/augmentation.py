@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from vitcross.data import geometry
+from vitcross.data.streams import FLIP, JITTER, SHIFT, VIEW
 
-# Columns of `randomness.uniforms`.
-FLIP, SHIFT, VIEW, JITTER = 0, slice(1, 3), slice(3, 7), slice(7, 10)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 

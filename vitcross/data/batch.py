@@ -7,7 +7,19 @@
     box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label
     num_objects  (B,) int32, optional: objects in the picture
 
-Shape letters: B batch, H W C pixels.
+Where an example is a pair of a picture and a text, also:
+
+    token_ids         (B, T) int32   [BOS] tokens [EOS], then PAD = 0
+    padding_mask      (B, T) bool    True: a real token, BOS and EOS among them
+    text_id           (B,) int64     equal for equal texts of a split
+    image_id          (B,) int64     position of the picture among the pictures of the split
+    question_type     (B,) int32     questions only: index into `data.question_types`
+    annotator_answers (B, A) int32   questions with several annotators only: index of each answer, -1: none, or one that
+                                     training does not know
+    labels            (B,) int32     questions: index of the most frequent answer; captions: class of the picture; -1:
+                                     not known
+
+Shape letters: B batch, H W C pixels, T token positions, A annotators.
 """
 
 import numpy as np
@@ -15,6 +27,16 @@ import numpy as np
 REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "index": np.int64}
 # Per-example shape and dtype of what only some sources have.
 OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32)}
+# What pairs have besides: dtype and, where it is two-dimensional, the name of the second axis.
+TEXT_KEYS = {
+    "token_ids": (np.int32, "T"),
+    "padding_mask": (np.bool_, "T"),
+    "text_id": (np.int64, None),
+    "image_id": (np.int64, None),
+    "question_type": (np.int32, None),
+    "annotator_answers": (np.int32, "A"),
+}
+_REQUIRED_OF_TEXTS = ("token_ids", "padding_mask", "text_id", "image_id")
 
 
 def normalize(pixels):
@@ -36,7 +58,8 @@ def check_batch(batch, *, image_shape, num_classes):
         num_classes: int, labels of valid rows must lie in [0, num_classes).
     """
     arrays = {key: np.asarray(value) for key, value in batch.items()}
-    for key in REQUIRED_KEYS:
+    has_text = "token_ids" in arrays
+    for key in (*REQUIRED_KEYS, *(_REQUIRED_OF_TEXTS if has_text else ())):
         if key not in arrays:
             raise ValueError(f"A batch needs the key '{key}'. Received keys: {sorted(arrays)}")
     size = arrays["images"].shape[0] if arrays["images"].ndim else 0
@@ -44,6 +67,10 @@ def check_batch(batch, *, image_shape, num_classes):
     dtypes = dict(REQUIRED_KEYS)
     for key, (shape, dtype) in OPTIONAL_KEYS.items():
         shapes[key], dtypes[key] = (size, *shape), dtype
+    for key in arrays.keys() & TEXT_KEYS.keys():
+        dtypes[key], axis = TEXT_KEYS[key]
+        second = {"T": arrays["padding_mask"], "A": arrays[key], None: np.zeros(0)}[axis].shape[1:2] if has_text else ()
+        shapes[key] = (size, *second)
     for key in arrays.keys() & shapes.keys():
         if arrays[key].shape != shapes[key] or size == 0:
             raise ValueError(f"Batch key '{key}' must have shape {shapes[key]}, B > 0. Received: {arrays[key].shape}")
@@ -51,18 +78,20 @@ def check_batch(batch, *, image_shape, num_classes):
             raise ValueError(
                 f"Batch key '{key}' must have dtype {np.dtype(dtypes[key])}. Received: {arrays[key].dtype}"
             )
-    _check_ranges(arrays, num_classes=num_classes)
+    _check_ranges(arrays, num_classes=num_classes, lowest_label=-1 if has_text else 0)
+    if has_text:
+        _check_tokens(arrays)
 
 
-def _check_ranges(arrays, *, num_classes):
+def _check_ranges(arrays, *, num_classes, lowest_label):
     images, valid = arrays["images"], arrays["valid"]
     # Written so that NaN fails too.
     if not (images.min() >= -1 and images.max() <= 1):
         raise ValueError(f"Batch key 'images' must lie in [-1, 1]. Received: [{images.min()}, {images.max()}]")
     labels = arrays["labels"][valid]
-    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+    if labels.size and not (labels.min() >= lowest_label and labels.max() < num_classes):
         raise ValueError(
-            f"Batch key 'labels' must lie in [0, {num_classes}) (num_classes). "
+            f"Batch key 'labels' must lie in [{lowest_label}, {num_classes}) (num_classes). "
             f"Received: {labels.min()} to {labels.max()} (-1 is how TFDS marks a split without labels)"
         )
     if "box" in arrays and valid.any():
@@ -70,3 +99,11 @@ def _check_ranges(arrays, *, num_classes):
         inside = (arrays["box"][valid] >= 0).all() and (arrays["box"][valid] <= 1).all()
         if not (inside and (y_min <= y_max).all() and (x_min <= x_max).all()):
             raise ValueError("Batch key 'box' must be (y_min, x_min, y_max, x_max) in [0, 1] with min <= max.")
+
+
+def _check_tokens(arrays):
+    token_ids, real = arrays["token_ids"], arrays["padding_mask"]
+    if token_ids.min() < 0 or not ((token_ids != 0) == real).all():
+        raise ValueError("Batch key 'token_ids' must be >= 0, and 0 exactly where 'padding_mask' is False.")
+    if (np.diff(real.astype(np.int8), axis=1) > 0).any() or not real[:, 0].all():
+        raise ValueError("Batch key 'padding_mask' must be True first and False after the last token of each row.")

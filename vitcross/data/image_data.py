@@ -11,8 +11,6 @@ from vitcross.data.preprocess import preprocess
 from vitcross.data.reader import CachingReader, DecodingReader, fits
 from vitcross.data.unreadable import UnreadableImages
 
-SPLITS = ("train", "validation", "test")
-
 
 class ImageData:
     """The splits of a data set and how their pictures become batches (`batch.py`).
@@ -28,6 +26,10 @@ class ImageData:
     Raises:
         ValueError: if the class count differs from `num_classes`, or the splits differ in their classes.
     """
+
+    split_names = ("train", "validation", "test")
+    evaluation_splits = ("validation",)  # those that are evaluated while a model trains
+    tokenizer = None  # of data with texts
 
     def __init__(self, *, name, options, train, validation, test=None, num_classes=None):
         self.name = name
@@ -47,7 +49,7 @@ class ImageData:
     @property
     def splits(self):
         """Names of the splits that exist."""
-        return tuple(split for split in SPLITS if getattr(self, split) is not None)
+        return tuple(split for split in self.split_names if getattr(self, split) is not None)
 
     @property
     def class_names(self):
@@ -75,10 +77,13 @@ class ImageData:
 
     def source(self, split):
         """The `Source` of a split. Raises ValueError for an unknown or missing one."""
-        source = getattr(self, split) if split in SPLITS else None
+        source = getattr(self, split) if split in self.split_names else None
         if source is None:
             raise ValueError(f"split must be one of {self.splits} of {self.name}. Received: {split!r}")
         return source
+
+    def references(self, split):
+        """What metrics may know of a split besides its batches; None where pictures and labels are all."""
 
     def train_batches(self, *, seed, batch_size=None, start_position=0):
         """Endless shuffled and augmented batches as a `tf.data.Dataset`.
@@ -91,12 +96,11 @@ class ImageData:
         from vitcross.data import pipeline
 
         return pipeline.training_batches(
-            self._reader("train", training=True),
+            self._training_reader(seed),
             options=self.options,
             batch_size=batch_size or self.batch_size,
             seed=seed,
             start_position=start_position,
-            optional_keys=self.train.optional_keys,
         )
 
     def evaluation_batches(self, split, *, batch_size=None, limit=None):
@@ -120,7 +124,6 @@ class ImageData:
             options=self.options,
             batch_size=batch_size or self.batch_size,
             indices=np.arange(count, dtype=np.int64) * size // count,
-            optional_keys=self.source(split).optional_keys,
         )
 
     def examples(self, split, indices):
@@ -140,8 +143,14 @@ class ImageData:
         """
         return preprocess(image, options=self.options)
 
-    def _reader(self, split, *, training=False, cache=True):
-        source, view = self.source(split), "evaluation"
+    def _training_reader(self, seed):
+        return self._picture_reader("train", training=True)
+
+    def _reader(self, split, *, cache=True):
+        return self._picture_reader(split, cache=cache)
+
+    def _picture_reader(self, split, *, training=False, cache=True):
+        source, view = self._pictures(split), "evaluation"
         if training and self.options.augmentation.random_resized_crop is not None:
             view = "native" if source.image_shape is not None else "random"
         key = (split, view)
@@ -154,3 +163,7 @@ class ImageData:
                 reader = CachingReader(reader)
             self._readers[key] = reader
         return reader
+
+    def _pictures(self, split):
+        """The source whose pictures are decoded."""
+        return self.source(split)

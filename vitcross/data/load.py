@@ -1,4 +1,4 @@
-"""The functions that `conf/data/*.yaml` name: plain values in, `ImageData` out.
+"""The functions that `conf/data/*.yaml` name: plain values in, `ImageData` out; those with texts are in `load_text.py`.
 
 TensorFlow is imported only when one is called.
 """
@@ -6,7 +6,12 @@ TensorFlow is imported only when one is called.
 import dataclasses
 import inspect
 
+from vitcross.data.load_text import pairs, scene_texts, tfds_captions
 from vitcross.data.options import ImageOptions
+from vitcross.data.text_options import TextOptions
+
+__all__ = ["image_folder", "keys", "pairs", "scene_texts", "scenes", "tfds", "tfds_captions"]
+_WITH_TEXTS = (pairs, scene_texts, tfds_captions)
 
 
 def tfds(
@@ -136,9 +141,10 @@ def image_folder(
 
 
 def keys(function):
-    """All keys that a configuration of one of these functions may hold: its arguments and those of `ImageOptions`."""
+    """All keys that a configuration of one of these functions may hold: its arguments and those of the options."""
     own = {name for name, value in inspect.signature(function).parameters.items() if value.kind is value.KEYWORD_ONLY}
-    return own | {field.name for field in dataclasses.fields(ImageOptions)}
+    of_texts = dataclasses.fields(TextOptions) if function in _WITH_TEXTS else ()
+    return own | {field.name for field in (*dataclasses.fields(ImageOptions), *of_texts)}
 
 
 def _image_data(*, name, sources, image_size, num_classes, options):

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from vitcross.data import augmentation, randomness
-from vitcross.data import batch as contract
+from vitcross.data.streams import NUM_STREAMS
 
 _INT64_MAX = np.iinfo(np.int64).max
 
 
-def training_batches(reader, *, options, batch_size, seed, start_position, optional_keys):
+def training_batches(reader, *, options, batch_size, seed, start_position):
     """Endless batches from example `start_position` on; batches are always full."""
     if start_position < 0:
         raise ValueError(f"start_position must be >= 0. Received: {start_position}")
@@ -23,7 +23,7 @@ def training_batches(reader, *, options, batch_size, seed, start_position, optio
         positions = number * batch_size + start_position + tf.range(batch_size, dtype=tf.int64)
         indices = randomness.example_indices(positions, num_examples=len(reader), seed=seed)
         uniforms = randomness.uniforms(positions, seed=seed)
-        batch = _read(reader, indices, uniforms[:, augmentation.VIEW], optional_keys, batch_size, substitute=True)
+        batch = _read(reader, indices, uniforms, batch_size, substitute=True)
         batch["images"], box = augmentation.augment(
             batch["images"],
             batch.get("box"),
@@ -39,15 +39,15 @@ def training_batches(reader, *, options, batch_size, seed, start_position, optio
     return _dataset(tf.data.Dataset.range(_INT64_MAX // batch_size), load)
 
 
-def evaluation_batches(reader, *, options, batch_size, indices, optional_keys):
+def evaluation_batches(reader, *, options, batch_size, indices):
     """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid."""
     padded = np.concatenate([indices, np.zeros(-len(indices) % batch_size, np.int64)])
     real = np.arange(len(padded)) < len(indices)
     rows = tf.data.Dataset.from_tensor_slices((padded.reshape(-1, batch_size), real.reshape(-1, batch_size)))
 
     def load(indices, real):
-        no_view = tf.zeros([batch_size, 4])
-        batch = _read(reader, indices, no_view, optional_keys, batch_size, substitute=False)
+        nothing_random = tf.zeros([batch_size, NUM_STREAMS])
+        batch = _read(reader, indices, nothing_random, batch_size, substitute=False)
         batch["valid"] = batch["valid"] & real
         return _normalized(batch, options.image_size)
 
@@ -59,10 +59,8 @@ def _dataset(dataset, load):
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _read(reader, indices, uniforms, optional_keys, batch_size, *, substitute):
-    keys = {"images": (reader.image_shape, np.uint8)}
-    keys |= {key: ((), contract.REQUIRED_KEYS[key]) for key in ("labels", "valid", "index")}
-    keys |= {key: contract.OPTIONAL_KEYS[key] for key in optional_keys}
+def _read(reader, indices, uniforms, batch_size, *, substitute):
+    keys = reader.spec
 
     def read(indices, uniforms):
         batch = reader.read(indices, uniforms=uniforms, substitute=substitute)

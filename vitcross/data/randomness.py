@@ -6,7 +6,8 @@ order of its own. Shape letters: B batch.
 
 import tensorflow as tf
 
-NUM_STREAMS = 16  # uniforms per example; each augmentation has fixed ones, so that switching one on changes no other
+from vitcross.data.streams import NUM_STREAMS
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _ORDER = 0x0BDE
 

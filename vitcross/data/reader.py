@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from vitcross.data import batch as contract
-from vitcross.data import geometry
+from vitcross.data import geometry, streams
 from vitcross.data.decode import to_array
 from vitcross.data.unreadable import UnreadableImage
 
@@ -46,7 +46,7 @@ class DecodingReader:
 
         Args:
             indices: (B,) integers in [0, n).
-            uniforms: (B, 4) float32 in [0, 1) for random views.
+            uniforms: (B, NUM_STREAMS) float32 in [0, 1), for random views (`randomness.uniforms`).
             substitute: bool, put the next readable example in the place of an unreadable one; else its row is black
             and not valid.
 
@@ -70,18 +70,16 @@ class DecodingReader:
         """Bytes that the decoded pictures of the split need."""
         return len(self) * int(np.prod(self.image_shape))
 
+    @property
+    def spec(self):
+        """dict of each key of a batch to the shape and dtype of one example."""
+        keys = {key: ((), contract.REQUIRED_KEYS[key]) for key in ("labels", "valid", "index")}
+        optional = {key: contract.OPTIONAL_KEYS[key] for key in self.source.optional_keys}
+        return {"images": (self.image_shape, np.uint8), **keys, **optional}
+
     def empty(self, size):
         """Arrays for `size` examples, all zero."""
-        out = {
-            "images": np.zeros((size, *self.image_shape), np.uint8),
-            "labels": np.zeros(size, np.int32),
-            "valid": np.zeros(size, np.bool_),
-            "index": np.zeros(size, np.int64),
-        }
-        for key in self.source.optional_keys:
-            shape, dtype = contract.OPTIONAL_KEYS[key]
-            out[key] = np.zeros((size, *shape), dtype)
-        return out
+        return {key: np.zeros((size, *shape), dtype) for key, (shape, dtype) in self.spec.items()}
 
     def _read_row(self, out, row, index, uniforms, substitute):
         size = len(self)
@@ -121,6 +119,7 @@ class DecodingReader:
         size = self._options.image_size
         if self.view == "random":
             scale = self._options.augmentation.random_resized_crop
+            uniforms = uniforms[streams.VIEW]
             return tuple(geometry.random_resized_view(uniforms, picture.size, size, min_scale=scale).tolist())
         return geometry.evaluation_view(
             picture.size, size, resize=self._options.resize, evaluation_crop=self._options.evaluation_crop
@@ -136,7 +135,7 @@ class CachingReader:
 
     def __init__(self, reader):
         self._reader = reader
-        self.image_shape = reader.image_shape
+        self.spec = reader.spec
         self._arrays = reader.empty(len(reader))
         self._known = np.zeros(len(reader), np.bool_)
 

@@ -70,8 +70,10 @@ def _place(item, image_size):
     return f"{row} {column}"
 
 
-def questions(rng, objects, target, *, shapes, colours):
+def questions(rng, objects, target, *, shapes, colours, unspoken=frozenset()):
     """One question of each type that the scene allows, with answers of one word.
+
+    `unspoken` are (shape, colour) that are not there and must not be asked for either: the answer would always be no.
 
     Returns:
         list of {"type", "question", "answer", "objects"}; types: shape, colour, count, relation, yes_no.
@@ -90,7 +92,7 @@ def questions(rng, objects, target, *, shapes, colours):
     if others:
         first, second = rng.sample([target, rng.choice(others)], 2)
         asked.append(_relation(objects, first, second))
-    asked.append(_yes_no(rng, objects, shapes, colours))
+    asked.append(_yes_no(rng, objects, shapes, colours, unspoken))
     return asked
 
 
@@ -119,13 +121,13 @@ def _relation(objects, first, second):
     return _question("relation", text, answer, [first, second])
 
 
-def _yes_no(rng, objects, shapes, colours):
+def _yes_no(rng, objects, shapes, colours, unspoken):
     if rng.random() < 0.5:
         item = rng.choice(objects)
         colour, shape = item.colour, item.shape
     else:
-        present = {(item.colour, item.shape) for item in objects}
-        colour, shape = rng.choice([(c, s) for c in colours for s in shapes if (c, s) not in present])
+        left_out = {(item.shape, item.colour) for item in objects} | unspoken
+        colour, shape = rng.choice([(c, s) for c in colours for s in shapes if (s, c) not in left_out])
     matching = [index for index, item in enumerate(objects) if (item.colour, item.shape) == (colour, shape)]
     article = "an" if colour[0] in "aeiou" else "a"
     return _question("yes_no", f"Is there {article} {colour} {shape}?", "yes" if matching else "no", matching)

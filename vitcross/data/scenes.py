@@ -33,6 +33,7 @@ COLOURS = {
 SIZES = {"small": (13, 16), "medium": (18, 22), "large": (24, 29)}
 SIZE_STEPS = 128
 SMALLEST_SIDE = 32
+UNSEEN = "unseen"  # the split of the held-out combinations
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,15 @@ class SceneOptions:
         seed: int >= 0.
         target_colour: one of `COLOURS`: the colour of the one object that decides the label.
         max_objects: int from 1 to 5.
+        held_out: bool: `held_out_combinations` occur, in pictures and texts, in the split `unseen` only, where every
+            scene holds one (max_objects must be > 1).
     """
 
     image_size: tuple[int, int] = (64, 64)
     seed: int = 0
     target_colour: str = "red"
     max_objects: int = 5
+    held_out: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "image_size", height_and_width(self.image_size))
@@ -66,6 +70,11 @@ class SceneOptions:
             raise ValueError(f"target_colour must be one of {tuple(COLOURS)}. Received: {self.target_colour!r}")
         if not 1 <= self.max_objects <= 5:
             raise ValueError(f"max_objects must be from 1 to 5. Received: {self.max_objects}")
+        if self.held_out and self.max_objects < 2:
+            raise ValueError(
+                "max_objects must be from 2 to 5 with held-out combinations (the object that decides the label is none "
+                f"of them). Received: {self.max_objects}"
+            )
         if self.seed < 0:
             raise ValueError(f"seed of scenes must be >= 0. Received: {self.seed}")
 
@@ -129,10 +138,17 @@ class Scene:
         return json.dumps(content, separators=(",", ":"))
 
 
+def held_out_combinations(target_colour):
+    """frozenset of (shape, colour): each colour but the target's with a shape of its own, 7 of the 64."""
+    others = [colour for colour in COLOURS if colour != target_colour]
+    return frozenset((SHAPES[(3 * k + 1) % len(SHAPES)], colour) for k, colour in enumerate(others))
+
+
 def render_scene(options, *, split, index):
     """The scene at `index` of `split` (str): depends on nothing but the arguments."""
     rng = random.Random(f"{options.seed}/{split}/{index}")
-    objects, target = _place_objects(rng, options)
+    held_out = held_out_combinations(options.target_colour) if options.held_out else frozenset()
+    objects, target = _place_objects(rng, options, held_out, unseen=options.held_out and split == UNSEEN)
     image = draw_background(rng, options.image_size)
     others = [colour for colour in COLOURS if colour != options.target_colour]
     draw_clutter(rng, image, [_rgb(rng, colour, dim=0.55) for colour in rng.sample(others, 3)])
@@ -144,19 +160,31 @@ def render_scene(options, *, split, index):
         target=target,
         caption=caption,
         links=links,
-        questions=questions(rng, objects, target, shapes=SHAPES, colours=tuple(COLOURS)),
+        questions=questions(
+            rng,
+            objects,
+            target,
+            shapes=SHAPES,
+            colours=tuple(COLOURS),
+            unspoken=frozenset() if split == UNSEEN else held_out,
+        ),
     )
 
 
-def _place_objects(rng, options):
-    number = rng.randint(1, options.max_objects)
+def _place_objects(rng, options, held_out, *, unseen):
+    number = rng.randint(2 if unseen else 1, options.max_objects)
     target = rng.randrange(number)
     others = [colour for colour in COLOURS if colour != options.target_colour]
+    # In the split of unseen combinations one object is one of them, the others may be.
+    forced = (target + rng.randrange(1, number)) % number if unseen else None
     while True:
         placed = []
         for k in range(number):
             colour = options.target_colour if k == target else rng.choice(others)
-            item = _free_place(rng, options.image_size, placed, shape=rng.choice(SHAPES), colour=colour)
+            shapes = SHAPES
+            if held_out and (k == forced or not unseen):
+                shapes = [shape for shape in SHAPES if ((shape, colour) in held_out) == unseen]
+            item = _free_place(rng, options.image_size, placed, shape=rng.choice(shapes), colour=colour)
             if item is None:
                 break
             placed.append(item)

@@ -35,8 +35,9 @@ class ScenesConfig(tfds.core.BuilderConfig):
                 raise ValueError(f"{split}_examples of scenes must be > 0. Received: {count}")
         height, width = scenes.image_size
         sizes = "_".join(str(count) for count in counts.values())
+        kind = "heldout_" if scenes.held_out else ""
         super().__init__(
-            name=f"{height}x{width}_{scenes.target_colour}_max{scenes.max_objects}_seed{scenes.seed}_{sizes}",
+            name=f"{height}x{width}_{scenes.target_colour}_max{scenes.max_objects}_seed{scenes.seed}_{kind}{sizes}",
             description=f"{height} x {width} pixels; the label is the shape of the {scenes.target_colour} object.",
         )
         self.scenes, self.counts = scenes, counts

@@ -41,6 +41,10 @@ class Source(abc.ABC):
         """What messages call the example: a file path, or split and position."""
         return f"{self.name}/{index}"
 
+    def scene(self, index):
+        """What is in the picture, where it was rendered: dict of `Scene.to_json` (scenes.py); else None."""
+        return None  # noqa: RET501 - a value, which says that nothing is known
+
     def labels(self):
         """All labels, (n,) int64, read without decoding a picture."""
         return np.array([self.record(index)["label"] for index in range(len(self))], np.int64)

@@ -1,4 +1,4 @@
-"""Any image classification set of TensorFlow Datasets, with random access to any split expression.
+"""Any set of pictures of TensorFlow Datasets, with random access to any split expression.
 
 Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their pictures
 decoded by `decode.py`, so that a set behaves like a folder of the same pictures. Offline: nothing here reaches for the
@@ -7,6 +7,7 @@ network.
 
 import bisect
 import itertools
+import json
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -23,28 +24,31 @@ class TFDSSource(Source):
         builder: `tfds.core.DatasetBuilder` whose data is prepared.
         split: str, any TFDS split expression: `train`, `train[:90%]`, `train[:10%]+test`.
         channels: 1 or 3, or None for those of the data set.
+        labelled: bool, whether the set has labels; without them, every label is -1.
 
     Raises:
         ValueError: for an unknown split, a set without image and label, or a file format without random access.
     """
 
-    def __init__(self, *, builder, split, channels=None):
+    def __init__(self, *, builder, split, channels=None, labelled=True):
         from tensorflow.core.example import example_pb2
 
         self._parse = example_pb2.Example.FromString
         features = builder.info.features
-        self._image_key, self._label_key = image_and_label_keys(builder.info)
+        keys = image_and_label_keys(builder.info) if labelled else (only_image_key(builder.info), None)
+        self._image_key, self._label_key = keys
         image = features[self._image_key]
         static = all(image.shape[:2])
         native_channels = 1 if image.shape[-1] == 1 else 3
         channels = channels or native_channels
         super().__init__(
             name=f"{builder.name}/{split}",
-            class_names=features[self._label_key].names,
+            class_names=features[self._label_key].names if labelled else (),
             channels=channels,
             image_shape=(*image.shape[:2], channels) if static else None,
             optional_keys=[key for key in OPTIONAL_KEYS if builder.name == "vitcross_scenes" and key in features],
         )
+        self._has_scenes = builder.name == "vitcross_scenes"
         self._files, self._ends = _open_files(builder, split)
 
     def __len__(self):
@@ -63,13 +67,18 @@ class TFDSSource(Source):
         feature = self.example(index).features.feature
         record = {
             "image": feature[self._image_key].bytes_list.value[0],
-            "label": int(feature[self._label_key].int64_list.value[0]),
+            "label": -1 if self._label_key is None else int(feature[self._label_key].int64_list.value[0]),
         }
         if "box" in self.optional_keys:
             record["box"] = np.array(feature["box"].float_list.value, np.float32)
         if "num_objects" in self.optional_keys:
             record["num_objects"] = int(feature["num_objects"].int64_list.value[0])
         return record
+
+    def scene(self, index):
+        if not self._has_scenes:
+            return None
+        return json.loads(self.example(index).features.feature["scene"].bytes_list.value[0])
 
 
 def image_and_label_keys(info):
@@ -89,6 +98,17 @@ def image_and_label_keys(info):
             f"Received: {info.name} with {len(images)} and {len(labels)}: {kinds}"
         )
     return _checked(info, images[0]), labels[0]
+
+
+def only_image_key(info):
+    """Name of the only Image feature of a set."""
+    images = [key for key, feature in info.features.items() if type(feature) is tfds.features.Image]
+    if len(images) != 1:
+        kinds = {key: type(feature).__name__ for key, feature in info.features.items()}
+        raise ValueError(
+            f"A set of pictures needs one Image feature. Received: {info.name} with {len(images)}: {kinds}"
+        )
+    return _checked(info, images[0])
 
 
 def _checked(info, key):

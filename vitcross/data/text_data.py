@@ -1,0 +1,199 @@
+"""An image-text data set: pairs of a picture and a text as batches. Shape letters: P pictures, T token positions."""
+
+import dataclasses
+
+import numpy as np
+
+from vitcross.data import geometry
+from vitcross.data.image_data import ImageData
+from vitcross.data.pair_source import PairSource
+from vitcross.data.text_arrays import text_arrays
+from vitcross.data.text_problems import TextProblems
+from vitcross.data.text_reader import TextReader, exchanged
+from vitcross.data.tokenizer import Tokenizer
+from vitcross.data.unreadable import UnreadableImage
+
+_EVALUATION_SEED = 0  # a blind evaluation shows the same pictures in every run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class References:
+    """What the metrics of a split may know besides predictions; `index` is that of a pair, as in its batch.
+
+    Attributes:
+        source: `PairSource`.
+        tokenizer: `Tokenizer`.
+        question_types: tuple of str.
+    """
+
+    source: PairSource
+    tokenizer: Tokenizer
+    question_types: tuple[str, ...] = ()
+
+    def texts(self, index):
+        """All texts of the picture of a pair: list of str."""
+        return self.source.references(index)
+
+    def text(self, index):
+        """The caption or question of a pair, as written."""
+        return self.source.text(index)
+
+    def answers(self, index):
+        """The answers of a pair's annotators: tuple of str."""
+        return self.source.answers(index)
+
+    def scene(self, index):
+        """What is in the picture of a pair (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
+        return self.source.scene(index)
+
+
+class ImageTextData(ImageData):
+    """The splits of a set of pairs; an example is a pair, `len(data.train)` counts pairs.
+
+    Args:
+        name: str.
+        options: `ImageOptions`.
+        texts: `TextOptions`.
+        tokenizer: `Tokenizer`.
+        train: `PairSource`; validation, test (or None) and unseen (or None: rendered scenes that hold what was held
+            out) likewise.
+        problems: `TextProblems` found so far.
+        missing: paths of pictures that are not there, which count as unreadable ones.
+        num_classes: int or None; checked where it is given.
+
+    Raises:
+        TooManyUnreadable: if more pictures are missing than `max_unreadable`.
+        ValueError: as `ImageData`; a baseline with one picture; class weights, which no task of texts has.
+    """
+
+    split_names = ("train", "validation", "test", "unseen")
+
+    def __init__(
+        self,
+        *,
+        name,
+        options,
+        texts,
+        tokenizer,
+        train,
+        validation,
+        test=None,
+        unseen=None,
+        problems=None,
+        missing=(),
+        num_classes=None,
+    ):
+        self.unseen = unseen
+        self.texts, self.tokenizer = texts, tokenizer
+        super().__init__(
+            name=name, options=options, train=train, validation=validation, test=test, num_classes=num_classes
+        )
+        self._problems = problems or TextProblems()
+        pairs = [pair for split in self.splits for pair in self.source(split).pairs]
+        self.question_types = tuple(sorted({pair.kind for pair in pairs if pair.answers}))
+        self._check()
+        for path in missing:
+            self.unreadable.add(UnreadableImage(path, "no such file"))
+        self._text_arrays = self._make_arrays()
+        self._problems.log()
+
+    def _check(self):
+        if self.options.class_weights is not None:
+            raise ValueError(f"class_weights must be null for texts. Received: {self.options.class_weights!r}")
+        for split in self.splits:
+            if self.texts.baseline is not None and len(self.source(split).pictures) < 2:
+                raise ValueError(
+                    f"baseline needs at least two pictures in each split. Received: {self.texts.baseline} with one in "
+                    f"'{split}' of {self.name}"
+                )
+
+    def _make_arrays(self):
+        arguments = {
+            "tokenizer": self.tokenizer,
+            "max_length": self.max_text_length,
+            "question_types": self.question_types,
+            "num_annotators": max(len(pair.answers) for split in self.splits for pair in self.source(split).pairs),
+            "problems": self._problems,
+        }
+        sources = {id(self.source(split)): self.source(split) for split in self.splits}  # one may serve two splits
+        made = {key: text_arrays(source, **arguments) for key, source in sources.items()}
+        return {split: made[id(self.source(split))] for split in self.splits}
+
+    @property
+    def has_questions(self):
+        """Whether the texts are questions, and `class_names` their answers."""
+        return bool(self.question_types)
+
+    @property
+    def max_text_length(self):
+        """T, token positions of a row."""
+        return self.texts.max_text_length
+
+    @property
+    def vocabulary_size(self):
+        """Number of tokens of the tokenizer."""
+        return self.tokenizer.vocabulary_size
+
+    @property
+    def evaluation_splits(self):
+        """Splits that are evaluated during training."""
+        return tuple(split for split in ("validation", "unseen") if split in self.splits)
+
+    @property
+    def text_problems(self):
+        """dict of what was wrong with texts to the names (file:line, or split/position) of all that had it."""
+        return self._problems.names
+
+    def references(self, split):
+        """`References` of a split."""
+        return References(source=self.source(split), tokenizer=self.tokenizer, question_types=self.question_types)
+
+    def words(self, split, index):
+        """The `Word`s of a pair's text, with the positions of their tokens in its row of token ids."""
+        return self.tokenizer.words(self.source(split).text(index), max_length=self.max_text_length)
+
+    def word_boxes(self, split, index):
+        """For each of `words(split, index)`: (K, 4) float32 boxes of the objects that it names, or None.
+
+        Boxes are (y_min, x_min, y_max, x_max) in [0, 1] of the view that evaluation shows of the pair's own picture
+        (of a blind baseline too); what lies outside the view is left out.
+        """
+        source = self.source(split)
+        links = source.links(index)
+        words = self.words(split, index)
+        if not links:
+            return [None] * len(words)
+        picture = source.picture(index, source.record(index))
+        view = geometry.evaluation_view(
+            picture.size,
+            self.options.image_size,
+            resize=self.options.resize,
+            evaluation_crop=self.options.evaluation_crop,
+        )
+        return [_boxes_of(word, links, view) for word in words]
+
+    def _training_reader(self, seed):
+        baseline = self.texts.baseline
+        shown = exchanged(len(self.train.pictures), seed=seed) if baseline == "shuffled" else None
+        return self._text_reader("train", self._picture_reader("train", training=True), shown, baseline == "blind")
+
+    def _reader(self, split, *, cache=True):
+        blind = self.texts.baseline == "blind"
+        shown = exchanged(len(self.source(split).pictures), seed=_EVALUATION_SEED) if blind else None
+        return self._text_reader(split, self._picture_reader(split, cache=cache), shown)
+
+    def _text_reader(self, split, pictures, shown, draw=False):
+        picture_of = self.source(split).picture_ids
+        return TextReader(pictures, picture_of=picture_of, arrays=self._text_arrays[split], shown=shown, draw=draw)
+
+    def _pictures(self, split):
+        return self.source(split).pictures
+
+
+def _boxes_of(word, links, view):
+    named = [boxes for start, end, boxes, _ in links if start < word.end and word.start < end]
+    if not named:
+        return None
+    seen = np.stack([geometry.box_in_view(box, view) for box in np.concatenate(named)])
+    seen = seen[(seen[:, 2] > seen[:, 0]) & (seen[:, 3] > seen[:, 1])]
+    return seen if len(seen) else None
