@@ -14,7 +14,7 @@ REAL = np.arange(T) < np.array([4, 7, 3])[:, None]
 
 
 def image_encoder(**options):
-    sizes = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 15, "depth": 2, "num_heads": HEADS, "mlp_ratio": 2.0}
+    sizes = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 15, "depth": 1, "num_heads": HEADS, "mlp_ratio": 2.0}
     return VisionTransformer(**{"num_classes": None, "pooling": "gap", **sizes, **options})
 
 
