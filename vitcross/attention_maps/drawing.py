@@ -78,9 +78,12 @@ def shorten(text: str, size: int, width: float) -> str:
     text = drawable(text)
     if text_width(text, size) <= width:
         return text
-    while text and text_width(text + "...", size) > width:
-        text = text[:-1]
-    return text.rstrip() + "..." if text else ""
+    # Wider texts are longer texts, so that halving finds the longest that fits.
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        fits, too_long = (middle, too_long) if text_width(text[:middle] + "...", size) <= width else (fits, middle)
+    return text[:fits].rstrip() + "..." if fits else ""
 
 
 def number(value: float) -> str:

@@ -1,0 +1,118 @@
+"""The sheets of image-text models: size, content, words. How they look was judged by eye."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.attention_maps.text_records import text_record, tokenizer
+from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, colour_maps, drawing, own_text, sheets
+from vitcross.attention_maps.matrix_sheet import matrix_sheet
+
+SELF = ["attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"]
+CROSS = ["attention/cross/words", "attention/cross/matrix"]
+KINDS = {
+    "captioner": ({"predicts_next": True}, [*SELF, *CROSS]),
+    "questions": ({}, [*SELF, *CROSS, "attention/self/text"]),
+    "dual": ({"dual": True}, [*SELF, "attention/cross/similarity", "attention/self/text"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_every_kind_has_its_sheets(kind, prefix):
+    options, keys = KINDS[kind]
+    found = sheets(text_record(planted=2, prefix=prefix, **options), note="Best on the boxes of 5 words: x.")
+    assert list(found) == keys
+    for key, sheet in found.items():
+        height, width = sheet.image.shape[:2]
+        assert sheet.image.std() > 10 and 600 <= width <= 2600 and height < 4000
+        assert sheet.caption.startswith("Step 5.") and sheet.title
+        assert ("Best on the boxes" in sheet.caption) == key.startswith("attention/cross")
+
+
+def test_captions_say_what_was_read_and_every_text():
+    record = text_record(3, predicts_next=True, planted=2)
+    caption = sheets(record)["attention/cross/words"].caption
+    assert "layer 1 (the last)" in caption and "predict it" in caption and "white box" in caption
+    assert all(text.text in caption for text in record.texts)
+    assert "their own rows" in sheets(text_record(3))["attention/cross/words"].caption
+    assert "1: a red star" in sheets(record)["attention/probe"].caption
+
+
+def test_the_colours_of_a_word_are_those_of_its_map():
+    record = text_record(1, depth=1, predicts_next=True, verdicts=(Verdict("x"),))
+    (address,) = record.cross_attention
+    record.weights[address][:] = 0
+    text = record.texts[0]
+    shown = next(k for k, word in enumerate(text.words) if text.word_boxes[k] is None and word.text.isalpha())
+    for position in text.words[shown].tokens:
+        record.weights[address][0, :, position - 1, 1 + 9] = 0.25
+    sheet = sheets(record, Style(opacity=1.0))["attention/cross/words"]
+    top = (sheet.image == colour_maps.table("viridis")[-1]).all(-1)
+    patch = 8 * (128 // 56)
+    assert patch**2 <= top.sum() < patch**2 + 14 * 10  # one patch, and a few pixels of the bar
+    assert "1: 0.25" in sheet.caption
+
+
+STRANGE = "שלום עולם naïve 日本語 \U0001f600 e\u0301 \ud800 </script>\n\t" + "x" * 300
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_of_any_script_is_drawn(kind):
+    tokens = own_text(tokenizer(), STRANGE.replace("\ud800", ""), max_length=90)
+    strange = ProbeText(text=STRANGE, tokens=tokens.tokens, words=tokens.words)
+    options, keys = KINDS[kind]
+    record = text_record(2, texts=[strange, own_text(tokenizer(), "", max_length=7)], **options)
+    record = dataclasses.replace(record, image=dataclasses.replace(record.image, verdicts=(Verdict(STRANGE),) * 2))
+    found = sheets(record)
+    assert list(found) == keys and all(sheet.image.shape[1] <= 2600 for sheet in found.values())
+
+
+def test_letters_without_a_glyph_lose_their_accent_and_nothing_else():
+    assert drawing.drawable("a\n b\tc") == "a b c" and drawing.drawable("café naïve") == "cafe naive"
+    assert drawing.drawable("“x” \ud800 שלום") == "“x” ? שלום"
+
+
+def test_lines_are_wrapped_at_words_and_cut():
+    lines = drawing.wrap("a small red star is left of a large blue circle " + "y" * 200, 13, 100, 4)
+    assert len(lines) == 4 and all(drawing.text_width(line, 13) <= 100 for line in lines)
+    assert lines[0].startswith("a small") and lines[-1].endswith("...")
+    assert drawing.wrap("", 13, 100, 4) == [""] and drawing.wrap("one", 13, 100, 1) == ["one"]
+
+
+def test_many_words_pictures_and_heads_stay_within_sane_sizes():
+    long = own_text(tokenizer(), "a red star is above " * 12, max_length=90)
+    for (options, _), count, heads in zip(KINDS.values(), (17, 3, 3), (2, 16, 16), strict=True):
+        record = text_record(count, texts=[long] * count, heads=heads, depth=1, **options)
+        for key, sheet in sheets(record).items():
+            assert sheet.image.shape[1] <= 2600, key
+
+
+def test_a_matrix_of_very_many_patches_is_merged():
+    fine = text_record(
+        1, size=(32, 64), patch=(1, 1), heads=1, depth=1, texts=[own_text(tokenizer(), "a", max_length=7)]
+    )
+    sheet = matrix_sheet(fine, Style())
+    assert sheet.image.shape[1] <= 2600 and "mean of 3 neighbouring patches" in sheet.caption
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_that_diverged_is_still_shown(kind):
+    options, keys = KINDS[kind]
+    record = text_record(3, **options)
+    arrays = [*record.weights.values(), *record.image.weights.values(), record.image.token_norms]
+    for array in (*arrays, *(s for s in (record.text_similarity, record.word_similarity) if s is not None)):
+        array[:] = np.nan
+    assert list(sheets(record)) == keys
+
+
+@pytest.mark.parametrize("pooling", ["gap", "map"])
+def test_other_poolings_of_the_text(pooling):
+    record = text_record(2, dual=True)
+    shares = np.zeros((2, 3, 1, record.padding_mask.shape[1]), np.float32)
+    shares[..., 1] = 1
+    weights = {**record.weights, "text_encoder/pooling/cross_attention": shares}
+    record = ImageTextRecord(**vars(record) | {"weights": weights, "text_pooling": pooling})
+    caption = sheets(record)["attention/self/text"].caption
+    assert ("attention pooling" if pooling == "map" else "mean over the rows") in caption
