@@ -10,51 +10,81 @@ import yaml
 
 from vitcross import command_line, config, experiment
 from vitcross.config_checks import validate
-from vitcross.config_combinations import ConfigError
+from vitcross.config_combinations import ConfigError, image_tower
 from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
+from vitcross.data import load
 from vitcross.help_page import options
 
 GROUPS = ("data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks", "experiment")
 CHOICES = [(group, option) for group in GROUPS for option in options(config.CONF, group)]
 # What a choice needs typed beside it.
-NEEDS = {("data", "image_folder"): ["data.root=pictures"], ("data", "tfds"): ["data.name=mnist"]}
+CONTRASTIVE = ["data=scenes_captions", "model=dual_encoder", "task=contrastive"]
+CAPTIONING = ["data=scenes_captions", "model=captioner", "task=captioning"]
+QUESTIONS = ["data=scenes_questions", "model=question_answering", "task=question_answering"]
+NEEDS = {
+    ("data", "image_folder"): ["data.root=pictures"],
+    ("data", "tfds"): ["data.name=mnist"],
+    ("data", "pairs"): [*CONTRASTIVE[1:], "data.file=pairs.csv"],
+    ("data", "coco_captions"): CONTRASTIVE[1:],
+    ("data", "scenes_captions"): CONTRASTIVE[1:],
+    ("data", "scenes_questions"): QUESTIONS[1:],
+    ("model", "dual_encoder"): CONTRASTIVE[::2],
+    ("model", "captioner"): CAPTIONING[::2],
+    ("model", "question_answering"): QUESTIONS[::2],
+    ("task", "contrastive"): CONTRASTIVE[:2],
+    ("task", "captioning"): CAPTIONING[:2],
+    ("task", "question_answering"): QUESTIONS[:2],
+    ("experiment", "stamps_contrastive"): ["data.file=pairs.jsonl"],
+}
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
 def test_every_option_composes_and_is_valid(group, option):
     composed, choices = config.compose("train", [f"{group}={option}", *NEEDS.get((group, option), [])])
     if group in ("data", "model"):
-        composed = {**composed, "model": composed["model"] | {"patch_size": [1, 1], "stem": "linear"}}
+        image_tower(composed["model"])[0].update({"patch_size": [1, 1], "stem": "linear"})
     validate(composed)
     assert choices[group] == option
     header = command_line.header(composed, choices, "somewhere")
     assert [line.split()[0] for line in header.splitlines()] == ["experiment", "data", "model", "length", "results"]
 
 
+TOWERS = [
+    (field.name, model)
+    for model, schema in SCHEMAS["model"].items()
+    for field in dataclasses.fields(schema)
+    if field.name in ("image_encoder", "text_encoder", "text_decoder")
+]
+
+
 @pytest.mark.parametrize(("group", "target"), [(g, t) for g, schemas in SCHEMAS.items() for t in schemas])
 def test_each_schema_names_the_arguments_of_its_constructor(group, target):
     module, _, attribute = target.rpartition(".")
     constructor = getattr(importlib.import_module(module), attribute)
-    accepted = accepted_arguments(constructor)
     described = {field.name for field in dataclasses.fields(SCHEMAS[group][target])}
-    given_by_the_program = {"network", "class_weights", "name", "model", "total_steps", "warmup_steps"}
-    if group != "data":
-        assert described - {"warmup"} == accepted - given_by_the_program
-    else:
-        assert described == accepted
+    if group == "data":
+        assert described == load.keys(constructor)
+        return
+    given_by_the_program = {"network", "class_weights", "tokenizer", "has_scenes", "name", "model"}
+    given_by_the_program |= {"total_steps", "warmup_steps"}
+    assert described - {"warmup"} == accepted_arguments(constructor) - given_by_the_program
+
+
+@pytest.mark.parametrize(("kind", "model"), TOWERS)
+def test_each_schema_of_a_tower_names_the_arguments_of_its_constructor(kind, model):
+    tower = next(field.type for field in dataclasses.fields(SCHEMAS["model"][model]) if field.name == kind)
+    described = {field.name for field in dataclasses.fields(tower)} - {"target"}
+    target = "TextTransformer" if kind.startswith("text") else "VisionTransformer"
+    constructor = getattr(importlib.import_module("vitcross.models"), target)
+    assert described == accepted_arguments(constructor) - {"name"}
 
 
 def accepted_arguments(constructor):
-    names = {
+    return {
         p.name
         for p in inspect.signature(constructor).parameters.values()
         if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in ("self", "dtype")
     }
-    if any(p.name == "options" for p in inspect.signature(constructor).parameters.values()):
-        from vitcross.data.options import ImageOptions
-
-        names |= {field.name for field in dataclasses.fields(ImageOptions)}
-    return names
 
 
 def test_attention_style_keys_are_described():
