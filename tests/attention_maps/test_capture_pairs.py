@@ -86,7 +86,7 @@ def test_rows_that_are_not_valid_are_left_out_with_their_texts():
 
     record = capture(tiny_text_model("captioner", depth=1), batch, texts=texts, says=says)
     assert [text.text for text in record.texts] == [texts[0].text, texts[2].text]
-    assert record.verdicts == tuple(Verdict(f"caption {k}", f"text: {texts[k].text}") for k in (0, 2))
+    assert record.verdicts == tuple(Verdict(f"caption {k}", texts[k].text) for k in (0, 2))
     assert said == [batch] and len(record.images) == len(record.padding_mask) == 2
     scalars, tables = statistics(record)
     assert 0 < scalars["attention_stats/cross_entropy/min"] <= scalars["attention_stats/cross_entropy/max"] <= 1
@@ -96,8 +96,9 @@ def test_rows_that_are_not_valid_are_left_out_with_their_texts():
 def test_verdicts_of_their_own_and_none():
     batch, texts = pairs(2)
     model = Capture(tiny_text_model("captioner", depth=1))
-    record = model(batch, texts=texts, says=lambda _: [("blue 97 %", "What colour?", True), "red"])
-    assert record.verdicts == (Verdict("blue 97 %", "What colour?", True), Verdict("red", f"text: {texts[1].text}"))
+    one, two = (text.text for text in texts)
+    record = model(batch, texts=texts, says=lambda _: [("blue 97 %", "true: red", False), Verdict("red", two, True)])
+    assert record.verdicts == (Verdict("blue 97 %", f"{one} (true: red)", False), Verdict("red", two, True))
     assert model(batch, texts=texts).verdicts == tuple(Verdict(text.text) for text in texts)
     with pytest.raises(ValueError, match="2 pairs. Received: 1"):
         model(batch, texts=texts, says=lambda _: ["one"])

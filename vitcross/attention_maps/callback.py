@@ -40,7 +40,7 @@ class AttentionMaps(keras.callbacks.Callback):
         says: callable or None: a batch of the probes' keys -> list of str or `Verdict`, what an image-text model says
             of each pair (a caption, an answer, a rank). Called at every capture.
         grounding_texts: list of `ProbeText`, those of `grounding_batch`: an image-text model is measured on the boxes
-            of its words.
+            of its words, and not at all where none has boxes.
         step: callable without arguments that returns the current optimizer step; None: the steps are counted from
             where the optimizer's counter stood when training began.
 
@@ -68,6 +68,8 @@ class AttentionMaps(keras.callbacks.Callback):
         self.network, self.probes, self.sink, self.style = network, probes, sink, style or Style()
         self.class_names, self.grounding_batch = tuple(class_names), grounding_batch
         self.texts, self.says, self.grounding_texts = texts, says, grounding_texts
+        if grounding_texts is not None and not any(b is not None for text in grounding_texts for b in text.word_boxes):
+            self.grounding_batch = None  # real pictures: nobody knows what their words name
         self.pending = sorted({int(s) for s in steps})
         self.seconds = 0.0
         self.previous = None

@@ -29,7 +29,7 @@ class Capture:
         class_names: tuple of str, one for every output of a classifier.
         texts: list of B `ProbeText`, for image-text models.
         says: callable or None, for image-text models: batch -> list of B str or `Verdict`, what the model says of each
-            pair. None: only the texts are shown.
+            pair; the pair's text is added. None: only the texts are shown.
 
     Returns:
         AttentionRecord of a `VisionTransformer`, else ImageTextRecord.
@@ -131,15 +131,18 @@ def _by_tower(weights: dict) -> dict[str, dict]:
 
 
 def _verdicts(batch, texts, says, keep) -> tuple[Verdict, ...]:
-    """What the model says of every kept pair, beside its own text."""
+    """What the model says of every kept pair, beside the pair's text and what else is true."""
     said = [None] * len(texts) if says is None else list(says(batch))
     if len(said) != len(texts):
         raise ValueError(f"`says` must give one line for each of the {len(texts)} pairs. Received: {len(said)}")
     found = []
     for text, what in zip(texts, said, strict=True):
-        if isinstance(what, str):
-            what = Verdict(what, f"text: {text.text}")
-        found.append(Verdict(text.text) if what is None else Verdict(*what))
+        if what is None:
+            found.append(Verdict(text.text))
+            continue
+        what = Verdict(what) if isinstance(what, str) else Verdict(*what)
+        known = f" ({what.truth})" if what.truth not in ("", text.text) else ""
+        found.append(what._replace(truth=text.text + known))
     return tuple(verdict for verdict, kept in zip(found, keep, strict=True) if kept)
 
 
