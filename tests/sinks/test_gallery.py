@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.records import random_record
-from vitcross.attention_maps import AttentionMedia, heat_map_sheet, sheets
+from tests.attention_maps.text_records import text_record
+from vitcross.attention_maps import AttentionMedia, Verdict, heat_map_sheet, sheets
 from vitcross.sinks.gallery import Gallery
 from vitcross.sinks.gallery_curves import STATISTICS, TRAINING, charts, nice_ticks, points, read_rows
 
@@ -142,6 +143,35 @@ def test_curves_come_from_metrics(tmp_path):
     labels = page.attributes("svg", "aria-label")
     assert "Loss: train 1.1, validation 1.25 at step 90" in labels
     assert "reference" in page.source and "polygon" in page.source
+
+
+def test_curves_of_layers_and_kinds_that_are_not_known_in_advance(tmp_path):
+    rows = [{"step": 5, f"grounding/words/block_{layer:02d}/lift": 1.0 + layer} for layer in range(13)]
+    rows += [{"step": 5, "grounding/words/block_00/chance": 0.25, "grounding/words/block_00/pointing": 0.5}]
+    rows += [{"step": 9, "val/accuracy/<b>colour": 0.5, "val/accuracy": 0.7, "val/accuracy/a/b": 0.1}]
+    found = {figure.split("<h3>")[1].split("</h3>")[0]: figure for figure in charts(rows, TRAINING)}
+    lift, kinds = found["Words: lift on the boxes of what they name"], found["Accuracy by kind"]
+    assert lift.count("<circle") == 6 and "layer 00 <b>1</b>" in lift and "layer 12 <b>13</b>" in lift
+    assert "&lt;b&gt;colour <b>0.5</b>" in kinds and kinds.count("<circle") == 1
+    assert 'class="reference"' in found["Words: pointing game"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [({"predicts_next": True}, "matrix"), ({}, "text"), ({"dual": True}, "text")],
+)
+def test_sheets_of_words_follow_those_of_pictures(tmp_path, kind, last):
+    record = text_record(3, planted=2, verdicts=(Verdict(HOSTILE, "a question", False),) * 3, **kind)
+    found = sheets(record)
+    gallery = Gallery(tmp_path, title="x")
+    gallery.media(5, AttentionMedia(record=record, sheets=found))
+    page = Page(tmp_path / "attention" / "index.html")
+    images = [source.split("/")[1].removesuffix(".png") for source in page.attributes("img", "src")]
+    assert images[:4] == ["self_overlay", "self_layers", "probe", "self_heads"] and len(images) == len(found)
+    assert images[-1].endswith(last) and images[4] in ("cross_words", "cross_similarity")
+    assert "Which patches" in page.text and "Blue words" in page.text and "a question" in page.text
+    assert len(found) + 5 <= 14  # with the heat maps: 70 captures stay below the thousand files of a W&B run
+    assert Gallery(tmp_path, title="x").captures == gallery.captures
 
 
 def test_metrics_that_are_missing_broken_or_not_finite(tmp_path):

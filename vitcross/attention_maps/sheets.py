@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_LINES = 5  # of what the model says, and as many of the text that it is held against
 READS = {
     "cls": "what the class token attends to",
-    "gap": "what patches attend to, mean over all of them (mean pooling has no single row that is the answer)",
+    "gap": "what patches attend to, mean over all of them (no single row is the answer)",
     "map": "what the pooling's query attends to",
 }
 

@@ -18,6 +18,10 @@ from vitcross.sinks.sink import Sink
 # Figures of the summary that the page prints, where they are known.
 FACTS = (
     ("val/accuracy", "validation accuracy", "{:.1%}"),
+    ("val/image_to_text_r1", "image to text, R@1", "{:.1%}"),
+    ("val/text_to_image_r1", "text to image, R@1", "{:.1%}"),
+    ("val/attribute_accuracy", "right attributes", "{:.1%}"),
+    ("val/attribute_accuracy_unseen", "right attributes, unseen", "{:.1%}"),
     ("val/loss", "validation loss", "{:.4g}"),
     ("parameters", "parameters", "{:,.0f}"),
     ("speed/images_per_second", "images/s", "{:,.0f}"),

@@ -3,15 +3,41 @@
 import html
 import json
 import math
+import re
 
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 MAX_POINTS = 300  # about one for every pixel
 
+# A key with `*` stands for all keys that fit, each a series named by what the star stands for; of more than MAX_SERIES
+# the first, the last and some between them.
+MAX_SERIES = 6
 # title, what it says, series (label, key), band of keys or None, reference: a number or a key whose last value it is
 TRAINING = (
     ("Loss", "", (("train", "train/loss"), ("validation", "val/loss")), None, None),
     ("Accuracy", "", (("train", "train/accuracy"), ("validation", "val/accuracy")), None, None),
+    (
+        "Accuracy by kind",
+        "validation, e.g. by the type of the question",
+        (("{}", "val/accuracy/*"),),
+        None,
+        None,
+    ),
+    (
+        "Retrieval",
+        "validation, R@1: how often the right one is found first",
+        (("image to text", "val/image_to_text_r1"), ("text to image", "val/text_to_image_r1")),
+        None,
+        None,
+    ),
+    (
+        "Right attributes of captions",
+        "shape, colour, size and relation; unseen: combinations that training never showed",
+        (("validation", "val/attribute_accuracy"), ("unseen", "val/attribute_accuracy_unseen")),
+        None,
+        None,
+    ),
+    ("CIDEr of captions", "validation", (("CIDEr", "val/cider"),), None, None),
     (
         "Lift on the object's box",
         "energy in the box / its share of the picture; 1: no better than chance",
@@ -26,6 +52,20 @@ TRAINING = (
         None,
         "grounding/raw/chance",
     ),
+    (
+        "Words: lift on the boxes of what they name",
+        "energy in the box / its share of the picture; 1: no better than chance",
+        (("{}", "grounding/words/*/lift"),),
+        None,
+        1.0,
+    ),
+    (
+        "Words: pointing game",
+        "how often a word's brightest patch is on what it names; dashed: chance",
+        (("{}", "grounding/words/*/pointing"),),
+        None,
+        "grounding/words/*/chance",
+    ),
 )
 STATISTICS = (
     *(
@@ -35,6 +75,7 @@ STATISTICS = (
             ("distance", "Attention distance", "pixels, mean; band: layers"),
             ("prefix_mass", "Prefix mass", "share that goes to class token and registers; band: layers"),
             ("sink_share", "Sink share", "share of the most attended token; band: layers"),
+            ("cross_entropy", "Entropy of cross-attention", "1: words attend to all patches alike; band: layers"),
         )
     ),
     ("Change", "of the maps since the previous capture, bits", (("change", "attention_stats/change"),), None, None),
@@ -64,15 +105,29 @@ def charts(rows, wanted) -> list[str]:
     """One HTML figure for every chart of `TRAINING` or `STATISTICS` that has at least one value."""
     figures = []
     for title, meaning, series, band, reference in wanted:
-        lines = [(label, points(rows, key)) for label, key in series]
+        lines = [(name, points(rows, key)) for label, known in series for name, key in _matching(rows, label, known)]
         lines = [(label, line) for label, line in lines if line]
         if lines:
             sides = [points(rows, f"{band}/{side}") for side in ("min", "max")] if band else []
             if isinstance(reference, str):
-                found = points(rows, reference)
-                reference = found[-1][1] if found else None
+                found = [points(rows, key) for _, key in _matching(rows, "", reference)]
+                reference = found[0][-1][1] if found and found[0] else None
             figures.append(chart(title, meaning, lines, sides if all(sides) else [], reference))
     return figures
+
+
+def _matching(rows, label, key) -> list[tuple[str, str]]:
+    """(label, key) of the keys that a key with a star stands for, sorted; of a key without one itself."""
+    if "*" not in key:
+        return [(label, key)]
+    start, end = key.split("*")
+    # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`.
+    fits = re.compile(re.escape(start) + r"([^/]+)" + re.escape(end))
+    matches = map(fits.fullmatch, sorted({name for row in rows for name in row}))
+    found = [(match[0], match[1]) for match in matches if match]
+    if len(found) > MAX_SERIES:
+        found = [found[round(i * (len(found) - 1) / (MAX_SERIES - 1))] for i in range(MAX_SERIES)]
+    return [(label.format(name.replace("block_", "layer ").replace("_", " ")), full) for full, name in found]
 
 
 def points(rows, key) -> list[tuple[float, float]]:

@@ -12,12 +12,17 @@ from importlib import resources
 from vitcross.attention_maps import colour_maps
 
 STATE_ID = "captures"
-# One place for the order on the page, and what each sheet answers.
+# One place for the order on the page, and what each sheet answers: first what the picture's tokens read of each other,
+# then picture and text.
 SHEETS = {
     "attention/self/overlay": "Where does it look?",
     "attention/self/layers": "How does that form through the layers?",
     "attention/probe": "What did the model see and say?",
     "attention/self/heads": "Do heads look at different things?",
+    "attention/cross/words": "Which patches does each word look at?",
+    "attention/cross/similarity": "Which patches are like the text, and like each of its words?",
+    "attention/cross/matrix": "Which tokens share a patch, and which patch does every token read?",
+    "attention/self/text": "Which words decide the text's embedding?",
 }
 POLICY = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -61,7 +66,7 @@ def page(*, title, status, facts, training, statistics, captures, colour_map="vi
     body = "".join(
         (
             _header(title, status, facts, steps),
-            _how_to_read(colour_map),
+            _how_to_read(colour_map, any(p.key.startswith("attention/cross") for c in captures for p in c.pictures)),
             _section("curves", "Training", _grid("charts", training)),
             _section("captures", "Captures", _slider(steps) + "".join(map(_capture, reversed(captures)))),
             _section("statistics", "Statistics", _grid("charts", statistics) + _grid("tables", tables)),
@@ -127,7 +132,12 @@ def _header(title, status, facts, steps) -> str:
     )
 
 
-def _how_to_read(colour_map) -> str:
+_BLUE_WORDS = """<li><b>Blue words</b> name an object whose box is known and drawn. A word of a caption shows what was
+looked at to say it, in the row that predicts it; a word of a question shows its own row.</li>
+"""
+
+
+def _how_to_read(colour_map, with_words) -> str:
     table = colour_maps.table(colour_map)[::17]
     stops = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in table)
     return f"""<section id="how"><h2>How to read this</h2>
@@ -139,6 +149,7 @@ like structure. <i>Uniform</i> is the value that every patch has when nothing is
 <li><b>One square is one patch</b>, the finest detail that the model can point at.</li>
 <li><b>Prefix</b> is the share that goes to the class token and registers, which the map leaves out.</li>
 <li><b>Outlined patches</b> have tokens of outstanding norm: brightness there is a sink, not evidence.</li>
+{_BLUE_WORDS if with_words else ""}\
 <li><b>Attention is not by itself evidence</b> of why the model decided. Rollout follows it through all layers but knows
 no class. Lift and pointing game say how far maps agree with the object where its box is known.</li>
 </ul></section>"""
@@ -178,8 +189,10 @@ def _figure(picture) -> str:
     scale = "" if picture.vmax is None else f'<span class="top">scale 0 to {picture.vmax:.3g}</span>'
     lead = f"<p>{question}</p>" if question else ""
     file, caption = html.escape(picture.file), html.escape(picture.caption)
+    # A sheet of many words is unreadable in half the page.
+    wide = ' class="wide"' if picture.key.startswith(("attention/cross", "attention/self/text")) else ""
     return (
-        f"<figure><figcaption><h4>{html.escape(picture.title)} {scale}</h4>{lead}</figcaption>"
+        f"<figure{wide}><figcaption><h4>{html.escape(picture.title)} {scale}</h4>{lead}</figcaption>"
         f'<a href="{file}" title="Open at full size"><img src="{file}" width="{picture.width}" '
         f'height="{picture.height}" loading="lazy" alt="{caption}"></a>'
         f"<details><summary>Caption and colour scale</summary><p>{caption}</p></details></figure>"
