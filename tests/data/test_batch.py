@@ -47,6 +47,54 @@ def test_a_wrong_batch_names_key_and_rule(changes, rule):
         check_batch(batch(**changes), image_shape=SHAPE, num_classes=CLASSES)
 
 
+def pairs(**changes):
+    token_ids = np.array([[1, 9, 2, 0, 0], [1, 7, 8, 9, 2]], np.int32)
+    texts = {
+        "token_ids": token_ids,
+        "padding_mask": token_ids != 0,
+        "text_id": np.array([0, 1], np.int64),
+        "image_id": np.array([4, 4], np.int64),
+        "question_type": np.array([0, 2], np.int32),
+        "annotator_answers": np.full((2, 3), -1, np.int32),
+        "labels": np.array([-1, 0], np.int32),
+    }
+    return batch(**(texts | changes))
+
+
+def test_a_right_batch_of_pairs_passes():
+    check_batch(pairs(), image_shape=SHAPE, num_classes=CLASSES)
+    check_batch(pairs(question_type=None, annotator_answers=None), image_shape=SHAPE, num_classes=CLASSES)
+    check_batch(pairs(labels=np.array([-1, -1], np.int32)), image_shape=SHAPE, num_classes=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"padding_mask": None}, "needs the key 'padding_mask'"),
+        ({"image_id": None}, "needs the key 'image_id'"),
+        ({"token_ids": np.ones((2, 4), np.int32)}, r"'token_ids' must have shape \(2, 5\)"),
+        ({"token_ids": np.ones((2, 5), np.int64)}, "'token_ids' must have dtype int32"),
+        ({"token_ids": np.ones((2, 5), np.int32)}, "0 exactly where 'padding_mask' is False"),
+        ({"token_ids": np.array([[1, 0, 2, 0, 0], [1, 7, 8, 9, 2]], np.int32)}, "0 exactly where"),
+        (
+            {
+                "token_ids": np.array([[1, 0, 2, 0, 0]] * 2, np.int32),
+                "padding_mask": np.array([[True, False, True, False, False]] * 2),
+            },
+            "True first and False after",
+        ),
+        ({"token_ids": np.zeros((2, 5), np.int32), "padding_mask": np.zeros((2, 5), np.bool_)}, "True first"),
+        ({"text_id": np.array([0], np.int64)}, r"'text_id' must have shape \(2,\)"),
+        ({"text_id": np.array([0, 1], np.int32)}, "'text_id' must have dtype int64"),
+        ({"annotator_answers": np.zeros(2, np.int32)}, "'annotator_answers' must have shape"),
+        ({"labels": np.array([-2, 0], np.int32)}, r"\[-1, 11\).*-2 to 0"),
+    ],
+)
+def test_a_wrong_batch_of_pairs_names_key_and_rule(changes, rule):
+    with pytest.raises(ValueError, match=rule):
+        check_batch(pairs(**changes), image_shape=SHAPE, num_classes=CLASSES)
+
+
 def test_rows_that_are_not_valid_may_hold_anything():
     changes = {"labels": np.array([0, -1], np.int32), "valid": np.array([True, False])}
     check_batch(batch(**changes), image_shape=SHAPE, num_classes=CLASSES)

@@ -67,6 +67,8 @@ class TextsConfig(ImagesConfig):
     vocabulary_size: Count
     tokenizer: str | None
     max_text_length: Annotated[Int, Field(ge=3)]
+    num_classes: CountOrZero | None
+    texts_per_picture: Count
     evaluation_examples: Count | None
     distinct_texts: Bool
     baseline: Literal["blind", "shuffled"] | None

@@ -19,7 +19,10 @@ Where an example is a pair of a picture and a text, also:
     labels            (B,) int32     questions: index of the most frequent answer; captions: class of the picture; -1:
                                      not known
 
-Shape letters: B batch, H W C pixels, T token positions, A annotators.
+A training batch may hold several texts of each picture (`data.texts_per_picture`): then `images` has (B / K, ...) rows,
+and rows i K to i K + K - 1 of the other keys belong to picture i.
+
+Shape letters: B batch, H W C pixels, T token positions, A annotators, K texts of a picture.
 """
 
 import numpy as np
@@ -27,14 +30,14 @@ import numpy as np
 REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "index": np.int64}
 # Per-example shape and dtype of what only some sources have.
 OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32)}
-# What pairs have besides: dtype and, where it is two-dimensional, the name of the second axis.
+# What pairs have besides: dtype and, where it is two-dimensional, the key that says how long the second axis is.
 TEXT_KEYS = {
-    "token_ids": (np.int32, "T"),
-    "padding_mask": (np.bool_, "T"),
+    "token_ids": (np.int32, "padding_mask"),
+    "padding_mask": (np.bool_, "padding_mask"),
     "text_id": (np.int64, None),
     "image_id": (np.int64, None),
     "question_type": (np.int32, None),
-    "annotator_answers": (np.int32, "A"),
+    "annotator_answers": (np.int32, "annotator_answers"),
 }
 _REQUIRED_OF_TEXTS = ("token_ids", "padding_mask", "text_id", "image_id")
 
@@ -62,15 +65,16 @@ def check_batch(batch, *, image_shape, num_classes):
     for key in (*REQUIRED_KEYS, *(_REQUIRED_OF_TEXTS if has_text else ())):
         if key not in arrays:
             raise ValueError(f"A batch needs the key '{key}'. Received keys: {sorted(arrays)}")
-    size = arrays["images"].shape[0] if arrays["images"].ndim else 0
-    shapes = {"images": (size, *image_shape), "labels": (size,), "valid": (size,), "index": (size,)}
+    num_images = arrays["images"].shape[0] if arrays["images"].ndim else 0
+    several = has_text and arrays["index"].ndim and num_images and arrays["index"].size % num_images == 0
+    size = arrays["index"].size if several else num_images
+    shapes = {"images": (num_images, *image_shape), "labels": (size,), "valid": (size,), "index": (size,)}
     dtypes = dict(REQUIRED_KEYS)
     for key, (shape, dtype) in OPTIONAL_KEYS.items():
         shapes[key], dtypes[key] = (size, *shape), dtype
     for key in arrays.keys() & TEXT_KEYS.keys():
-        dtypes[key], axis = TEXT_KEYS[key]
-        second = {"T": arrays["padding_mask"], "A": arrays[key], None: np.zeros(0)}[axis].shape[1:2] if has_text else ()
-        shapes[key] = (size, *second)
+        dtypes[key], like = TEXT_KEYS[key]
+        shapes[key] = (size,) if like is None else (size, *(arrays[like].shape[1:2] or ["n"]))
     for key in arrays.keys() & shapes.keys():
         if arrays[key].shape != shapes[key] or size == 0:
             raise ValueError(f"Batch key '{key}' must have shape {shapes[key]}, B > 0. Received: {arrays[key].shape}")

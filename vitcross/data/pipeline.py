@@ -14,16 +14,22 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 
 def training_batches(reader, *, options, batch_size, seed, start_position):
-    """Endless batches from example `start_position` on; batches are always full."""
+    """Endless batches from example `start_position` on; batches are always full.
+
+    Where the reader gives several texts of each picture, `images` has so many times fewer rows than the other keys.
+    """
     if start_position < 0:
         raise ValueError(f"start_position must be >= 0. Received: {start_position}")
     view = getattr(reader, "view", None)
+    # With several texts of a picture the order is one of pictures; a batch has so many rows of texts all the same.
+    texts = getattr(reader, "texts_per_picture", 1)
+    num_pictures, start_picture = batch_size // texts, start_position // texts
 
     def load(number):
-        positions = number * batch_size + start_position + tf.range(batch_size, dtype=tf.int64)
+        positions = number * num_pictures + start_picture + tf.range(num_pictures, dtype=tf.int64)
         indices = randomness.example_indices(positions, num_examples=len(reader), seed=seed)
         uniforms = randomness.uniforms(positions, seed=seed)
-        batch = _read(reader, indices, uniforms, batch_size, substitute=True)
+        batch = _read(reader, indices, uniforms, num_pictures, batch_size, substitute=True)
         batch["images"], box = augmentation.augment(
             batch["images"],
             batch.get("box"),
@@ -47,7 +53,7 @@ def evaluation_batches(reader, *, options, batch_size, indices):
 
     def load(indices, real):
         nothing_random = tf.zeros([batch_size, NUM_STREAMS])
-        batch = _read(reader, indices, nothing_random, batch_size, substitute=False)
+        batch = _read(reader, indices, nothing_random, batch_size, batch_size, substitute=False)
         batch["valid"] = batch["valid"] & real
         return _normalized(batch, options.image_size)
 
@@ -59,7 +65,7 @@ def _dataset(dataset, load):
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _read(reader, indices, uniforms, batch_size, *, substitute):
+def _read(reader, indices, uniforms, num_pictures, batch_size, *, substitute):
     keys = reader.spec
 
     def read(indices, uniforms):
@@ -69,7 +75,7 @@ def _read(reader, indices, uniforms, batch_size, *, substitute):
     tensors = tf.numpy_function(read, [indices, uniforms], [tf.as_dtype(dtype) for _, dtype in keys.values()])
     batch = dict(zip(keys, tensors, strict=True))
     for key, (shape, _) in keys.items():
-        batch[key].set_shape((batch_size, *shape))
+        batch[key].set_shape((num_pictures if key == "images" else batch_size, *shape))
     return batch
 
 

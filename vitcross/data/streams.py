@@ -3,4 +3,4 @@ changes no other.
 """
 
 NUM_STREAMS = 16
-FLIP, SHIFT, VIEW, JITTER, PICTURE = 0, slice(1, 3), slice(3, 7), slice(7, 10), 10
+FLIP, SHIFT, VIEW, JITTER, PICTURE, TEXT = 0, slice(1, 3), slice(3, 7), slice(7, 10), 10, 11

@@ -9,7 +9,7 @@ from vitcross.data.image_data import ImageData
 from vitcross.data.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
 from vitcross.data.text_problems import TextProblems
-from vitcross.data.text_reader import TextReader, exchanged
+from vitcross.data.text_reader import PictureTextsReader, TextReader, exchanged
 from vitcross.data.tokenizer import Tokenizer
 from vitcross.data.unreadable import UnreadableImage
 
@@ -98,6 +98,11 @@ class ImageTextData(ImageData):
         self._problems.log()
 
     def _check(self):
+        if self.options.batch_size % self.texts.texts_per_picture:
+            raise ValueError(
+                "texts_per_picture must divide batch_size. Received: "
+                f"texts_per_picture={self.texts.texts_per_picture}, batch_size={self.options.batch_size}"
+            )
         if self.options.class_weights is not None:
             raise ValueError(f"class_weights must be null for texts. Received: {self.options.class_weights!r}")
         for split in self.splits:
@@ -173,18 +178,25 @@ class ImageTextData(ImageData):
         return [_boxes_of(word, links, view) for word in words]
 
     def _training_reader(self, seed):
-        baseline = self.texts.baseline
-        shown = exchanged(len(self.train.pictures), seed=seed) if baseline == "shuffled" else None
-        return self._text_reader("train", self._picture_reader("train", training=True), shown, baseline == "blind")
+        texts, pictures = self.texts, self._picture_reader("train", training=True)
+        arguments = {
+            "picture_of": self.train.picture_ids,
+            "arrays": self._text_arrays["train"],
+            "shown": exchanged(len(self.train.pictures), seed=seed) if texts.baseline == "shuffled" else None,
+            "draw": texts.baseline == "blind",
+        }
+        if texts.texts_per_picture == 1:
+            return TextReader(pictures, **arguments)
+        return PictureTextsReader(pictures, texts_per_picture=texts.texts_per_picture, **arguments)
 
     def _reader(self, split, *, cache=True):
-        blind = self.texts.baseline == "blind"
-        shown = exchanged(len(self.source(split).pictures), seed=_EVALUATION_SEED) if blind else None
-        return self._text_reader(split, self._picture_reader(split, cache=cache), shown)
-
-    def _text_reader(self, split, pictures, shown, draw=False):
-        picture_of = self.source(split).picture_ids
-        return TextReader(pictures, picture_of=picture_of, arrays=self._text_arrays[split], shown=shown, draw=draw)
+        source, blind = self.source(split), self.texts.baseline == "blind"
+        return TextReader(
+            self._picture_reader(split, cache=cache),
+            picture_of=source.picture_ids,
+            arrays=self._text_arrays[split],
+            shown=exchanged(len(source.pictures), seed=_EVALUATION_SEED) if blind else None,
+        )
 
     def _pictures(self, split):
         return self.source(split).pictures

@@ -16,6 +16,8 @@ class TextOptions:
         vocabulary_size: int > 0, most tokens that it may have.
         tokenizer: path of a `tokenizer.json` to use instead, or None.
         max_text_length: int >= 3, token positions of a row, BOS and EOS among them; longer texts are cut.
+        texts_per_picture: int > 0, texts of a picture that a training batch holds together: the picture is encoded once
+            for all of them. The other splits always have one.
         evaluation_examples: int > 0 or None: the other splits keep only their first so many pairs.
         distinct_texts: bool, the other splits keep only the first pair of each text (before `evaluation_examples`).
         baseline: what a model is to be compared with, or None for the real pairs. `blind`: each picture is replaced by
@@ -28,6 +30,7 @@ class TextOptions:
     vocabulary_size: int = 512
     tokenizer: str | None = None
     max_text_length: int = 48
+    texts_per_picture: int = 1
     evaluation_examples: int | None = None
     distinct_texts: bool = False
     baseline: str | None = None
@@ -41,6 +44,8 @@ class TextOptions:
             raise ValueError(
                 f"max_text_length must be >= {SHORTEST} (BOS, a token, EOS). Received: {self.max_text_length}"
             )
+        if self.texts_per_picture <= 0:
+            raise ValueError(f"texts_per_picture must be > 0. Received: {self.texts_per_picture}")
         if self.evaluation_examples is not None and self.evaluation_examples <= 0:
             raise ValueError(f"evaluation_examples must be null or > 0. Received: {self.evaluation_examples}")
         if self.baseline not in BASELINES:

@@ -28,6 +28,8 @@ class TextReader:
         self._first_pair = np.full(self._num_pictures, -1, np.int64)
         self._first_pair[picture_of[::-1]] = np.arange(len(picture_of))[::-1]
 
+    texts_per_picture = 1
+
     def __len__(self):
         return len(self._picture_of)
 
@@ -61,6 +63,52 @@ class TextReader:
             steps = 1 + (uniforms[:, streams.PICTURE].astype(np.float64) * others).astype(np.int64)
             return (pictures + steps) % self._num_pictures
         return pictures if self._shown is None else self._shown[pictures]
+
+
+class PictureTextsReader(TextReader):
+    """Reads K texts of each picture: a row of the pictures stands beside K rows, one below the other, of the rest.
+
+    An example is a picture here: `len` is P, indices lie in [0, P). Which of its n texts are read is drawn by the
+    uniforms of the position: K of them that follow each other, again from the first where n < K.
+
+    Args:
+        texts_per_picture: int, K.
+        **arguments: those of `TextReader`.
+    """
+
+    def __init__(self, pictures, *, texts_per_picture, **arguments):
+        super().__init__(pictures, **arguments)
+        self.texts_per_picture = texts_per_picture
+        self._pairs = np.argsort(self._picture_of, kind="stable")
+        self._num_texts = np.bincount(self._picture_of, minlength=self._num_pictures)
+        self._first = np.cumsum(self._num_texts) - self._num_texts
+
+    def __len__(self):
+        return self._num_pictures
+
+    @property
+    def spec(self):
+        """dict of each key of a batch to the shape and dtype of one of its rows."""
+        own = {"index": ((), np.dtype(np.int64)), "valid": ((), np.dtype(np.bool_))}
+        texts = {key: (rows.shape[1:], rows.dtype) for key, rows in self._arrays.items()}
+        return {"images": self._pictures.spec["images"], **own, **texts}
+
+    def read(self, indices, *, uniforms=None, substitute=False):
+        """The pictures at `indices` (B,) and K texts of each: `images` has B rows, all other keys B K."""
+        pictures = np.array(indices, np.int64)
+        out = self._pictures.read(self._wanted(pictures, uniforms), uniforms=uniforms, substitute=substitute)
+        if self._shown is None and not self._draw:
+            pictures = out["index"]  # where an unreadable one was replaced, the texts are those of its substitute
+        pairs = self._texts_of(pictures, uniforms[:, streams.TEXT])
+        valid = np.repeat(out["valid"], self.texts_per_picture)
+        texts = {key: rows[pairs] for key, rows in self._arrays.items()}
+        return {"images": out["images"], "valid": valid, "index": pairs, **texts}
+
+    def _texts_of(self, pictures, uniforms):
+        count = self._num_texts[pictures]
+        start = (uniforms.astype(np.float64) * count).astype(np.int64)
+        places = (start[:, None] + np.arange(self.texts_per_picture)) % count[:, None]
+        return self._pairs[self._first[pictures][:, None] + places].reshape(-1)
 
 
 def exchanged(num_pictures, *, seed):

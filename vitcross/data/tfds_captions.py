@@ -1,5 +1,6 @@
 """Captions of a TensorFlow Datasets set: found among its features, several for one picture."""
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from vitcross.data.pair_source import Pair, PairSource
@@ -55,7 +56,8 @@ def _text_features(prefix, features):
         name = f"{prefix}{key}"
         while isinstance(feature, tfds.features.Sequence):
             feature = feature.feature
-        if isinstance(feature, tfds.features.Text):
+        # Text features, and plain strings, which NumPy knows as objects.
+        if isinstance(feature, tfds.features.Tensor) and feature.shape == () and feature.np_dtype == np.object_:
             yield name
         elif isinstance(feature, tfds.features.FeaturesDict):
             yield from _text_features(f"{name}/", feature)

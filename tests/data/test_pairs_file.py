@@ -1,0 +1,221 @@
+"""Files of pairs: what is read, how splits are cut, and that nothing that is wrong goes unnamed."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.data.pictures import encode, gradient
+from vitcross.data.pairs_file import list_pairs
+from vitcross.data.text_problems import TextProblems
+
+
+def write(folder, rows, *, kind="jsonl", pictures=(), name="pairs"):
+    """A file of pairs with its pictures; rows are dicts, or bytes that are written as they are."""
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
+        (folder / picture).write_bytes(encode(gradient(11, 7)))
+    file = folder / f"{name}.{kind}"
+    if kind == "jsonl":
+        lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+    else:
+        columns = list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
+        lines = [_csv_line(columns)]
+        lines += [
+            row if isinstance(row, bytes) else _csv_line([row.get(column, "") for column in columns]) for row in rows
+        ]
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    return file
+
+
+def _csv_line(values):
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(values)
+    return buffer.getvalue().encode()
+
+
+def listed(file, **arguments):
+    problems = TextProblems()
+    return list_pairs(file, problems=problems, **arguments), problems.names
+
+
+NAMES = [f"p{k:02}.png" for k in range(13)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_pairs_of_a_picture_stay_together(tmp_path, kind):
+    rows = [{"image": name, "text": f"text, {k} of\n{name}"} for name in NAMES for k in range(3)]
+    listing, problems = listed(write(tmp_path, rows, kind=kind, pictures=NAMES), validation_share=0.3, test_share=0.2)
+    assert problems == {}
+    by_split = {split: {pair.picture for pair in pairs} for split, pairs in listing.splits.items()}
+    assert {split: len(pictures) for split, pictures in by_split.items()} == {"train": 6, "validation": 4, "test": 3}
+    assert len(set.union(*by_split.values())) == 13
+    for pairs in listing.splits.values():
+        for pair in pairs:
+            name = listing.pictures[pair.picture].rpartition("/")[2]
+            assert pair.text.endswith(f"of\n{name}") and pair.answers == () and pair.label is None
+    assert sum(map(len, listing.splits.values())) == 39 and listing.class_names == ()
+
+
+def test_the_seed_decides_and_added_pictures_move_few(tmp_path):
+    rows = [{"image": name, "text": name} for name in NAMES]
+
+    def validation(file, seed):
+        listing, _ = listed(file, validation_share=0.5, split_seed=seed)
+        return {listing.pictures[pair.picture].rpartition("/")[2] for pair in listing.splits["validation"]}
+
+    file = write(tmp_path, rows, pictures=NAMES)
+    first, again, other = (validation(file, seed) for seed in (0, 0, 1))
+    assert first == again != other
+    more = write(tmp_path, [*rows, {"image": "new.png", "text": "x"}], pictures=["new.png"], name="more")
+    assert len(validation(more, 0) & first) >= len(first) - 1
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_named_splits_and_categories_are_kept(tmp_path, kind):
+    splits = ["train", "val", "test", "train", "Validation", "train"]
+    kinds = ["b", "b", "c", "a", "a", ""]
+    rows = [
+        {"image": name, "text": name, "split": split, "category": category}
+        for name, split, category in zip(NAMES[:6], splits, kinds, strict=True)
+    ]
+    listing, problems = listed(write(tmp_path, rows, kind=kind, pictures=NAMES[:6]), test_share=0.5)
+    assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 3, "validation": 2, "test": 1}
+    assert listing.class_names == ("a", "b")  # c is in no training pair
+    assert [pair.label for pair in listing.splits["train"]] == ["b", "a", None]
+    assert problems == {}
+
+
+def test_without_validation_pairs_some_are_cut_off_or_the_test_pairs_stand_in(tmp_path):
+    rows = [{"image": name, "text": name, "split": "test" if k < 4 else "train"} for k, name in enumerate(NAMES)]
+    file = write(tmp_path, rows, pictures=NAMES)
+    listing, _ = listed(file, validation_share=0.2)
+    assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 7, "validation": 2, "test": 4}
+    listing, _ = listed(file, validation_share=0.0)
+    assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 9, "validation": 4, "test": 4}
+    assert listing.splits["validation"] is listing.splits["test"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_questions_have_the_most_frequent_answer(tmp_path, kind):
+    answers = [["Yes ", "no", "yes"], ["no"], ["two", "three"]]
+    rows = [
+        {"image": name, "question": "How?", "answers": "|".join(a) if kind == "csv" else a, "type": "count"}
+        for name, a in zip(NAMES, answers, strict=False)
+    ]
+    listing, problems = listed(write(tmp_path, rows, kind=kind, pictures=NAMES[:3]), validation_share=0.3)
+    pairs = sorted((pair for pairs in listing.splits.values() for pair in pairs), key=lambda pair: pair.picture)
+    assert [pair.label for pair in pairs] == ["yes", "no", "two"]
+    assert [pair.answers for pair in pairs] == [("yes", "no", "yes"), ("no",), ("two", "three")]
+    assert {pair.kind for pair in pairs} == {"count"} and problems == {}
+
+
+def test_one_answer_and_no_type(tmp_path):
+    rows = [{"image": name, "question": "Is it?", "answer": "Yes"} for name in NAMES[:3]]
+    listing, _ = listed(write(tmp_path, rows, pictures=NAMES[:3]))
+    assert {(pair.label, pair.kind) for pair in listing.splits["train"]} == {("yes", "question")}
+    assert listing.class_names == ("yes",)
+
+
+def test_what_is_wrong_in_jsonl_is_counted_and_named(tmp_path):
+    good = [{"image": name, "text": "a"} for name in NAMES[:3]]
+    rows = [
+        *good,
+        {"image": NAMES[0], "text": " \t"},
+        {"image": "gone.png", "text": "a"},
+        {"image": "gone.png", "text": "b"},
+        b'{"image": "p00.png", "text": "\xff"}',
+        b'{"image": "p00.png", "text": "cut off',
+        b"[1, 2]",
+        {"image": NAMES[0], "text": 5},
+        {"image": "", "text": "a"},
+        {"image": NAMES[0]},
+        b'{"image": "p00.png", "text": "\\ud800"}',
+        b'{"image": "p\\u0000.png", "text": "a"}',
+        b"",
+    ]
+    listing, problems = listed(write(tmp_path, rows, pictures=NAMES[:3]), validation_share=0.4)
+    assert sum(map(len, listing.splits.values())) == 3
+    assert problems == {
+        "not UTF-8": ["pairs.jsonl:7", "pairs.jsonl:13", "pairs.jsonl:14"],
+        "not a line of the format": ["pairs.jsonl:8", "pairs.jsonl:9", "pairs.jsonl:10"],
+        "empty text": ["pairs.jsonl:4", "pairs.jsonl:12"],
+        "missing picture": ["pairs.jsonl:5", "pairs.jsonl:6"],
+        "no picture named": ["pairs.jsonl:11"],
+    }
+    assert listing.missing == [str(tmp_path / "gone.png")]
+
+
+def test_what_is_wrong_in_csv_is_counted_and_named(tmp_path):
+    rows = [
+        {"image": NAMES[0], "text": "two\nlines, quoted"},
+        b"p01.png,one, two",
+        b"p01.png",
+        b"p01.png,caf\xe9",
+        {"image": NAMES[1], "text": "caf\u00e9"},
+        {"image": NAMES[1], "text": ""},
+        b'p01.png,"quoted"badly',
+        {"image": NAMES[2], "text": "last"},
+    ]
+    listing, problems = listed(write(tmp_path, rows, kind="csv", pictures=NAMES[:3]), validation_share=0.4)
+    texts = {pair.text: pair.name for pairs in listing.splits.values() for pair in pairs}
+    assert texts == {"two\nlines, quoted": "pairs.csv:2", "caf\u00e9": "pairs.csv:7", "last": "pairs.csv:10"}
+    assert problems == {
+        "not a line of the format": ["pairs.csv:4", "pairs.csv:5", "pairs.csv:9"],
+        "not UTF-8": ["pairs.csv:6"],
+        "empty text": ["pairs.csv:8"],
+    }
+
+
+def test_the_mark_of_windows_is_no_part_of_the_first_column(tmp_path):
+    file = write(tmp_path, [{"image": name, "text": "a"} for name in NAMES[:3]], kind="csv", pictures=NAMES[:3])
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    listing, problems = listed(file)
+    assert sum(map(len, listing.splits.values())) == 3 and problems == {}
+
+
+def test_pictures_of_two_splits_are_named(tmp_path):
+    rows = [{"image": NAMES[k % 3], "text": "a", "split": split} for k, split in enumerate(["train"] * 3 + ["val"] * 2)]
+    _, problems = listed(write(tmp_path, rows, pictures=NAMES[:3]))
+    assert problems == {"picture of the training split": ["pairs.jsonl:4", "pairs.jsonl:5"]}
+
+
+def test_paths_are_relative_to_the_file_and_each_picture_is_one(tmp_path):
+    absolute = tmp_path / "elsewhere" / "p.png"
+    write(tmp_path / "elsewhere", [], pictures=["p.png"])
+    rows = [{"image": image, "text": "a"} for image in ("a/b.png", "./a/../a/b.png", str(absolute))]
+    listing, _ = listed(write(tmp_path / "set", rows, pictures=["a/b.png"]), validation_share=0.5)
+    assert sorted(listing.pictures) == sorted([str(absolute), str(tmp_path / "set" / "a" / "b.png")])
+
+
+WRONG = [
+    ([{"text": "a"}], {}, r"pairs.jsonl must have the columns 'image' and .*Received: \['text'\]"),
+    ([{"image": "p00.png", "caption": "a"}], {}, r"'text', or 'question'.*Received: \['image', 'caption'\]"),
+    ([{"image": "p00.png", "question": "a"}], {}, "'question' with 'answer' or 'answers'.*Received"),
+    ([{"image": "p00.png", "text": "a", "question": "b", "answer": "c"}], {}, "must have the columns"),
+    ([b"nothing"], {}, "must have the columns.*Received: no line"),
+    ([{"image": "gone.png", "text": "a"}], {}, "at least one pair.*missing picture: 1"),
+    ([{"image": "p00.png", "text": "a"}], {}, "pictures for each split. Received none for: validation"),
+    ([{"image": "p00.png", "text": "a"}], {"validation_share": 0.0}, "validation_share must be > 0"),
+    ([{"image": "p00.png", "text": "a", "split": "dev"}], {}, r"split must be one of train.*'dev' \(pairs.jsonl:1\)"),
+    ([{"image": "p00.png", "text": "a", "split": "test"}], {}, "pairs to train on.*Received: .*test"),
+    ([{"image": "p00.png", "text": "a"}], {"validation_share": 1.0}, "validation_share and test_share must be in"),
+]
+
+
+@pytest.mark.parametrize(("rows", "arguments", "message"), WRONG)
+def test_wrong_files_are_refused(tmp_path, rows, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        listed(write(tmp_path, rows, pictures=["p00.png"]), **arguments)
+
+
+def test_wrong_names_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="data.file must name a file of pairs.*null"):
+        listed(None)
+    with pytest.raises(ValueError, match="data.file must be an existing file.*none.csv"):
+        listed(tmp_path / "none.csv")
+    (tmp_path / "pairs.txt").write_text("a")
+    with pytest.raises(ValueError, match=r"must end in .csv or .jsonl.*pairs.txt"):
+        listed(tmp_path / "pairs.txt")
