@@ -113,7 +113,7 @@ def test_questions_have_the_most_frequent_answer(tmp_path, kind):
 
 
 def test_one_answer_and_no_type(tmp_path):
-    rows = [{"image": name, "question": "Is it?", "answer": "Yes"} for name in NAMES[:3]]
+    rows = [{"image": name, "question": "Is it?", "answer": "Yes", "type": None, "other": 5} for name in NAMES[:3]]
     listing, _ = listed(write(tmp_path, rows, pictures=NAMES[:3]))
     assert {(pair.label, pair.kind) for pair in listing.splits["train"]} == {("yes", "question")}
     assert listing.class_names == ("yes",)

@@ -169,6 +169,8 @@ def _json_rows(file, content, problems):
             continue
         except ValueError:
             row = None
+        if isinstance(row, dict):
+            row = {key: value for key, value in row.items() if value is not None}
         if not isinstance(row, dict) or not all(_is_value(key, value) for key, value in row.items()):
             problems.add(NOT_READABLE, name)
             continue

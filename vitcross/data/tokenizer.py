@@ -56,6 +56,8 @@ class Tokenizer:
         found = tuple(backend.id_to_token(number) for number in range(len(SPECIAL_TOKENS)))
         if found != SPECIAL_TOKENS:
             raise ValueError(f"a tokenizer must begin with the tokens {SPECIAL_TOKENS}. Received: {found}")
+        backend.no_truncation()
+        backend.no_padding()
         self._backend = backend
 
     @classmethod
@@ -107,7 +109,8 @@ class Tokenizer:
 
     def normalize(self, text):
         """The text as the tokenizer sees it: texts that are equal here are one text to any model."""
-        return self._backend.normalizer.normalize_str(text)
+        normalizer = self._backend.normalizer
+        return text if normalizer is None else normalizer.normalize_str(text)
 
     def encode(self, texts, *, max_length):
         """Rows of token ids; longer texts are cut, their EOS is kept.
@@ -177,7 +180,8 @@ def _check_length(max_length):
 def _normalizer():
     from tokenizers import Regex, normalizers
 
-    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    # Four separators are white space to Python and not to the library.
+    spaces = normalizers.Replace(Regex(r"[\s\x1c-\x1f]+"), " ")
     return normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), spaces, normalizers.Strip()])
 
 
