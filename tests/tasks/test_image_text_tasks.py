@@ -9,6 +9,7 @@ from tests.tasks import image_text
 from vitcross.evaluation import evaluate, predict_all
 from vitcross.tasks import Captioning, Contrastive, QuestionAnswering
 from vitcross.tasks import captioning as captioning_module
+from vitcross.tasks import contrastive as contrastive_module
 
 
 def contrastive(**options):
@@ -153,6 +154,18 @@ def test_scenes_with_held_out_objects_report_those_alone():
     values, seen = (task.summarize(rows, references) for references in (Unseen(), image_text.References()))
     assert values["attribute_accuracy_all_objects"] == seen["attribute_accuracy"]
     assert "attribute_accuracy/relation" in seen and "attribute_accuracy/relation" not in values
+
+
+def test_contrastive_predictions_name_the_nearest_text(monkeypatch):
+    monkeypatch.setattr(contrastive_module, "EVALUATION_CHUNK", 5)
+    task, _, rows = untrained("contrastive")
+    columns, lines = task.predictions(rows, (), image_text.References())
+    cosines = rows["image_embeddings"] @ rows["text_embeddings"].T
+    assert columns[0] == "nearest_text" and len(lines) == 16
+    for n, (text, cosine, own, right) in enumerate(lines):
+        assert text == image_text.captions()[cosines[n].argmax()]
+        assert cosine == pytest.approx(cosines[n].max(), abs=1e-6) and own == pytest.approx(cosines[n, n], abs=1e-6)
+        assert right == (cosines[n].argmax() == n)
 
 
 def test_the_beam_reaches_the_generation(monkeypatch):

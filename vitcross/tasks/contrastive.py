@@ -118,9 +118,10 @@ class Contrastive(keras.Model):
     def predictions(self, rows, class_names=(), references=None):
         """`(columns, lines)`: for each example the text nearest to its picture, its cosine, that of the own text."""
         images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
-        nearest = [int(np.argmax(texts_nD @ image_D)) for image_D in images_nD]
+        starts = range(0, len(images_nD), EVALUATION_CHUNK)
+        nearest = [(images_nD[start : start + EVALUATION_CHUNK] @ texts_nD.T).argmax(axis=1) for start in starts]
         lines = []
-        for n, best in enumerate(nearest):
+        for n, best in enumerate(np.concatenate(nearest)):
             right = rows["text_id"][best] == rows["text_id"][n] or rows["image_id"][best] == rows["image_id"][n]
             own, found = float(images_nD[n] @ texts_nD[n]), float(images_nD[n] @ texts_nD[best])
             text = int(rows["index"][best]) if references is None else references.text(int(rows["index"][best]))
