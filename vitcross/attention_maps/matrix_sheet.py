@@ -46,11 +46,13 @@ def matrix_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet
     heights = [HEADER + CELL_HEIGHT * len(rows) + AXIS + BLOCK_GAP for _, rows in blocks]
     lines = _lines(record, painter, merged)
     tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
+    title = "Every token against every patch"
     paper, top = painter.paper(
-        title := "Every token against every patch",
+        title,
         lines,
         2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP,
         int(tops[-1]),
+        outlined=False,
     )
     for i, (labels, rows) in enumerate(blocks):
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])

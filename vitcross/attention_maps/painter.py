@@ -92,8 +92,11 @@ class Painter:
         lines = [(line, colour) for line in drawing.wrap(f"{example + 1}. {said}", size, width, max_lines)]
         return lines + [(line, MUTED) for line in drawing.wrap(truth, size, width, max_lines)] if truth else lines
 
-    def paper(self, title: str, lines: list[str], width: float, height: float) -> tuple[Paper, int]:
-        if self.artifacts[: len(self.examples)].any():
+    def paper(
+        self, title: str, lines: list[str], width: float, height: float, outlined: bool = True
+    ) -> tuple[Paper, int]:
+        """A sheet with its heading, and the y where its content starts; `outlined` says that it shows pictures."""
+        if outlined and self.artifacts[: len(self.examples)].any():
             lines = [*lines, "Outlined patches: tokens of outstanding norm. Brightness there is a sink, not evidence."]
         if len(self.examples) < len(self.record.images):
             lines = [*lines, f"The first {len(self.examples)} of {len(self.record.images)} examples."]

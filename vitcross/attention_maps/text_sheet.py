@@ -45,7 +45,8 @@ def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
         "Sub-words of a word are added up: a column sums to 1. A text shares one scale, its top stands at its bar.",
     ]
     width = 2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP
-    paper, top = painter.paper(title := "Which words the text's embedding reads", lines, width, int(tops[-1]))
+    title = "Which words the text's embedding reads"
+    paper, top = painter.paper(title, lines, width, int(tops[-1]), outlined=False)
     for i in painter.examples:
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
         _draw(paper, f"{i + 1}.  {record.texts[i].text}", *tables[i], x, y, block_width, style.colour_map)

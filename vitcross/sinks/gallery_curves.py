@@ -121,8 +121,8 @@ def _matching(rows, label, key) -> list[tuple[str, str]]:
     if "*" not in key:
         return [(label, key)]
     start, end = key.split("*")
-    # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`.
-    fits = re.compile(re.escape(start) + r"([^/]+)" + re.escape(end))
+    # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`; nor another split.
+    fits = re.compile(re.escape(start) + r"([^/]+)(?<!_unseen)" + re.escape(end))
     matches = map(fits.fullmatch, sorted({name for row in rows for name in row}))
     found = [(match[0], match[1]) for match in matches if match]
     if len(found) > MAX_SERIES:
