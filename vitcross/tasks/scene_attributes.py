@@ -75,8 +75,9 @@ def score_caption(text, scene, truth):
     """`Attributes` of one caption.
 
     Generated and true objects are matched so that the most words are right. An invented object has no match and a
-    missing one is not said; both cost. A relation is right where it holds between the matched objects, or ones that
-    look the same; the place of a single object where the true caption says the same.
+    missing one is not said; both cost. A relation is right where the true caption states it, or where it holds
+    between the boxes of the matched objects, or of ones that look the same; the place of a single object where the
+    true caption says the same.
 
     Args:
         text: str, the generated caption.
@@ -92,8 +93,9 @@ def score_caption(text, scene, truth):
         counts.said[part] = sum(part in item for item in said.objects)
         counts.right[part] = sum(_same(item, objects[m], part) for item, m in _matched(said.objects, matches))
     counts.true["relation"], counts.said["relation"] = 1, len(said.relations) + len(said.places)
-    holds = any(_holds(item, matches, scene) for item in said.relations)
-    true_places = {words for _, words in parse_caption(truth).places}
+    true_caption = parse_caption(truth)
+    holds = any(_holds(item, matches, scene, _stated(true_caption)) for item in said.relations)
+    true_places = {words for _, words in true_caption.places}
     in_place = any(words in true_places for subject, words in said.places if subject is not None)
     counts.right["relation"] = int(holds or in_place)
     return counts
@@ -159,12 +161,30 @@ def _same(said, true, part):
     return said.get(part) == true[part]
 
 
-def _holds(relation_said, matches, scene):
+def _look(item):
+    return tuple(item.get(part) for part in PARTS)
+
+
+def _stated(description):
+    """Relations that a caption states, seen from either object: set of (look, words, look)."""
+    named = [
+        (_look(description.objects[first]), words, _look(description.objects[second]))
+        for first, words, second in description.relations
+        if first is not None and second is not None
+    ]
+    return {*named, *((second, OPPOSITE[words], first) for first, words, second in named)}
+
+
+def _holds(relation_said, matches, scene, stated):
     first, words, second = relation_said
     if first is None or second is None or matches[first] is None or matches[second] is None:
         return False
-    looks = [tuple(item[part] for part in PARTS) for item in scene["objects"]]
-    firsts, seconds = ([k for k, look in enumerate(looks) if look == looks[matches[m]]] for m in (first, second))
+    looks = [_look(item) for item in scene["objects"]]
+    first_look, second_look = looks[matches[first]], looks[matches[second]]
+    # Boxes tell the rest; for objects on the diagonal of one another they may differ from what the caption says.
+    if (first_look, words, second_look) in stated:
+        return True
+    firsts, seconds = ([k for k, look in enumerate(looks) if look == own] for own in (first_look, second_look))
     points = _centres(scene)
     return any(relation(points[a], points[b]) == words for a in firsts for b in seconds if a != b)
 
