@@ -12,6 +12,8 @@ from vitcross.attention_maps import (
     energy_in_box,
     entropy,
     patch_words,
+    prefix_mass,
+    sink_share,
     word_grounding,
     word_maps,
     word_prefix_mass,
@@ -184,3 +186,11 @@ def test_entropy_of_padded_causal_and_crossing_rows():
     uniform = np.broadcast_to(causal / causal.sum(-1, keepdims=True), (2, 3, 5, 5))
     found = entropy(uniform, key_mask=causal[None], query_mask=mask)
     np.testing.assert_allclose(found, [[2 / 3] * 3, [4 / 5] * 3])  # a row with one key has entropy 0
+
+
+def test_prefix_mass_and_sinks_of_crossing_rows_leave_padding_out():
+    weights = np.full((1, 1, 3, 5), 0.1)
+    weights[0, 0, :, 4] = [0.6, 0.6, 0.0]
+    mask = np.array([[True, True, False]])
+    assert sink_share(weights, query_mask=mask)[0, 0] == pytest.approx(0.6)
+    assert prefix_mass(weights, 2, query_mask=mask)[0, 0] == pytest.approx(0.2)

@@ -19,6 +19,7 @@ from vitcross.attention_maps.png import encode_png
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
+    from vitcross.attention_maps.text_record import ImageTextRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,15 +59,16 @@ class AttentionMedia:
     """Everything that one capture produced.
 
     Args:
-        record: AttentionRecord, what was captured.
+        record: AttentionRecord or ImageTextRecord, what was captured.
         sheets: dict key -> Sheet. Keys as in the dashboard: `attention/probe`, `attention/self/overlay`,
-            `attention/self/heads`, `attention/self/layers`, and one heat map depth x capture for each statistic,
-            `attention_stats/<name>`.
+            `attention/self/heads`, `attention/self/layers`, for image-text models also `attention/cross/words`,
+            `attention/cross/matrix`, `attention/cross/similarity` and `attention/self/text`, and one heat map depth x
+            capture for each statistic, `attention_stats/<name>`.
         statistics: dict key -> float, the scalars of this capture, already sent with `scalars`.
         tables: dict name of the statistic -> (L, N) float64, mean over the probe set, this capture.
     """
 
-    record: AttentionRecord
+    record: AttentionRecord | ImageTextRecord
     sheets: dict[str, Sheet]
     statistics: dict[str, float] = dataclasses.field(default_factory=dict)
     tables: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
