@@ -23,6 +23,7 @@ NAMES_OBJECT = (34, 84, 176)  # words whose objects are known
 MARGIN = 28
 GAP = 10
 BAR_WIDTH = 14
+HEADING_SIZE = 14  # of the lines below a title
 # Room right of the panels for a colour bar with its numbers.
 BAR_ROOM = 84
 
@@ -154,7 +155,7 @@ class Paper:
         """Title and lines below it, from the top left; returns the y where the content may start."""
         self.text(MARGIN, MARGIN - 6, title, size=22, width=width)
         for i, line in enumerate(lines):
-            self.text(MARGIN, MARGIN + 26 + 19 * i, line, size=14, fill=MUTED, width=width)
+            self.text(MARGIN, MARGIN + 26 + 19 * i, line, size=HEADING_SIZE, fill=MUTED, width=width)
         return heading_height(len(lines))
 
 

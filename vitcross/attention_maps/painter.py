@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps import drawing, render
-from vitcross.attention_maps.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.drawing import GAP, HEADING_SIZE, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
 from vitcross.attention_maps.record import Verdict
 from vitcross.attention_maps.statistics import artifact_patches
 
@@ -101,6 +101,7 @@ class Painter:
         if len(self.examples) < len(self.record.images):
             lines = [*lines, f"The first {len(self.examples)} of {len(self.record.images)} examples."]
         width = max(width, MIN_SHEET_WIDTH)
+        lines = [part for line in lines for part in drawing.wrap(line, HEADING_SIZE, width - 2 * MARGIN, 3)]
         paper = Paper(width=width, height=height + drawing.heading_height(len(lines)) + MARGIN)
         return paper, paper.heading(title, lines, width - 2 * MARGIN)
 
