@@ -58,7 +58,9 @@ def test_equals_the_reference(model):
         form=model.gelu,
     )
     np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-3)
-    assert list(weights) == list(expected_weights) == list(model.attention_addresses)
+    # Compilers give dicts back sorted by key.
+    assert sorted(weights) == sorted(expected_weights)
+    assert list(expected_weights) == list(model.attention_addresses)
     for address, value in weights.items():
         np.testing.assert_allclose(value, expected_weights[address], rtol=1e-3, atol=1e-4)
 
@@ -118,7 +120,7 @@ def test_eos_reads_the_last_real_token():
     model = randomise(text_tower(causal=True))
     tokens = to_numpy(model.encode(IDS, REAL))
     assert [IDS[row, real.sum() - 1] for row, real in enumerate(REAL)] == [EOS] * 3
-    np.testing.assert_array_equal(features(model), tokens[range(3), REAL.sum(1) - 1])
+    np.testing.assert_allclose(features(model), tokens[range(3), REAL.sum(1) - 1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", POOLED)
@@ -128,10 +130,9 @@ def test_a_text_of_nothing_but_padding_is_finite(name):
 
 
 def test_asking_for_weights_changes_no_bit(model):
-    np.testing.assert_array_equal(
-        to_numpy(model(IDS, padding_mask=REAL, **arguments(model))),
-        to_numpy(model(IDS, padding_mask=REAL, return_attention_scores=True, **arguments(model))[0]),
-    )
+    output, weights = model(IDS, padding_mask=REAL, return_attention_scores=True, **arguments(model))
+    np.testing.assert_array_equal(to_numpy(output), to_numpy(model(IDS, padding_mask=REAL, **arguments(model))))
+    assert tuple(weights) == model.attention_addresses
 
 
 @pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
