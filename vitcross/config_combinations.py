@@ -137,6 +137,9 @@ def _check_image_tower(model, data, prefix):
         raise ConfigError(f"{prefix}.pooling=cls needs the class token. Received: {prefix}.class_token=false")
     if model["stem"] == "conv" and patch_size != (8, 8):
         raise ConfigError(f"{prefix}.patch_size must be 8 with {prefix}.stem=conv. Received: {patch_size}")
+    depths = list(model["stem_depths"])
+    if model["stem"] == "linear" and depths != [1, 1, 1]:
+        raise ConfigError(f"{prefix}.stem_depths must be [1, 1, 1] with {prefix}.stem=linear. Received: {depths}")
     if prefix != "model" and model["num_classes"] is not None:
         raise ConfigError(
             f"{prefix}.num_classes must be null: a tower gives features, no classes. Received: {model['num_classes']}"

@@ -226,3 +226,40 @@ def test_other_options_make_another_folder(folder, captions):
 def test_wrong_options_are_named(folder, wrong, rule):
     with pytest.raises(ValueError, match=rule):
         scenes(folder, **wrong)
+
+
+def test_further_questions_are_true_different_and_ask_for_every_object(folder):
+    data = scenes(folder, texts="questions", questions_per_scene=99)
+    few = scenes(folder, texts="questions", questions_per_scene=6)
+    stored = scenes(folder, texts="questions")
+    assert max(np.bincount(few.train.picture_ids)) == 6 < max(np.bincount(data.train.picture_ids))
+    assert data.validation.texts() == stored.validation.texts()
+    assert {pair.kind for pair in data.train.pairs} == {"shape", "colour", "count", "relation", "yes_no"}
+    for index, pair in enumerate(data.train.pairs):
+        objects = data.train.scene(index)["objects"]
+        words = pair.text.lower().rstrip("?").split()
+        fits = [o for o in objects if o["colour"] in words or o["shape"] in words]
+        if pair.kind in ("shape", "colour"):
+            (item,) = fits
+            assert item[pair.kind] == pair.label
+        elif pair.kind == "count":
+            number = len(objects) if words[2] == "objects" else len(fits)
+            assert pair.label == ("zero", "one", "two", "three", "four", "five")[number]
+        elif pair.kind == "yes_no":
+            there = any(o["colour"] in words and o["shape"] in words for o in objects)
+            assert pair.label == ("yes" if there else "no")
+    for picture in np.unique(data.train.picture_ids):
+        texts = [pair.text for pair in data.train.pairs if pair.picture == picture]
+        assert len(texts) == len(set(texts))
+        colours = [o["colour"] for o in data.train.pictures.scene(int(picture))["objects"]]
+        asked = {c for c in colours if colours.count(c) == 1}
+        assert all(f"What shape is the {colour} object?" in texts for colour in asked)
+
+
+def test_further_relations_agree_with_the_stored_ones(folder):
+    """Stored answers come from the places of the objects, further ones from their boxes."""
+    further = scenes(folder, texts="questions", questions_per_scene=99).train
+    stored = scenes(folder, texts="questions").train
+    known = {(pair.picture, pair.text): pair.label for pair in further.pairs}
+    both = [(known[pair.picture, pair.text], pair.label) for pair in stored.pairs if (pair.picture, pair.text) in known]
+    assert len(both) > 20 and all(one == other for one, other in both)

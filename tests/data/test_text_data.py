@@ -41,12 +41,12 @@ def pair_source(name="train", count=7, texts_of_each=2):
     )
 
 
-def text_data(train=None, validation=None, *, baseline=None, max_text_length=9, **options):
+def text_data(train=None, validation=None, *, baseline=None, max_text_length=9, texts_per_picture=1, **options):
     train, validation = train or pair_source(), validation or pair_source("validation", 5, 3)
     return ImageTextData(
         name="set",
         options=ImageOptions(**({"image_size": SIZE, "batch_size": 5} | options)),
-        texts=TextOptions(max_text_length=max_text_length, baseline=baseline),
+        texts=TextOptions(max_text_length=max_text_length, baseline=baseline, texts_per_picture=texts_per_picture),
         tokenizer=Tokenizer.train(TEXTS, vocabulary_size=300),
         train=train,
         validation=validation,
@@ -300,3 +300,41 @@ def test_errors_name_the_rule():
 def test_wrong_options_are_named(wrong, rule):
     with pytest.raises(ValueError, match=f"{rule} must.*Received"):
         TextOptions(**wrong)
+
+
+@pytest.mark.parametrize("texts_of_each", [2, 5])
+def test_several_texts_of_a_picture_stand_below_each_other(texts_of_each):
+    data = text_data(pair_source(texts_of_each=texts_of_each), texts_per_picture=3, batch_size=15)
+    batches = take(data.train_batches(seed=1), 7)
+    visited = shown(batches).reshape(5, 7)
+    np.testing.assert_array_equal(np.sort(visited), [range(7)] * 5)  # every pass visits each picture once
+    for batch in batches:
+        check_batch(batch, image_shape=(*SIZE, 3), num_classes=7)
+        assert batch["images"].shape[0] == 5 and batch["token_ids"].shape == (15, 9)
+        np.testing.assert_array_equal(batch["image_id"], np.repeat(to_uint8(batch["images"])[:, 0, 0, 0], 3))
+        for row, index in enumerate(batch["index"]):
+            assert data.tokenizer.decode(batch["token_ids"][row]) == data.train.text(int(index))
+        different = [len(set(rows)) for rows in batch["index"].reshape(5, 3)]
+        assert different == [min(3, texts_of_each)] * 5
+    # Which texts come first is drawn anew in every pass.
+    first = {(int(b["image_id"][0]), int(b["index"][0])) for b in take(data.train_batches(seed=1), 99)}
+    assert len(first) > 7
+
+
+def test_several_texts_of_a_picture_start_at_any_batch():
+    data = text_data(texts_per_picture=2, batch_size=6, augmentation={"flip": True})
+    later = take(data.train_batches(seed=5), 6)[4:]
+    again = take(data.train_batches(seed=5, start_position=24), 2)
+    for one, other in zip(later, again, strict=True):
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_evaluation_has_one_text_of_each_picture():
+    data = text_data(texts_per_picture=5, batch_size=5)
+    assert all(len(batch["images"]) == len(batch["index"]) for batch in take(data.evaluation_batches("validation")))
+
+
+def test_the_texts_of_a_picture_must_fill_batches():
+    with pytest.raises(ValueError, match="texts_per_picture must divide batch_size.*texts_per_picture=2, batch_size=5"):
+        text_data(texts_per_picture=2)

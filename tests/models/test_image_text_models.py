@@ -230,3 +230,13 @@ def test_classes_are_usable_without_any_configuration():
         ),
     ):
         assert np.isfinite(first(call(model))).all()
+
+
+def test_several_texts_of_an_image_equal_the_image_repeated(model):
+    images = np.repeat(IMAGES[:1], 3, axis=0)
+    np.testing.assert_allclose(first(call(model, images=IMAGES[:1])), first(call(model, images=images)), atol=1e-5)
+
+
+def test_texts_must_be_as_many_for_every_image(model):
+    with pytest.raises(ValueError, match="as many texts for every image.*3 rows of token_ids, 2 images"):
+        call(model, images=IMAGES[:2])

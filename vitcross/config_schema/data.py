@@ -78,6 +78,7 @@ class TextsConfig(ImagesConfig):
 @config
 class SceneTextsConfig(TextsConfig):
     texts: Literal["captions", "questions"]
+    questions_per_scene: Count | None
     target_colour: str
     max_objects: Count
     scene_seed: CountOrZero

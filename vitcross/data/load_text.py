@@ -11,6 +11,7 @@ from vitcross.data.text_options import TextOptions
 def scene_texts(
     *,
     texts,
+    questions_per_scene=None,
     target_colour="red",
     max_objects=5,
     scene_seed=0,
@@ -30,6 +31,8 @@ def scene_texts(
     Args:
         texts: `captions` (one a scene, naming every object; the class is that of the scene) or `questions` (up to five
             a scene: shape, colour, count, relation, yes or no; the answers are the classes).
+        questions_per_scene: int or None: questions that training asks about a scene, every object in turn; None: one of
+            each type, as in the other splits.
         target_colour, max_objects, scene_seed, data_dir, image_size, channels: as for `load.scenes`.
         held_out_combinations: bool, whether some combinations of shape and colour (`scenes.held_out_combinations`)
             occur in a split of their own, `unseen`, only.
@@ -41,14 +44,16 @@ def scene_texts(
     Returns:
         `ImageTextData`.
     """
-    from vitcross.data.scene_texts import MAKERS
+    from vitcross.data.scene_texts import scene_captions, scene_questions
     from vitcross.data.scenes import UNSEEN, SceneOptions
     from vitcross.data.scenes_builder import prepared_scenes
     from vitcross.data.text_problems import TextProblems
     from vitcross.data.tfds_source import TFDSSource
 
-    if texts not in MAKERS:
-        raise ValueError(f"texts must be one of {tuple(MAKERS)}. Received: {texts!r}")
+    if texts not in ("captions", "questions"):
+        raise ValueError(f"texts must be one of ('captions', 'questions'). Received: {texts!r}")
+    if texts == "captions" and questions_per_scene is not None:
+        raise ValueError(f"questions_per_scene must be null with texts=captions. Received: {questions_per_scene}")
     counts = {"train": train_examples, "validation": validation_examples, "test": test_examples}
     if held_out_combinations:
         counts[UNSEEN] = unseen_examples
@@ -63,7 +68,9 @@ def scene_texts(
     pictures = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}
     return _image_text_data(
         name="scenes",
-        sources=MAKERS[texts](pictures),
+        sources=scene_captions(pictures)
+        if texts == "captions"
+        else scene_questions(pictures, scenes=scenes, questions_per_scene=questions_per_scene),
         image_size=image_size,
         num_classes=num_classes,
         problems=TextProblems(),

@@ -78,20 +78,16 @@ def questions(rng, objects, target, *, shapes, colours, unspoken=frozenset()):
     Returns:
         list of {"type", "question", "answer", "objects"}; types: shape, colour, count, relation, yes_no.
     """
-    by_colour, by_shape = _unique(objects, "colour"), _unique(objects, "shape")
-    asked = []
-    index = rng.choice(by_colour)  # never empty: only one object has the target colour
-    asked.append(
-        _question("shape", f"What shape is the {objects[index].colour} object?", objects[index].shape, [index])
-    )
+    by_colour, by_shape = unique(objects, "colour"), unique(objects, "shape")
+    # Never empty: only one object has the target colour.
+    asked = [shape_question(objects, rng.choice(by_colour))]
     if by_shape:
-        index = rng.choice(by_shape)
-        asked.append(_question("colour", f"What colour is the {objects[index].shape}?", objects[index].colour, [index]))
+        asked.append(colour_question(objects, rng.choice(by_shape)))
     asked.append(_count(rng, objects, colours))
     others = [index for index in by_colour if index != target]
     if others:
         first, second = rng.sample([target, rng.choice(others)], 2)
-        asked.append(_relation(objects, first, second))
+        asked.append(relation_question(objects, first, second))
     asked.append(_yes_no(rng, objects, shapes, colours, unspoken))
     return asked
 
@@ -100,34 +96,54 @@ def _question(kind, question, answer, indices):
     return {"type": kind, "question": question, "answer": answer, "objects": indices}
 
 
-def _unique(objects, attribute):
+def unique(objects, attribute):
     """Indices of the objects that alone have their value of an attribute."""
     values = [getattr(item, attribute) for item in objects]
     return [index for index, value in enumerate(values) if values.count(value) == 1]
 
 
-def _count(rng, objects, colours):
-    if rng.random() < 0.5:
-        return _question("count", "How many objects are there?", COUNTS[len(objects)], list(range(len(objects))))
-    # Half of the time a colour that is there, so that "zero" is not the usual answer.
-    colour = rng.choice(objects).colour if rng.random() < 0.5 else rng.choice(colours)
-    matching = [index for index, item in enumerate(objects) if item.colour == colour]
-    return _question("count", f"How many {colour} objects are there?", COUNTS[len(matching)], matching)
+def shape_question(objects, index):
+    """For an object that alone has its colour."""
+    return _question("shape", f"What shape is the {objects[index].colour} object?", objects[index].shape, [index])
 
 
-def _relation(objects, first, second):
+def colour_question(objects, index):
+    """For an object that alone has its shape."""
+    return _question("colour", f"What colour is the {objects[index].shape}?", objects[index].colour, [index])
+
+
+def count_question(objects, colour):
+    """For the objects of a colour; None: for all."""
+    matching = [index for index, item in enumerate(objects) if colour in (None, item.colour)]
+    what = "objects" if colour is None else f"{colour} objects"
+    return _question("count", f"How many {what} are there?", COUNTS[len(matching)], matching)
+
+
+def relation_question(objects, first, second):
+    """For two objects that alone have their colours."""
     answer = relation(objects[first], objects[second]).split()[0]
     text = f"Where is the {objects[first].colour} object, seen from the {objects[second].colour} object?"
     return _question("relation", text, answer, [first, second])
 
 
-def _yes_no(rng, objects, shapes, colours, unspoken):
-    if rng.random() < 0.5:
-        item = rng.choice(objects)
-        colour, shape = item.colour, item.shape
-    else:
-        left_out = {(item.shape, item.colour) for item in objects} | unspoken
-        colour, shape = rng.choice([(c, s) for c in colours for s in shapes if (s, c) not in left_out])
+def existence_question(objects, shape, colour):
+    """For an object of a shape and a colour, whether it is there or not."""
     matching = [index for index, item in enumerate(objects) if (item.colour, item.shape) == (colour, shape)]
     article = "an" if colour[0] in "aeiou" else "a"
     return _question("yes_no", f"Is there {article} {colour} {shape}?", "yes" if matching else "no", matching)
+
+
+def _count(rng, objects, colours):
+    if rng.random() < 0.5:
+        return count_question(objects, None)
+    # Half of the time a colour that is there, so that "zero" is not the usual answer.
+    return count_question(objects, rng.choice(objects).colour if rng.random() < 0.5 else rng.choice(colours))
+
+
+def _yes_no(rng, objects, shapes, colours, unspoken):
+    if rng.random() < 0.5:
+        item = rng.choice(objects)
+        return existence_question(objects, item.shape, item.colour)
+    left_out = {(item.shape, item.colour) for item in objects} | unspoken
+    colour, shape = rng.choice([(c, s) for c in colours for s in shapes if (s, c) not in left_out])
+    return existence_question(objects, shape, colour)

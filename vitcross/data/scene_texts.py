@@ -3,6 +3,8 @@
 import json
 
 from vitcross.data.pair_source import Pair, PairSource
+from vitcross.data.scene_questions import training_questions
+from vitcross.data.scenes import COLOURS, SHAPES, held_out_combinations
 
 
 def scene_captions(pictures):
@@ -23,18 +25,23 @@ def scene_captions(pictures):
     return sources
 
 
-def scene_questions(pictures):
-    """dict of split to `PairSource` of the questions, up to five a scene; classes are the answers that training knows,
-    sorted.
+def scene_questions(pictures, *, scenes, questions_per_scene=None):
+    """dict of split to `PairSource` of the questions; classes are the answers that training knows, sorted.
 
     Args:
         pictures: dict of split to `TFDSSource` of scenes.
+        scenes: `SceneOptions` of those scenes.
+        questions_per_scene: int or None: training asks up to so many questions about a scene (`scene_questions.py`);
+            None: those that the scenes hold, one of each type, as in the other splits.
     """
     pairs = {split: [] for split in pictures}
     for split, source in pictures.items():
         for index in range(len(source)):
             scene = json.loads(source.example(index).features.feature["scene"].bytes_list.value[0])
-            for item in scene["questions"]:
+            asked = scene["questions"]
+            if split == "train" and questions_per_scene is not None:
+                asked = _training_questions(scene, f"{scenes.seed}/{index}", questions_per_scene, scenes)
+            for item in asked:
                 answer = item["answer"]
                 pairs[split].append(Pair(index, item["question"], answer, kind=item["type"], answers=(answer,)))
     names = sorted({pair.label for pair in pairs["train"]})
@@ -44,4 +51,13 @@ def scene_questions(pictures):
     }
 
 
-MAKERS = {"captions": scene_captions, "questions": scene_questions}
+def _training_questions(scene, seed, count, scenes):
+    return training_questions(
+        scene,
+        seed=seed,
+        count=count,
+        image_size=scenes.image_size,
+        shapes=SHAPES,
+        colours=tuple(COLOURS),
+        unspoken=held_out_combinations(scenes.target_colour) if scenes.held_out else frozenset(),
+    )

@@ -10,12 +10,12 @@ import keras
 from keras import ops
 
 from vitcross.layers.dropout import Dropout
-from vitcross.layers.initializers import token_initializer
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class TokenEmbedding(keras.layers.Layer):
-    """Looks up each token, adds its position, drops out. Padding is embedded too; masks keep it apart later.
+    """Looks up each token, adds its position, multiplies by sqrt(D), drops out. Padding is embedded too; masks keep it
+    apart later.
 
     Args:
         vocabulary_size: int, V.
@@ -47,14 +47,14 @@ class TokenEmbedding(keras.layers.Layer):
 
     def build(self, token_ids_shape=None):
         # Cast where they are used: logits read the table in float32 also in mixed precision.
+        # Multiplied by sqrt(D) where they enter, both have variance 1: what the first attention adds, which is near the
+        # mean of the text, would drown tokens of 0.02 (a model of questions then learns nothing of single words).
+        initializer = keras.initializers.RandomNormal(stddev=self.embed_dim**-0.5)
         self.embeddings = self.add_weight(
-            shape=(self.vocabulary_size, self.embed_dim),
-            initializer=token_initializer(),
-            autocast=False,
-            name="embeddings",
+            shape=(self.vocabulary_size, self.embed_dim), initializer=initializer, autocast=False, name="embeddings"
         )
         self.positions = self.add_weight(
-            shape=(self.max_length, self.embed_dim), initializer=token_initializer(), autocast=False, name="positions"
+            shape=(self.max_length, self.embed_dim), initializer=initializer, autocast=False, name="positions"
         )
         self.dropout = Dropout(rate=self.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.dropout.build()
@@ -69,7 +69,8 @@ class TokenEmbedding(keras.layers.Layer):
         # Reshaped to what it is: on TensorFlow the table's gradient is then dense, as clipping by norm needs it.
         table = ops.reshape(self.embeddings, (self.vocabulary_size, self.embed_dim))
         tokens = ops.take(table, ops.cast(token_ids, "int32"), axis=0)
-        tokens = ops.cast(tokens + self._positions(ops.shape(token_ids)[1], position), self.compute_dtype)
+        tokens = (tokens + self._positions(ops.shape(token_ids)[1], position)) * self.embed_dim**0.5
+        tokens = ops.cast(tokens, self.compute_dtype)
         return self.dropout(tokens, training=training) if self.dropout_rate else tokens
 
     def _positions(self, length, position):

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from vitcross.layers.initializers import projection_initializer
-from vitcross.models.image_text_model import ImageTextModel
+from vitcross.models.image_text_model import ImageTextModel, repeated
 
 # "clipped to prevent scaling the logits by more than 100", arXiv 2103.00020, section 2.5.
 MAX_LOGIT_SCALE = 100.0
@@ -127,7 +127,9 @@ class DualEncoder(ImageTextModel):
         options = (training, return_attention_scores, attention_controls)
         image = self.encode_images(images, *options)
         text = self.encode_texts(token_ids, padding_mask, *options)
-        return (image[0], text[0], {**image[1], **text[1]}) if return_attention_scores else (image, text)
+        if not return_attention_scores:
+            return repeated(image, token_ids), text
+        return repeated(image[0], token_ids), text[0], {**image[1], **text[1]}
 
     def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
         """images (B, H, W, C) -> embedding (B, E) [, weights of the image tower by address]."""

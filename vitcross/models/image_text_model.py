@@ -6,6 +6,7 @@ Shapes: B batch, T tokens, N heads.
 from dataclasses import replace
 
 import keras
+from keras import ops
 
 from vitcross.layers.attention_controls import AttentionControls
 from vitcross.layers.token_layout import TokenLayout
@@ -126,6 +127,7 @@ class ContextModel(ImageTextModel):
         asked for)."""
         options = (training, return_attention_scores, attention_controls)
         context, context_mask, *image_weights = self.encode_images(images, *options)
+        context, context_mask = repeated(context, token_ids), repeated(context_mask, token_ids)
         result = getattr(self, self.TOWERS[1])(
             token_ids,
             padding_mask=padding_mask,
@@ -134,3 +136,23 @@ class ContextModel(ImageTextModel):
             **self._text_options(*options),
         )
         return (result[0], {**image_weights[0], **result[1]}) if return_attention_scores else (result, {})
+
+
+def repeated(rows, token_ids):
+    """What belongs to an image (B / K, ...) or None, once for each of its K texts (B, T): (B, ...).
+
+    Rows i K to i K + K - 1 of the texts belong to image i. K is known where both batch sizes are; where one is not,
+    every image has one text.
+
+    Raises:
+        ValueError: a number of texts that is no multiple of the number of images.
+    """
+    if rows is None or None in (rows.shape[0], token_ids.shape[0]) or rows.shape[0] == token_ids.shape[0]:
+        return rows
+    texts_per_image, rest = divmod(token_ids.shape[0], rows.shape[0])
+    if rest or not texts_per_image:
+        raise ValueError(
+            "expected as many texts for every image. "
+            f"Received: {token_ids.shape[0]} rows of token_ids, {rows.shape[0]} images"
+        )
+    return ops.repeat(rows, texts_per_image, axis=0)
