@@ -317,7 +317,7 @@ def test_nothing_is_written_outside_run_folder_and_data(tiny_scenes, tmp_path):
 
 def test_an_evaluation_reports_where_its_run_did(tmp_path):
     """Also that nothing is uploaded, where the run was not to be."""
-    from vitcross import config, experiment
+    from vitcross import config, finished_run
 
     run_config, _ = config.compose("train", ["sinks.wandb.mode=disabled", "sinks.wandb.project=mine"])
     settings, _ = config.compose("evaluate", [f"run={tmp_path}"])

@@ -263,3 +263,14 @@ def test_further_relations_agree_with_the_stored_ones(folder):
     known = {(pair.picture, pair.text): pair.label for pair in further.pairs}
     both = [(known[pair.picture, pair.text], pair.label) for pair in stored.pairs if (pair.picture, pair.text) in known]
     assert len(both) > 20 and all(one == other for one, other in both)
+
+
+def test_scenes_know_which_of_their_objects_were_held_out(captions):
+    held_out = held_out_combinations("red")
+    for split in COUNTS:
+        for index in range(len(captions.source(split))):
+            scene = captions.references(split).scene(index)
+            found = [k for k, o in enumerate(scene["objects"]) if (o["shape"], o["colour"]) in held_out]
+            assert scene["held_out"] == found and bool(found) == (split == "unseen")
+            assert scene["image_size"] == [40, 56]
+    assert "held_out" not in render_scene(SceneOptions(), split="train", index=0).to_json()

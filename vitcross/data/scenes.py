@@ -113,6 +113,8 @@ class Scene:
         caption: str, one or two sentences.
         links: list of (start, end, object): characters of the caption that name an object.
         questions: list of dicts `type`, `question`, `answer`, `objects` (indices that decide the answer).
+        held_out: tuple of int or None, indices of the objects whose combination training never holds; None where
+            nothing is held out.
     """
 
     image: Image.Image
@@ -121,6 +123,7 @@ class Scene:
     caption: str
     links: list
     questions: list
+    held_out: tuple[int, ...] | None = None
 
     @property
     def label(self):
@@ -128,13 +131,15 @@ class Scene:
         return SHAPES.index(self.objects[self.target].shape)
 
     def to_json(self):
-        """Objects, links and questions as one JSON text."""
+        """Objects, links and questions as one JSON text; with combinations held out, which objects have one, too."""
         content = {
             "objects": [item.description() for item in self.objects],
             "target": self.target,
             "links": self.links,
             "questions": self.questions,
         }
+        if self.held_out is not None:
+            content |= {"held_out": self.held_out, "image_size": [self.image.height, self.image.width]}
         return json.dumps(content, separators=(",", ":"))
 
 
@@ -154,6 +159,7 @@ def render_scene(options, *, split, index):
     draw_clutter(rng, image, [_rgb(rng, colour, dim=0.55) for colour in rng.sample(others, 3)])
     objects = tuple(_draw_object(rng, image, item) for item in objects)
     caption, links = caption_and_links(rng, objects, options.image_size)
+    never_trained = tuple(k for k, item in enumerate(objects) if (item.shape, item.colour) in held_out)
     return Scene(
         image=image,
         objects=objects,
@@ -168,6 +174,7 @@ def render_scene(options, *, split, index):
             colours=tuple(COLOURS),
             unspoken=frozenset() if split == UNSEEN else held_out,
         ),
+        held_out=never_trained if options.held_out else None,
     )
 
 
