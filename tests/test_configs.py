@@ -128,7 +128,7 @@ WRONG = [
     (["model.stem=linear", "model.patch_size=7"], "model.patch_size must divide data.image_size.*7.*64"),
     (
         ["model.stem=linear", "model.stem_depths=[2,1,1]"],
-        "model.stem_depths must be .* with model.stem=linear.*2, 1, 1",
+        "model.stem_depths must .* model.stem=linear.*2, 1, 1",
     ),
     (["model.stem_depths=[1,2]"], "model.stem_depths must be .*at least 3 items.*1, 2"),
     (["model=vision_transformer", "data.image_size=[60,64]"], "model.patch_size must divide data.image_size.*16.*60"),
