@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from tests import tiny_tfds
+from tests.tiny_texts import SHORT as QUICK
+from tests.tiny_texts import TINY_TOWERS, tiny_model, tiny_scene_texts, write_pairs
 from vitcross import config, experiment
 from vitcross.data.unreadable import TooManyUnreadable
 from vitcross.help_page import options
@@ -34,6 +36,9 @@ ON_A_TINY_SET = {
 }
 
 
+OF_PICTURES = [name for name in options(config.CONF, "experiment") if name in TFDS_SETS]
+
+
 def take_steps(overrides, folder):
     from vitcross.training.guards import StopOnSignal
     from vitcross.training.run import train_and_close
@@ -53,8 +58,11 @@ def take_steps(overrides, folder):
 
 def test_nothing_that_is_shipped_is_left_out():
     shipped = set(options(config.CONF, "data"))
-    assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder"}  # the last three: test_train, tests/data
-    assert set(options(config.CONF, "experiment")) <= set(TFDS_SETS)
+    # The last ones: below, test_train, test_train_texts, tests/data.
+    with_texts = {"scenes_captions", "scenes_questions", "pairs", "coco_captions"}
+    assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", *with_texts}
+    experiments = set(options(config.CONF, "experiment"))
+    assert experiments == {*OF_PICTURES, *(f"scenes_{kind}" for kind in TINY_TOWERS), "pairs_contrastive"}
 
 
 @pytest.mark.parametrize("name", TFDS_SETS)
@@ -63,10 +71,39 @@ def test_data_set(name, tmp_path, monkeypatch):
     take_steps([f"data={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[name], *SHORT], tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", options(config.CONF, "experiment"))
+@pytest.mark.parametrize("name", OF_PICTURES)
 def test_experiment(name, tmp_path, monkeypatch):
     tiny_tfds.prepare(name, tmp_path / "data", monkeypatch)
     overrides = [f"experiment={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[name], *SHORT]
+    take_steps(overrides, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", TINY_TOWERS)
+def test_experiment_of_scenes_with_texts(kind, tmp_path):
+    overrides = tiny_scene_texts(kind, tmp_path / "data")
+    take_steps([*overrides, "trainer.steps=2", "trainer.evaluate_every=1"], tmp_path / "run")
+
+
+def test_experiment_of_own_pairs(tmp_path):
+    from PIL import Image
+
+    file = write_pairs(tmp_path)
+    with file.open("a") as lines:  # a picture that is not there, one that is none, and an empty text
+        lines.write('\n{"image": "gone.png", "text": "gone"}\n{"image": "bad.png", "text": "bad"}')
+        lines.write('\n{"image": "0.png", "text": " "}')
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    Image.open(tmp_path / "0.png").convert("CMYK").save(tmp_path / "1.jpg")
+    overrides = ["experiment=pairs_contrastive", f"data.file={file}", "data.image_size=[32,48]", "data.batch_size=8"]
+    overrides += ["data.vocabulary_size=300", "trainer.steps=2", "trainer.evaluate_every=1"]
+    take_steps([*overrides, *tiny_model("contrastive"), *QUICK], tmp_path / "run")
+
+
+@pytest.mark.parametrize(("kind", "model"), [("contrastive", "dual_encoder"), ("captioning", "captioner")])
+def test_coco_captions(kind, model, tmp_path, monkeypatch):
+    tiny_tfds.prepare("coco_captions", tmp_path / "data", monkeypatch)
+    overrides = ["data=coco_captions", f"model={model}", f"task={kind}", f"data.data_dir={tmp_path / 'data'}"]
+    overrides += ["data.image_size=32", "data.batch_size=8", "data.max_text_length=12", "data.vocabulary_size=300"]
+    overrides += ["trainer.steps=2", "trainer.evaluate_every=1", *tiny_model(kind), *QUICK]
     take_steps(overrides, tmp_path / "run")
 
 

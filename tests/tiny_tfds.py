@@ -8,6 +8,7 @@ def prepare(name, data_dir, monkeypatch, examples=24):
     """Prepare `name` into `data_dir` with `examples` random examples in each of its splits."""
     builder = tfds.builder(name, data_dir=str(data_dir), try_gcs=False)
     splits = {"oxford_flowers102": ("train", "validation", "test"), "imagenet2012": ("train", "validation")}
+    splits["coco_captions"] = ("train", "val", "test", "restval")
     names = splits.get(name, ("train", "test"))
     features = builder.info.features
 
@@ -29,4 +30,9 @@ def value(feature, i, random):
         return random.integers(0, 256, (height or 40 + i, width or 53, channels), dtype=np.uint8)
     if isinstance(feature, tfds.features.ClassLabel):
         return i % feature.num_classes
+    if isinstance(feature, tfds.features.Sequence):  # captions of COCO; its objects stay empty
+        texts = [f"caption {n} of picture {i}." for n in range(1 + i % 3)]
+        return [{"id": n, "text": text} for n, text in enumerate(texts)] if "text" in feature.feature else []
+    if isinstance(feature, tfds.features.Scalar | tfds.features.Tensor) and not feature.shape:
+        return i if np.issubdtype(feature.np_dtype, np.integer) else f"example_{i}"
     return f"example_{i}"

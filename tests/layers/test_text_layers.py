@@ -25,7 +25,7 @@ def token_embedding(**options):
 def test_token_embedding():
     layer, ids = token_embedding(), np.array([[1, 5, 2, 0, 0], [1, 10, 10, 4, 2]])
     p = parameters(layer)
-    expected = np.stack([p["embeddings"][row] for row in ids]) + p["positions"][:T]
+    expected = (np.stack([p["embeddings"][row] for row in ids]) + p["positions"][:T]) * np.sqrt(D)
     np.testing.assert_allclose(to_numpy(layer(ids)), expected, rtol=1e-6)
     np.testing.assert_allclose(to_numpy(layer(ids[:, 3:], position=3)), expected[:, 3:], rtol=1e-6)
     np.testing.assert_allclose(to_numpy(layer.logits(TOKENS)), TOKENS @ p["embeddings"].T, **CLOSE)
@@ -67,7 +67,8 @@ def test_gradient_of_the_table_is_dense_and_counts_repeated_tokens():
         loss = tf.reduce_sum(layer(np.array([[3, 3, 5]])))
     result = tape.gradient(loss, layer.embeddings.value)
     assert isinstance(result, tf.Tensor)
-    np.testing.assert_array_equal(to_numpy(result)[:, 0], np.bincount([3, 3, 5], minlength=V))
+    expected = np.bincount([3, 3, 5], minlength=V) * np.sqrt(D)
+    np.testing.assert_allclose(to_numpy(result)[:, 0], expected, rtol=1e-6)
 
 
 def test_last_real_token():

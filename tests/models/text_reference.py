@@ -16,6 +16,7 @@ def text_transformer(
     batch, length = ids.shape
     real = np.ones((batch, length), bool) if real is None else real
     x = np.stack([p["embedding/embeddings"][row] for row in ids]) + p["embedding/positions"][:length]
+    x = x * np.sqrt(x.shape[-1])
     mask = np.broadcast_to(real[:, None, None, :], (batch, 1, length, length)).copy()
     if causal:
         for t in range(length):
