@@ -18,7 +18,7 @@ def first_comment(path):
 
 
 HELP = """\
-vitcross trains a Vision Transformer on pictures and shows, while it trains, where it looks.
+vitcross trains a Vision Transformer, or a model of pictures and texts, and shows, while it trains, where it looks.
 
   python train.py                                       the rendered scenes: no network, no account, CPU is enough
   python train.py experiment=NAME key=value ...         a named recipe; any value overridden
@@ -66,8 +66,10 @@ EVALUATE_HELP = """\
 vitcross measures a finished run, or shows what its model says and where it looks on your own pictures.
 
   python evaluate.py run=RUN_FOLDER                     metrics, confusion matrix and maps of the best checkpoint
-  python evaluate.py run=RUN_FOLDER split=test          on another split: validation (default), test or train
+  python evaluate.py run=RUN_FOLDER split=test          on another split: validation (default), test, train, unseen
   python evaluate.py run=RUN_FOLDER images='DIR/*.jpg'  predictions and maps for your own pictures, of any size
+  python evaluate.py run=RUN_FOLDER images='DIR/*.jpg' text='What colour is the boat?'
+                                                        runs with texts: compare, answer, or score a caption
 
 KEYS
   checkpoint             best (default) or latest
