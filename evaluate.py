@@ -48,6 +48,7 @@ def measure_split(settings, run_config, task, header, folder, sink):
         batch_size=settings["batch_size"],
         limit=settings["limit"],
         num_probes=settings["num_probes"],
+        templates=settings["templates"],
     )
     print("\n".join([*split_lines(report, split), f"results  {folder / split}"]), flush=True)
 
@@ -56,18 +57,24 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
     """What the model says of own pictures (and an own text), and maps."""
     from vitcross.data.find_pictures import find_pictures
     from vitcross.sinks.own_pictures import picture_lines, report_pictures
+    from vitcross.tasks.own_input import Wish
 
+    wish = Wish(
+        class_names=tuple(header["class_names"]),
+        text=settings["text"],
+        classes=tuple(settings["classes"]),
+        templates=tuple(settings["templates"]),
+        tokenizer=finished_run.load_tokenizer(run_config),
+        max_length=run_config["data"].get("max_text_length"),
+    )
     found = report_pictures(
         task,
         find_pictures(settings["images"]),
+        wish,
         preprocess=finished_run.preprocess_of(run_config),
-        class_names=header["class_names"],
         folder=folder / "images",
         sink=sink,
         step=header["step"],
-        text=settings["text"],
-        tokenizer=finished_run.load_tokenizer(run_config),
-        max_length=run_config["data"].get("max_text_length"),
     )
     print("\n".join([*picture_lines(*found, text=settings["text"]), f"results  {folder / 'images'}"]), flush=True)
 

@@ -106,6 +106,24 @@ def test_evaluate_says_something_of_own_pictures_and_text(trained, tmp_path):
         assert (folder / f"evaluation/images/attention/pictures_00001/{name}.png").exists()
 
 
+def test_zero_shot_classes_are_chosen_from(trained, tmp_path):
+    from PIL import Image
+
+    kind, folder = trained
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "one.png")
+    done = run("evaluate.py", f"run={folder}", f"images={tmp_path}", "classes=[star,a ring]", 'templates=["A {}."]')
+    if kind != "contrastive":
+        assert done.returncode == 2 and "classes are for contrastive runs" in done.stderr
+        return
+    assert done.returncode == 0, done.stdout + done.stderr
+    with open(folder / "evaluation/images/predictions.csv", newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert line["prediction"] in ("star", "a ring") and float(line["probability"]) >= 0.5
+    done = run("evaluate.py", f"run={folder}", "split=test", 'templates=["A red {}."]')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 0 <= json.loads((folder / "evaluation/test/metrics.json").read_text())["zero_shot_accuracy"] <= 1
+
+
 def test_what_a_run_needs_of_a_text_is_said_before_anything_starts(trained, tmp_path):
     kind, folder = trained
     (tmp_path / "one.png").write_bytes(b"not read")

@@ -27,7 +27,7 @@ KINDS = {
 }
 # What evaluate.py must be told of own pictures.
 NEEDS_TEXT = {
-    "Contrastive": "what the pictures are compared with, text='a red star'",
+    "Contrastive": "what the pictures are compared with, text='a red star'; or names, classes=[star,ring]",
     "QuestionAnswering": "the question, text='What colour is the star?'",
 }
 TEXT_TOWERS = ("text_encoder", "text_decoder")
@@ -60,11 +60,17 @@ def check_own_text(config, settings):
         ConfigError
     """
     task, text = config["task"]["_target_"].rpartition(".")[2], settings["text"]
-    if settings["images"] is None and text is not None:
-        raise ConfigError("text needs own pictures beside it: images='DIR/*.jpg'")
+    if settings["images"] is None and (text is not None or settings["classes"]):
+        raise ConfigError("text and classes need own pictures beside them: images='DIR/*.jpg'")
     if task == "Classification" and text is not None:
         raise ConfigError(f"text is for runs of pictures with texts; this one classifies pictures. Received: {text}")
-    if settings["images"] is not None and task in NEEDS_TEXT and not text:
+    if settings["classes"] and (task != "Contrastive" or text is not None):
+        raise ConfigError(
+            f"classes are for contrastive runs, and instead of a text. Received: classes={settings['classes']}"
+        )
+    if any("{}" not in template for template in settings["templates"]):
+        raise ConfigError(f"templates must have {{}} for the name of a class. Received: {settings['templates']}")
+    if settings["images"] is not None and task in NEEDS_TEXT and not text and not settings["classes"]:
         raise ConfigError(f"text must be given: {NEEDS_TEXT[task]}")
 
 

@@ -186,6 +186,7 @@ def build_attention_maps(config, task, data, sink, total_steps, step):
     import numpy as np
 
     from vitcross.attention_maps.callback import AttentionMaps
+    from vitcross.attention_maps.probe_text import probe_texts, texts_of
     from vitcross.attention_maps.schedule import capture_steps
     from vitcross.attention_maps.sheets import Style
 
@@ -204,20 +205,7 @@ def build_attention_maps(config, task, data, sink, total_steps, step):
             class_names=data.class_names,
             grounding_batch=data.examples("validation", measured) if has_truth else None,
             style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
-            **_texts_of_probes(task, data, probes, measured if has_truth else ()),
+            grounding_texts=probe_texts(data, "validation", measured) if has_truth and data.tokenizer else None,
+            **texts_of(task, data, "validation", probes),
         )
     ]
-
-
-def _texts_of_probes(task, data, probes, measured):
-    """What the maps of an image-text model need besides arrays: the words and what the model says of them."""
-    if data.tokenizer is None:
-        return {}
-    from vitcross.attention_maps.probe_text import probe_texts
-
-    references = data.references("validation")
-    return {
-        "texts": probe_texts(data, "validation", probes),
-        "says": lambda batch: task.describe(task.predict_rows(batch), data.class_names, references),
-        "grounding_texts": probe_texts(data, "validation", measured) if len(measured) else None,
-    }

@@ -88,6 +88,22 @@ def probe_texts(data, split: str, indices) -> list[ProbeText]:
     return texts
 
 
+def texts_of(task, data, split: str, indices) -> dict:
+    """What a capture needs of an image-text model besides arrays: `texts`, and `says`, what the model says of a batch.
+
+    Args:
+        task: task of the model (`vitcross.tasks`), which describes its predictions in words.
+        data, split, indices: as for `probe_texts`; data of pictures alone gives nothing.
+    """
+    if data.tokenizer is None:
+        return {}
+    references = data.references(split)
+    return {
+        "texts": probe_texts(data, split, indices),
+        "says": lambda batch: task.describe(task.predict_rows(batch), data.class_names, references),
+    }
+
+
 def own_text(tokenizer, text: str, *, max_length: int) -> ProbeText:
     """An own text, of whose words no boxes are known."""
     return ProbeText(

@@ -113,6 +113,8 @@ class EvaluateConfig:
     checkpoint: Literal["best", "latest"]
     images: str | None
     text: str | None
+    classes: list[str]
+    templates: list[str]
     batch_size: Count
     limit: Count | None
     num_probes: Count

@@ -10,7 +10,7 @@ import numpy as np
 from vitcross import atomic_files
 from vitcross.attention_maps.capture import capture
 from vitcross.attention_maps.media import AttentionMedia, file_name
-from vitcross.attention_maps.probe_text import probe_texts
+from vitcross.attention_maps.probe_text import texts_of
 from vitcross.attention_maps.sheets import sheets
 from vitcross.evaluation import predict_all
 from vitcross.sinks.console_text import table
@@ -19,8 +19,13 @@ from vitcross.sinks.evaluation_files import write_evaluation
 RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
 
 
-def report_split(task, data, *, split, folder, sink, step, batch_size, limit=None, num_probes=8, style=None):
+def report_split(
+    task, data, *, split, folder, sink, step, batch_size, limit=None, num_probes=8, templates=(), style=None
+):
     """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
+
+    Args:
+        templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
 
     Returns:
         dict, the report of the task (`task.report`).
@@ -32,6 +37,8 @@ def report_split(task, data, *, split, folder, sink, step, batch_size, limit=Non
         raise data.unreadable.behind(error) from None
     references, source = data.references(split), data.source(split)
     report = task.report(rows, data.class_names, references) | {"unreadable_pictures": len(data.unreadable)}
+    if hasattr(task, "zero_shot") and templates and data.num_classes:
+        report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
     columns, lines = task.predictions(rows, data.class_names, references)
     names = [source.example_name(int(index)) for index in rows["index"]]
     lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
@@ -52,17 +59,6 @@ def report_split(task, data, *, split, folder, sink, step, batch_size, limit=Non
     sink.scalars(step, scalars)
     sink.media(step, pictures)
     return report
-
-
-def texts_of(task, data, split, indices):
-    """What the maps of an image-text model need besides arrays: the texts of some examples, and what the model says."""
-    if data.tokenizer is None:
-        return {}
-    references = data.references(split)
-    return {
-        "texts": probe_texts(data, split, indices),
-        "says": lambda batch: task.describe(task.predict_rows(batch), data.class_names, references),
-    }
 
 
 def write_maps(network, batch, *, folder, step, class_names, style=None, texts=None, says=None):

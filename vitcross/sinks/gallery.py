@@ -18,6 +18,8 @@ from vitcross.sinks.sink import Sink
 # Figures of the summary that the page prints, where they are known.
 FACTS = (
     ("val/accuracy", "validation accuracy", "{:.1%}"),
+    ("val/attribute_accuracy", "right attributes", "{:.1%}"),
+    ("val/mean_r1", "retrieval R@1", "{:.1%}"),
     ("val/image_to_text_r1", "image to text, R@1", "{:.1%}"),
     ("val/text_to_image_r1", "text to image, R@1", "{:.1%}"),
     ("val/attribute_accuracy", "right attributes", "{:.1%}"),

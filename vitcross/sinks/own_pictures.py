@@ -13,22 +13,18 @@ from vitcross.data.unreadable import UnreadableImage
 from vitcross.sinks.console_text import printable
 from vitcross.sinks.evaluation_files import csv_text
 from vitcross.sinks.evaluation_report import write_maps
-from vitcross.tasks import own_input
+from vitcross.tasks.own_input import answer
 
 PER_SHEET = 16  # pictures on one sheet of maps
 MOST_UPLOADED = 20  # sheets of own pictures that go to a sink; all are in the folder
 
 
-def report_pictures(
-    task, paths, *, preprocess, class_names, folder, sink, step, text=None, tokenizer=None, max_length=None, style=None
-):
+def report_pictures(task, paths, wish, *, preprocess, folder, sink, step, style=None):
     """Say what the task sees in own pictures, and where it looks: `predictions.csv`, and maps of every picture, a sheet
     for each `PER_SHEET` of them. The first sheets go to the sink too.
 
     Args:
-        text: str or None: what a contrastive model compares the pictures with, the question to answer, or a caption to
-            score; a captioner writes its own where there is none.
-        tokenizer, max_length: of the run, for models of texts.
+        wish: `vitcross.tasks.own_input.Wish`.
 
     Returns:
         `(names, said, unreadable)`: of each readable picture its path and what the model says; of each unreadable one
@@ -42,27 +38,21 @@ def report_pictures(
         readable = _read(paths[start : start + PER_SHEET], preprocess, unreadable)
         if not readable:
             continue
-        images = np.stack(list(readable.values()))
-        texts = own_input.own_texts(task, images, text)
-        batch = own_input.own_batch(images, len(names), texts, tokenizer, max_length)
-        columns, found, words = own_input.own_predictions(task, batch, texts, class_names)
-        media = write_maps(
-            task.network,
-            batch,
-            folder=folder / "attention" / f"pictures_{start + 1:05d}",
-            step=step,
-            class_names=class_names,
-            style=style,
-            texts=None if texts is None else [own_text(tokenizer, t, max_length=max_length) for t in texts],
-            says=lambda _, words=words: [(what, "", None) for what in words],
-        )
+        found = answer(task, np.stack(list(readable.values())), wish, first=len(names))
+        where = folder / "attention" / f"pictures_{start + 1:05d}"
+        texts = None
+        if found.texts is not None:
+            texts = [own_text(wish.tokenizer, text, max_length=wish.max_length) for text in found.texts]
+        says = [(what, "", None) for what in found.said]
+        maps = {"step": step, "class_names": wish.class_names, "style": style}
+        media = write_maps(task.network, found.batch, folder=where, texts=texts, says=lambda _, s=says: s, **maps)
         if start < PER_SHEET * MOST_UPLOADED:
             sink.media(step, media)
-        names, lines, said = [*names, *readable], lines + found, said + words
+        names, lines, said = [*names, *readable], lines + found.lines, said + found.said
     if not names:
         raise ValueError(f"none of the {len(paths)} pictures could be read, the first: {unreadable[0]}")
     rows = [[name, *line] for name, line in zip(names, lines, strict=True)]
-    atomic_files.write_text(folder / "predictions.csv", csv_text(["example", *columns], rows))
+    atomic_files.write_text(folder / "predictions.csv", csv_text(["example", *found.columns], rows))
     return names, said, unreadable
 
 

@@ -9,6 +9,7 @@ from vitcross.tasks.contrastive_losses import sigmoid_contrastive_loss, softmax_
 from vitcross.tasks.contrastive_pairs import pairs_of
 from vitcross.tasks.losses import refusable
 from vitcross.tasks.retrieval_metrics import chance_recall, retrieval_metrics
+from vitcross.tasks.zero_shot import class_embeddings, zero_shot_accuracy
 
 LOSSES = ("softmax", "sigmoid")
 EVALUATION_CHUNK = 256  # pictures compared at a time with all texts of a split
@@ -114,6 +115,13 @@ class Contrastive(keras.Model):
             "images": len(np.unique(rows["image_id"])),
             "texts": len(np.unique(rows["text_id"])),
         }
+
+    def zero_shot(self, rows, tokenizer, class_names, templates):
+        """Accuracy of choosing the class whose sentences are nearest (`zero_shot.py`); {} where no label is known."""
+        if not (rows["labels"] >= 0).any():
+            return {}
+        classes_KD = class_embeddings(self.network, tokenizer, class_names, templates)
+        return zero_shot_accuracy(rows["image_embeddings"], classes_KD, rows["labels"])
 
     def predictions(self, rows, class_names=(), references=None):
         """`(columns, lines)`: for each example the text nearest to its picture, its cosine, that of the own text."""
