@@ -34,7 +34,7 @@ NEEDS = {
     ("task", "contrastive"): CONTRASTIVE[:2],
     ("task", "captioning"): CAPTIONING[:2],
     ("task", "question_answering"): QUESTIONS[:2],
-    ("experiment", "stamps_contrastive"): ["data.file=pairs.jsonl"],
+    ("experiment", "pairs_contrastive"): ["data.file=pairs.jsonl"],
 }
 
 
