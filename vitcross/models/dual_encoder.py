@@ -32,7 +32,8 @@ class DualEncoder(ImageTextModel):
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
-        token_ids: (B, T) int.
+        token_ids: (B, T) int. With K texts for every image (images (B / K, H, W, C), static sizes), rows i K to
+            i K + K - 1 belong to image i.
         padding_mask: bool (B, T), True = real token; None = all real.
         training: bool.
         return_attention_scores: bool.
