@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import tiny_task
-from vitcross.training.optimizer import adamw, parameter_groups, warmup_cosine
+from vitcross.models import VisionTransformer
+from vitcross.training.optimizer import adamw, block_matrices, muon, parameter_groups, warmup_cosine
 
 
 def test_schedule_equals_its_formula():
@@ -44,3 +45,30 @@ def test_one_step_equals_adamw_in_numpy_with_decay_on_the_kernel_only():
     for variable, start, gradient, decay in zip((kernel, bias), before, gradients, (0.1, 0.0), strict=True):
         expected = start * (1 - 0.01 * decay) - 0.01 * np.sign(gradient)
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_muon_moves_block_matrices_by_orthogonal_steps_and_all_else_by_adamw():
+    network = VisionTransformer(num_classes=3, image_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2)
+    matrices = {v.path for v in block_matrices(network)}
+    assert {path.split("/block_00/")[1] for path in matrices} == {
+        "self_attention/query_key_value/kernel",
+        "self_attention/output/kernel",
+        "mlp/expand/kernel",
+        "mlp/contract/kernel",
+    }
+    optimizer = muon(model=network, total_steps=10, learning_rate=0.01, warmup_steps=0, weight_decay=0.0)
+    random = np.random.default_rng(1)
+    before = {v.path: v.numpy() for v in network.trainable_variables}
+    gradients = [random.choice([-0.02, 0.01], size=v.shape).astype("f") for v in network.trainable_variables]
+    optimizer.apply([keras.ops.array(g) for g in gradients], network.trainable_variables)
+    for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
+        moved = variable.numpy() - before[variable.path]
+        if variable.path not in matrices:
+            np.testing.assert_allclose(moved, -0.01 * np.sign(gradient), rtol=1e-3, atol=1e-6)
+            continue
+        # The nearest orthogonal matrix, which five Newton-Schulz steps approach within a third.
+        left, _, right = np.linalg.svd(gradient, full_matrices=False)
+        expected = -0.01 * 0.2 * np.sqrt(max(gradient.shape)) * (left @ right)
+        assert np.sum(moved * expected) / np.linalg.norm(moved) / np.linalg.norm(expected) > 0.95
+        scale = np.linalg.svd(moved, compute_uv=False) / np.linalg.svd(expected, compute_uv=False)
+        assert np.all((scale > 0.3) & (scale < 1.4))

@@ -6,12 +6,15 @@ describes. What the keys mean is said in the YAML files under `conf/`.
 """
 
 from vitcross.config_schema import data, model, task
-from vitcross.config_schema.run import AdamWConfig, AttentionMapsConfig, EvaluateConfig, TrainConfig
+from vitcross.config_schema.run import AdamWConfig, AttentionMapsConfig, EvaluateConfig, MuonConfig, TrainConfig
 
 SCHEMAS = {
     "data": data.SCHEMAS,
     "model": model.SCHEMAS,
     "task": task.SCHEMAS,
-    "optimizer": {"vitcross.training.optimizer.adamw": AdamWConfig},
+    "optimizer": {
+        "vitcross.training.optimizer.adamw": AdamWConfig,
+        "vitcross.training.optimizer.muon": MuonConfig,
+    },
 }
 __all__ = ["SCHEMAS", "AttentionMapsConfig", "EvaluateConfig", "TrainConfig"]

@@ -30,6 +30,11 @@ class AdamWConfig:
 
 
 @config
+class MuonConfig(AdamWConfig):
+    momentum: Share
+
+
+@config
 class AttentionMapsConfig:
     enabled: Bool
     num_probes: Count

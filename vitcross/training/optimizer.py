@@ -1,10 +1,12 @@
-"""The optimizer, its schedule, and the rule that covers each parameter.
+"""The optimizers, their schedule, and the rule that covers each parameter.
 
-AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a linear warm-up and a cosine decay; weight decay on kernels only, as
-in the ViT and DeiT recipes: biases, normalisation scales, position embeddings and special tokens are left out.
+AdamW (Loshchilov & Hutter, arXiv 1711.05101) or Muon (Jordan et al. 2024; as scaled in arXiv 2502.16982) with a linear
+warm-up and a cosine decay; weight decay on kernels only, as in the ViT and DeiT recipes: biases, normalisation scales,
+position embeddings and special tokens are left out.
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 import keras
@@ -15,6 +17,11 @@ from vitcross.training.guards import FiniteUpdates
 @keras.saving.register_keras_serializable(package="vitcross")
 class AdamW(FiniteUpdates, keras.optimizers.AdamW):
     """AdamW that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
+
+
+@keras.saving.register_keras_serializable(package="vitcross")
+class Muon(FiniteUpdates, keras.optimizers.Muon):
+    """Muon that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
 
 
 def warmup_cosine(*, learning_rate, warmup_steps, total_steps, final_share=0.0):
@@ -113,6 +120,69 @@ def adamw(
         epsilon=epsilon,
         max_gradient_norm=max_gradient_norm,
     )
+    return _built(optimizer, model)
+
+
+def muon(
+    *,
+    model,
+    total_steps,
+    learning_rate,
+    warmup_steps,
+    weight_decay=0.05,
+    final_share=0.0,
+    momentum=0.95,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-8,
+    max_gradient_norm=1.0,
+):
+    """Muon on the matrices of the transformer blocks, AdamW on all else, one schedule and one learning rate for both.
+
+    The momentum of a matrix is made nearly orthogonal before it is applied, so that a direction which few examples ask
+    for moves as far as one that all share. The update is scaled to the root mean square of AdamW's, 0.2 (arXiv
+    2502.16982, equation 4): learning rates of AdamW can be kept. AdamW keeps embeddings, heads, and kernels of
+    convolutions, as the method's authors advise.
+
+    Args:
+        model, total_steps, learning_rate, warmup_steps, final_share, weight_decay, max_gradient_norm: as for `adamw`.
+        momentum: of Muon, in [0, 1).
+        beta_1, beta_2, epsilon: of the parameters that AdamW covers.
+    """
+    if weight_decay < 0:
+        raise ValueError(f"weight_decay must be at least 0. Received: weight_decay={weight_decay}")
+    schedule = warmup_cosine(
+        learning_rate=learning_rate, warmup_steps=warmup_steps, total_steps=total_steps, final_share=final_share
+    )
+    matrices = {v.path for v in block_matrices(model)}
+    optimizer = Muon(
+        learning_rate=schedule,
+        weight_decay=weight_decay,
+        adam_weight_decay=weight_decay,
+        momentum=momentum,
+        adam_beta_1=beta_1,
+        adam_beta_2=beta_2,
+        epsilon=epsilon,
+        # Keras takes every matrix that no expression matches; we name those that are to be left out one by one.
+        exclude_layers=[f"^{re.escape(v.path)}$" for v in model.trainable_variables if v.path not in matrices],
+        exclude_embeddings=False,
+        max_gradient_norm=max_gradient_norm,
+    )
+    return _built(optimizer, model)
+
+
+def block_matrices(model):
+    """The 2-D kernels inside the model's transformer blocks: the projections of attention and the perceptrons."""
+    return [
+        v for v in model.trainable_variables if v.name == "kernel" and len(v.shape) == 2 and re.search(_BLOCK, v.path)
+    ]
+
+
+_BLOCK = r"/block_\d+/"
+
+
+def _built(optimizer, model):
+    """The optimizer with its variables for those of `model`, decaying kernels only."""
     # By variable, not by name: Keras matches names as regular expressions.
     kept = [v for group in parameter_groups(model) if not group.decayed for v in group.variables]
     optimizer.exclude_from_weight_decay(var_list=kept)
