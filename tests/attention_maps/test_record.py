@@ -6,8 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests.attention_maps import records
 from tests.attention_maps.records import LAYOUT, random_record
 from vitcross.attention_maps import AttentionRecord
+from vitcross.attention_maps.reduce import methods_of, read_map
+from vitcross.attention_maps.trust_report import Fidelity, ProbeFidelity, TrustReport
 
 
 def test_save_and_load_give_back_everything(tmp_path):
@@ -98,3 +101,52 @@ def test_names():
     record = random_record()
     assert record.class_name(2) == "class 2" and record.class_name(99) == "99"
     assert record.token_layout == LAYOUT
+
+
+def explained_record(**changes):
+    """A record with maps that need the model, what they explain, and their trust."""
+    random = np.random.default_rng(3)
+    patches = records.LAYOUT.num_patches
+    maps = {m: random.uniform(size=(records.B, patches)).astype(np.float32) for m in ("relevance", "leave_one_out")}
+    fidelity = Fidelity(
+        deletion=0.2, insertion=0.7, gap=0.4, gap_low=0.3, gap_high=0.5, p_value=0.001, gap_other=0.3, gap_centre=0.2,
+        gap_share=0.8, verdict=1,
+    )  # fmt: skip
+    probe = ProbeFidelity(deletion=0.1, insertion=0.6, gap=0.4, explainable=True)
+    trust = TrustReport(
+        step=5, examples=11, explainable=7, random_deletion=0.4, random_insertion=0.4, fidelity={"raw": fidelity},
+        grounding={"raw": {"pointing": 0.5, "energy": 0.3, "lift": 2.0, "chance": 0.1}}, sanity={"raw": 0.1},
+        probes={"raw": (probe,) * records.B}, seconds=1.5,
+    )  # fmt: skip
+    fields = {"maps": maps, "targets": tuple(f"class {i}" for i in range(records.B)), "trust": trust}
+    return records.random_record(**{**fields, **changes})
+
+
+def test_maps_targets_and_trust_survive_the_file_and_are_cut_with_the_record(tmp_path):
+    record = explained_record()
+    record.save(tmp_path / "record.npz")
+    read = AttentionRecord.load(tmp_path / "record.npz")
+    assert read.targets == record.targets and read.trust == record.trust
+    assert set(read.maps) == {"relevance", "leave_one_out"}
+    np.testing.assert_array_equal(read.maps["relevance"], record.maps["relevance"])
+    short = record.first(3)
+    assert len(short.targets) == len(short.maps["relevance"]) == len(short.trust.probes["raw"]) == 3
+
+
+def test_a_map_that_the_record_holds_comes_before_one_made_of_its_weights():
+    record = explained_record()
+    assert methods_of(record) == ("raw", "rollout", "relevance", "leave_one_out")
+    np.testing.assert_array_equal(read_map(record, "relevance"), record.maps["relevance"])
+    own = record.maps["relevance"]
+    np.testing.assert_array_equal(read_map(explained_record(maps={"raw": own}), "raw"), own)
+    with pytest.raises(ValueError, match="must be one of raw, rollout for this record. Received: method='relevance'"):
+        read_map(records.random_record(), "relevance")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [({"maps": {"relevance": np.zeros((records.B, 2), np.float32)}}, "maps"), ({"targets": ("a",)}, "targets")],
+)
+def test_maps_and_targets_of_another_shape_are_refused(changes, message):
+    with pytest.raises(ValueError, match=f"`{message}.*must"):
+        records.random_record(**changes)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vitcross.attention_maps.record_file import numbered, read_record, write_record
+from vitcross.attention_maps.record_file import named, names_of, numbered, read_record, write_record
+from vitcross.attention_maps.trust_report import TrustReport
 
 if TYPE_CHECKING:
     from vitcross.layers.token_layout import TokenLayout
@@ -54,6 +55,10 @@ class AttentionRecord:
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
         verdicts: tuple of B `Verdict`, what the model says, where that is not a class; empty otherwise.
+        maps: dict method -> (B, P) float32 >= 0, maps that need more than the weights (`"relevance"`,
+            `"leave_one_out"`; of image-text models also `"raw"` and `"rollout"` through both towers); may be empty.
+        targets: tuple of B str, what `maps` explain: a class, an answer, a word of a caption; may be empty.
+        trust: TrustReport of the maps, or None.
 
     Raises:
         ValueError: where shapes contradict each other or `pooling` is unknown.
@@ -72,6 +77,9 @@ class AttentionRecord:
     labels: np.ndarray | None = None
     boxes: np.ndarray | None = None
     verdicts: tuple[Verdict, ...] = ()
+    maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    trust: TrustReport | None = None
 
     def __post_init__(self):
         if self.pooling not in POOLINGS:
@@ -87,6 +95,14 @@ class AttentionRecord:
             raise ValueError(f"`verdicts` must be one per image ({len(self.images)}). Received: {len(self.verdicts)}")
         if self.probabilities is None and not self.verdicts:
             raise ValueError("`verdicts` must say what the model says where `probabilities` is None. Received: none")
+        if self.targets and len(self.targets) != len(self.images):
+            raise ValueError(f"`targets` must be one per image ({len(self.images)}). Received: {len(self.targets)}")
+        for method, patches in self.maps.items():
+            if patches.shape != (len(self.images), self.token_layout.num_patches):
+                raise ValueError(
+                    f"`maps[{method!r}]` must have the shape ({len(self.images)}, {self.token_layout.num_patches}). "
+                    f"Received: shape {patches.shape}"
+                )
         for address, weights in self.weights.items():
             self._check_batch(f"weights[{address!r}]", weights)
             if weights.ndim != 4 or weights.shape[-1] != self.token_layout.num_tokens:
@@ -131,7 +147,13 @@ class AttentionRecord:
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         weights = {address: w[:count] for address, w in self.weights.items()}
         arrays = {name: array[:count] for name, array in arrays.items()}
-        return dataclasses.replace(self, weights=weights, verdicts=self.verdicts[:count], **arrays)
+        cut = {
+            "maps": {method: patches[:count] for method, patches in self.maps.items()},
+            "targets": self.targets[:count],
+            "verdicts": self.verdicts[:count],
+            "trust": self.trust and self.trust.first(count),
+        }
+        return dataclasses.replace(self, weights=weights, **cut, **arrays)
 
     def within(self, megabytes: float) -> AttentionRecord:
         """As many of the first examples as fit into `megabytes` of weights before compression, at least one.
@@ -172,12 +194,14 @@ class AttentionRecord:
                 "num_prefix_tokens": layout.num_prefix_tokens,
             },
             "verdicts": [list(verdict) for verdict in self.verdicts],
+            "targets": list(self.targets),
+            "trust": self.trust and self.trust.to_json(),
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of a record by the names they have in its file."""
         known = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
-        return known | numbered("weights", self.weights.values())
+        return known | numbered("weights", self.weights.values()) | named("map", self.maps)
 
     @classmethod
     def from_parts(cls, header: dict, arrays: dict[str, np.ndarray]) -> AttentionRecord:
@@ -194,6 +218,9 @@ class AttentionRecord:
             patch_size=tuple(header["patch_size"]),
             # Records of an older program have none.
             verdicts=tuple(Verdict(*verdict) for verdict in header.get("verdicts", [])),
+            maps=names_of("map", arrays),
+            targets=tuple(header.get("targets", [])),
+            trust=TrustReport.from_json(header["trust"]) if header.get("trust") else None,
             **{name: arrays.get(name) for name in _ARRAYS},
         )
 

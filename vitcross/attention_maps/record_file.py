@@ -48,6 +48,17 @@ def numbered(name: str, arrays) -> dict[str, np.ndarray]:
     return {f"{name}_{i:03d}": array for i, array in enumerate(arrays)}
 
 
+def named(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`prefix_NAME` for arrays whose names are fit for a file."""
+    return {f"{prefix}_{name}": array for name, array in arrays.items()}
+
+
+def names_of(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `named`: what of a file's arrays begins with `prefix_`, by the rest of its name."""
+    start = f"{prefix}_"
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
 def _write_arrays(file, arrays: dict[str, np.ndarray]) -> None:
     """`np.savez_compressed` at the lowest level: half the time, and the noise of float32 shrinks no further anyway."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:

@@ -122,10 +122,20 @@ def rollout_map(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[[AttentionRecord], np.ndarray]] = {"raw": raw_map, "rollout": rollout_map}
+# In this order they are shown; the last is the practical reference that the others are held against.
+ORDER = ("raw", "rollout", "relevance", "leave_one_out")
+
+
+def methods_of(record: AttentionRecord) -> tuple[str, ...]:
+    """The methods of which the record has a map, in the order in which they are shown."""
+    return tuple(method for method in ORDER if method in METHODS or method in record.maps)
 
 
 def read_map(record: AttentionRecord, method: str) -> np.ndarray:
-    """(B, P) map of the named method: `"raw"` or `"rollout"`."""
+    """(B, P) map of the named method (`methods_of`): one that the record holds, else computed from its weights."""
+    if method in record.maps:
+        return record.maps[method]
     if method not in METHODS:
-        raise ValueError(f"`method` must be one of {', '.join(METHODS)}. Received: method={method!r}")
+        known = ", ".join(methods_of(record))
+        raise ValueError(f"`method` must be one of {known} for this record. Received: method={method!r}")
     return METHODS[method](record)

@@ -12,7 +12,7 @@ import numpy as np
 
 from vitcross.attention_maps.probe_text import ProbeText
 from vitcross.attention_maps.record import AttentionRecord, Verdict, examples_within
-from vitcross.attention_maps.record_file import numbered, read_record, write_record
+from vitcross.attention_maps.record_file import named, names_of, numbered, read_record, write_record
 
 FORMAT = "vitcross image-text attention record"
 VERSION = 1
@@ -36,6 +36,10 @@ class ImageTextRecord:
         text_pooling: `"eos"`, `"gap"`, `"map"` or None: how text tokens become one vector.
         text_similarity: (B, P) float32 in [-1, 1] or None, cosine of the text embedding and each patch embedding.
         word_similarity: (B, T, P) float32 in [-1, 1] or None, the same for each text token.
+        token_maps: dict method -> (B, T, P) float32 >= 0, for every text token (its own place, also of a captioner) the
+            patches that count for it: `"relevance"`, `"rollout"`; may be empty. What is explained as one
+            (`image.targets`) has its maps in `image.maps`, its trust in `image.trust`.
+        text_maps: dict method -> (B, T) float32 >= 0, how much each text token counts for the target; may be empty.
 
     Raises:
         ValueError: where shapes contradict each other.
@@ -49,6 +53,8 @@ class ImageTextRecord:
     text_pooling: str | None = None
     text_similarity: np.ndarray | None = None
     word_similarity: np.ndarray | None = None
+    token_maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    text_maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if self.text_pooling not in TEXT_POOLINGS:
@@ -59,8 +65,12 @@ class ImageTextRecord:
         length = self.padding_mask.shape[-1]
         expected = {"padding_mask": (batch, length), "text_similarity": (batch, num_patches)}
         expected["word_similarity"] = (batch, length, num_patches)
+        arrays = {name: getattr(self, name) for name in expected}
+        for field, shape in (("token_maps", (batch, length, num_patches)), ("text_maps", (batch, length))):
+            for method, array in getattr(self, field).items():
+                arrays[f"{field}[{method!r}]"], expected[f"{field}[{method!r}]"] = array, shape
         for name, shape in expected.items():
-            array = getattr(self, name)
+            array = arrays[name]
             if array is not None and array.shape != shape:
                 raise ValueError(f"`{name}` must have the shape {shape}. Received: {array.shape}")
         for b, text in enumerate(self.texts):
@@ -117,8 +127,12 @@ class ImageTextRecord:
         """The record of the first `count` examples."""
         arrays = {name: getattr(self, name)[:count] for name in _ARRAYS if getattr(self, name) is not None}
         weights = {address: w[:count] for address, w in self.weights.items()}
+        maps = {
+            field: {method: array[:count] for method, array in getattr(self, field).items()}
+            for field in ("token_maps", "text_maps")
+        }
         image, texts = self.image.first(count), self.texts[:count]
-        return dataclasses.replace(self, image=image, texts=texts, weights=weights, **arrays)
+        return dataclasses.replace(self, image=image, texts=texts, weights=weights, **arrays, **maps)
 
     def within(self, megabytes: float) -> ImageTextRecord:
         """As many of the first examples as fit into `megabytes` of weights of both towers, at least one."""
@@ -136,6 +150,7 @@ class ImageTextRecord:
         arrays = {f"image_{name}": array for name, array in self.image.arrays().items()}
         arrays |= {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         arrays |= numbered("weights", self.weights.values())
+        arrays |= named("token_map", self.token_maps) | named("text_map", self.text_maps)
         write_record(path, format=FORMAT, version=VERSION, header=header, arrays=arrays)
 
     @classmethod
@@ -154,6 +169,8 @@ class ImageTextRecord:
                 weights={address: arrays[f"weights_{i:03d}"] for i, address in enumerate(header["addresses"])},
                 predicts_next=header["predicts_next"],
                 text_pooling=header["text_pooling"],
+                token_maps=names_of("token_map", arrays),
+                text_maps=names_of("text_map", arrays),
                 **{name: arrays.get(name) for name in _ARRAYS},
             )
         except (KeyError, TypeError) as error:
