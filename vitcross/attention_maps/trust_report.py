@@ -1,7 +1,7 @@
 """What was measured of the maps of one capture: can they be trusted? Plain numbers, JSON-ready, beside the record.
 
-Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are not the
-probes; `probes` has the numbers of the pictures that a capture shows.
+Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are not
+the probes; `probes` has the numbers of the pictures that a capture shows.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class TrustReport:
         random_deletion, random_insertion: what random orders reach.
         fidelity: method ("raw", "rollout", "relevance", "leave_one_out") -> Fidelity.
         grounding: method -> {"pointing", "energy", "lift", "chance"}; empty where no boxes are known.
-        sanity: method -> rank correlation in [-1, 1] with the map of a freshly initialised model of another seed; high: the
-            map shows the architecture or the picture, not what was learned. Empty where not measured.
+        sanity: method -> rank correlation in [-1, 1] with the map of a freshly initialised model of another seed; high:
+            the map shows the architecture or the picture, not what was learned. Empty where not measured.
         probes: method -> one ProbeFidelity for each picture of the record; empty where not measured.
         seconds: float, what measuring took.
     """
