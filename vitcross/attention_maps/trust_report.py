@@ -1,7 +1,7 @@
 """What was measured of the maps of one capture: can they be trusted? Plain numbers, JSON-ready, beside the record.
 
-Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are not
-the probes; `probes` has the numbers of the pictures that a capture shows.
+Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are
+not the probes; `probes` has the numbers of the pictures that a capture shows.
 """
 
 from __future__ import annotations
