@@ -14,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vitcross.attention_maps.media import file_name
+from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
+from vitcross.sinks.wandb_environment import RunEnvironment
 
 MODES = ("auto", "online", "offline", "disabled")
 STEP = "trainer/step"
@@ -42,6 +43,7 @@ class WeightsAndBiases(Sink):
         base_url: str or None, address of an own server; None: `WANDB_BASE_URL` or what `wandb login` stored.
         init_timeout: seconds to wait for the server at the start, > 0.
         finish_timeout: seconds to wait for uploads at the end, > 0.
+        captures: int, how many captures the run plans: of too many for one W&B run some are left out.
         report: callable of one str, shows a line to the user.
 
     Attributes:
@@ -69,6 +71,7 @@ class WeightsAndBiases(Sink):
         base_url=None,
         init_timeout=20,
         finish_timeout=60,
+        captures=10,
         report=print,
     ):
         if mode not in MODES:
@@ -84,7 +87,8 @@ class WeightsAndBiases(Sink):
         self.mode, self.run_id, self.url, self.folder = "disabled", None, None, None
         self._base_url, self._finish_timeout, self._report = base_url, finish_timeout, report
         self._timeouts = {"init_timeout": float(init_timeout), "finish_timeout": float(finish_timeout)}
-        self._run, self._environment = None, {}
+        self._run, self._environment = None, RunEnvironment()
+        self._captures, self._uploads = captures, None
         in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # the sweep has its own project and warns about ours
         self._arguments = {
             "dir": str(self.run_folder),
@@ -106,23 +110,26 @@ class WeightsAndBiases(Sink):
     def media(self, step, media):
         if self._run is None:
             return
+        note = self._uploads.note
+        with self._files() as folder:
+            self._log(step, self._uploads.row(step, media, folder))
+        if self._uploads.note != note:
+            self._report(f"Weights & Biases: {self._uploads.note}; all of them are in the run folder")
+
+    def film(self, step, gif):
+        if self._run is None:
+            return
         import wandb
 
-        # Never `step=`: a step that is lower than the last one is dropped without an exception. The sheets are handed
-        # over as the PNG files that the gallery shows, neither encoded twice nor converted; `log` copies them.
-        with tempfile.TemporaryDirectory(prefix="sheets-", dir=self.run_folder / "wandb") as folder:
-            row = {STEP: step}
-            for key, sheet in media.sheets.items():
-                path = Path(folder) / file_name(key)
-                path.write_bytes(sheet.png)
-                row[key] = wandb.Image(str(path), caption=sheet.caption or sheet.title)
-            self._run.log(row)
+        with self._files() as folder:
+            self._log(step, {wandb_media.FILM: wandb_media.film(wandb, gif, folder)})
 
     def close(self, summary, exit_code):
         if self._run is None:
             return
         import wandb
 
+        self._log_rest()
         run, self._run = self._run, None
         try:
             run.summary.update(json.loads(to_json(summary)))  # plain types: wandb refuses paths and arrays
@@ -139,7 +146,7 @@ class WeightsAndBiases(Sink):
         finally:
             # Ends the background process: its log file lies in this run's folder, the next run gets its own.
             wandb.teardown()
-            self._restore_environment()
+            self._environment.restore()
 
     @property
     def sync_command(self):
@@ -152,14 +159,33 @@ class WeightsAndBiases(Sink):
         option = "--include-online " if self.mode == "online" else ""
         return f"{server}wandb sync {option}{shlex.quote(str(self.folder) if folder.startswith('..') else folder)}"
 
+    # ------------------------------------------------------------------------------------------------------ the media
+
+    def _files(self):
+        """A folder for files on their way: `log` copies them."""
+        return tempfile.TemporaryDirectory(prefix="sheets-", dir=self.run_folder / "wandb")
+
+    def _log(self, step, row):
+        # Never `step=`: a step that is lower than the last one is dropped without an exception.
+        if row:
+            self._run.log({STEP: step, **row})
+
+    def _log_rest(self):
+        try:
+            with self._files() as folder:
+                for step, row in self._uploads.rest(folder):
+                    self._log(step, row)
+        except Exception as error:  # the run must be finished all the same
+            self._report(f"Weights & Biases: the last capture is missing there: {_one_line(error)}")
+
     # ------------------------------------------------------------------------------------------------------ the start
 
     def _start(self, mode):
         try:
-            self._set_environment()
+            self._environment.enter(self.run_folder / "wandb")
             mode, reason = _effective_mode(mode, self._fresh_session().settings)
             if mode == "disabled":
-                self._restore_environment()
+                self._environment.restore()
                 return
             if mode == "online":
                 reason = self._try_online()
@@ -168,7 +194,7 @@ class WeightsAndBiases(Sink):
                 self._report(f"Weights & Biases: offline, {reason}. Upload later with: {self.sync_command}")
         except Exception as error:
             self.mode, self._run = "disabled", None
-            self._restore_environment()
+            self._environment.restore()
             self._report(f"Weights & Biases is left out, it could not be started: {_one_line(error)}")
 
     def _try_online(self):
@@ -214,6 +240,7 @@ class WeightsAndBiases(Sink):
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP)
         self._run, self.mode, self.run_id = run, mode, run.id
+        self._uploads = wandb_media.Uploads(wandb, self._captures)
         self.folder = Path(run.dir).parent
         self.url = run.url if mode == "online" else None
 
@@ -223,30 +250,6 @@ class WeightsAndBiases(Sink):
     @property
     def _server(self):
         return {"base_url": self._base_url} if self._base_url else {}
-
-    # ------------------------------------------------------------------------------------------------ the environment
-
-    def _set_environment(self):
-        folder = self.run_folder / "wandb"
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = {
-            # Tables, artifacts and the background process's log would go to the home folder, and be lost with it.
-            "WANDB_DATA_DIR": str(folder / "data"),
-            "WANDB_CACHE_DIR": str(folder / "cache"),
-            "WANDB_ARTIFACT_DIR": str(folder / "artifacts"),
-            # Crash reports to a third party are for the user to turn on.
-            "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
-        }
-        self._environment = {key: os.environ.get(key) for key in wanted}
-        os.environ.update(wanted)
-
-    def _restore_environment(self):
-        for key, value in self._environment.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        self._environment = {}
 
 
 def _effective_mode(mode, settings):
