@@ -6,9 +6,9 @@ question, never lets an unreachable server stop or slow training, and keeps all 
 The settings answer to wandb 0.31: what each of them prevents stands beside it.
 """
 
+import contextlib
 import json
 import os
-import shlex
 import shutil
 import sys
 import tempfile
@@ -17,7 +17,7 @@ from pathlib import Path
 from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
-from vitcross.sinks.wandb_environment import RunEnvironment
+from vitcross.sinks.wandb_environment import RunEnvironment, one_line, sync_command
 
 MODES = ("auto", "online", "offline", "disabled")
 STEP = "trainer/step"
@@ -153,11 +153,7 @@ class WeightsAndBiases(Sink):
         """The command that uploads an offline or incomplete run, ready for a shell; None without a run."""
         if self.folder is None:
             return None
-        folder = os.path.relpath(self.folder)
-        server = f"WANDB_BASE_URL={shlex.quote(self._base_url)} " if self._base_url else ""
-        # Without the option wandb skips a run that was begun online, even one that is named.
-        option = "--include-online " if self.mode == "online" else ""
-        return f"{server}wandb sync {option}{shlex.quote(str(self.folder) if folder.startswith('..') else folder)}"
+        return sync_command(self.folder, online=self.mode == "online", base_url=self._base_url)
 
     # ------------------------------------------------------------------------------------------------------ the media
 
@@ -176,7 +172,7 @@ class WeightsAndBiases(Sink):
                 for step, row in self._uploads.rest(folder):
                     self._log(step, row)
         except Exception as error:  # the run must be finished all the same
-            self._report(f"Weights & Biases: the last capture is missing there: {_one_line(error)}")
+            self._report(f"Weights & Biases: the last capture is missing there: {one_line(error)}")
 
     # ------------------------------------------------------------------------------------------------------ the start
 
@@ -195,7 +191,7 @@ class WeightsAndBiases(Sink):
         except Exception as error:
             self.mode, self._run = "disabled", None
             self._environment.restore()
-            self._report(f"Weights & Biases is left out, it could not be started: {_one_line(error)}")
+            self._report(f"Weights & Biases is left out, it could not be started: {one_line(error)}")
 
     def _try_online(self):
         """Start the run online. Returns None, or why that was not possible."""
@@ -207,7 +203,7 @@ class WeightsAndBiases(Sink):
             self._fresh_session()
             for half_started in set(folder.glob("run-*")) - before:  # a bare `wandb sync` would upload an empty run
                 shutil.rmtree(half_started, ignore_errors=True)
-            return f"the server cannot be used ({_one_line(error)})"
+            return f"the server cannot be used ({one_line(error)})"
         self._report(f"Weights & Biases: online, {self.url}")
         return None
 
@@ -263,7 +259,7 @@ def _effective_mode(mode, settings):
             return "online", ""
         return "offline", "no API key is configured for " + settings.base_url + " (`wandb login` stores one)"
     except Exception as error:
-        return "offline", f"the configured API key cannot be used ({_one_line(error)})"
+        return "offline", f"the configured API key cannot be used ({one_line(error)})"
 
 
 def _has_credentials(base_url):
@@ -274,10 +270,30 @@ def _has_credentials(base_url):
     return wbauth.authenticate_session(host=base_url, source="", prompt=False, update_session=False) is not None
 
 
-def _one_line(error):
-    # wandb's own advice names a call that the user of this program does not make.
-    text = str(error).split("Consider increasing the init_timeout")[0]
-    text = " ".join(text.split()).rstrip(".")
-    if text in ("", "<no message>"):  # what wandb makes of a 401, 403 or 404
-        return f"{type(error).__name__} without a message: does the API key belong to this server?"
-    return text
+@contextlib.contextmanager
+def account(base_url=None):
+    """A conversation with the server without a run; hands over a callable that asks for the account's own entity.
+
+    It asks the user nothing and leaves no file behind.
+
+    Args:
+        base_url: str or None, address of an own server.
+
+    Raises:
+        LookupError: where no API key is configured for the server, or none that can be used.
+    """
+    import wandb
+
+    environment = RunEnvironment()
+    with tempfile.TemporaryDirectory(prefix="vitcross-") as folder:
+        environment.enter(Path(folder), base_url)
+        try:
+            wandb.teardown()
+            session = wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
+            mode, reason = _effective_mode("online", session.settings)
+            if mode != "online":
+                raise LookupError(reason)
+            yield lambda: wandb.Api().default_entity
+        finally:
+            wandb.teardown()
+            environment.restore()
