@@ -17,8 +17,8 @@ import numpy as np
 from vitcross.attention_maps import drawing, render
 from vitcross.attention_maps.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, NAMES_OBJECT, Paper
 from vitcross.attention_maps.media import Sheet
-from vitcross.attention_maps.painter import MAX_WIDTH, SMALLEST_PANEL, Painter
 from vitcross.attention_maps.methods_sheet import NAMES
+from vitcross.attention_maps.painter import MAX_WIDTH, SMALLEST_PANEL, Painter
 from vitcross.attention_maps.words import word_maps, word_prefix_mass, word_similarity_maps, word_token_maps
 
 if TYPE_CHECKING:
