@@ -35,6 +35,7 @@ class Capture:
         texts: list of B `ProbeText`, for image-text models.
         says: callable or None, for image-text models: batch -> list of B str or `Verdict`, what the model says of each
             pair; the pair's text is added. None: only the texts are shown.
+        explain: bool, of a capture made with `explain`: whether this one is explained too. Default True.
         target: with `explain`, what is explained: `wanted` of `choose_target`. None: what is most probable; of a
             caption the word for the first object with a box.
         every_token: bool, with `explain`, also the maps of each text token; of a captioner they need a pass for each
@@ -61,14 +62,16 @@ class Capture:
         class_names: tuple[str, ...] = (),
         texts=None,
         says=None,
+        explain: bool = True,
         target=None,
         every_token: bool = True,
     ):
-        if target is not None and self._explainer is None:
+        explainer = self._explainer if explain else None
+        if target is not None and explainer is None:
             raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
         wish = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
         if self._with_text:
-            return self._capture_pairs(batch, step, texts, says, wish)
+            return self._capture_pairs(batch, step, texts, says, explainer, wish)
         (logits, token_norms), weights = self._run(_float(batch["images"]))
         keep = _kept(batch)
         record = _image_record(
@@ -83,11 +86,11 @@ class Capture:
             probabilities=_softmax(_rows(logits, keep, np.float64)).astype(np.float32),
             class_names=tuple(class_names),
         )
-        if self._explainer is None:
+        if explainer is None:
             return record
-        return with_relevance(record, *explain_rows(self._explainer, batch, keep, logits=logits, **wish))
+        return with_relevance(record, *explain_rows(explainer, batch, keep, logits=logits, **wish))
 
-    def _capture_pairs(self, batch, step, texts, says, wish) -> ImageTextRecord:
+    def _capture_pairs(self, batch, step, texts, says, explainer, wish) -> ImageTextRecord:
         if texts is None or len(texts) != len(batch["images"]):
             received = "None" if texts is None else len(texts)
             raise ValueError(
@@ -121,11 +124,11 @@ class Capture:
             text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
             word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
         )
-        if self._explainer is None:
+        if explainer is None:
             return record
         logits = outputs[0] if len(outputs) == 1 else None
         known = {**wish, "texts": texts, "logits": logits}
-        return with_pair_maps(record, *explain_rows(self._explainer, batch, keep, **known))
+        return with_pair_maps(record, *explain_rows(explainer, batch, keep, **known))
 
 
 def capture(model, batch, step: int = 0, *, explain: bool = False, **wish):

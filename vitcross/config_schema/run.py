@@ -40,7 +40,8 @@ class AttentionMapsConfig:
     num_probes: Count
     captures: Count
     every: Count | None
-    num_grounding: CountOrZero
+    num_measured: CountOrZero
+    trust_captures: CountOrZero
     record_megabytes: Positive
     opacity: ShareOrAll
     colour_map: Literal["viridis", "inferno"]

@@ -57,7 +57,9 @@ class Uploads:
             row = self._pictures(media, folder)
         else:
             self._waiting = (step, media)
-            self.note = self.note or f"{self._captures} captures of {needs} files are too many, it gets some and the last"
+            self.note = (
+                self.note or f"{self._captures} captures of {needs} files are too many, it gets some and the last"
+            )
         if media.viewer is not None:
             if self._seen & (self._seen - 1) == 0:
                 row[VIEWER], self._viewer = html(self._wandb, media.viewer, folder), None
