@@ -119,9 +119,12 @@ class EvaluateConfig:
     checkpoint: Literal["best", "latest"]
     images: str | None
     text: str | None
+    target: str | None
     classes: list[str]
     templates: list[str]
     batch_size: Count
     limit: Count | None
     num_probes: Count
+    num_trust: CountOrZero
+    compare: str | None
     sinks: EvaluationSinksConfig
