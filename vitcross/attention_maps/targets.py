@@ -123,7 +123,7 @@ def _word(text, wanted) -> tuple[int, str]:
 
 
 def _first_object(text):
-    """The word that names the first object with boxes: of neighbours with the same boxes ("small red star") the last."""
+    """The word for the first object with boxes: of neighbours with the same boxes ("small red star") the last."""
     chosen = boxes = None
     for word, found in zip(text.words, text.word_boxes, strict=True):
         if chosen is not None and (found is None or not np.array_equal(found, boxes)):
