@@ -84,16 +84,20 @@ class Portions:
     """The scores of many examples, as often as they are run through: `(rows, Scores)` of every portion.
 
     Args:
-        scorer: object with `scores(images, asked)`.
+        scorer: `TokenScorer` or `PixelScorer`.
         images: (B, H, W, C) float32.
         asked: dict, the `answers.question` of all examples.
         size: int, examples in a portion.
+
+    Attributes:
+        layout: TokenLayout of the pictures.
     """
 
     def __init__(self, scorer, images, asked, size: int):
         if size < 1:
             raise ValueError(f"`size` of a portion must be >= 1. Received: size={size}")
         self._scorer, self._images, self._asked = scorer, images, asked
+        self.layout = scorer.model.token_layout_for(tuple(images.shape[1:3]))
         self._rows = [np.arange(start, min(start + size, len(images))) for start in range(0, len(images), size)]
         self._only = None
 

@@ -49,7 +49,7 @@ class TokenScorer:
     def portions(self, batch, target=None, size: int = 64) -> Portions:
         """The scores of a batch in portions of `size` examples, so that memory does not grow with their number; what is
         asked (the texts that a dual encoder chooses from) is the same as of the whole batch."""
-        return Portions(self, batch["images"], self.ask(batch, target), size)
+        return Portions(self, np.asarray(batch["images"]), self.ask(batch, target), size)
 
     def ask(self, batch, target=None) -> dict[str, np.ndarray]:
         """The `answers.question` of a batch."""

@@ -13,7 +13,6 @@ from vitcross.attention_maps.fidelity import LEAVE_ONE_OUT, baseline, fidelity, 
 from vitcross.attention_maps.fidelity import probe_fidelity as probe_rows
 from vitcross.attention_maps.reduce import ORDER
 from vitcross.attention_maps.sanity import sanity
-from vitcross.attention_maps.scores import Portions
 from vitcross.attention_maps.significance import explainable
 from vitcross.attention_maps.token_scores import TokenScorer
 from vitcross.attention_maps.trust_report import TrustReport
@@ -38,6 +37,7 @@ class Trust:
         reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for a picture).
         portion: int, examples at a time.
         seed: int.
+        scorer: `TokenScorer` of the model, or a `PixelScorer`; None: tokens are dropped.
 
     Call arguments:
         batch: dict of arrays, the batch contract; rows with `valid` False are left out.
@@ -61,17 +61,22 @@ class Trust:
         reference: bool = True,
         portion: int = PORTION,
         seed: int = 0,
+        scorer: TokenScorer | None = None,
     ):
-        self.scorer = TokenScorer(model)
+        self.scorer = TokenScorer(model) if scorer is None else scorer
         self.num_steps, self.num_random, self.other = num_steps, num_random, other
         self.reference, self.portion, self.seed = reference, portion, seed
 
     def __call__(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0) -> TrustReport:
+        return self.measure(batch, maps, target, fresh_maps=fresh_maps, step=step)[0]
+
+    def measure(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0):
+        """As calling it: `(report, maps, curves)`: maps with leave-one-token-out among them, and name -> `Curves`."""
         began = time.perf_counter()
         portions, maps = self._prepare(batch, maps, target, self.reference)
-        curves = self.curves(portions, maps)
+        curves = self._curves(portions, maps, self.other)
         random = baseline(curves)
-        return TrustReport(
+        report = TrustReport(
             step=int(step),
             examples=len(portions),
             explainable=int(explainable(random.full, random.single).sum()),
@@ -81,29 +86,29 @@ class Trust:
             sanity=sanity(maps, fresh_maps or {}),
             seconds=time.perf_counter() - began,
         )
+        return report, maps, curves
 
     def probes(self, batch, maps, target=None):
         """method -> one ProbeFidelity for every valid picture: `TrustReport.probes` of the pictures of a capture.
         A dual encoder chooses among the texts of this batch."""
         portions, maps = self._prepare(batch, maps, target, reference=False)
-        return probe_rows(self.curves(portions, maps, other=False))
+        return probe_rows(self._curves(portions, maps, other=False))
 
     def leave_one_out(self, batch, target=None) -> np.ndarray:
         """(B, P) float32, the map `"leave_one_out"` of the valid pictures of a batch."""
         return leave_one_out(self._prepare(batch, {}, target, reference=False)[0])
 
-    def curves(self, portions: Portions, maps, other: bool | None = None):
-        """name -> `Curves` of the maps and of what they are held against (`fidelity.plan`)."""
-        _, scores = next(iter(portions))
-        other = self.other if other is None else other
-        orders = plan(maps, scores.layout.grid, num_random=self.num_random, other=other, seed=self.seed)
+    def _curves(self, portions, maps, other: bool):
+        if not maps:
+            raise ValueError("`maps` must hold at least one method. Received: none")
+        orders = plan(maps, portions.layout.grid, num_random=self.num_random, other=other, seed=self.seed)
         return measure(portions, orders, num_steps=self.num_steps)
 
     def _prepare(self, batch, maps, target, reference: bool):
         batch, target = valid_rows(batch, target)
         portions = self.scorer.portions(batch, target, self.portion)
         maps = {method: np.asarray(m) for method, m in maps.items()}
-        num_patches = self.scorer.model.token_layout_for(tuple(batch["images"].shape[1:3])).num_patches
+        num_patches = portions.layout.num_patches
         for method, array in maps.items():
             if array.shape != (len(portions), num_patches):
                 raise ValueError(
