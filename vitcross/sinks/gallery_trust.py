@@ -46,8 +46,8 @@ def trust_section(capture, charts) -> str:
     grid = f'<div class="charts">{"".join(charts)}</div>' if charts else ""
     if capture is None:
         return (
-            "<p>The maps of this run have not been measured by dropping patches: nothing is known of whether they follow "
-            f"the model. Read them as a question, not as an answer.</p>{grid}"
+            "<p>The maps of this run have not been measured by dropping patches: nothing is known of whether they "
+            f"follow the model. Read them as a question, not as an answer.</p>{grid}"
         )
     report = capture.trust
     examples = "no example" if report.explainable == 0 else f"{report.explainable} of {report.examples} examples"
@@ -85,12 +85,8 @@ def sentence(method, report) -> str:
     if grounded:
         hits, chance = (_number(grounded.get(measure), "{:.0%}") for measure in ("pointing", "chance"))
         said.append(f"Its brightest patch is on the object in {hits} of pictures (chance {chance}).")
-    head = {
-        FOLLOWS: "{} follows the model",
-        NO_BETTER: "{} is no better than random",
-        NOTHING: "{}: nothing to explain",
-    }
-    return f"{verdict_mark(found.verdict)}<b>{head[found.verdict].format(name)}.</b> {' '.join(said)}"
+    verb = {FOLLOWS: " ", NO_BETTER: " is ", NOTHING: ": "}[found.verdict]
+    return f"{verdict_mark(found.verdict)}<b>{name}{verb}{found.words}.</b> {' '.join(said)}"
 
 
 def _limits(method, found) -> list[str]:
