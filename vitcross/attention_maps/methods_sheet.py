@@ -45,6 +45,12 @@ def method_maps(record: AttentionRecord) -> dict[str, tuple[np.ndarray, float]]:
     return {method: (maps_BP, render.scale_top(maps_BP)) for method, maps_BP in shown.items()}
 
 
+def meaning(method: str, held) -> str:
+    """What a method shows; `held` are those that the record holds maps of. Attention that it holds, instead of being
+    read from the weights of the image tower, went through both towers."""
+    return "through both towers" if method in ("raw", "rollout") and method in held else MEANINGS[method]
+
+
 def gap_words(fidelity: Fidelity) -> str:
     """The gap with its interval, e.g. `gap +0.31 [+0.25, +0.37]`."""
     return f"gap {fidelity.gap:+.2f} [{fidelity.gap_low:+.2f}, {fidelity.gap_high:+.2f}]"
@@ -128,9 +134,7 @@ def _measured(record: AttentionRecord, maps) -> list[str]:
 def _head(paper: Paper, x: int, y: int, width: int, record: AttentionRecord, method: str, vmax: float, colour_map):
     measured = record.trust and record.trust.fidelity.get(method)
     paper.text(x, y, NAMES[method], size=16, width=width)
-    # A map of attention that the record holds went through both towers.
-    meaning = "through both towers" if method in ("raw", "rollout") and method in record.maps else MEANINGS[method]
-    paper.text(x, y + 20, meaning, size=12, fill=MUTED, width=width)
+    paper.text(x, y + 20, meaning(method, record.maps), size=12, fill=MUTED, width=width)
     if measured:
         colour = {FOLLOWS: RIGHT, NO_BETTER: WRONG}.get(measured.verdict, MUTED)
         paper.text(x, y + 36, measured.words, size=14, fill=colour, width=width)

@@ -80,6 +80,7 @@ class Gallery(Sink):
             pictures=pictures,
             probes=[list(verdict(image, i)) for i in range(len(image.images))],
             targets=list(image.targets),
+            held=list(image.maps),
             trust=image.trust,
             thumbnails=self._thumbnails(step, media.record),
         )

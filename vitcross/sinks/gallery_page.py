@@ -26,7 +26,7 @@ SELF_SHEETS = {
     "attention/self/heads": "Do heads look at different things?",
 }
 TEXT_SHEETS = {
-    "attention/cross/relevance": "Which patches count for each word?",
+    "attention/cross/relevance": "What decides each word, through all layers?",
     "attention/cross/words": "Which patches does each word look at?",
     "attention/cross/similarity": "Which patches are like the text, and like each of its words?",
     "attention/cross/matrix": "Which tokens share a patch, and which patch does every token read?",
@@ -68,14 +68,18 @@ def page(*, title, status, facts, captures, trust=(), health=(), training=(), ex
         title=html.escape(title),
         policy=html.escape(POLICY),
         style=_asset("gallery.css"),
-        body=_header(title, status, facts, steps, body) + body + _FOOTER,
+        body=_header(title, status, facts, steps, body) + body + _footer(captures),
         state_id=STATE_ID,
         state=_json([dataclasses.asdict(capture) for capture in captures]),
         script=_asset("gallery.js"),
     )
 
 
-_FOOTER = "<footer>Made by <b>vitcross</b>. Weights of every capture: <code>step_*/record.npz</code>.</footer>"
+def _footer(captures) -> str:
+    weights = " Weights of every capture: <code>step_*/record.npz</code>." if captures else ""
+    return f"<footer>Made by <b>vitcross</b>.{weights}</footer>"
+
+
 _TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
@@ -156,7 +160,8 @@ def _none_yet(status) -> str:
 def _slider(captures) -> str:
     last = len(captures) - 1
     return (
-        '<div class="slider" hidden><button type="button" id="earlier" aria-label="Earlier capture">&#8592;</button>'
+        '<div class="slider" hidden><label for="pick">Capture</label>'
+        '<button type="button" id="earlier" aria-label="Earlier capture">&#8592;</button>'
         f'<input type="range" id="pick" min="0" max="{last}" value="{last}" step="1" aria-label="Capture">'
         '<button type="button" id="later" aria-label="Later capture">&#8594;</button>'
         f'<output id="picked" for="pick"></output></div>{_film_strip(captures)}'

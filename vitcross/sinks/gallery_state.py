@@ -34,12 +34,13 @@ class Thumbnails:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Capture:
     """One capture: its step, its pictures, for every probe `(said, truth, right or None)` and what its maps explain,
-    what was measured of them, and the small pictures of all maps."""
+    the methods of which the record holds maps, what was measured of them, and the small pictures of all maps."""
 
     step: int
     pictures: list[Picture]
     probes: list
     targets: list[str] = dataclasses.field(default_factory=list)
+    held: list[str] = dataclasses.field(default_factory=list)
     trust: TrustReport | None = None
     thumbnails: Thumbnails | None = None
 

@@ -6,7 +6,7 @@ Numbers are those of the newest capture that was measured (`TrustReport`); every
 import html
 import math
 
-from vitcross.attention_maps.methods_sheet import MEANINGS, NAMES
+from vitcross.attention_maps.methods_sheet import NAMES, meaning
 from vitcross.attention_maps.reduce import ORDER
 from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING
 
@@ -17,6 +17,7 @@ MARKS = {
     NOTHING: ("nothing", '<circle cx="8" cy="8" r="4.6"/>'),
 }
 REFERENCE = "leave_one_out"
+NO_EFFECT = "Dropping patches hardly changes what the model says, so that no map can be right or wrong."
 MISSING = '<span class="missing" title="not measured">&ndash;</span>'
 COLUMNS = (
     ("Verdict", "what the sign-flip test over all examples says, at 1 %"),
@@ -36,7 +37,7 @@ COLUMNS = (
 
 
 def trust_section(capture, charts) -> str:
-    """Inner HTML of the section; empty where nothing was measured and no curve exists.
+    """Inner HTML of the section.
 
     Args:
         capture: `Capture` whose `trust` is a TrustReport, the newest one that was measured; or None.
@@ -44,16 +45,21 @@ def trust_section(capture, charts) -> str:
     """
     grid = f'<div class="charts">{"".join(charts)}</div>' if charts else ""
     if capture is None:
-        note = "<p>The maps of this run have not been measured by dropping patches: nothing is known of whether they "
-        return f"{note}follow the model. Read them as a question, not as an answer.</p>{grid}" if charts else ""
+        return (
+            "<p>The maps of this run have not been measured by dropping patches: nothing is known of whether they "
+            f"follow the model. Read them as a question, not as an answer.</p>{grid}"
+        )
     report = capture.trust
     examples = "no example" if report.explainable == 0 else f"{report.explainable} of {report.examples} examples"
     methods = [method for method in ORDER if method in report.fidelity]
-    words = "".join(f"<li>{sentence(method, report)}</li>" for method in methods)
+    if all(report.fidelity[method].verdict == NOTHING for method in methods):
+        words = f"<li>{verdict_mark(NOTHING)}<b>There is nothing to explain.</b> {NO_EFFECT}</li>"
+    else:
+        words = "".join(f"<li>{sentence(method, report)}</li>" for method in methods)
     return (
         f'<p class="lead">Measured at <b>step {report.step:,}</b>: <b>{examples}</b> explainable (dropping patches '
         f"changes what the model says), none of them a picture below.</p>"
-        f'<ul class="verdicts">{words}</ul>{_table(methods, report)}{grid}{_probes(capture)}'
+        f'<ul class="verdicts">{words}</ul>{_table(methods, capture)}{grid}{_probes(capture)}'
     )
 
 
@@ -63,7 +69,7 @@ def sentence(method, report) -> str:
     gap, low, high = (_number(value, "{:+.2f}") for value in (found.gap, found.gap_low, found.gap_high))
     interval = f"gap {gap}, 95 % interval {low} to {high}"
     if found.verdict == NOTHING:
-        said = ["Dropping patches hardly changes what the model says, so that no map can be right or wrong."]
+        said = [NO_EFFECT]
     elif found.verdict == FOLLOWS:
         said = [
             f"Dropping the patches that it marks changes the answer more than dropping random ones ({interval}).",
@@ -79,7 +85,8 @@ def sentence(method, report) -> str:
     if grounded:
         hits, chance = (_number(grounded.get(measure), "{:.0%}") for measure in ("pointing", "chance"))
         said.append(f"Its brightest patch is on the object in {hits} of pictures (chance {chance}).")
-    return f"{verdict_mark(found.verdict)}<b>{name} {found.words}.</b> {' '.join(said)}"
+    verb = {FOLLOWS: " ", NO_BETTER: " is ", NOTHING: ": "}[found.verdict]
+    return f"{verdict_mark(found.verdict)}<b>{name}{verb}{found.words}.</b> {' '.join(said)}"
 
 
 def _limits(method, found) -> list[str]:
@@ -99,24 +106,31 @@ def verdict_mark(verdict) -> str:
     return f'<svg class="mark {kind}" viewBox="0 0 16 16" aria-hidden="true">{shape}</svg>'
 
 
-def _table(methods, report) -> str:
-    head = "".join(f'<th scope="col" title="{html.escape(about)}">{html.escape(name)}</th>' for name, about in COLUMNS)
+def _table(methods, capture) -> str:
+    report = capture.trust
+    rows = {f"{NAMES[m]}<small>{meaning(m, capture.held)}</small>": _cells(m, report) for m in methods}
     random = {"Deletion": report.random_deletion, "Insertion": report.random_insertion}
     baseline = [_number(random[name], "{:.3f}") if name in random else "" for name, _ in COLUMNS]
-    rows = [_row(f"{NAMES[m]}<small>{MEANINGS[m]}</small>", _cells(m, report)) for m in methods]
-    terms = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(about)}</dd>" for name, about in COLUMNS)
+    rows["Random orders<small>the baseline</small>"] = baseline
+    # A column without any number is named below the table instead.
+    shown = [any(_cells(m, report)[k] != MISSING for m in methods) for k in range(len(COLUMNS))]
+    columns = [column for column, is_shown in zip(COLUMNS, shown, strict=True) if is_shown]
+    missing = ", ".join(name for (name, _), is_shown in zip(COLUMNS, shown, strict=True) if not is_shown)
+    head = "".join(f'<th scope="col" title="{html.escape(about)}">{html.escape(name)}</th>' for name, about in columns)
+    body = "".join(_row(name, columns, [v for v, s in zip(row, shown, strict=True) if s]) for name, row in rows.items())
+    terms = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(about)}</dd>" for name, about in columns)
+    note = f'<p class="hint">Not measured: {html.escape(missing.lower())}.</p>' if missing else ""
     return (
         '<div class="trust" tabindex="0" role="region" aria-label="Trust of every method"><table>'
-        f'<thead><tr><th scope="col">Method</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}{_row('Random orders<small>the baseline</small>', baseline)}</tbody></table></div>"
+        f'<thead><tr><th scope="col">Method</th>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
         f'<details><summary>What the columns say</summary><dl class="terms">{terms}</dl></details>'
     )
 
 
-def _row(name, values) -> str:
+def _row(name, columns, values) -> str:
     cells = "".join(
         f'<td data-label="{html.escape(column)}">{value}</td>' if value else '<td class="empty"></td>'
-        for (column, _), value in zip(COLUMNS, values, strict=True)
+        for (column, _), value in zip(columns, values, strict=True)
     )
     return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 
@@ -173,12 +187,13 @@ def _tile(capture, example, column) -> str:
     report = capture.trust
     rows, found = report.probes.get(column, ()), report.fidelity.get(column)
     words = rows[example].words if example < len(rows) else "not measured"
+    strength = "" if example < len(rows) and rows[example].explainable else ' class="missing"'
     mark = verdict_mark(found.verdict) if found else ""
     method = found.words if found else "not measured"
     return (
         f"<figure>{tile(capture, example, column, f'{NAMES[column]}: {words}')}"
         f'<figcaption><span title="{NAMES[column]} over all examples: {method}">{mark}{NAMES[column]}</span>'
-        f"<b>{html.escape(words)}</b></figcaption></figure>"
+        f"<b{strength}>{html.escape(words)}</b></figcaption></figure>"
     )
 
 
