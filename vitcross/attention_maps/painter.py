@@ -77,6 +77,8 @@ class Painter:
         render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
         if self.record.boxes is not None:
             drawing.draw_box(pixels, self.record.boxes[example])
+        if self.record.mark_boxes is not None:
+            drawing.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
         paper.paste(x, y, pixels)
         # A narrow panel has no room for words, but the number of the example still leads to the caption.
         lines = self.said(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
