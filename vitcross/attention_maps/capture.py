@@ -23,8 +23,8 @@ class Capture:
 
     Call arguments:
         batch: dict of arrays, the batch contract: `images` (B, H, W, C) float32 in [-1, 1]; `labels`, `index`,
-            `box`, `mark_box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with `valid`
-            False are left out of the record.
+            `box`, `mark_box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with
+            `valid` False are left out of the record.
         step: int, optimizer steps taken so far.
         class_names: tuple of str, one for every output of a classifier.
         texts: list of B `ProbeText`, for image-text models.

@@ -59,7 +59,7 @@ class Watermark:
         if self.corner not in CORNERS:
             raise ValueError(f"watermark.corner must be one of {CORNERS}. Received: {self.corner!r}")
         if not 0 < self.size <= 0.5:
-            raise ValueError(f"watermark.size must be in (0, 0.5], of the picture's shorter side. Received: {self.size}")
+            raise ValueError(f"watermark.size must be in (0, 0.5] of the shorter side. Received: {self.size}")
         if not 0 < self.share <= 1:
             raise ValueError(f"watermark.share must be in (0, 1]; watermark=null is none. Received: {self.share}")
 
@@ -119,8 +119,7 @@ class MarkedSource(Source):
     def __init__(self, source, *, watermark, split, seed=0, marks=TRUE):
         if len(source.class_names) > len(TAGS):
             raise ValueError(
-                f"A watermark has marks for {len(TAGS)} classes. Received: {source.name} with "
-                f"{len(source.class_names)}"
+                f"A watermark has marks for {len(TAGS)} classes. Received: {source.name} with {len(source.class_names)}"
             )
         if marks not in (TRUE, MISLEADING):
             raise ValueError(f"marks must be one of {(TRUE, MISLEADING)}. Received: {marks!r}")
