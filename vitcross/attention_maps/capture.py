@@ -28,8 +28,8 @@ class Capture:
 
     Call arguments:
         batch: dict of arrays, the batch contract: `images` (B, H, W, C) float32 in [-1, 1]; `labels`, `index`,
-            `box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with `valid`
-            False are left out of the record.
+            `box`, `mark_box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with
+            `valid` False are left out of the record.
         step: int, optimizer steps taken so far.
         class_names: tuple of str, one for every output of a classifier; the answers of a model that answers questions.
         texts: list of B `ProbeText`, for image-text models.
@@ -83,6 +83,7 @@ class Capture:
             pooling=self.model.pooling,
             labels=_rows(batch["labels"], keep, np.int32) if "labels" in batch else None,
             boxes=_rows(batch["box"], keep, np.float32) if "box" in batch else None,
+            mark_boxes=_rows(batch["mark_box"], keep, np.float32) if "mark_box" in batch else None,
             probabilities=_softmax(_rows(logits, keep, np.float64)).astype(np.float32),
             class_names=tuple(class_names),
         )

@@ -75,7 +75,9 @@ class MapChecks:
         """
         found = list(self._records(capture, step, explain=trust))
         rows, note = self._ground(found)
-        scalars = _grounding_scalars(rows, words=self.texts is not None)
+        scalars = _scalars("grounding/words" if self.texts is not None else "grounding", rows)
+        if "mark_box" in self.batch:
+            scalars |= _scalars("grounding_mark", _ground_pictures(found, "mark"))
         if trust:
             report = self._trust(found, step)
             scalars |= trust_scalars(report)
@@ -95,15 +97,7 @@ class MapChecks:
         if self.texts is not None:
             rows = word_grounding(found) if self._words_have_boxes else {}
             return rows, best_layer(rows)
-        if "box" not in self.batch:
-            return {}, ""
-        rows = {}
-        for method in methods_of(found[0]):
-            parts = [part for part in (grounding(record, method) for record in found) if part]
-            if parts:
-                counts = [part["examples"] for part in parts]
-                rows[method] = {m: float(np.average([part[m] for part in parts], weights=counts)) for m in MEASURES}
-        return rows, ""
+        return _ground_pictures(found, "object") if "box" in self.batch else {}, ""
 
     def _trust(self, found, step: int):
         maps = _maps(found)
@@ -151,7 +145,17 @@ def _by_method(rows: dict[str, dict]) -> dict[str, dict[str, float]]:
     return {method: {m: float(row[m]) for m in MEASURES} for method, row in named.items()}
 
 
-def _grounding_scalars(rows: dict[str, dict], *, words: bool) -> dict[str, float]:
-    start = "grounding/words" if words else "grounding"
+def _ground_pictures(found, of: str) -> dict[str, dict[str, float]]:
+    """method -> measures, the mean over all examples of some records of pictures."""
+    rows = {}
+    for method in methods_of(found[0]):
+        parts = [part for part in (grounding(record, method, of=of) for record in found) if part]
+        if parts:
+            counts = [part["examples"] for part in parts]
+            rows[method] = {m: float(np.average([part[m] for part in parts], weights=counts)) for m in MEASURES}
+    return rows
+
+
+def _scalars(start: str, rows: dict[str, dict]) -> dict[str, float]:
     values = {f"{start}/{name}/{m}": float(row[m]) for name, row in rows.items() for m in MEASURES}
     return {key: value for key, value in values.items() if np.isfinite(value)}

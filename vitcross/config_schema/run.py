@@ -115,7 +115,7 @@ class EvaluateConfig:
     """The whole of `python evaluate.py`."""
 
     run: str
-    split: Literal["train", "validation", "test", "unseen"]
+    split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
     checkpoint: Literal["best", "latest"]
     images: str | None
     text: str | None
