@@ -20,6 +20,8 @@ from vitcross.attention_maps.sanity import fresh_model
 from vitcross.attention_maps.targets import choose_target, kind_of
 from vitcross.attention_maps.text_record import ImageTextRecord
 from vitcross.attention_maps.trust import Trust, trust_scalars
+from vitcross.attention_maps.trust_evaluation import TrustEvaluation, evaluate_trust
+from vitcross.attention_maps.trust_report import TrustReport
 from vitcross.attention_maps.word_grounding import best_layer, word_grounding
 
 
@@ -31,11 +33,13 @@ class Measured:
         record: the record of the probes, with trust and leave-one-out where they were measured.
         scalars: dict key -> float, as logged.
         note: str, how well words are grounded, for the sheets of words; may be empty.
+        evaluation: TrustEvaluation, where trust was measured exactly.
     """
 
     record: object
     scalars: dict[str, float]
     note: str = ""
+    evaluation: TrustEvaluation | None = None
 
 
 class MapChecks:
@@ -63,7 +67,9 @@ class MapChecks:
             raise ValueError("`texts` must be one `ProbeText` for each example. Received: None, or another number")
         self._words_have_boxes = any(b is not None for text in texts or () for b in text.word_boxes)
 
-    def __call__(self, record, probes, capture: Capture, *, step: int, trust: bool) -> Measured:
+    def __call__(
+        self, record, probes, capture: Capture, *, step: int, trust: bool, exact: bool = False
+    ) -> Measured:
         """Check the maps of one capture.
 
         Args:
@@ -72,17 +78,19 @@ class MapChecks:
             capture: of this network, made with `explain=True`.
             step: int, optimizer steps taken.
             trust: bool, measure trust too, and leave-one-token-out of the probes.
+            exact: bool, with `trust`: every patch is a step of the curves, blurred pixels are measured too.
         """
         found = list(self._records(capture, step, explain=trust))
         rows, note = self._ground(found)
         scalars = _scalars("grounding/words" if self.texts is not None else "grounding", rows)
         if "mark_box" in self.batch:
             scalars |= _scalars("grounding_mark", _ground_pictures(found, "mark"))
+        evaluation = None
         if trust:
-            report = self._trust(found, step)
+            report, evaluation = self._trust(found, step, exact)
             scalars |= trust_scalars(report)
             record = self._with_trust(record, probes, dataclasses.replace(report, grounding=_by_method(rows)))
-        return Measured(record=record, scalars=scalars, note=note)
+        return Measured(record=record, scalars=scalars, note=note, evaluation=evaluation)
 
     def _records(self, capture, step: int, explain: bool):
         # Of a caption every token would need a pass of its own.
@@ -99,26 +107,43 @@ class MapChecks:
             return rows, best_layer(rows)
         return _ground_pictures(found, "object") if "box" in self.batch else {}, ""
 
-    def _trust(self, found, step: int):
-        maps = _maps(found)
+    def _trust(self, found, step: int, exact: bool):
+        """The report of all examples, and what `exact` adds to it, else None."""
         if not self._fresh:
             fresh = Capture(fresh_model(self.network, self.seed + 1), explain=True)
             self._fresh = _maps(list(self._records(fresh, step, explain=True)))
-        return self.trust(self.batch, maps, self._target(self.texts), fresh_maps=self._fresh, step=step)
+        arguments = (self.batch, _maps(found), self._target(self.texts))
+        if not exact:
+            return self.trust(*arguments, fresh_maps=self._fresh, step=step), None
+        evaluation = evaluate_trust(self.network, *arguments, fresh_maps=self._fresh, step=step, seed=self.seed)
+        return evaluation.report, evaluation
 
     def _target(self, texts):
         """What is explained: of a caption one of its words, else what the model says."""
         return choose_target(self.network, texts=texts)[0] if kind_of(self.network) == "captioner" else None
 
     def _with_trust(self, record, probes, report):
-        """The record of the probes with leave-one-out, and the report with the numbers of each of them."""
-        image = image_of(record)
+        """The record of the probes with leave-one-out, and with the report and the numbers of each of them."""
         target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
-        maps = {method: read_map(image, method) for method in methods_of(image)}
-        maps["leave_one_out"] = self.trust.leave_one_out(probes, target)
-        report = dataclasses.replace(report, probes=self.trust.probes(probes, maps, target))
-        held = {**image.maps, "leave_one_out": maps["leave_one_out"]}
-        return with_image(record, dataclasses.replace(image, maps=held, trust=report))
+        return with_probe_trust(self.trust, record, probes, report, target)
+
+
+def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None):
+    """The record with the map `leave_one_out`, and with a report that has the numbers of each of its pictures.
+
+    Args:
+        trust: of the record's network.
+        record: AttentionRecord or ImageTextRecord of a capture that explained.
+        probes: dict of arrays, the batch that the record shows.
+        report: TrustReport of the same network.
+        target: (B,) int, what the maps explain; None: what the model says.
+    """
+    image = image_of(record)
+    maps = {method: read_map(image, method) for method in methods_of(image)}
+    maps["leave_one_out"] = trust.leave_one_out(probes, target)
+    report = dataclasses.replace(report, probes=trust.probes(probes, maps, target))
+    held = {**image.maps, "leave_one_out": maps["leave_one_out"]}
+    return with_image(record, dataclasses.replace(image, maps=held, trust=report))
 
 
 def image_of(record):
