@@ -37,7 +37,8 @@ def run(composed):
 
 def compare(settings):
     """The captures of two runs, side by side in one page; no model is loaded."""
-    from vitcross.attention_maps.comparison import compare_runs
+    with command_line.quiet_start():
+        from vitcross.attention_maps.comparison import compare_runs
 
     print(f"results  {compare_runs(settings['run'], settings['compare'])}", flush=True)
 

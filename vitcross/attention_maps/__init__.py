@@ -38,7 +38,7 @@ from vitcross.attention_maps.relevance_rules import (
     self_attention_relevance,
     two_stream_relevance,
 )
-from vitcross.attention_maps.render import overlay
+from vitcross.attention_maps.notebook import overlay
 from vitcross.attention_maps.schedule import capture_steps
 from vitcross.attention_maps.sheets import sheets
 from vitcross.attention_maps.statistics import (
