@@ -4,6 +4,7 @@
     metrics.jsonl                one JSON object a line, appended and flushed row by row
     summary.json                 the run's last word
     attention/step_00000500/     one PNG per sheet, and record.npz
+    attention/evolution.gif      the film of all captures, at the end
 
 All but `metrics.jsonl` are written whole or not at all. JSON here is strict (RFC 8259), so that any reader takes it: a
 value that is not finite is `null`, a gap in a curve; the run itself says where its loss ceased to be finite.
@@ -75,6 +76,9 @@ class LocalFiles(Sink):
                 len(media.record.images),
                 self._record_megabytes,
             )
+
+    def film(self, step, gif):
+        atomic_files.write_bytes(self.run_folder / "attention" / "evolution.gif", gif)
 
     def close(self, summary, exit_code):
         """Write `summary.json`; `exit_code` is added to it."""
