@@ -26,7 +26,7 @@ def take(record: AttentionRecord | ImageTextRecord, rows: list[int]) -> Attentio
         changes = {"image": take(record.image, rows), "texts": _pick(record.texts, rows)}
         fields = ("weights", "token_maps", "text_maps")
     else:
-        arrays = ("images", "labels", "probabilities", "example_index", "boxes", "token_norms")
+        arrays = ("images", "labels", "probabilities", "example_index", "boxes", "mark_boxes", "token_norms")
         changes = {"targets": _pick(record.targets, rows), "verdicts": _pick(record.verdicts, rows)}
         changes["trust"] = record.trust and _take_trust(record.trust, rows)
         fields = ("weights", "maps")
