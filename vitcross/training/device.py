@@ -25,6 +25,26 @@ def choose_jit_compile(setting, is_accelerator):
     return is_accelerator if setting == "auto" else setting
 
 
+def choose_deterministic(setting, is_accelerator, jit_compile):
+    """Whether every operation gives the same bits in every run. `auto`: on CPU, unless XLA was asked for.
+
+    Raises:
+        ValueError: for both: TensorFlow turns XLA off where operations are to be deterministic, without a word.
+    """
+    if setting is True and jit_compile:
+        raise ValueError(
+            "trainer.deterministic=true needs trainer.jit_compile=false: TensorFlow has XLA or deterministic operations"
+        )
+    return not is_accelerator and not jit_compile if setting == "auto" else setting
+
+
+def make_deterministic():
+    """From now on every operation of this process gives the same bits in every run with as many threads."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+
+
 @contextlib.contextmanager
 def precision(dtype_policy):
     """Layers made inside have this precision; afterwards the caller's own is back."""
