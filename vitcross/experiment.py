@@ -8,6 +8,7 @@ import functools
 import os
 from pathlib import Path
 
+from vitcross import run_folder
 from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate
 from vitcross.config_combinations import fill_from_data
 from vitcross.training.lengths import to_steps
@@ -57,10 +58,10 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
 
     settings = config["trainer"]
     device_name, is_accelerator = device.describe_device()
-    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator)
-    deterministic = device.choose_deterministic(settings["deterministic"], is_accelerator, jit_compile)
+    deterministic = device.choose_deterministic(settings["deterministic"], is_accelerator)
+    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator, deterministic)
     if deterministic:
-        device.make_deterministic()
+        device.make_deterministic(is_accelerator, run_folder.num_threads(folder))
     print(
         f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}, "
         f"{'the same bits in every run' if deterministic else 'bits may differ from run to run'}",

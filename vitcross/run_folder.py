@@ -3,11 +3,12 @@ since makes another experiment of it. Imports nothing heavy.
 """
 
 import json
+import os
 from pathlib import Path
 
 from vitcross import atomic_files
 
-LOCK, CHOICES = ".lock", "choices.json"
+LOCK, ORIGIN = ".lock", "run.json"
 # What may be typed on the way: it changes where results go and how often the run is saved, not the run.
 HARMLESS = (
     "resume",
@@ -62,18 +63,36 @@ def finished(folder):
 
 def begin(folder, config_text, choices):
     """Keep what a run is, so that it can go on from its first second: the configuration before the data has filled it
-    in, and which option of each group was chosen, which names the run and which the configuration has lost."""
+    in; which option of each group was chosen, which names the run and which the configuration has lost; the threads
+    that share one operation, on whose number the last bits depend."""
     atomic_files.write_text(Path(folder) / "config.yaml", config_text)
     kept = {group: option for group, option in choices.items() if not group.startswith("hydra")}
-    atomic_files.write_text(Path(folder) / CHOICES, json.dumps(kept, indent=1) + "\n")
+    text = json.dumps({"choices": kept, "threads": _threads_of_this_machine()}, indent=1)
+    atomic_files.write_text(Path(folder) / ORIGIN, text + "\n")
 
 
 def read_choices(folder, config):
     """The chosen options of a run; of a folder without them what its configuration says."""
+    targets = {group: config[group]["_target_"].rpartition(".")[2] for group in ("data", "model")}
+    return _origin(folder).get("choices", targets)
+
+
+def num_threads(folder):
+    """Threads that shared one operation when the run began; of a folder without them those of this machine."""
+    return _origin(folder).get("threads", _threads_of_this_machine())
+
+
+def _origin(folder):
     try:
-        return json.loads((Path(folder) / CHOICES).read_text())
+        return json.loads((Path(folder) / ORIGIN).read_text())
     except (OSError, ValueError):
-        return {group: config[group]["_target_"].rpartition(".")[2] for group in ("data", "model")}
+        return {}
+
+
+def _threads_of_this_machine():
+    chosen = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(chosen) if chosen.isdecimal() and int(chosen) else cores
 
 
 def differences(old, new):
