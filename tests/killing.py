@@ -5,6 +5,7 @@ else: it is a process of its own, killed by a signal that it cannot catch.
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # What counts as a moment on disk: a process dies at the n-th of them below its run folder.
+MOST_FAULTY_CALLS = 150
 EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod")
 
 
@@ -130,6 +132,105 @@ def _die_at(number, folder):
     sys.addaudithook(listen)
 
 
+def fail_now_and_then(folder):
+    """A fault: of the first writes, fsyncs and renames below `checkpoints/` every seventh fails."""
+    calls = [0]
+    checkpoints = os.path.join(folder, "checkpoints")
+
+    def fails(path):
+        if not str(path).startswith(checkpoints):
+            return
+        calls[0] += 1
+        if calls[0] % 7 == 0 and calls[0] < MOST_FAULTY_CALLS:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    def failing(original):
+        def call(target, *arguments, **options):
+            fails(os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else target)
+            return original(target, *arguments, **options)
+
+        return call
+
+    for name in ("fsync", "replace", "rename", "mkdir"):
+        setattr(os, name, failing(getattr(os, name)))
+    os.fdopen = _fdopen(os.fdopen, fails)
+
+
+def _fdopen(original, fails):
+    def call(descriptor, *arguments, **options):
+        file = original(descriptor, *arguments, **options)
+        path, write = os.readlink(f"/proc/self/fd/{descriptor}"), file.write
+
+        class Failing:
+            def __getattr__(self, name):
+                return getattr(file, name)
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *exception):
+                file.close()
+
+            def write(self, content):
+                fails(path)
+                return write(content)
+
+        return Failing()
+
+    return call
+
+
+def tiny_classifier(data_dir):
+    """Overrides of a run with all that is drawn: dropout, drop path, augmentation; a few seconds of training."""
+    return [
+        f"data.data_dir={data_dir}",
+        "data.image_size=[32,40]",
+        "data.train_examples=48",
+        "data.validation_examples=19",
+        "data.test_examples=13",
+        "data.batch_size=8",
+        "data.augmentation.flip=true",
+        "data.augmentation.random_resized_crop=0.5",
+        "model.embed_dim=16",
+        "model.num_heads=2",
+        "model.depth=2",
+        "model.dropout_rate=0.1",
+        "model.drop_path_rate=0.2",
+        "sinks.wandb.mode=disabled",
+        "attention_maps.num_probes=3",
+        "attention_maps.num_measured=5",
+        "attention_maps.captures=3",
+        "attention_maps.trust_captures=0",
+        "trainer.log_every=2",
+    ]
+
+
+def kill_at(runs, moment, *command, folder, log):
+    """One run that dies at a moment: an int is an event on disk, a float seconds after its first row.
+
+    Returns:
+        `(exit status, where it was)`: status 0 where the run came to its end before.
+    """
+    if not isinstance(moment, float):
+        status = runs.run(*command, log=log, die_at=moment)
+        return status, [line for line in log.read_text().splitlines() if line][-1]
+    known = len(log.read_text().splitlines()) if log.exists() else 0
+    process = runs.start(*command, log=log)
+    while Path(f"/proc/{process}").exists() and not _is_training(log, known):
+        time.sleep(0.02)
+    time.sleep(moment)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    status = runs.finish()
+    last = (Path(folder) / "metrics.jsonl").read_text().splitlines() if folder.exists() else []
+    return status, f"killed {moment:.1f} s after the start of training, row {len(last)}"
+
+
+def _is_training(log, known):
+    lines = log.read_text().splitlines()[known:] if log.exists() else []
+    return any("compiling the training step" in line for line in lines)
+
+
 def wait_for_step(folder, step, process, seconds=600):
     """Wait until the rows of a run have reached a step; False where its process has ended before (Linux)."""
     path, deadline = Path(folder) / "metrics.jsonl", time.monotonic() + seconds
@@ -137,7 +238,7 @@ def wait_for_step(folder, step, process, seconds=600):
         with contextlib.suppress(OSError, ValueError, IndexError):
             if json.loads(path.read_text().splitlines()[-1])["step"] >= step:
                 return True
-        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+        if not Path(f"/proc/{process}").exists():
             return False
         time.sleep(0.02)
     raise TimeoutError(f"{folder} did not reach step {step}")
