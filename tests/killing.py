@@ -44,16 +44,18 @@ class Runs:
         self._process.stdin.close()
         self._process.wait()
 
-    def start(self, *arguments, log, die_at=None, fault=None):
+    def start(self, *arguments, log, die_at=None, die_in=None, fault=None):
         """Begin a run; returns its process number. `finish` must follow.
 
         Args:
             arguments: what is typed after `train.py`.
             log: path of what the run prints.
             die_at: int, kill the process at the n-th event on disk; None: never.
+            die_in: str, kill the process when it touches a path of the run folder that has this in it.
             fault: name of a function of this module, called in the process before the run begins.
         """
-        order = {"arguments": list(map(str, arguments)), "log": str(log), "die_at": die_at, "fault": fault}
+        order = {"arguments": list(map(str, arguments)), "log": str(log)}
+        order |= {"die_at": die_at, "die_in": die_in, "fault": fault}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
@@ -100,8 +102,8 @@ def _run(order):
     folder = next(a.partition("=")[2] for a in order["arguments"] if a.startswith(("hydra.run.dir=", "resume=")))
     if order["fault"]:
         globals()[order["fault"]](folder)
-    if order["die_at"] is not None:
-        _die_at(order["die_at"], folder)
+    if order["die_at"] is not None or order["die_in"] is not None:
+        _die(folder, at=order["die_at"], inside=order["die_in"])
     sys.argv = ["train.py", *order["arguments"]]
     status = 1
     try:
@@ -115,17 +117,17 @@ def _run(order):
         os._exit(status)
 
 
-def _die_at(number, folder):
-    """Kill this process at its `number`-th event on disk below the run folder."""
-    left = [number]
+def _die(folder, at, inside):
+    """Kill this process at its `at`-th event on disk below the run folder, or at one whose path has `inside` in it."""
+    seen = [0]
 
     def listen(event, arguments):
         if event not in EVENTS or not arguments or not str(arguments[0]).startswith(folder):
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
             return
-        left[0] -= 1
-        if left[0] == 0:
+        seen[0] += 1
+        if seen[0] == at or (inside is not None and inside in str(arguments[0])):
             print(f"killed at {event} {str(arguments[0]).removeprefix(folder)}", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -133,7 +135,7 @@ def _die_at(number, folder):
 
 
 def fail_now_and_then(folder):
-    """A fault: of the first writes, fsyncs and renames below `checkpoints/` every seventh fails."""
+    """A fault: of the first writes, fsyncs and renames below `checkpoints/` every 23rd fails."""
     calls = [0]
     checkpoints = os.path.join(folder, "checkpoints")
 
@@ -141,7 +143,7 @@ def fail_now_and_then(folder):
         if not str(path).startswith(checkpoints):
             return
         calls[0] += 1
-        if calls[0] % 7 == 0 and calls[0] < MOST_FAULTY_CALLS:
+        if calls[0] % 23 == 0 and calls[0] < MOST_FAULTY_CALLS:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     def failing(original):

@@ -130,7 +130,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
 
 
 def find_checkpoint(checkpoints, folder):
-    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no checkpoint that is whole."""
+    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
     from vitcross.sinks.local_files import count_rows
     from vitcross.training.checkpoint import read_progress
 
@@ -150,8 +150,8 @@ def with_own_tokenizer(config, folder):
 
 
 def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):
-    """`(sink, places)`: where a run reports to, and for its last words where to look; `goes_on_at` is the `(step, rows)`
-    of a run that goes on."""
+    """`(sink, places)`: where a run reports to, and for its last words where to look; `goes_on_at`: `(step, rows)` of a
+    run that goes on."""
     from vitcross.sinks.console import Console
     from vitcross.sinks.gallery import Gallery
     from vitcross.sinks.local_files import LocalFiles
@@ -162,7 +162,9 @@ def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=N
     console = Console(total_steps=total_steps, **settings["console"])
     # The files come first, the gallery reads them; the console has the last word.
     megabytes = config["attention_maps"]["record_megabytes"]
-    files = LocalFiles(run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, goes_on_at=goes_on_at)
+    files = LocalFiles(
+        run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, goes_on_at=goes_on_at
+    )
     gallery = Gallery(folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"])
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(

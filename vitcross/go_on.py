@@ -1,5 +1,5 @@
-"""What was typed for a run that goes on, checked before anything heavy is there: `resume=FOLDER`, or the folder of a run
-typed again as `hydra.run.dir`.
+"""What was typed for a run that goes on, checked before anything heavy is there: `resume=FOLDER`, or the folder of a
+run typed again as `hydra.run.dir`.
 """
 
 import dataclasses

@@ -67,6 +67,7 @@ class Position(keras.callbacks.Callback):
     Attributes:
         batches: int, taken from the data so far.
         last: `Progress`.
+        in_step: bool, whether a training step runs.
     """
 
     def __init__(self, *, sink, callbacks):
@@ -75,6 +76,7 @@ class Position(keras.callbacks.Callback):
         self.with_state = {c.state_name: c for c in callbacks if hasattr(c, "state_name")}
         self.batches = 0
         self.last = None
+        self.in_step = False
 
     def load(self, progress):
         """Go on at `progress`."""
@@ -87,7 +89,11 @@ class Position(keras.callbacks.Callback):
         if self.last is None:
             self.mark(NOTHING)
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self.in_step = True
+
     def on_train_batch_end(self, batch, logs=None):
+        self.in_step = False
         self.batches += 1
         self.mark(BATCH_END)
 

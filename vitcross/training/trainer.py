@@ -154,6 +154,10 @@ class Trainer:
         )
 
     def _save_what_was_learned(self, reason):
+        if self.position.in_step and not isinstance(reason, Interrupted):
+            # TensorFlow had begun what does not depend on the batch that failed: counts, random states.
+            reason.add_note(f"a step failed halfway: {self.checkpoints.index['latest'] or 'no checkpoint'} is kept")
+            return
         try:
             self.keep.save()
         except OSError as error:  # a full disk, say: it must not hide why the run ended
