@@ -144,6 +144,7 @@ def fail_now_and_then(folder):
             return
         calls[0] += 1
         if calls[0] % 23 == 0 and calls[0] < MOST_FAULTY_CALLS:
+            print("fault at", Path(path).name, flush=True)
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     def failing(original):

@@ -70,7 +70,8 @@ def test_a_disk_that_fails_now_and_then_costs_checkpoints_and_no_numbers(runs, u
     folder, log = tmp_path / "run", tmp_path / "run.log"
     command = [*tiny_classifier(data_dir), *RHYTHM, f"hydra.run.dir={folder}"]
     assert runs.run(*command, log=log, fault="fail_now_and_then") == 0, log.read_text()
-    assert log.read_text().count("could not be written") >= 2
+    text = log.read_text()  # where the folder cannot be flushed, which some file systems cannot, nothing is told
+    assert text.count("fault at") >= 5 and "Training goes on" in text
     assert differences(undisturbed[0], folder) == []
 
 
