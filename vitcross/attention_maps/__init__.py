@@ -16,6 +16,7 @@ from vitcross.attention_maps.cross_rollout import (
 from vitcross.attention_maps.grounding import box_to_patches, energy_in_box, grounding, pointing_game
 from vitcross.attention_maps.heat_map import heat_map_sheet
 from vitcross.attention_maps.media import AttentionMedia, Sheet, file_name, folder_name
+from vitcross.attention_maps.notebook import overlay
 from vitcross.attention_maps.painter import Style, captions, verdict
 from vitcross.attention_maps.probe_text import ProbeText, own_text, probe_texts
 from vitcross.attention_maps.record import AttentionRecord, Verdict
@@ -38,7 +39,6 @@ from vitcross.attention_maps.relevance_rules import (
     self_attention_relevance,
     two_stream_relevance,
 )
-from vitcross.attention_maps.notebook import overlay
 from vitcross.attention_maps.schedule import capture_steps
 from vitcross.attention_maps.sheets import sheets
 from vitcross.attention_maps.statistics import (
