@@ -319,9 +319,9 @@ def test_each_token_of_a_caption_is_a_target_of_its_own():
     )
 
 
-@pytest.mark.parametrize(("kind", "pooling"), TEXT_CASES)
+@pytest.mark.parametrize(("kind", "pooling"), [("dual", "gap"), ("captioner", None), ("questions", "map")])
 def test_maps_do_not_depend_on_padding(kind, pooling):
-    explainer, target = Explainer(tiny_text_model(kind, pooling=pooling)), a_target(kind)
+    explainer, target = Explainer(tiny_text_model(kind, depth=1, pooling=pooling)), a_target(kind)
     examples, _ = pairs(2, questions=kind == "questions")
     shortest = int(examples["padding_mask"].sum(1).max())
     assert shortest < LENGTH
@@ -399,7 +399,7 @@ def test_an_explainer_sees_weights_that_changed_after_it_was_compiled():
 @pytest.mark.parametrize("kind", ["picture", "dual", "captioner", "questions"])
 def test_mixed_precision_gives_float32_maps_that_agree(kind):
     def made():
-        return tiny_model(pooling="gap") if kind == "picture" else tiny_text_model(kind)
+        return tiny_model(pooling="gap", depth=1) if kind == "picture" else tiny_text_model(kind, depth=1)
 
     exact = made()
     before = keras.config.dtype_policy()
