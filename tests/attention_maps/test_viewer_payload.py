@@ -202,7 +202,9 @@ def test_a_base_model_with_ten_captures_fits_and_says_what_does_not(tmp_path):
     assert not run["captures"][0]["examples"][0]["matrices"]
     notes = " ".join(page["notes"])
     every_head = any(name == "layer/0/heads" for name, _ in run["layouts"][0])
-    kept = "all layers and heads" if every_head else "the mean of the heads of all layers, and the heads of the last layer"
+    kept = (
+        "all layers and heads" if every_head else "the mean of the heads of all layers, and the heads of the last layer"
+    )
     assert f"Earlier captures keep only what the read-out and each word read, of {kept}." in notes
     assert sum("layer/5/heads" in example["matrices"] for example in last) == 0
     assert "no room for the other layers, single heads" in notes
@@ -214,7 +216,9 @@ def test_a_small_model_keeps_everything(tmp_path):
     page = content(path)
     assert page["notes"] == []
     matrices = page["runs"][0]["captures"][0]["examples"][4]["matrices"]
-    assert sorted(matrices) == sorted(["rollout", *(f"layer/{i}/{part}" for i in range(3) for part in ("mean", "heads"))])
+    assert sorted(matrices) == sorted(
+        ["rollout", *(f"layer/{i}/{part}" for i in range(3) for part in ("mean", "heads"))]
+    )
 
 
 @pytest.mark.parametrize("budget", [200_000, 400_000])
@@ -259,7 +263,15 @@ def test_the_policy_allows_the_pages_own_script_and_nothing_else(tmp_path):
     policy = re.search(r'Content-Security-Policy" content="(.*?)"', text)[1]
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-") and "unsafe" not in policy
     script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
-    for forbidden in ("innerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage", "fetch(", "http://"):
+    for forbidden in (
+        "innerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "localStorage",
+        "fetch(",
+        "http://",
+    ):
         assert forbidden not in script.replace("http://www.w3.org/2000/svg", "")
 
 

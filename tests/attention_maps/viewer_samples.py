@@ -63,7 +63,18 @@ def report(methods, *, count, step, gap=1.0):
 
 
 def classifier_record(
-    *, step=500, planted=3.0, count=5, depth=3, heads=2, prefix=2, pooling="cls", size=SIZE, patch=PATCH, trust=True, seed=0
+    *,
+    step=500,
+    planted=3.0,
+    count=5,
+    depth=3,
+    heads=2,
+    prefix=2,
+    pooling="cls",
+    size=SIZE,
+    patch=PATCH,
+    trust=True,
+    seed=0,
 ):
     """A classifier on scenes whose attention leans to the first object by `planted` in its logits."""
     layout = TokenLayout.from_image(size, patch, num_prefix_tokens=prefix)
@@ -154,14 +165,18 @@ def _with_maps(record, step, trust):
     return dataclasses.replace(
         record,
         image=image,
-        token_maps={m: generator.uniform(0, 1, (count, length, patches)).astype(np.float32) for m in ("relevance", "rollout")},
+        token_maps={
+            m: generator.uniform(0, 1, (count, length, patches)).astype(np.float32) for m in ("relevance", "rollout")
+        },
         text_maps={"relevance": generator.uniform(0, 1, (count, length)).astype(np.float32)},
     )
 
 
 def caption_run(steps=(0, 100, 500), **options):
     """Captures of one run of a captioner, oldest first."""
-    return [caption_record(step=step, planted=3.0 * k / max(1, len(steps) - 1), **options) for k, step in enumerate(steps)]
+    return [
+        caption_record(step=step, planted=3.0 * k / max(1, len(steps) - 1), **options) for k, step in enumerate(steps)
+    ]
 
 
 def main(folder):

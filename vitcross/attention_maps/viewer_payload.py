@@ -89,7 +89,9 @@ def _run(run: Run, fitted: Fitted, uris: list[str], blocks: list[str]) -> dict:
     for k, (capture, readouts) in enumerate(zip(fitted.captures, fitted.readouts, strict=True)):
         places = _places(capture, run.captures[-1], fitted.examples)
         examples = [
-            None if b is None else _example(capture, b, readouts, fitted.matrices[e] if k == last else {}, layouts, blocks)
+            None
+            if b is None
+            else _example(capture, b, readouts, fitted.matrices[e] if k == last else {}, layouts, blocks)
             for e, b in enumerate(places)
         ]
         captures.append({"step": capture.step, "trust": _trust(capture, places), "examples": examples})
@@ -152,7 +154,9 @@ def match(first, second) -> tuple[list[int], list[int], list[str]]:
     own = (one.example_index < 0).all() and (two.example_index < 0).all() and len(one.images) == len(two.images)
     places = {int(index): row for row, index in enumerate(two.example_index) if index >= 0}
     pairs = [
-        (a, a if own else places[int(index)]) for a, index in enumerate(one.example_index) if own or int(index) in places
+        (a, a if own else places[int(index)])
+        for a, index in enumerate(one.example_index)
+        if own or int(index) in places
     ]
     same = [(a, b) for a, b in pairs if _same_picture(one.images[a], two.images[b])]
     if not same:

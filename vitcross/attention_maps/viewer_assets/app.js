@@ -27,6 +27,7 @@ function set(changes) {
 
 async function draw() {
   const ticket = ++drawing, sides = sidesShown();
+  document.body.dataset.drawing = String(ticket);
   try {
     drawControls();
     drawExamples();
