@@ -41,14 +41,14 @@ function newPanel(index) {
     missing: make("p", { class: "missing" }), bar: make("canvas", { class: "bar", "aria-hidden": "true" }),
     low: make("span"), middle: make("span"), high: make("span"), what: make("p", { class: "muted scale-what" }),
     readout: make("dl", { class: "readout", id: `read-out-${index}`, "aria-live": "polite" }),
-    pointer: make("p", { class: "pointer muted" }), note: make("p", { class: "note" }),
+    pointer: make("p", { class: "pointer" }), note: make("p", { class: "note" }),
     slider: newSlider(index),
   };
-  panel.frame = make("div", { class: "frame" }, panel.canvas, panel.marks, panel.missing);
+  panel.frame = make("div", { class: "frame" }, panel.canvas, panel.marks, panel.pointer, panel.missing);
   panel.root = make("article", { class: "panel card" },
     make("div", { class: "heading" }, panel.title, panel.step), panel.slider.root, panel.frame,
     make("div", { class: "bar-row" }, panel.bar, make("div", { class: "ticks" }, panel.low, panel.middle, panel.high)), panel.what,
-    panel.note, panel.readout, panel.pointer);
+    panel.note, panel.readout);
   return panel;
 }
 
@@ -76,7 +76,7 @@ async function drawMap(panel, side, map, scale) {
   const { run } = side, example = run.examples[state.example], image = await pictureOf(example);
   const [height, width] = run.size, zoom = Math.max(1, Math.floor(LONG_SIDE / Math.max(height, width)));
   panel.canvas.width = width * zoom; panel.canvas.height = height * zoom;
-  const context = panel.canvas.getContext("2d");
+  const context = panel.canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingEnabled = image.naturalWidth > panel.canvas.width;
   context.drawImage(image, 0, 0, panel.canvas.width, panel.canvas.height);
   // Colours must come from the map alone, or the scale cannot be read.
@@ -163,6 +163,7 @@ function drawReadOut(panel, side, map, scale) {
 function directionName(map) {
   if (map.unit === "cosine") return "likeness";
   if (map.unit === "relevance" || map.unit === "drop") return "counts for it";
+  if (map.direction === "words") return "attended by the words";
   return map.direction === "by" ? "attended by the patches" : "attends to the patches";
 }
 
