@@ -8,6 +8,7 @@ Shape legend: B pictures, P patches, M captures; H W pixels of a frame.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,17 +149,21 @@ class _Film:
         self.tops = [render.scale_top(maps_MBP[:, i]) for i in range(count)]
         chosen = np.unique(np.linspace(0, self.total - 1, min(self.total, MOST_FRAMES)).round().astype(int))
         self.frames = [(int(number), frames[number]) for number in chosen]
+        self._drawn = functools.cache(self._draw_all)  # two attempts may share a panel size
 
     def encode(self, panel_size: int, num_colours: int) -> bytes:
-        pictures = [Image.fromarray(self._draw(number, frame, panel_size)) for number, frame in self.frames]
+        pictures = self._drawn(panel_size)
         # One palette and no dithering: what did not change is the same pixels, which `optimize` leaves out of a frame.
-        sample = np.concatenate([np.asarray(picture)[::2, ::2] for picture in pictures])
+        sample = np.concatenate([np.asarray(picture)[::3, ::3] for picture in pictures])
         palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MEDIANCUT)
         first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
         durations = [FRAME_MILLISECONDS] * len(rest) + [LAST_MILLISECONDS]
         file = io.BytesIO()
         first.save(file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
         return file.getvalue()
+
+    def _draw_all(self, panel_size: int) -> list[Image.Image]:
+        return [Image.fromarray(self._draw(number, frame, panel_size)) for number, frame in self.frames]
 
     def _draw(self, number: int, frame: Frame, panel_size: int) -> np.ndarray:
         h, w = render.panel_size(frame.images.shape[1:3], panel_size)
