@@ -105,7 +105,7 @@ def film(wandb, gif, folder):
 
 
 def overlay_files(record):
-    """How many files `overlay_images` makes: picture, boxes, and one mask for each method."""
+    """At most how many files `overlay_images` makes (equal ones are one): picture, boxes, a mask for each method."""
     image = record.image if isinstance(record, ImageTextRecord) else record
     return min(len(image.images), MOST_IMAGES) * (1 + len(box_layers(record)) + len(reduce.methods_of(image)))
 
@@ -113,8 +113,8 @@ def overlay_files(record):
 def overlay_images(wandb, record, folder):
     """The clean pictures, over which the dashboard lays the levels of each method and the boxes of the truth.
 
-    All have one size and the same layers: W&B shows a list of different sizes wrongly, and names the files of masks so
-    that lists of different layers may collide.
+    All have one size, since W&B shows a list of different sizes wrongly, and the same layers, so that one switch serves
+    them all.
 
     Args:
         wandb: the module.
