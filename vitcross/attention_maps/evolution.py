@@ -31,7 +31,7 @@ MOST_FRAMES = 24
 MOST_PICTURES = 8
 COLUMNS = 4
 # Longer side of a panel and number of colours: the first with which the film is small enough.
-SIZES = ((128, 128), (128, 64), (96, 64), (64, 64), (48, 32))
+SIZES = ((128, 255), (128, 128), (128, 64), (96, 64), (64, 64), (48, 32))
 FRAME_MILLISECONDS, LAST_MILLISECONDS = 700, 2800
 TEXT_ROOM, BAR_HEIGHT = 46, 6
 HEADING_LINES = 3
@@ -154,8 +154,9 @@ class _Film:
     def encode(self, panel_size: int, num_colours: int) -> bytes:
         pictures = self._drawn(panel_size)
         # One palette and no dithering: what did not change is the same pixels, which `optimize` leaves out of a frame.
+        # Maximum coverage keeps the rare colours of small objects, which a median cut would give away.
         sample = np.concatenate([np.asarray(picture)[::3, ::3] for picture in pictures])
-        palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MEDIANCUT)
+        palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MAXCOVERAGE)
         first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
         durations = [FRAME_MILLISECONDS] * len(rest) + [LAST_MILLISECONDS]
         file = io.BytesIO()
