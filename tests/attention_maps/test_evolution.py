@@ -110,6 +110,20 @@ def test_every_picture_has_one_scale_in_all_frames(sheets):
     assert len(corners) == 1  # it stands still
 
 
+@pytest.mark.parametrize("field", ["boxes", "mark_boxes"])
+def test_the_boxes_of_the_truth_and_of_a_planted_mark_are_drawn(sheets, field):
+    bare = {"boxes": None, "mark_boxes": None}
+    box = np.tile(np.array([0.25, 0.25, 0.75, 0.75], np.float32), (1, 1))
+    for changes in (bare, bare | {field: box}):
+        evolution_gif(captures(batch=1, **changes))
+    size = panel_size((12, 30), 128)
+    without, drawn = (next(p for _, _, p in sheet.panels if p.shape[:2] == size) for sheet in (sheets[0], sheets[3]))
+    changed = (without != drawn).any(axis=-1)
+    h, w = size
+    assert changed.any() and not changed[: h // 4 - 1].any() and not changed[:, : w // 4 - 1].any()
+    assert not changed[h // 4 + 5 : h * 3 // 4 - 5, w // 4 + 5 : w * 3 // 4 - 5].any()
+
+
 def texts_of_frames(sheets, records):
     sheets.clear()
     evolution_gif(records)

@@ -47,7 +47,7 @@ class Frame:
         maps: method -> (B, P), of `METHODS` those that there are.
         said: tuple of B `Verdict`.
         words: method -> str, the measured verdict, e.g. "follows the model, gap +0.31 on 64 examples"; may be empty.
-        token_layout, patch_size, boxes: as in the record.
+        token_layout, patch_size, boxes, mark_boxes: as in the record.
     """
 
     step: int
@@ -58,6 +58,7 @@ class Frame:
     token_layout: TokenLayout
     patch_size: tuple[int, int]
     boxes: np.ndarray | None
+    mark_boxes: np.ndarray | None
 
 
 def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
@@ -74,6 +75,7 @@ def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
         token_layout=record.token_layout,
         patch_size=record.patch_size,
         boxes=None if record.boxes is None else record.boxes[:count],
+        mark_boxes=None if record.mark_boxes is None else record.mark_boxes[:count],
     )
 
 
@@ -199,6 +201,8 @@ class _Film:
         pixels = np.array(render.resize(image, size))
         if frame.boxes is not None:
             drawing.draw_box(pixels, frame.boxes[i])
+        if frame.mark_boxes is not None:
+            drawing.draw_box(pixels, frame.mark_boxes[i], dashed=True)
         paper.paste(x, y, pixels)
         panel = render.overlay(
             image,

@@ -43,10 +43,15 @@ class Style:
 
 
 class Painter:
-    """What all sheets of one record share: the examples shown, the size of a panel, the outlined patches."""
+    """What all sheets of one record share: the examples shown, the size of a panel, the outlined patches.
 
-    def __init__(self, record: AttentionRecord, style: Style):
+    `boxes` of every example, (K, 4) each, are drawn on its picture; None: the one box of the record, where it has any.
+    """
+
+    def __init__(self, record: AttentionRecord, style: Style, boxes=None):
         self.record, self.style = record, style
+        own = [()] * len(record.images) if record.boxes is None else record.boxes[:, None]
+        self.boxes = list(own if boxes is None else boxes)
         layout = record.token_layout
         self.examples = range(min(len(record.images), MAX_EXAMPLES))
         self.artifacts = layout.to_grid(artifact_patches(record.token_norms, layout))
@@ -72,16 +77,26 @@ class Painter:
 
     def picture(self, paper: Paper, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
         """The pixels that the model saw, the object's box where known, and below it what the model says."""
-        pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
-        shape = self.record.images.shape[1:3]
-        render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
-        if self.record.boxes is not None:
-            drawing.draw_box(pixels, self.record.boxes[example])
-        paper.paste(x, y, pixels)
+        paper.paste(x, y, self.pixels(example, size))
         # A narrow panel has no room for words, but the number of the example still leads to the caption.
         lines = self.said(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
         for i, (line, fill) in enumerate(lines):
             paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
+
+    def pixels(self, example: int, size) -> np.ndarray:
+        """(h, w, 3) the pixels that the model saw, artifact patches outlined, with the object's box where known."""
+        pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
+        shape = self.record.images.shape[1:3]
+        render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
+        return self.with_boxes(pixels, example)
+
+    def with_boxes(self, pixels: np.ndarray, example: int) -> np.ndarray:
+        """The panel (h, w, 3), the example's boxes drawn on it, in place."""
+        for box in self.boxes[example]:
+            drawing.draw_box(pixels, box)
+        if self.record.mark_boxes is not None:
+            drawing.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
+        return pixels
 
     def said(
         self, example: int, width: float, max_lines: int, size: int = 13

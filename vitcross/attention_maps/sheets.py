@@ -1,5 +1,6 @@
-"""The sheets of one capture: what the model saw, where it looked, every head, every layer; for an image-text model also
-what its words look at (`word_sheets.py`, `matrix_sheet.py`, `text_sheet.py`).
+"""The sheets of one capture: what the model saw, where it looked, every head, every layer, every method with what was
+measured of it (`methods_sheet.py`); for an image-text model also what its words look at (`word_sheets.py`,
+`matrix_sheet.py`, `text_sheet.py`).
 
 Shape legend: B batch, N heads, L blocks, P patches; h w pixels of a panel.
 """
@@ -13,6 +14,7 @@ import numpy as np
 from vitcross.attention_maps import drawing, reduce, render
 from vitcross.attention_maps.drawing import BAR_ROOM, GAP, MARGIN, MUTED, Paper
 from vitcross.attention_maps.media import Sheet
+from vitcross.attention_maps.methods_sheet import methods_sheet, target_boxes
 from vitcross.attention_maps.painter import TEXT_ROOM, Painter, Style, captions
 from vitcross.attention_maps.text_record import ImageTextRecord
 from vitcross.attention_maps.text_sheets import text_sheets
@@ -42,6 +44,8 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
     if record.boxes is not None:
         lines.append("White box: the object that decides the label. The model never sees the box.")
+    if record.mark_boxes is not None and record.mark_boxes.any():
+        lines.append("Dashed box: a mark that gives the label away, planted to see whether the model reads it instead.")
     title = "Probe pictures"
     paper, top = painter.paper(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
     for i in painter.examples:
@@ -149,11 +153,13 @@ def sheets(record: AttentionRecord | ImageTextRecord, style: Style | None = None
         note: str, what is known of how well the maps of words are grounded; stands on the sheets of words.
     """
     style = style or Style()
-    image = record.image if isinstance(record, ImageTextRecord) else record
-    found = {
-        "attention/probe": probe_sheet(image, style),
-        "attention/self/overlay": overlay_sheet(image, style),
-        "attention/self/heads": heads_sheet(image, style),
-        "attention/self/layers": layers_sheet(image, style),
-    }
-    return found if image is record else found | text_sheets(record, style, note)
+    with_texts = isinstance(record, ImageTextRecord)
+    image = record.image if with_texts else record
+    found = {"attention/probe": probe_sheet(image, style), "attention/self/overlay": overlay_sheet(image, style)}
+    # Without maps that need the model there is nothing to hold beside what the other sheets show.
+    if image.maps:
+        boxes = target_boxes(record) if with_texts and image.targets else None
+        found["attention/self/methods"] = methods_sheet(image, style, boxes)
+    found["attention/self/heads"] = heads_sheet(image, style)
+    found["attention/self/layers"] = layers_sheet(image, style)
+    return found | text_sheets(record, style, note) if with_texts else found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vitcross.attention_maps.matrix_sheet import matrix_sheet
 from vitcross.attention_maps.text_sheet import text_sheet
-from vitcross.attention_maps.word_sheets import similarity_sheet, words_sheet
+from vitcross.attention_maps.word_sheets import relevance_sheet, similarity_sheet, words_sheet
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.media import Sheet
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def text_sheets(record: ImageTextRecord, style: Style, note: str = "") -> dict[str, Sheet]:
-    """The sheets of a text tower: cross-attention where it has some, similarity for a dual encoder, and what the
-    pooling of the text reads where it has one.
+    """The sheets of a text tower: cross-attention where it has some, what counts for each word where that was
+    computed, similarity for a dual encoder, and what the pooling of the text reads where it has one.
 
     Args:
         record: ImageTextRecord.
@@ -27,6 +27,8 @@ def text_sheets(record: ImageTextRecord, style: Style, note: str = "") -> dict[s
     if record.cross_attention:
         found["attention/cross/words"] = words_sheet(record, style, note)
         found["attention/cross/matrix"] = matrix_sheet(record, style, note)
+    if record.token_maps:
+        found["attention/cross/relevance"] = relevance_sheet(record, style)
     if record.word_similarity is not None:
         found["attention/cross/similarity"] = similarity_sheet(record, style, note)
     if record.text_pooling is not None:

@@ -1,6 +1,8 @@
-"""The sheets of words: where each word looks (cross-attention), or what it resembles (a dual encoder's cosines).
+"""The sheets of words: where each word looks (cross-attention), what it resembles (a dual encoder's cosines), or what
+counts for it (relevance).
 
-One block per probe: what the model says, the picture, then a panel for every word in reading order.
+One block per probe: what the model says, the picture, then a panel for every word in reading order; one block below the
+other where several methods are shown.
 
 Shape legend: W words of one example, N heads, P patches; h w pixels of a panel.
 """
@@ -15,8 +17,9 @@ import numpy as np
 from vitcross.attention_maps import drawing, render
 from vitcross.attention_maps.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, NAMES_OBJECT, Paper
 from vitcross.attention_maps.media import Sheet
+from vitcross.attention_maps.methods_sheet import NAMES
 from vitcross.attention_maps.painter import MAX_WIDTH, SMALLEST_PANEL, Painter
-from vitcross.attention_maps.words import word_maps, word_prefix_mass, word_similarity_maps
+from vitcross.attention_maps.words import word_maps, word_prefix_mass, word_similarity_maps, token_word_maps
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.painter import Style
@@ -43,11 +46,18 @@ class _Panel:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Block:
-    """One probe: its panels, and the colour scale of those of its words."""
+    """One probe: its panels, and the colour scale of those of its words.
 
+    `method` stands above the picture where the sheet has several; `follows` says that the block above is of the same
+    probe.
+    """
+
+    example: int
     panels: list[_Panel]
     vmax: float
     left_out: int
+    method: str = ""
+    follows: bool = False
 
 
 def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
@@ -69,7 +79,35 @@ def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
         *_about_boxes(record),
         *filter(None, [note]),
     ]
-    return _sheet(painter, record, "Which patches each word looks at", lines, blocks)
+    return _sheet(painter, record, "Which patches each word looks at", lines, blocks, mark=painter.uniform)
+
+
+def relevance_sheet(record: ImageTextRecord, style: Style) -> Sheet:
+    """What counts for each word, through all layers of both towers; every method in a block of its own with its own
+    colour scale."""
+    painter = Painter(record.image, style)
+    methods = [method for method in ("relevance", "rollout") if method in record.token_maps]
+    maps = {method: token_word_maps(record, method) for method in methods}
+    blocks = []
+    for i in painter.examples:
+        for method in methods:
+            block = _block(record, i, maps[method][i], [_peak(patches) for patches in maps[method][i]])
+            blocks.append(dataclasses.replace(block, method=NAMES[method], follows=method != methods[0]))
+    meanings = {"relevance": "what counts for it (gradient times attention)", "rollout": "attention followed"}
+    name = style.colour_map.capitalize()
+    lines = [
+        f"Step {record.step}. Colour, for each word, mean over its sub-words, through all layers of both towers: "
+        + "; ".join(f"{NAMES[method]}: {meanings[method]}" for method in methods)
+        + ". Punctuation is left out.",
+        f"{name}: darkest = 0; the words of a picture share one scale per method, its top stands at its bar. "
+        "Below each panel: its brightest patch.",
+        *_about_boxes(record),
+    ]
+    return _sheet(painter, record, "Which patches count for each word", lines, blocks)
+
+
+def _peak(patches) -> str:
+    return f"top {drawing.number(float(np.max(patches)))}" if np.any(patches) else "no evidence"
 
 
 def similarity_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
@@ -112,10 +150,12 @@ def _block(record: ImageTextRecord, example: int, maps_WP: np.ndarray, notes: li
         for word, patches, note, boxes in zip(text.words, maps_WP, notes, text.word_boxes, strict=True)
         if any(character.isalnum() for character in word.text)
     ]
-    return _Block(panels=panels[:MOST_WORDS], vmax=top, left_out=len(panels[MOST_WORDS:]))
+    return _Block(example=example, panels=panels[:MOST_WORDS], vmax=top, left_out=len(panels[MOST_WORDS:]))
 
 
-def _sheet(painter: Painter, record: ImageTextRecord, title: str, lines: list[str], blocks: list[_Block]) -> Sheet:
+def _sheet(
+    painter: Painter, record: ImageTextRecord, title: str, lines: list[str], blocks: list[_Block], mark=None
+) -> Sheet:
     longest = max(SMALLEST_PANEL, min(painter.style.panel_size, LONGEST_PANEL))
     h, w = render.panel_size(record.images.shape[1:3], longest)
     step = w + GAP
@@ -124,18 +164,18 @@ def _sheet(painter: Painter, record: ImageTextRecord, title: str, lines: list[st
     columns = max(3, min(most, fit, MOST_COLUMNS))
     width = 2 * MARGIN + (1 + columns) * step + GAP + BAR_ROOM
     tops, y = [], 0
-    for i, block in enumerate(blocks):
+    for block in blocks:
+        y -= (BLOCK_GAP - GAP) * block.follows
         tops.append(y)
         y += (
-            LINE * len(_said(painter, i, width))
-            + 8
+            (0 if block.follows else LINE * len(_said(painter, block.example, width)) + 8)
             + max(1, -(-len(block.panels) // columns)) * (LABEL + h + NOTE)
             + BLOCK_GAP
         )
     paper, top = painter.paper(title, lines, width, y)
-    for i, block in enumerate(blocks):
-        _draw_block(paper, painter, record, i, block, top + tops[i], columns, (h, w))
-    brightest = ", ".join(f"{i + 1}: {drawing.number(block.vmax)}" for i, block in enumerate(blocks))
+    for block, at in zip(blocks, tops, strict=True):
+        _draw_block(paper, painter, record, block, top + at, columns, (h, w), mark)
+    brightest = ", ".join(f"{b.example + 1}{' ' * bool(b.method)}{b.method}: {drawing.number(b.vmax)}" for b in blocks)
     texts = "; ".join(f"{i + 1}: {record.texts[i].text}" for i in painter.examples)
     return Sheet(
         image=paper.array(),
@@ -148,12 +188,15 @@ def _said(painter: Painter, example: int, width: float):
     return painter.said(example, width - 2 * MARGIN, 2, size=15)
 
 
-def _draw_block(paper: Paper, painter: Painter, record, example: int, block: _Block, y: int, columns: int, size):
+def _draw_block(paper: Paper, painter: Painter, record, block: _Block, y: int, columns: int, size, mark):
     h, w = size
-    for line, colour in _said(painter, example, paper.picture.width):
-        paper.text(MARGIN, y, line, size=15, fill=colour)
-        y += LINE
-    y += 8
+    example = block.example
+    if not block.follows:
+        for line, colour in _said(painter, example, paper.picture.width):
+            paper.text(MARGIN, y, line, size=15, fill=colour)
+            y += LINE
+        y += 8
+    paper.text(MARGIN, y, block.method, size=15, fill=MUTED, width=w + GAP)
     pixels = np.array(render.resize(render.to_rgb(record.images[example]), size))
     for box in _distinct_boxes(record.texts[example]):
         drawing.draw_box(pixels, box)
@@ -165,7 +208,6 @@ def _draw_block(paper: Paper, painter: Painter, record, example: int, block: _Bl
         x = left + GAP + k % columns * (w + GAP)
         _draw_panel(paper, painter, example, panel, x, y + k // columns * (LABEL + h + NOTE), size)
     bar = {"vmin": 0.0, "vmax": block.vmax, "colour_map": painter.style.colour_map}
-    mark = painter.uniform if record.cross_attention else None
     paper.colour_bar(left + GAP + columns * (w + GAP), y + LABEL, h, **bar, mark=mark)
 
 

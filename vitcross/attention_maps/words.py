@@ -100,6 +100,17 @@ def word_similarity_maps(record: ImageTextRecord) -> list[np.ndarray]:
     ]
 
 
+def token_word_maps(record: ImageTextRecord, method: str) -> list[np.ndarray]:
+    """For every example (W, P): a method of `record.token_maps`, mean over the word's tokens (each at its own place,
+    of a captioner too)."""
+    if method not in record.token_maps:
+        raise ValueError(f"`method` must be one of {list(record.token_maps)}. Received: method={method!r}")
+    return [
+        _mean_of_words(text, maps_TP[None])[:, 0]
+        for text, maps_TP in zip(record.texts, record.token_maps[method], strict=True)
+    ]
+
+
 def pooled_text_rows(record: ImageTextRecord) -> np.ndarray:
     """(B, N, T) what the pooling of the text reads: the EOS token's row of the last layer, the mean over the rows of
     all real tokens, or the attention pooling's own weights."""

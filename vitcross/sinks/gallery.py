@@ -8,11 +8,18 @@ import json
 import re
 from pathlib import Path
 
+from PIL import Image
+
 from vitcross.atomic_files import write_bytes, write_text
 from vitcross.attention_maps.media import file_name, folder_name
-from vitcross.attention_maps.painter import verdict
-from vitcross.sinks.gallery_curves import STATISTICS, TRAINING, charts, read_rows
-from vitcross.sinks.gallery_page import STATE_ID, Capture, Picture, page
+from vitcross.attention_maps.painter import Style, verdict
+from vitcross.attention_maps.png import encode_png
+from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.thumbnails import thumbnails
+from vitcross.sinks.gallery_charts import HEALTH, TRAINING, TRUST
+from vitcross.sinks.gallery_curves import charts, read_rows
+from vitcross.sinks.gallery_page import STATE_ID, page
+from vitcross.sinks.gallery_state import Capture, Extra, Picture, Thumbnails
 from vitcross.sinks.sink import Sink
 
 # Figures of the summary that the page prints, where they are known.
@@ -22,7 +29,6 @@ FACTS = (
     ("val/mean_r1", "retrieval R@1", "{:.1%}"),
     ("val/image_to_text_r1", "image to text, R@1", "{:.1%}"),
     ("val/text_to_image_r1", "text to image, R@1", "{:.1%}"),
-    ("val/attribute_accuracy", "right attributes", "{:.1%}"),
     ("val/attribute_accuracy_unseen", "right attributes, unseen", "{:.1%}"),
     ("val/loss", "validation loss", "{:.4g}"),
     ("parameters", "parameters", "{:,.0f}"),
@@ -68,8 +74,16 @@ class Gallery(Sink):
                     vmax=sheet.vmax,
                 )
             )
-        probes = [list(verdict(media.record, i)) for i in range(len(media.record.images))]
-        capture = Capture(step=step, pictures=pictures, probes=probes)
+        image = media.record.image if isinstance(media.record, ImageTextRecord) else media.record
+        capture = Capture(
+            step=step,
+            pictures=pictures,
+            probes=[list(verdict(image, i)) for i in range(len(image.images))],
+            targets=list(image.targets),
+            held=list(image.maps),
+            trust=image.trust,
+            thumbnails=self._thumbnails(step, media.record),
+        )
         self.captures = [*(old for old in self.captures if old.step < step), capture]
         self._write("running", {})
 
@@ -77,6 +91,31 @@ class Gallery(Sink):
         """Write the page a last time, with how the run ended."""
         status = "finished" if exit_code == 0 else "stopped" if exit_code >= 128 else "failed"
         self._write(status, summary or {})
+
+    def _thumbnails(self, step, record):
+        pixels, columns, rows = thumbnails(record, Style(colour_map=self.colour_map))
+        path = self.folder / folder_name(step) / "thumbnails.png"
+        write_bytes(path, encode_png(pixels))
+        return Thumbnails(
+            file=f"{path.parent.name}/{path.name}",
+            columns=list(columns),
+            rows=rows,
+            width=pixels.shape[1] // len(columns),
+            height=pixels.shape[0] // rows,
+        )
+
+    def _extra(self):
+        """What others wrote beside the page, as far as it is there by now."""
+        viewer, film = self.folder / "viewer.html", self.folder / "evolution.gif"
+        size = (0, 0)
+        if film.is_file():
+            with Image.open(film) as picture:
+                size = picture.size
+        return Extra(
+            viewer=viewer.name if viewer.is_file() else None,
+            film=film.name if film.is_file() else None,
+            film_size=size,
+        )
 
     def _write(self, status, summary):
         facts = [
@@ -89,9 +128,11 @@ class Gallery(Sink):
             title=self.title,
             status=status,
             facts=facts,
-            training=charts(rows, TRAINING),
-            statistics=charts(rows, STATISTICS),
             captures=self.captures,
+            trust=charts(rows, TRUST),
+            health=charts(rows, HEALTH),
+            training=charts(rows, TRAINING),
+            extra=self._extra(),
             colour_map=self.colour_map,
         )
         write_text(self.path, text)
@@ -103,10 +144,7 @@ class Gallery(Sink):
             state = json.loads(
                 re.search(rf'<script type="application/json" id="{STATE_ID}">(.*?)</script>', text, re.S)[1]
             )
-            captures = [
-                Capture(step=c["step"], pictures=[Picture(**p) for p in c["pictures"]], probes=c["probes"])
-                for c in state
-            ]
+            captures = [Capture.from_json(content) for content in state]
         except (OSError, ValueError, TypeError, KeyError):
             return []
-        return [c for c in captures if all((self.folder / p.file).is_file() for p in c.pictures)]
+        return [c for c in captures if all((self.folder / file).is_file() for file in c.files)]

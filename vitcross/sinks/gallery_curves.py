@@ -1,5 +1,6 @@
 """Curves of a run as inline SVG, drawn from `metrics.jsonl`: no script, no library, one text that opens from disk."""
 
+import dataclasses
 import html
 import json
 import math
@@ -9,79 +10,8 @@ WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 MAX_POINTS = 300  # about one for every pixel
 
-# A key with `*` stands for all keys that fit, each a series named by what the star stands for; of more than MAX_SERIES
-# the first, the last and some between them.
+# Of more keys that a `*` stands for, the first, the last and some between them.
 MAX_SERIES = 6
-# title, what it says, series (label, key), band of keys or None, reference: a number or a key whose last value it is
-TRAINING = (
-    ("Loss", "", (("train", "train/loss"), ("validation", "val/loss")), None, None),
-    ("Accuracy", "", (("train", "train/accuracy"), ("validation", "val/accuracy")), None, None),
-    (
-        "Accuracy by kind",
-        "validation, e.g. by the type of the question",
-        (("{}", "val/accuracy/*"),),
-        None,
-        None,
-    ),
-    (
-        "Retrieval",
-        "validation, R@1: how often the right one is found first",
-        (("image to text", "val/image_to_text_r1"), ("text to image", "val/text_to_image_r1")),
-        None,
-        None,
-    ),
-    (
-        "Right attributes of captions",
-        "shape, colour, size and relation; unseen: combinations that training never showed",
-        (("validation", "val/attribute_accuracy"), ("unseen", "val/attribute_accuracy_unseen")),
-        None,
-        None,
-    ),
-    ("CIDEr of captions", "validation", (("CIDEr", "val/cider"),), None, None),
-    (
-        "Lift on the object's box",
-        "energy in the box / its share of the picture; 1: no better than chance",
-        (("last layer", "grounding/raw/lift"), ("rollout", "grounding/rollout/lift")),
-        None,
-        1.0,
-    ),
-    (
-        "Pointing game",
-        "how often the brightest patch is on the object; dashed: chance",
-        (("last layer", "grounding/raw/pointing"), ("rollout", "grounding/rollout/pointing")),
-        None,
-        "grounding/raw/chance",
-    ),
-    (
-        "Words: lift on the boxes of what they name",
-        "energy in the box / its share of the picture; 1: no better than chance",
-        (("{}", "grounding/words/*/lift"),),
-        None,
-        1.0,
-    ),
-    (
-        "Words: pointing game",
-        "how often a word's brightest patch is on what it names; dashed: chance",
-        (("{}", "grounding/words/*/pointing"),),
-        None,
-        "grounding/words/*/chance",
-    ),
-)
-STATISTICS = (
-    *(
-        (title, meaning, (("mean over layers", f"attention_stats/{name}/mean"),), f"attention_stats/{name}", None)
-        for name, title, meaning in (
-            ("entropy", "Entropy", "1: attends to all tokens alike; band: layers"),
-            ("distance", "Attention distance", "pixels, mean; band: layers"),
-            ("prefix_mass", "Prefix mass", "share that goes to class token and registers; band: layers"),
-            ("sink_share", "Sink share", "share of the most attended token; band: layers"),
-            ("cross_entropy", "Entropy of cross-attention", "1: words attend to all patches alike; band: layers"),
-        )
-    ),
-    ("Change", "of the maps since the previous capture, bits", (("change", "attention_stats/change"),), None, None),
-    ("Head similarity", "mean cosine between heads", (("heads", "attention_stats/head_similarity"),), None, None),
-    ("Artifact patches", "per picture", (("patches", "attention_stats/artifact_patches"),), None, None),
-)
 
 
 def read_rows(path) -> list[dict]:
@@ -101,19 +31,35 @@ def read_rows(path) -> list[dict]:
     return rows
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Line:
+    """One series that has values: its place among the colours, its name, its points, and what bounds it."""
+
+    place: int
+    label: str
+    points: list[tuple[float, float]]
+    band: tuple[list, list] | None = None  # lower and upper points
+
+
 def charts(rows, wanted) -> list[str]:
-    """One HTML figure for every chart of `TRAINING` or `STATISTICS` that has at least one value."""
+    """One HTML figure for every `Chart` that has at least one value."""
     figures = []
-    for title, meaning, series, band, reference in wanted:
-        lines = [(name, points(rows, key)) for label, known in series for name, key in _matching(rows, label, known)]
-        lines = [(label, line) for label, line in lines if line]
+    for chart in wanted:
+        found = [pair for label, known in chart.series for pair in _matching(rows, label, known)]
+        lines = [_line(rows, place, *pair, chart.band) for place, pair in enumerate(found)]
+        lines = [line for line in lines if line.points]
         if lines:
-            sides = [points(rows, f"{band}/{side}") for side in ("min", "max")] if band else []
+            reference = chart.reference
             if isinstance(reference, str):
-                found = [points(rows, key) for _, key in _matching(rows, "", reference)]
-                reference = found[0][-1][1] if found and found[0] else None
-            figures.append(chart(title, meaning, lines, sides if all(sides) else [], reference))
+                levels = [line for _, key in _matching(rows, "", reference) if (line := points(rows, key))]
+                reference = levels[0][-1][1] if levels else None
+            figures.append(figure(chart.title, chart.meaning, lines, reference))
     return figures
+
+
+def _line(rows, place, label, key, band) -> Line:
+    sides = [points(rows, f"{key.rsplit('/', 1)[0]}/{side}") for side in band or ()]
+    return Line(place=place, label=label, points=points(rows, key), band=tuple(sides) if sides and all(sides) else None)
 
 
 def _matching(rows, label, key) -> list[tuple[str, str]]:
@@ -122,7 +68,7 @@ def _matching(rows, label, key) -> list[tuple[str, str]]:
         return [(label, key)]
     start, end = key.split("*")
     # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`; nor another split.
-    fits = re.compile(re.escape(start) + r"([^/]+)(?<!_unseen)" + re.escape(end))
+    fits = re.compile(re.escape(start) + r"([^/]+)(?<!_unseen)(?<!_unmarked)(?<!_misleading)" + re.escape(end))
     matches = map(fits.fullmatch, sorted({name for row in rows for name in row}))
     found = [(match[0], match[1]) for match in matches if match]
     if len(found) > MAX_SERIES:
@@ -140,16 +86,15 @@ def points(rows, key) -> list[tuple[float, float]]:
     return [ordered[round(i * stride)] for i in range(MAX_POINTS)]
 
 
-def chart(title, meaning, lines, band, reference) -> str:
+def figure(title, meaning, lines, reference) -> str:
     """One figure.
 
     Args:
         title, meaning: str.
-        lines: list of (label, points).
-        band: `[lower points, upper points]` or [].
+        lines: list of Line, at least one, with at least one point each.
         reference: float or None, a dashed level.
     """
-    everything = [point for _, line in lines for point in line] + [point for side in band for point in side]
+    everything = [point for line in lines for side in (line.points, *(line.band or ())) for point in side]
     values = [value for _, value in everything] + ([] if reference is None else [reference])
     ticks = nice_ticks(min(values), max(values))
     last_step = max(max(step for step, _ in everything), 1)
@@ -160,24 +105,27 @@ def chart(title, meaning, lines, band, reference) -> str:
         return f"{x:.1f},{y:.1f}"
 
     parts = [_axes(ticks, last_step, at)]
-    if band:
-        corners = [at(*point) for point in band[0]] + [at(*point) for point in reversed(band[1])]
-        parts.append(f'<polygon class="band" points="{" ".join(corners)}"/>')
+    for line in lines:
+        if line.band:
+            corners = [at(*point) for point in line.band[0]] + [at(*point) for point in reversed(line.band[1])]
+            parts.append(f'<polygon class="band s{line.place}" points="{" ".join(corners)}"/>')
     if reference is not None:
         level = [at(step, reference).split(",") for step in (0, last_step)]
         parts.append('<line class="reference" x1="{}" y1="{}" x2="{}" y2="{}"/>'.format(*level[0], *level[1]))
-    for i, (_, line) in enumerate(lines):
-        if len(line) > 1:
-            parts.append(f'<polyline class="series s{i}" points="{" ".join(at(*point) for point in line)}"/>')
-        x, y = at(*line[-1]).split(",")
-        parts.append(f'<circle class="end s{i}" cx="{x}" cy="{y}" r="3"/>')
-    last = [(label, f"{line[-1][1]:.4g}") for label, line in lines]
-    spoken = f"{title}: " + ", ".join(f"{label} {value}" for label, value in last) + f" at step {last_step:g}"
+    for line in lines:
+        if len(line.points) > 1:
+            path = " ".join(at(*point) for point in line.points)
+            parts.append(f'<polyline class="series s{line.place}" points="{path}"/>')
+        x, y = at(*line.points[-1]).split(",")
+        parts.append(f'<circle class="end s{line.place}" cx="{x}" cy="{y}" r="3"/>')
+    last = [(line, f"{line.points[-1][1]:.4g}") for line in lines]
+    spoken = f"{title}: " + ", ".join(f"{line.label} {value}" for line, value in last) + f" at step {last_step:g}"
     legend = "".join(
-        f'<span class="key s{i}">{html.escape(label)} <b>{value}</b></span>' for i, (label, value) in enumerate(last)
+        f'<span class="key s{line.place}">{html.escape(line.label)} <b>{value}</b></span>' for line, value in last
     )
+    about = f"<p>{html.escape(meaning)}</p>" if meaning else ""
     return (
-        f'<figure class="chart"><figcaption><h3>{html.escape(title)}</h3><p>{html.escape(meaning)}</p>'
+        f'<figure class="chart"><figcaption><h3>{html.escape(title)}</h3>{about}'
         f'<p class="legend">{legend}</p></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(spoken)}">'
         f"{''.join(parts)}</svg></figure>"

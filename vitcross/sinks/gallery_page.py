@@ -6,82 +6,78 @@ listed below each other.
 
 import dataclasses
 import html
-import json
+import re
 from importlib import resources
 
 from vitcross.attention_maps import colour_maps
+from vitcross.attention_maps.methods_sheet import NAMES
+from vitcross.sinks.gallery_state import Extra
+from vitcross.sinks.gallery_trust import tile, trust_section
+from vitcross.sinks.local_files import to_json
 
 STATE_ID = "captures"
 # One place for the order on the page, and what each sheet answers: first what the picture's tokens read of each other,
 # then picture and text.
-SHEETS = {
+SELF_SHEETS = {
     "attention/self/overlay": "Where does it look?",
+    "attention/self/methods": "Do the methods agree, and what was measured of each?",
     "attention/self/layers": "How does that form through the layers?",
     "attention/probe": "What did the model see and say?",
     "attention/self/heads": "Do heads look at different things?",
+}
+TEXT_SHEETS = {
+    "attention/cross/relevance": "What decides each word, through all layers?",
     "attention/cross/words": "Which patches does each word look at?",
     "attention/cross/similarity": "Which patches are like the text, and like each of its words?",
     "attention/cross/matrix": "Which tokens share a patch, and which patch does every token read?",
     "attention/self/text": "Which words decide the text's embedding?",
 }
+SHEETS = SELF_SHEETS | TEXT_SHEETS
+# In half the page they are unreadable.
+WIDE = {"attention/self/methods", *TEXT_SHEETS}
 POLICY = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One sheet of one capture: what it is and the file that holds it, relative to the page."""
-
-    key: str
-    title: str
-    caption: str
-    file: str
-    width: int
-    height: int
-    vmax: float | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Capture:
-    """One capture: its step, its pictures, and for every probe `(said, truth, right or None)`."""
-
-    step: int
-    pictures: list[Picture]
-    probes: list
-
-
-def page(*, title, status, facts, training, statistics, captures, colour_map="viridis") -> str:
+def page(*, title, status, facts, captures, trust=(), health=(), training=(), extra=None, colour_map="viridis") -> str:
     """The whole page.
 
     Args:
         title: str, name of the run.
         status: `"running"`, `"finished"`, `"stopped"` or `"failed"`.
         facts: list of (label, value) str.
-        training: list of HTML figures, curves above the captures.
-        statistics: list of HTML figures, curves below them.
         captures: list of Capture, oldest first.
+        trust, health, training: lists of HTML figures, the curves of these sections.
+        extra: Extra or None.
         colour_map: str, the one of the sheets.
     """
     steps = [capture.step for capture in captures]
+    measured = next((capture for capture in reversed(captures) if capture.trust), None)
     tables = [_figure(p) for p in captures[-1].pictures if p.key not in SHEETS] if captures else []
-    body = "".join(
-        (
-            _header(title, status, facts, steps),
-            _how_to_read(colour_map, any(p.key.startswith("attention/cross") for c in captures for p in c.pictures)),
-            _section("curves", "Training", _grid("charts", training)),
-            _section("captures", "Captures", _slider(steps) + "".join(map(_capture, reversed(captures)))),
-            _section("statistics", "Statistics", _grid("charts", statistics) + _grid("tables", tables)),
-            "<footer>Made by <b>vitcross</b>. Weights of every capture: <code>step_*/record.npz</code>.</footer>",
-        )
+    with_words = any(p.key in TEXT_SHEETS for c in captures for p in c.pictures)
+    maps = _section("self", "Self-attention", _captures(captures, SELF_SHEETS, ""))
+    maps += _section("text", "Image and text", _captures(captures, TEXT_SHEETS, "-text") if with_words else "")
+    sections = (
+        _section("trust", "Is it trustworthy?", trust_section(measured, trust) if captures else ""),
+        f'<div id="maps">{_slider(captures)}{maps}</div>' if captures else _none_yet(status),
+        _section("explore", "Explore", _explore(extra or Extra())),
+        _section("health", "Health", _grid("charts", health) + _grid("tables", tables)),
+        _section("training", "Training", _grid("charts", training)),
     )
+    body = "".join((_how_to_read(colour_map, with_words) if captures else "", *sections))
     return _TEMPLATE.format(
         title=html.escape(title),
         policy=html.escape(POLICY),
         style=_asset("gallery.css"),
-        body=body,
+        body=_header(title, status, facts, steps, body) + body + _footer(captures),
         state_id=STATE_ID,
         state=_json([dataclasses.asdict(capture) for capture in captures]),
         script=_asset("gallery.js"),
     )
+
+
+def _footer(captures) -> str:
+    weights = " Weights of every capture: <code>step_*/record.npz</code>." if captures else ""
+    return f"<footer>Made by <b>vitcross</b>.{weights}</footer>"
 
 
 _TEMPLATE = """<!doctype html>
@@ -108,30 +104,33 @@ def _asset(name) -> str:
 
 def _json(value) -> str:
     """JSON that no text in it can end: `</script>` arrives as `\\u003c/script>`."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = to_json(value)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def _section(name, title, content) -> str:
-    return f'<section id="{name}"><h2>{title}</h2>{content}</section>' if content else ""
+    return f'<section id="{name}" data-title="{title}"><h2>{title}</h2>{content}</section>' if content else ""
 
 
 def _grid(name, figures) -> str:
     return f'<div class="{name}">{"".join(figures)}</div>' if figures else ""
 
 
-def _header(title, status, facts, steps) -> str:
+def _header(title, status, facts, steps, body) -> str:
     known = [("captures", str(len(steps))), *([("last step", f"{steps[-1]:,}")] if steps else []), *facts]
     items = "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in known)
     hint = '<p class="hint">Reload to see newer captures.</p>' if status == "running" else ""
+    links = "".join(f'<a href="#{name}">{name_of}</a>' for name, name_of in _SECTION.findall(body))
     return (
         f'<header><p class="kind">Attention maps</p><h1>{html.escape(title)} '
-        f'<span class="status {status}">{status}</span></h1>{hint}<dl class="facts">{items}</dl></header>'
+        f'<span class="status {status}">{status}</span></h1>{hint}<dl class="facts">{items}</dl>'
+        f'<nav aria-label="Sections">{links}</nav></header>'
     )
 
 
+_SECTION = re.compile(r'<section id="(\w+)" data-title="([^"]+)">')
 _BLUE_WORDS = """<li><b>Blue words</b> name an object whose box is known and drawn. A word of a caption shows what was
 looked at to say it, in the row that predicts it; a word of a question shows its own row.</li>
 """
@@ -144,37 +143,59 @@ def _how_to_read(colour_map, with_words) -> str:
 <div class="scale"><span>0</span><i style="background:linear-gradient(90deg,{stops})"></i>
 <span>top, printed at each bar</span></div>
 <ul>
-<li><b>Colours start at 0</b> and their top is shared by the maps of one row, so that noise does not look
-like structure. <i>Uniform</i> is the value that every patch has when nothing is preferred.</li>
-<li><b>One square is one patch</b>, the finest detail that the model can point at.</li>
-<li><b>Prefix</b> is the share that goes to the class token and registers, which the map leaves out.</li>
+<li><b>First ask whether a map can be trusted.</b> Attention is not by itself evidence of why the model decided. The
+gap says whether dropping the patches that a map marks changes the answer more than dropping random ones.</li>
+<li><b>Colours start at 0</b> and their top is shared, so that noise does not look like structure. <i>Uniform</i> is the
+value that every patch has when nothing is preferred.</li>
+<li><b>One square is one patch</b>, the finest detail that the model can point at. <b>Prefix</b> is the share that goes
+to the class token and registers, which the map leaves out.</li>
 <li><b>Outlined patches</b> have tokens of outstanding norm: brightness there is a sink, not evidence.</li>
-{_BLUE_WORDS if with_words else ""}\
-<li><b>Attention is not by itself evidence</b> of why the model decided. Rollout follows it through all layers but knows
-no class. Lift and pointing game say how far maps agree with the object where its box is known.</li>
-</ul></section>"""
+{_BLUE_WORDS if with_words else ""}</ul></section>"""
 
 
-def _slider(steps) -> str:
-    if not steps:
-        return "<p>No capture yet.</p>"
-    last = len(steps) - 1
+def _none_yet(status) -> str:
+    return _section("self", "Self-attention", f"<p>No capture{' yet' if status == 'running' else ' in this run'}.</p>")
+
+
+def _slider(captures) -> str:
+    last = len(captures) - 1
     return (
-        '<div class="slider" hidden><button type="button" id="earlier" aria-label="Earlier capture">&#8592;</button>'
+        '<div class="slider" hidden><label for="pick">Capture</label>'
+        '<button type="button" id="earlier" aria-label="Earlier capture">&#8592;</button>'
         f'<input type="range" id="pick" min="0" max="{last}" value="{last}" step="1" aria-label="Capture">'
         '<button type="button" id="later" aria-label="Later capture">&#8594;</button>'
-        '<output id="picked" for="pick"></output></div>'
+        f'<output id="picked" for="pick"></output></div>{_film_strip(captures)}'
     )
 
 
-def _capture(capture) -> str:
-    order = list(SHEETS)
-    pictures = sorted((p for p in capture.pictures if p.key in SHEETS), key=lambda p: order.index(p.key))
-    probes = "".join(_probe(*probe) for probe in capture.probes)
+def _film_strip(captures) -> str:
+    """The first probe's map at every capture, each a link to that capture."""
+    known = [capture for capture in captures if capture.thumbnails]
+    if len(known) < 2:
+        return ""
+    column = "relevance" if all("relevance" in c.thumbnails.columns for c in known) else "rollout"
+    frames = "".join(
+        f'<a href="#step-{c.step}" data-step="{c.step}">{tile(c, 0, column, "")}<span>{c.step:,}</span></a>'
+        for c in known
+    )
     return (
-        f'<article class="capture" id="step-{capture.step}"><h3>Step {capture.step:,}</h3>'
-        f'<ol class="probes" aria-label="Predictions">{probes}</ol>'
-        f'<div class="sheets">{"".join(map(_figure, pictures))}</div></article>'
+        f'<p class="hint">{NAMES[column]} of picture 1, capture by capture, each on its own colour scale.</p>'
+        f'<nav class="strip" aria-label="Captures">{frames}</nav>'
+    )
+
+
+def _captures(captures, sheets, suffix) -> str:
+    return "".join(_capture(capture, sheets, suffix) for capture in reversed(captures))
+
+
+def _capture(capture, sheets, suffix) -> str:
+    order = list(sheets)
+    pictures = sorted((p for p in capture.pictures if p.key in sheets), key=lambda p: order.index(p.key))
+    probes = "".join(_probe(*probe) for probe in capture.probes)
+    said = f'<ol class="probes" aria-label="Predictions">{probes}</ol>' if sheets is SELF_SHEETS else ""
+    return (
+        f'<article class="capture" id="step-{capture.step}{suffix}" data-step="{capture.step}">'
+        f'<h3>Step {capture.step:,}</h3>{said}<div class="sheets">{"".join(map(_figure, pictures))}</div></article>'
     )
 
 
@@ -184,13 +205,29 @@ def _probe(said, truth, right) -> str:
     return f"<li{kind}><b>{html.escape(said)}</b>{note}</li>"
 
 
+def _explore(extra) -> str:
+    parts = []
+    if extra.viewer:
+        parts.append(
+            f'<p><a class="button" href="{html.escape(extra.viewer)}">Open the viewer</a> Click a patch or a word and '
+            "see what it attends to: every layer, head and method, all captures on a slider.</p>"
+        )
+    if extra.film:
+        width, height = extra.film_size
+        parts.append(
+            f'<figure class="film"><figcaption><h3>How attention formed</h3></figcaption><img width="{width}" '
+            f'height="{height}" src="{html.escape(extra.film)}" loading="lazy" alt="The maps, capture after capture">'
+            "</figure>"
+        )
+    return "".join(parts)
+
+
 def _figure(picture) -> str:
     question = SHEETS.get(picture.key)
     scale = "" if picture.vmax is None else f'<span class="top">scale 0 to {picture.vmax:.3g}</span>'
     lead = f"<p>{question}</p>" if question else ""
     file, caption = html.escape(picture.file), html.escape(picture.caption)
-    # A sheet of many words is unreadable in half the page.
-    wide = ' class="wide"' if picture.key.startswith(("attention/cross", "attention/self/text")) else ""
+    wide = ' class="wide"' if picture.key in WIDE else ""
     return (
         f"<figure{wide}><figcaption><h4>{html.escape(picture.title)} {scale}</h4>{lead}</figcaption>"
         f'<a href="{file}" title="Open at full size"><img src="{file}" width="{picture.width}" '

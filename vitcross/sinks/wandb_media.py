@@ -22,7 +22,7 @@ OVERLAY, VIEWER, FILM = "attention/self/overlay", "attention/viewer", "attention
 MOST_IMAGES = 108  # of one list; W&B drops the rest
 MOST_FILES = 900  # of one run; W&B advises fewer than 1,000, some are its own
 SMALLEST_SIDE = 256  # pictures are enlarged by the largest whole factor with which the longer side stays within it
-DECIDES, NAMED = 11, 12  # class ids of the boxes, other than those of the levels
+DECIDES, NAMED, PLANTED = 11, 12, 13  # class ids of the boxes, other than those of the levels
 
 
 class Uploads:
@@ -148,12 +148,16 @@ def overlay_images(wandb, record, folder):
 
 def box_layers(record):
     """name -> (class labels, for every picture its list of boxes in W&B's form): the object that decides the label
-    (`truth`), and what the words of a text name (`words`), one box for all words that name the same object."""
+    (`truth`), a planted mark that gives it away (`mark`), and what the words of a text name (`words`), one box for all
+    words that name the same object."""
     image = record.image if isinstance(record, ImageTextRecord) else record
     layers = {}
     if image.boxes is not None:
         rows = [[_box(box, DECIDES, _truth(image, i))] for i, box in enumerate(image.boxes)]
         layers["truth"] = ({DECIDES: "decides the label"}, rows)
+    if image.mark_boxes is not None:
+        rows = [[_box(box, PLANTED, "mark")] if box.any() else [] for box in image.mark_boxes]
+        layers["mark"] = ({PLANTED: "gives the label away"}, rows)
     if image is not record and any(boxes is not None for text in record.texts for boxes in text.word_boxes):
         layers["words"] = ({NAMED: "named by words"}, [_boxes_of_words(text) for text in record.texts])
     return layers

@@ -1,0 +1,210 @@
+"""The gallery's first question, "Is it trustworthy?": the table of methods, what it says in words, and every probe.
+
+Numbers are those of the newest capture that was measured (`TrustReport`); everything that comes from a run is escaped.
+"""
+
+import html
+import math
+
+from vitcross.attention_maps.methods_sheet import NAMES, meaning
+from vitcross.attention_maps.reduce import ORDER
+from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING
+
+# Kind and shape of a verdict's mark: a tick, a wave, an empty ring. The words beside it say the same.
+MARKS = {
+    FOLLOWS: ("follows", '<path d="M3 8.6 6.6 12 13 4.4"/>'),
+    NO_BETTER: ("random", '<path d="M2 9.5q3-5.5 6-1.5t6-1.5"/>'),
+    NOTHING: ("nothing", '<circle cx="8" cy="8" r="4.6"/>'),
+}
+REFERENCE = "leave_one_out"
+NO_EFFECT = "Dropping patches hardly changes what the model says, so that no map can be right or wrong."
+MISSING = '<span class="missing" title="not measured">&ndash;</span>'
+COLUMNS = (
+    ("Verdict", "what the sign-flip test over all examples says, at 1 %"),
+    ("Gap", "(insertion - deletion) minus that of random orders, with its 95 % interval; above 0: better than random"),
+    ("Deletion", "mean probability of the answer while patches are dropped, most important first; lower is better"),
+    ("Insertion", "the same while patches come in, most important first; higher is better"),
+    (
+        "Gap to another picture's map",
+        "the same against the map of another picture; near 0: the map does not know this one",
+    ),
+    ("Gap to the centre", "the same against pointing at the centre; near 0: objects lie there anyway"),
+    ("Share of leave one out", "the gap as a share of that of leaving out patches one by one"),
+    ("Untrained likeness", "rank correlation with the map of an untrained model; high: not what was learned"),
+    ("Pointing", "how often the brightest patch is on the object; in brackets: by chance"),
+    ("Lift", "energy on the object's box / the box's share of the picture; 1: chance"),
+)
+
+
+def trust_section(capture, charts) -> str:
+    """Inner HTML of the section.
+
+    Args:
+        capture: `Capture` whose `trust` is a TrustReport, the newest one that was measured; or None.
+        charts: list of HTML figures.
+    """
+    grid = f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+    if capture is None:
+        return (
+            "<p>The maps of this run have not been measured by dropping patches: nothing is known of whether they "
+            f"follow the model. Read them as a question, not as an answer.</p>{grid}"
+        )
+    report = capture.trust
+    examples = "no example" if report.explainable == 0 else f"{report.explainable} of {report.examples} examples"
+    methods = [method for method in ORDER if method in report.fidelity]
+    if all(report.fidelity[method].verdict == NOTHING for method in methods):
+        words = f"<li>{verdict_mark(NOTHING)}<b>There is nothing to explain.</b> {NO_EFFECT}</li>"
+    else:
+        words = "".join(f"<li>{sentence(method, report)}</li>" for method in methods)
+    return (
+        f'<p class="lead">Measured at <b>step {report.step:,}</b>: <b>{examples}</b> explainable (dropping patches '
+        f"changes what the model says), none of them a picture below.</p>"
+        f'<ul class="verdicts">{words}</ul>{_table(methods, capture)}{grid}{_probes(capture)}'
+    )
+
+
+def sentence(method, report) -> str:
+    """What was measured of one method, in plain words, as HTML."""
+    found, name = report.fidelity[method], NAMES[method]
+    gap, low, high = (_number(value, "{:+.2f}") for value in (found.gap, found.gap_low, found.gap_high))
+    interval = f"gap {gap}, 95 % interval {low} to {high}"
+    if found.verdict == NOTHING:
+        said = [NO_EFFECT]
+    elif found.verdict == FOLLOWS:
+        said = [
+            f"Dropping the patches that it marks changes the answer more than dropping random ones ({interval}).",
+            *_limits(method, found),
+        ]
+    else:
+        worse = "less than" if _below_zero(found.gap_high) else "not clearly more than"
+        said = [
+            f"Dropping the patches that it marks changes the answer {worse} dropping random ones ({interval}). "
+            "Do not read it as the model's reasons."
+        ]
+    grounded = report.grounding.get(method)
+    if grounded:
+        hits, chance = (_number(grounded.get(measure), "{:.0%}") for measure in ("pointing", "chance"))
+        said.append(f"Its brightest patch is on the object in {hits} of pictures (chance {chance}).")
+    verb = {FOLLOWS: " ", NO_BETTER: " is ", NOTHING: ": "}[found.verdict]
+    return f"{verdict_mark(found.verdict)}<b>{name}{verb}{found.words}.</b> {' '.join(said)}"
+
+
+def _limits(method, found) -> list[str]:
+    limits = []
+    if _below_zero(found.gap_other):
+        limits.append("But another picture's map does it better: it says little of this one.")
+    if _below_zero(found.gap_centre):
+        limits.append("But pointing at the centre does it better.")
+    if method != REFERENCE and found.gap_share is not None:
+        limits.append(f"That is {_number(found.gap_share, '{:.0%}')} of what leaving out patches one by one reaches.")
+    return limits
+
+
+def verdict_mark(verdict) -> str:
+    """The mark of a verdict; it needs the words beside it."""
+    kind, shape = MARKS[verdict]
+    return f'<svg class="mark {kind}" viewBox="0 0 16 16" aria-hidden="true">{shape}</svg>'
+
+
+def _table(methods, capture) -> str:
+    report = capture.trust
+    rows = {f"{NAMES[m]}<small>{meaning(m, capture.held)}</small>": _cells(m, report) for m in methods}
+    random = {"Deletion": report.random_deletion, "Insertion": report.random_insertion}
+    baseline = [_number(random[name], "{:.3f}") if name in random else "" for name, _ in COLUMNS]
+    rows["Random orders<small>the baseline</small>"] = baseline
+    # A column without any number is named below the table instead.
+    shown = [any(_cells(m, report)[k] != MISSING for m in methods) for k in range(len(COLUMNS))]
+    columns = [column for column, is_shown in zip(COLUMNS, shown, strict=True) if is_shown]
+    missing = ", ".join(name for (name, _), is_shown in zip(COLUMNS, shown, strict=True) if not is_shown)
+    head = "".join(f'<th scope="col" title="{html.escape(about)}">{html.escape(name)}</th>' for name, about in columns)
+    body = "".join(_row(name, columns, [v for v, s in zip(row, shown, strict=True) if s]) for name, row in rows.items())
+    terms = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(about)}</dd>" for name, about in columns)
+    note = f'<p class="hint">Not measured: {html.escape(missing.lower())}.</p>' if missing else ""
+    return (
+        '<div class="trust" tabindex="0" role="region" aria-label="Trust of every method"><table>'
+        f'<thead><tr><th scope="col">Method</th>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
+        f'<details><summary>What the columns say</summary><dl class="terms">{terms}</dl></details>'
+    )
+
+
+def _row(name, columns, values) -> str:
+    cells = "".join(
+        f'<td data-label="{html.escape(column)}">{value}</td>' if value else '<td class="empty"></td>'
+        for (column, _), value in zip(columns, values, strict=True)
+    )
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
+
+
+def _cells(method, report) -> list[str]:
+    """One cell for each of `COLUMNS`, as HTML."""
+    found, grounded = report.fidelity[method], report.grounding.get(method, {})
+    low, high = (_number(value, "{:+.3f}") for value in (found.gap_low, found.gap_high))
+    pointing, chance = (_number(grounded.get(measure), "{:.2f}") for measure in ("pointing", "chance"))
+    return [
+        f'<span class="verdict {MARKS[found.verdict][0]}">{verdict_mark(found.verdict)}{found.words}</span>',
+        f"{_number(found.gap, '{:+.3f}')} <small>[{low}, {high}]</small>",
+        _number(found.deletion, "{:.3f}"),
+        _number(found.insertion, "{:.3f}"),
+        _number(found.gap_other, "{:+.3f}"),
+        _number(found.gap_centre, "{:+.3f}"),
+        _number(found.gap_share, "{:.0%}"),
+        _number(report.sanity.get(method), "{:.2f}"),
+        f"{pointing} <small>({chance})</small>" if grounded else MISSING,
+        _number(grounded.get("lift"), "{:.2f}"),
+    ]
+
+
+def _number(value, form) -> str:
+    # What is not finite came out of a network that diverged; kept in the page it is null.
+    return MISSING if value is None or not math.isfinite(value) else form.format(value)
+
+
+def _below_zero(value) -> bool:
+    return value is not None and value < 0
+
+
+def _probes(capture) -> str:
+    title = f'<h3 class="over">The pictures of step {capture.step:,}, one by one</h3>'
+    cards = "".join(_card(capture, i) for i in range(capture.thumbnails.rows if capture.thumbnails else 0))
+    return f'{title}<ol class="cards">{cards}</ol>' if cards else ""
+
+
+def _card(capture, example) -> str:
+    said, truth, right = capture.probes[example]
+    kind = "" if right is None else "right" if right else "wrong"
+    target = capture.targets[example] if capture.targets else ""
+    explained = f'<p class="target">Explained: <b>{html.escape(target)}</b></p>' if target else ""
+    tiles = "".join(_tile(capture, example, column) for column in capture.thumbnails.columns)
+    return (
+        f'<li class="card"><p class="said {kind}"><b>{html.escape(said)}</b> <span>{html.escape(truth)}</span></p>'
+        f'{explained}<div class="tiles">{tiles}</div></li>'
+    )
+
+
+def _tile(capture, example, column) -> str:
+    if column == "picture":
+        return f"<figure>{tile(capture, example, column, 'The picture')}<figcaption>Picture</figcaption></figure>"
+    report = capture.trust
+    rows, found = report.probes.get(column, ()), report.fidelity.get(column)
+    words = rows[example].words if example < len(rows) else "not measured"
+    strength = "" if example < len(rows) and rows[example].explainable else ' class="missing"'
+    mark = verdict_mark(found.verdict) if found else ""
+    method = found.words if found else "not measured"
+    return (
+        f"<figure>{tile(capture, example, column, f'{NAMES[column]}: {words}')}"
+        f'<figcaption><span title="{NAMES[column]} over all examples: {method}">{mark}{NAMES[column]}</span>'
+        f"<b{strength}>{html.escape(words)}</b></figcaption></figure>"
+    )
+
+
+def tile(capture, example, column, label) -> str:
+    """One cell of a capture's thumbnails as HTML, at any size."""
+    cells = capture.thumbnails
+    across, down = len(cells.columns), cells.rows
+    x = 100 * cells.columns.index(column) / max(1, across - 1)
+    y = 100 * example / max(1, down - 1)
+    return (
+        f'<span class="tile" role="img" aria-label="{html.escape(label)}" style="aspect-ratio:{cells.width}/'
+        f'{cells.height};background:url({html.escape(cells.file)}) {x:.4g}% {y:.4g}%/{100 * across}% {100 * down}%">'
+        "</span>"
+    )
