@@ -14,6 +14,9 @@ def run(composed):
     folder = Path(settings["run"]) / "evaluation"
     command_line.speak()
     with command_line.explained(folder):
+        if settings["compare"] is not None:
+            compare(settings)
+            return
         run_config = config.open_run(settings["run"])
         checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
         print(f"{settings['checkpoint']} checkpoint: {checkpoint}\nstarting TensorFlow ...", flush=True)
@@ -32,13 +35,21 @@ def run(composed):
             sink.close({}, status)
 
 
+def compare(settings):
+    """The captures of two runs, side by side in one page; no model is loaded."""
+    with command_line.quiet_start():
+        from vitcross.attention_maps.comparison import compare_runs
+
+    print(f"results  {compare_runs(settings['run'], settings['compare'])}", flush=True)
+
+
 def measure_split(settings, run_config, task, header, folder, sink):
     """Metrics, confusion matrix, predictions and maps of one split."""
     from vitcross.sinks.evaluation_report import report_split, split_lines
 
     split = settings["split"]
     data = experiment.build_data(run_config)
-    report = report_split(
+    report, evaluation = report_split(
         task,
         data,
         split=split,
@@ -48,9 +59,10 @@ def measure_split(settings, run_config, task, header, folder, sink):
         batch_size=settings["batch_size"],
         limit=settings["limit"],
         num_probes=settings["num_probes"],
+        num_trust=settings["num_trust"],
         templates=settings["templates"],
     )
-    print("\n".join([*split_lines(report, split), f"results  {folder / split}"]), flush=True)
+    print("\n".join([*split_lines(report, split, evaluation), f"results  {folder / split}"]), flush=True)
 
 
 def explain_pictures(settings, run_config, task, header, folder, sink):
@@ -62,6 +74,7 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
     wish = Wish(
         class_names=tuple(header["class_names"]),
         text=settings["text"],
+        target=settings["target"],
         classes=tuple(settings["classes"]),
         templates=tuple(settings["templates"]),
         tokenizer=finished_run.load_tokenizer(run_config),

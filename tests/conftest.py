@@ -25,7 +25,7 @@ def tiny_scenes(tmp_path_factory):
         "model.depth=2",
         "sinks.wandb.mode=disabled",
         "attention_maps.num_probes=3",
-        "attention_maps.num_grounding=5",
+        "attention_maps.num_measured=5",
         "attention_maps.captures=3",
         "trainer.log_every=2",
     ]

@@ -62,7 +62,12 @@ def test_nothing_that_is_shipped_is_left_out():
     with_texts = {"scenes_captions", "scenes_questions", "pairs", "coco_captions"}
     assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", *with_texts}
     experiments = set(options(config.CONF, "experiment"))
-    assert experiments == {*OF_PICTURES, *(f"scenes_{kind}" for kind in TINY_TOWERS), "pairs_contrastive"}
+    assert experiments == {
+        *OF_PICTURES,
+        *(f"scenes_{kind}" for kind in TINY_TOWERS),
+        "pairs_contrastive",
+        "scenes_watermark",
+    }
 
 
 @pytest.mark.parametrize("name", TFDS_SETS)
@@ -76,6 +81,12 @@ def test_experiment(name, tmp_path, monkeypatch):
     tiny_tfds.prepare(name, tmp_path / "data", monkeypatch)
     overrides = [f"experiment={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[name], *SHORT]
     take_steps(overrides, tmp_path / "run")
+
+
+def test_experiment_of_a_planted_mark(tiny_scenes, tmp_path):
+    take_steps(["experiment=scenes_watermark", *tiny_scenes, *SHORT], tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert {"val/accuracy", "val/accuracy_unmarked", "val/accuracy_misleading"} <= summary.keys()
 
 
 @pytest.mark.parametrize("kind", TINY_TOWERS)

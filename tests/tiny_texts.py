@@ -12,7 +12,7 @@ TINY_TOWERS = {
 SHORT = [
     "trainer.log_every=2",
     "attention_maps.num_probes=3",
-    "attention_maps.num_grounding=5",
+    "attention_maps.num_measured=5",
     "attention_maps.captures=2",
     "sinks.wandb.mode=disabled",
 ]

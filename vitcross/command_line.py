@@ -236,7 +236,7 @@ def quote(argument):
     return f'{key}="{escaped}"'
 
 
-FREE_TEXT = ("run", "images", "text")
+FREE_TEXT = ("run", "images", "text", "compare", "target")
 
 
 def prepare_evaluate(arguments, config):
@@ -253,6 +253,8 @@ def prepare_evaluate(arguments, config):
         if settings["images"] is not None:
             find_pictures(settings["images"])
         check_own_text(run_config, settings)
+        if settings["compare"] is not None:
+            config.open_run(settings["compare"], key="compare")
     except ValueError as error:
         fail(str(error))
     return overrides

@@ -126,20 +126,21 @@ def resolve(composed):
     return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
 
 
-def open_run(folder):
-    """The validated configuration of a run folder, as `config.yaml` keeps it.
+def open_run(folder, key="run"):
+    """The validated configuration of a run folder, as `config.yaml` keeps it; `key` is what a message calls it.
 
     Raises:
         ConfigError: where it is not the folder of a run.
     """
     path = Path(folder) / "config.yaml"
     if not path.is_file():
-        raise ConfigError(f"run must be the folder of a run, with a config.yaml. Received: {folder}")
+        raise ConfigError(f"{key} must be the folder of a run, with a config.yaml. Received: {folder}")
     try:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    # A run of an older version lacks keys that came later; what does not make the model is filled in.
+    # A run of an older version lacks keys that came later and has some that went; what does not make the model is
+    # filled in.
     for group in ("trainer", "attention_maps", "sinks"):
         defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
         config[group] = _filled(config.get(group, {}), defaults)
@@ -151,6 +152,6 @@ def open_run(folder):
 
 
 def _filled(section, defaults):
-    """A nested dict with the defaults of the keys it lacks."""
+    """A nested dict with the defaults of the keys it lacks, without those that have none."""
     both = {k: _filled(section[k], v) for k, v in defaults.items() if isinstance(v, dict) and k in section}
-    return defaults | section | both
+    return defaults | {k: v for k, v in section.items() if k in defaults} | both

@@ -70,6 +70,13 @@ def check_own_text(config, settings):
         )
     if any("{}" not in template for template in settings["templates"]):
         raise ConfigError(f"templates must have {{}} for the name of a class. Received: {settings['templates']}")
+    if settings["target"] is not None and settings["images"] is None:
+        raise ConfigError(f"target needs own pictures beside it: images='DIR/*.jpg'. Received: {settings['target']}")
+    if settings["target"] is not None and task == "Contrastive":
+        raise ConfigError(
+            f"target is a class, an answer or a word; of a contrastive run the match is explained. "
+            f"Received: {settings['target']}"
+        )
     if settings["images"] is not None and task in NEEDS_TEXT and not text and not settings["classes"]:
         raise ConfigError(f"text must be given: {NEEDS_TEXT[task]}")
 

@@ -88,7 +88,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
             batch_size=data.batch_size,
             checkpoints=checkpoints,
             sink=sink,
-            callbacks=build_attention_maps(config, task, data, sink, total_steps, lambda: updates(optimizer)),
+            callbacks=build_attention_maps(config, task, data, sink, total_steps, lambda: updates(optimizer), name),
             stop_on_signal=stop_on_signal,
             jit_compile=jit_compile,
             class_names=data.class_names,
@@ -178,34 +178,57 @@ def validation_splits(data):
     ]
 
 
-def build_attention_maps(config, task, data, sink, total_steps, step):
+def build_attention_maps(config, task, data, sink, total_steps, step, title=""):
     """The callbacks that show attention: one, or none with `attention_maps=off`."""
     settings = config["attention_maps"]
     if not settings["enabled"]:
         return []
-    import numpy as np
-
     from vitcross.attention_maps.callback import AttentionMaps
-    from vitcross.attention_maps.probe_text import probe_texts, texts_of
-    from vitcross.attention_maps.schedule import capture_steps
+    from vitcross.attention_maps.probe_text import texts_of
+    from vitcross.attention_maps.schedule import capture_steps, trust_steps
     from vitcross.attention_maps.sheets import Style
 
-    # Chosen once by the seed, from the validation split: examples that the model does not train on.
-    order = np.random.default_rng(config["seed"]).permutation(len(data.validation))
-    probes = np.sort(order[: settings["num_probes"]])
-    measured = np.sort(order[: settings["num_grounding"]])
-    has_truth = len(measured) > 0 and (data.tokenizer is not None or "box" in data.validation.optional_keys)
+    probes, measured = probe_indices(len(data.validation), config["seed"], settings)
+    steps = capture_steps(total_steps, settings["captures"], settings["every"])
     return [
         AttentionMaps(
             network=task.network,
             probes=data.examples("validation", probes),
             sink=sink,
-            steps=capture_steps(total_steps, settings["captures"], settings["every"]),
+            steps=steps,
+            trust_steps=trust_steps(steps, settings["trust_captures"]),
             step=step,
             class_names=data.class_names,
-            grounding_batch=data.examples("validation", measured) if has_truth else None,
+            checks=build_checks(task.network, data, measured, config["seed"], portion=len(probes)),
             style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
-            grounding_texts=probe_texts(data, "validation", measured) if has_truth and data.tokenizer else None,
+            title=title,
             **texts_of(task, data, "validation", probes),
         )
     ]
+
+
+def probe_indices(num_examples, seed, settings):
+    """Positions in the validation split of the examples that every capture shows, and of those that maps are measured
+    on: chosen once by the seed, none of the second among the first where there are enough."""
+    import numpy as np
+
+    order = np.random.default_rng(seed).permutation(num_examples)
+    probes, rest = np.split(order, [settings["num_probes"]])
+    return np.sort(probes), np.sort((rest if len(rest) else order)[: settings["num_measured"]])
+
+
+def build_checks(network, data, indices, seed, portion):
+    """What is measured of the maps on some validation examples, or None without any."""
+    if not len(indices):
+        return None
+    from vitcross.attention_maps.checks import MapChecks
+    from vitcross.attention_maps.probe_text import probe_texts
+
+    return MapChecks(
+        network,
+        data.examples("validation", indices),
+        texts=probe_texts(data, "validation", indices) if data.tokenizer is not None else None,
+        class_names=data.class_names,
+        portion=portion,
+        seed=seed,
+    )

@@ -6,19 +6,23 @@ import pytest
 
 from tests.attention_maps.test_capture import B, batch, tiny_model
 from vitcross.attention_maps import AttentionMaps, capture, grounding
-from vitcross.attention_maps.callback import portions
+from vitcross.attention_maps.checks import MapChecks
+from vitcross.attention_maps.portions import portions
 from vitcross.sinks.sink import Sink
 
 
 class Kept(Sink):
     def __init__(self):
-        self.rows, self.captures = [], []
+        self.rows, self.captures, self.films = [], [], []
 
     def scalars(self, step, values):
         self.rows.append((step, values))
 
     def media(self, step, media):
         self.captures.append((step, media))
+
+    def film(self, step, gif):
+        self.films.append((step, gif))
 
 
 class Losses(keras.callbacks.Callback):
@@ -51,11 +55,16 @@ def maps_of(model, sink, steps, **changes):
     return AttentionMaps(network=model, probes=batch()[0], sink=sink, steps=steps, **changes)
 
 
+def checks_of(model, examples):
+    return MapChecks(model, examples, class_names=tuple("abcde"), portion=B)
+
+
 def test_training_is_the_same_bits_with_and_without_capture():
     model = tiny_model()
     start = [np.array(v.value) for v in model.variables]
     sink = Kept()
-    losses, weights = train(model, [maps_of(model, sink, range(100), grounding_batch=with_boxes(5))])
+    changes = {"checks": checks_of(model, with_boxes(5)), "trust_steps": [0, 4]}
+    losses, weights = train(model, [maps_of(model, sink, range(100), **changes)])
     assert len(sink.captures) == 10
     again = tiny_model()
     for variable, value in zip(again.variables, start, strict=True):
@@ -97,27 +106,66 @@ def test_a_step_that_was_jumped_over_is_captured_at_the_next():
 
 def test_what_is_handed_over():
     model, sink = tiny_model(), Kept()
-    train(model, [maps_of(model, sink, [4], class_names=tuple("abcde"), grounding_batch=with_boxes(7))])
+    changes = {"checks": checks_of(model, with_boxes(7)), "class_names": tuple("abcde"), "trust_steps": [4]}
+    train(model, [maps_of(model, sink, [4], **changes)])
     names = {f"attention_stats/{name}" for name in ("entropy", "distance", "prefix_mass", "sink_share")}
-    sheets = {"attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"}
+    sheets = {"attention/probe"}
+    sheets |= {f"attention/self/{name}" for name in ("overlay", "heads", "layers", "methods")}
     for (_, values), (_, media) in zip(sink.rows, sink.captures, strict=True):
         assert set(media.sheets) == sheets | names
         assert media.statistics == values and all(np.isfinite(list(values.values())))
         for name in names:
             assert values[f"{name}/min"] <= values[f"{name}/mean"] <= values[f"{name}/max"]
-        for method in ("raw", "rollout"):
+        methods = ("raw", "rollout") if media.step == 0 else ("raw", "rollout", "relevance")
+        for method in methods:
             assert {f"grounding/{method}/{name}" for name in ("pointing", "energy", "lift")} <= set(values)
         assert media.record.class_names == tuple("abcde") and len(media.record.images) == B
     assert "attention_stats/change" not in sink.rows[0][1] and sink.rows[1][1]["attention_stats/change"] > 0
     widths = [media.sheets["attention_stats/entropy"].image.shape for _, media in sink.captures]
     assert len(sink.captures) == 3 and widths[0] <= widths[2]
+    assert [step for step, _ in sink.films] == [9] and sink.films[0][1].startswith(b"GIF89a")
+    pages = [media.viewer for _, media in sink.captures]
+    assert len(set(pages)) == 3 and all(page.startswith("<!doctype html>") for page in pages)
+
+
+def test_trust_is_measured_where_it_was_planned_and_at_an_end_that_was_not():
+    model, sink = tiny_model(), Kept()
+    changes = {"checks": checks_of(model, with_boxes(7)), "trust_steps": [4]}
+    train(model, [maps_of(model, sink, [2, 4], **changes)])
+    reports = {media.step: media.record.trust for _, media in sink.captures}
+    assert [step for step, report in reports.items() if report is not None] == [4, 9]
+    report, values = reports[9], sink.rows[-1][1]
+    assert list(report.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"] and report.examples == 7
+    assert {method: len(rows) for method, rows in report.probes.items()} == dict.fromkeys(report.fidelity, B)
+    assert set(report.sanity) == {"raw", "rollout", "relevance"} == set(report.grounding)
+    for method, row in report.fidelity.items():
+        for name in ("deletion", "insertion", "gap", "verdict"):
+            assert values[f"trust/{method}/{name}"] == getattr(row, name)
+    assert values["grounding/relevance/energy"] == report.grounding["relevance"]["energy"]
+    assert "leave_one_out" in sink.captures[-1][1].record.maps
+    never, model = Kept(), tiny_model()
+    train(model, [maps_of(model, never, [2], checks=checks_of(model, with_boxes(7)))])
+    assert not [key for _, values in never.rows for key in values if key.startswith("trust")]
+
+
+def test_trust_at_one_capture_does_not_depend_on_those_before_it():
+    """Draws are by seed and example, so that a run that goes on measures what it would have measured."""
+    model, found = tiny_model(), []
+    for steps in ([0], [0, 0]):
+        sink = Kept()
+        callback = maps_of(model, sink, [], checks=checks_of(model, with_boxes(5)), trust_steps=[0])
+        callback.set_model(model)
+        for step in steps:
+            callback.capture(step)
+        found.append({k: v for k, v in sink.rows[-1][1].items() if k.startswith(("trust", "grounding"))})
+    assert found[0] == found[1]
 
 
 def test_grounding_in_portions_equals_grounding_at_once():
     model, sink = tiny_model(), Kept()
     examples = with_boxes(8)  # portions of three: the last has two
     examples["valid"][4] = False
-    callback = maps_of(model, sink, [], grounding_batch=examples)
+    callback = maps_of(model, sink, [], checks=checks_of(model, examples))
     callback.set_model(model)
     callback.capture(0)
     record = capture(model, examples)
@@ -145,7 +193,5 @@ def test_own_time_is_measured():
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="`box`"):
-        maps_of(tiny_model(depth=1), Kept(), [], grounding_batch=batch()[0])
     with pytest.raises(ValueError, match="`probes`"):
         AttentionMaps(network=tiny_model(depth=1), probes={"images": np.zeros((0, 12, 20, 3))}, sink=Kept(), steps=[])

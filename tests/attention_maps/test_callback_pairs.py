@@ -8,6 +8,7 @@ from tests.attention_maps.test_callback import Kept, Losses
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import tokenizer
 from vitcross.attention_maps import AttentionMaps, capture, word_grounding
+from vitcross.attention_maps.checks import MapChecks
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.contrastive import Contrastive
 
@@ -46,7 +47,8 @@ def maps_of(task, sink, **changes):
 def test_training_is_the_same_bits_and_everything_is_handed_over():
     task, sink = make_task("captioner"), Kept()
     measured, measured_texts = pairs(7)
-    losses, weights = train(task, [maps_of(task, sink, grounding_batch=measured, grounding_texts=measured_texts)])
+    checks = MapChecks(task.network, measured, texts=measured_texts, portion=3)
+    losses, weights = train(task, [maps_of(task, sink, checks=checks, trust_steps=[4])])
     plain_losses, plain_weights = train(make_task("captioner"), [])
     assert losses == plain_losses and len(set(losses)) > 2
     for found, expected in zip(weights, plain_weights, strict=True):
@@ -56,16 +58,20 @@ def test_training_is_the_same_bits_and_everything_is_handed_over():
         assert {"attention/cross/words", "attention/cross/matrix", "attention_stats/cross_entropy"} <= set(media.sheets)
         words = {key.removeprefix("grounding/") for key in values if key.startswith("grounding/")}
         assert words == {f"words/{layer}/{name}" for layer in ("block_00", "block_01") for name in MEASURES}
+        assert media.record.token_maps["relevance"].shape == media.record.token_maps["rollout"].shape
         assert "attention_stats/cross_entropy/mean" in values and all(np.isfinite(list(values.values())))
         assert "Best on the boxes of" in media.sheets["attention/cross/words"].caption
         assert media.record.verdicts[0].truth == pairs(3)[1][0].text
+    report = sink.captures[-1][1].record.image.trust
+    assert list(report.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"] and report.examples == 7
+    assert {len(rows) for rows in report.probes.values()} == {3} and sink.captures[0][1].record.image.trust is None
 
 
 def test_grounding_in_portions_equals_grounding_at_once():
     task, sink = make_task("dual"), Kept()
     measured, texts = pairs(8)  # portions of three: the last has two
     measured["valid"][4] = False
-    callback = maps_of(task, sink, grounding_batch=measured, grounding_texts=texts)
+    callback = maps_of(task, sink, checks=MapChecks(task.network, measured, texts=texts, portion=3))
     callback.set_model(task)
     media = callback.capture(0)
     expected = word_grounding(capture(task.network, measured, texts=texts))
@@ -80,12 +86,12 @@ def test_words_without_boxes_are_not_measured():
     task, sink = make_task("captioner"), Kept()
     measured, texts = pairs(2)
     bare = [type(text)(text=text.text, tokens=text.tokens, words=text.words) for text in texts]
-    callback = maps_of(task, sink, grounding_batch=measured, grounding_texts=bare, says=None)
+    callback = maps_of(task, sink, checks=MapChecks(task.network, measured, texts=bare, portion=3), says=None)
     callback.set_model(task)
     callback.capture(0)
     assert not [key for key in sink.rows[0][1] if key.startswith("grounding")]
 
 
 def test_refuses_a_batch_without_its_texts():
-    with pytest.raises(ValueError, match="grounding_texts"):
-        maps_of(make_task("dual"), Kept(), grounding_batch=pairs(2)[0])
+    with pytest.raises(ValueError, match="`texts` must be one"):
+        MapChecks(make_task("dual").network, pairs(2)[0])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vitcross.attention_maps import colour_maps, overlay
-from vitcross.attention_maps.render import panel_size, to_rgb, upsample
+from vitcross.attention_maps import colour_maps
+from vitcross.attention_maps import overlay as shown_overlay
+from vitcross.attention_maps.render import overlay, panel_size, to_rgb, upsample
 
 
 def hot(row, column, shape=(3, 5)):
@@ -116,3 +117,11 @@ def test_colour_tables_rise_in_lightness():
 def test_refuses(arguments, words):
     with pytest.raises(ValueError, match=words):
         overlay(**{"image": np.zeros((12, 30, 3), np.uint8), "attention_map": np.zeros((3, 5)), **arguments})
+
+
+def test_a_notebook_gets_a_picture_that_it_shows():
+    image = np.random.default_rng(0).integers(0, 256, (12, 30, 3), dtype=np.uint8)
+    shown = shown_overlay(image, hot(1, 3), opacity=1.0)
+    # A whole factor, so that patches keep their size; notebooks ask for PNG.
+    assert shown.size == (300, 120) and shown._repr_png_().startswith(b"\x89PNG")
+    np.testing.assert_array_equal(np.asarray(shown), overlay(image, hot(1, 3), opacity=1.0, size=(120, 300)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitcross.attention_maps import capture_steps
+from vitcross.attention_maps.schedule import capture_steps, trust_steps
 
 
 def test_ten_captures_from_the_start_to_the_end_early_ones_closer():
@@ -29,3 +29,11 @@ def test_counts_and_fixed_distance():
 def test_refuses(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         capture_steps(**{"total_steps": 100, **arguments})
+
+
+@pytest.mark.parametrize(
+    "count, expected", [(0, ()), (1, (100,)), (2, (0, 100)), (3, (0, 11, 100)), (4, (0, 3, 25, 100)), (9, None)]
+)
+def test_trust_is_measured_at_some_captures_the_last_among_them(count, expected):
+    steps = (0, 3, 11, 25, 100) if count != 3 else (0, 3, 11, 44, 100)
+    assert trust_steps(steps, count) == (steps if expected is None else expected)

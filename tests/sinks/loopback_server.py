@@ -1,8 +1,9 @@
 """A W&B server for tests, on the loopback interface: it speaks what the real client needs, and keeps what it was told.
 
 GraphQL operations that the client sends (wandb 0.31): `ServerFeaturesQuery`, `OrganizationCoreWeaveOrganizationID`,
-`UpsertBucket`, `RunResumeStatus`, `CreateRunFiles`, `MarkRunFilesUploaded`, `Viewer`. Any other is answered with a
-GraphQL error, as a real server does: empty data would be read as "there is none".
+`UpsertBucket`, `RunResumeStatus`, `CreateRunFiles`, `MarkRunFilesUploaded`, `Viewer`; and wandb-workspaces (0.4):
+`GetDefaultEntity`, `UpsertView2`. Any other is answered with a GraphQL error, as a real server does: empty data would
+be read as "there is none".
 
 Faults: while `fault` is a status (500: broken, 403: the account was closed), every request is answered with it;
 `stop()` closes the port, as a server that dies does.
@@ -21,6 +22,8 @@ class LoopbackServer:
 
     Attributes:
         runs: dict run id -> `ReceivedRun`.
+        views: list of dict, the variables of every saved view, `spec` decoded.
+        refused: set of str, names of operations that are answered with an error.
         operations: list of str, names of the GraphQL operations received, in order.
         url: str, what `base_url` has to be.
     """
@@ -28,6 +31,7 @@ class LoopbackServer:
     def __init__(self, *, fault=None):
         self.fault = fault
         self.runs, self.operations, self.unknown = {}, [], []
+        self.views, self.refused = [], set()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self._http.handle_error = lambda *arguments: None  # a client that hangs up is nothing to print
@@ -147,6 +151,15 @@ def _mark_run_files_uploaded(server, variables):
     return {"markRunFilesUploaded": {"success": True}}
 
 
+def _default_entity(server, variables):
+    return {"viewer": {"id": "user", "entity": "loopback"}}
+
+
+def _upsert_view(server, variables):
+    server.views.append({**variables, "spec": json.loads(variables["spec"])})
+    return {"upsertView": {"view": {"id": "view", "name": variables["name"]}, "inserted": True}}
+
+
 ANSWERS = {
     "ServerFeaturesQuery": _server_features,
     "OrganizationCoreWeaveOrganizationID": _organization,
@@ -155,12 +168,16 @@ ANSWERS = {
     "UpsertBucket": _upsert_bucket,
     "CreateRunFiles": _create_run_files,
     "MarkRunFilesUploaded": _mark_run_files_uploaded,
+    "GetDefaultEntity": _default_entity,
+    "UpsertView2": _upsert_view,
 }
 
 
 def _answer(server, request):
     operation = re.search(r"(?:query|mutation)\s+(\w+)", request["query"]).group(1)
     server.operations.append(operation)
+    if operation in server.refused:
+        return {"data": None, "errors": [{"message": f"permission denied: {operation}"}]}
     if operation not in ANSWERS:
         server.unknown.append(request["query"])
         return {"data": None, "errors": [{"message": f"this server does not know {operation}"}]}

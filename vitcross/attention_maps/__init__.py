@@ -4,9 +4,15 @@ The pure functions take and give NumPy arrays and load neither Keras nor TensorF
 is loaded when it is asked for.
 """
 
-# `capture`, `grounding` and `statistics` are functions here, although files have the same names: binding them now,
-# after their modules were loaded, keeps a later import of the module from taking the name over.
+# `capture`, `grounding`, `relevance` and `statistics` are functions here, although files have the same names: binding
+# them now, after their modules were loaded, keeps a later import of the module from taking the name over.
 from vitcross.attention_maps.capture import Capture, capture
+from vitcross.attention_maps.cross_rollout import (
+    cross_raw_map,
+    cross_rollout_map,
+    token_rollout_maps,
+    two_stream_rollout,
+)
 from vitcross.attention_maps.grounding import box_to_patches, energy_in_box, grounding, pointing_game
 from vitcross.attention_maps.heat_map import heat_map_sheet
 from vitcross.attention_maps.media import AttentionMedia, Sheet, file_name, folder_name
@@ -22,7 +28,17 @@ from vitcross.attention_maps.reduce import (
     rollout,
     rollout_map,
 )
-from vitcross.attention_maps.render import overlay
+from vitcross.attention_maps.relevance import Explainer, RelevanceMaps, relevance
+from vitcross.attention_maps.relevance_rules import (
+    after_cross_attention,
+    after_self_attention,
+    normalised,
+    positive_weights,
+    read_by_pooling,
+    self_attention_relevance,
+    two_stream_relevance,
+)
+from vitcross.attention_maps.notebook import overlay
 from vitcross.attention_maps.schedule import capture_steps
 from vitcross.attention_maps.sheets import sheets
 from vitcross.attention_maps.statistics import (
@@ -35,25 +51,39 @@ from vitcross.attention_maps.statistics import (
     sink_share,
     statistics,
 )
+from vitcross.attention_maps.targets import choose_target
 from vitcross.attention_maps.text_record import ImageTextRecord
 from vitcross.attention_maps.word_grounding import word_grounding
-from vitcross.attention_maps.words import patch_words, word_maps, word_prefix_mass, word_similarity_maps
+from vitcross.attention_maps.words import (
+    patch_words,
+    token_word_maps,
+    word_maps,
+    word_prefix_mass,
+    word_similarity_maps,
+)
 
 __all__ = [
     "AttentionMaps",
     "AttentionMedia",
     "AttentionRecord",
     "Capture",
+    "Explainer",
     "ImageTextRecord",
     "ProbeText",
+    "RelevanceMaps",
     "Sheet",
     "Style",
     "Verdict",
+    "after_cross_attention",
+    "after_self_attention",
     "artifact_patches",
     "box_to_patches",
     "captions",
     "capture",
     "capture_steps",
+    "choose_target",
+    "cross_raw_map",
+    "cross_rollout_map",
     "energy_in_box",
     "entropy",
     "file_name",
@@ -64,21 +94,30 @@ __all__ = [
     "jensen_shannon",
     "layer_maps",
     "mean_distance",
+    "normalised",
     "overlay",
     "own_text",
     "patch_words",
     "pointing_game",
+    "positive_weights",
     "prefix_mass",
     "probe_texts",
     "raw_map",
     "raw_maps",
     "raw_prefix_mass",
+    "read_by_pooling",
     "read_map",
+    "relevance",
     "rollout",
     "rollout_map",
+    "self_attention_relevance",
     "sheets",
     "sink_share",
     "statistics",
+    "token_rollout_maps",
+    "token_word_maps",
+    "two_stream_relevance",
+    "two_stream_rollout",
     "verdict",
     "word_grounding",
     "word_maps",

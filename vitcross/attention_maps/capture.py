@@ -1,5 +1,6 @@
 """Runs a model on a batch and keeps what it attended to: in inference mode, float32, touching neither variables nor
-random state. The forward pass is compiled once per capture object and shape (`forward.py`).
+random state. The forward pass is compiled once per capture object and shape (`forward.py`), as is the pass backward
+that relevance needs (`gradients.py`).
 
 Keras is imported when a capture is made: the pure functions of this room load without it.
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vitcross.attention_maps.explained import explain_rows, with_pair_maps, with_relevance
 from vitcross.attention_maps.forward import compiled, forward_pairs, forward_pictures
 from vitcross.attention_maps.record import AttentionRecord, Verdict
+from vitcross.attention_maps.relevance import Explainer
 from vitcross.attention_maps.text_record import ImageTextRecord
 
 
@@ -20,35 +23,58 @@ class Capture:
 
     Args:
         model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
+        explain: bool, the record also holds relevance, and of image-text models raw maps and rollout through both
+            towers and the maps of each text token (`explained.py`). Default False.
 
     Call arguments:
         batch: dict of arrays, the batch contract: `images` (B, H, W, C) float32 in [-1, 1]; `labels`, `index`,
-            `box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with `valid`
-            False are left out of the record.
+            `box`, `mark_box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with
+            `valid` False are left out of the record.
         step: int, optimizer steps taken so far.
-        class_names: tuple of str, one for every output of a classifier.
+        class_names: tuple of str, one for every output of a classifier; the answers of a model that answers questions.
         texts: list of B `ProbeText`, for image-text models.
         says: callable or None, for image-text models: batch -> list of B str or `Verdict`, what the model says of each
             pair; the pair's text is added. None: only the texts are shown.
+        explain: bool, of a capture made with `explain`: whether this one is explained too. Default True.
+        target: with `explain`, what is explained: `wanted` of `choose_target`. None: what is most probable; of a
+            caption the word for the first object with a box.
+        every_token: bool, with `explain`, also the maps of each text token; of a captioner they need a pass for each
+            position. Default True.
 
     Returns:
         AttentionRecord of a `VisionTransformer`, else ImageTextRecord.
 
     Raises:
-        ValueError: an image-text model without `texts`, or another number of them than pictures.
+        ValueError: an image-text model without `texts`, or another number of them than pictures; a `target` without
+            `explain`, or one that is not there; with `explain`, a vision transformer without classes.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, explain: bool = False):
         self.model = model
         self._with_text = hasattr(model, "image_encoder")
         self._run = compiled(model, forward_pairs if self._with_text else forward_pictures)
+        self._explainer = Explainer(model) if explain else None
 
-    def __call__(self, batch, step: int = 0, class_names: tuple[str, ...] = (), texts=None, says=None):
+    def __call__(
+        self,
+        batch,
+        step: int = 0,
+        class_names: tuple[str, ...] = (),
+        texts=None,
+        says=None,
+        explain: bool = True,
+        target=None,
+        every_token: bool = True,
+    ):
+        explainer = self._explainer if explain else None
+        if target is not None and explainer is None:
+            raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
+        wish = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
         if self._with_text:
-            return self._capture_pairs(batch, step, texts, says)
+            return self._capture_pairs(batch, step, texts, says, explainer, wish)
         (logits, token_norms), weights = self._run(_float(batch["images"]))
         keep = _kept(batch)
-        return _image_record(
+        record = _image_record(
             self.model,
             batch,
             step=step,
@@ -57,11 +83,15 @@ class Capture:
             pooling=self.model.pooling,
             labels=_rows(batch["labels"], keep, np.int32) if "labels" in batch else None,
             boxes=_rows(batch["box"], keep, np.float32) if "box" in batch else None,
+            mark_boxes=_rows(batch["mark_box"], keep, np.float32) if "mark_box" in batch else None,
             probabilities=_softmax(_rows(logits, keep, np.float64)).astype(np.float32),
             class_names=tuple(class_names),
         )
+        if explainer is None:
+            return record
+        return with_relevance(record, *explain_rows(explainer, batch, keep, logits=logits, **wish))
 
-    def _capture_pairs(self, batch, step, texts, says) -> ImageTextRecord:
+    def _capture_pairs(self, batch, step, texts, says, explainer, wish) -> ImageTextRecord:
         if texts is None or len(texts) != len(batch["images"]):
             received = "None" if texts is None else len(texts)
             raise ValueError(
@@ -70,8 +100,8 @@ class Capture:
             )
         padding_mask = np.asarray(batch["padding_mask"], bool)
         token_ids = np.asarray(batch["token_ids"], np.int32)
-        outputs, weights = self._run(_float(batch["images"]), token_ids, padding_mask)
-        token_norms, text_similarity, word_similarity = (*outputs, None, None)[:3]
+        (token_norms, *outputs), weights = self._run(_float(batch["images"]), token_ids, padding_mask)
+        text_similarity, word_similarity = outputs if len(outputs) == 2 else (None, None)
         keep = _kept(batch)
         text_tower = text_tower_of(self.model)
         towers = _by_tower(weights)
@@ -85,7 +115,7 @@ class Capture:
             pooling=self.model.image_encoder.pooling if text_similarity is not None else "gap",
             verdicts=_verdicts(batch, texts, says, keep),
         )
-        return ImageTextRecord(
+        record = ImageTextRecord(
             image=image,
             texts=tuple(text for text, kept in zip(texts, keep, strict=True) if kept),
             padding_mask=padding_mask[keep],
@@ -95,14 +125,19 @@ class Capture:
             text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
             word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
         )
+        if explainer is None:
+            return record
+        logits = outputs[0] if len(outputs) == 1 else None
+        known = {**wish, "texts": texts, "logits": logits}
+        return with_pair_maps(record, *explain_rows(explainer, batch, keep, **known))
 
 
-def capture(model, batch, step: int = 0, class_names: tuple[str, ...] = (), texts=None, says=None):
+def capture(model, batch, step: int = 0, *, explain: bool = False, **wish):
     """One capture; for several of one model keep a `Capture`, which compiles once.
 
-    Args and Returns: as of calling `Capture(model)`.
+    Args and Returns: as of `Capture(model, explain)` and of calling it.
     """
-    return Capture(model)(batch, step=step, class_names=class_names, texts=texts, says=says)
+    return Capture(model, explain)(batch, step=step, **wish)
 
 
 def text_tower_of(model):

@@ -23,6 +23,7 @@ NAMES_OBJECT = (34, 84, 176)  # words whose objects are known
 MARGIN = 28
 GAP = 10
 BAR_WIDTH = 14
+DASH = 7  # pixels of a dash, and of a gap
 HEADING_SIZE = 14  # of the lines below a title
 # Room right of the panels for a colour bar with its numbers.
 BAR_ROOM = 84
@@ -159,14 +160,16 @@ class Paper:
         return heading_height(len(lines))
 
 
-def draw_box(panel: np.ndarray, box) -> None:
+def draw_box(panel: np.ndarray, box, dashed: bool = False) -> None:
     """An object's box on a panel (h, w, 3), in place: white between two dark hairlines, visible on anything.
 
     Args:
         panel: (h, w, 3) uint8.
         box: (y_min, x_min, y_max, x_max) in [0, 1].
+        dashed: bool, for the box of something else.
     """
     h, w = panel.shape[:2]
+    before = panel.copy()
     y_min, x_min = (int(np.clip(round(box[i] * side), 0, side - 1)) for i, side in ((0, h), (1, w)))
     y_max, x_max = (int(np.clip(round(box[i + 2] * side), 1, side)) for i, side in ((0, h), (1, w)))
     for inset, colour in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
@@ -174,6 +177,9 @@ def draw_box(panel: np.ndarray, box) -> None:
         if bottom - top > 1 and right - left > 1:
             panel[[top, bottom - 1], left:right] = colour
             panel[top:bottom, [left, right - 1]] = colour
+    if dashed:
+        gaps = np.add.outer(np.arange(h), np.arange(w)) // DASH % 2 == 1
+        panel[gaps] = before[gaps]
 
 
 def heading_height(num_lines: int) -> int:

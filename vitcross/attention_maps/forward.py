@@ -19,8 +19,11 @@ def forward_pictures(model, images):
 
 
 def forward_pairs(model, images, token_ids, padding_mask):
-    """(norms of the image tokens before the final norm (B, S)[, cosine of text and patches (B, P), of words and patches
-    (B, T, P)]), and weights of both towers by address."""
+    """(norms of the image tokens before the final norm (B, S), ...), and weights of both towers by address.
+
+    Behind the norms, of a dual encoder the cosines of text and patches (B, P) and of words and patches (B, T, P); of a
+    model that answers the logits (B, K).
+    """
     from keras import ops
 
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
@@ -32,6 +35,8 @@ def forward_pairs(model, images, token_ids, padding_mask):
         words = ops.cast(model.word_embeddings(**inputs), "float32")
         text = ops.cast(outputs[1], "float32")
         arrays += (ops.einsum("bpe,be->bp", patches, text), ops.einsum("bpe,bte->btp", patches, words))
+    elif hasattr(model, "num_answers"):
+        arrays += (outputs[0],)
     return arrays, outputs[-1]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Float arithmetic must not decide whether exactly half of a patch lies in the box.
 _HALF = 0.5 - 1e-6
+BOXES_OF = {"object": "boxes", "mark": "mark_boxes"}  # what can be pointed at, and the record's field of its boxes
 MEASURES = ("pointing", "energy", "lift", "chance")
 
 
@@ -94,28 +95,36 @@ def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
     return np.outer(*shares) >= _HALF
 
 
-def grounding(record: AttentionRecord, method: str = "rollout", tolerance: float = 1, seed: int = 0) -> dict:
+def grounding(
+    record: AttentionRecord, method: str = "rollout", tolerance: float = 1, seed: int = 0, of: str = "object"
+) -> dict:
     """How well the maps of a record point at the boxes, mean over the examples.
 
-    Objects so small that no patch is half covered are left out; `examples` says how many remain.
+    Objects so small that no patch is half covered are left out, and boxes without area; `examples` says how many
+    remain.
 
     Args:
-        record: AttentionRecord with boxes.
-        method: `"raw"` or `"rollout"`.
+        record: AttentionRecord.
+        method: one of `methods_of(record)`.
         tolerance: float, of the pointing game, in patches.
         seed: int, decides between equal maxima.
+        of: what the maps are held against: `"object"` (`record.boxes`, the objects that decide the label) or `"mark"`
+            (`record.mark_boxes`, a planted mark that gives it away).
 
     Returns:
         dict of floats: `pointing` in [0, 1]; `energy` in [0, 1]; `lift`, energy divided by the box's share of the
         picture, 1 for a map that knows nothing; `chance`, the pointing game of a patch drawn at random; `examples`.
         Empty where no example has a usable box.
     """
-    if record.boxes is None:
-        raise ValueError("`record` must hold boxes for grounding. Received: boxes=None")
+    if of not in BOXES_OF:
+        raise ValueError(f"`of` must be one of {', '.join(BOXES_OF)}. Received: of={of!r}")
+    boxes = getattr(record, BOXES_OF[of])
+    if boxes is None:
+        raise ValueError(f"`record` must hold {BOXES_OF[of]} for grounding. Received: {BOXES_OF[of]}=None")
     grid = record.token_layout.grid
     rows = []
     for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
-        mask = box_to_patches(record.boxes[i], record.images.shape[1:3], grid, record.patch_size)
+        mask = box_to_patches(boxes[i], record.images.shape[1:3], grid, record.patch_size)
         if mask.any():
             rows.append(measure(attention_map, mask, tolerance, seed + i))
     return mean_of_rows(rows) | {"examples": len(rows)} if rows else {}

@@ -66,12 +66,14 @@ class AttentionMedia:
             capture for each statistic, `attention_stats/<name>`.
         statistics: dict key -> float, the scalars of this capture, already sent with `scalars`.
         tables: dict name of the statistic -> (L, N) float64, mean over the probe set, this capture.
+        viewer: str or None, the interactive viewer of all captures so far as one HTML page, at most 2 MB.
     """
 
     record: AttentionRecord | ImageTextRecord
     sheets: dict[str, Sheet]
     statistics: dict[str, float] = dataclasses.field(default_factory=dict)
     tables: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    viewer: str | None = None
 
     @property
     def step(self) -> int:

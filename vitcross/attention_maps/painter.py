@@ -94,6 +94,8 @@ class Painter:
         """The panel (h, w, 3), the example's boxes drawn on it, in place."""
         for box in self.boxes[example]:
             drawing.draw_box(pixels, box)
+        if self.record.mark_boxes is not None:
+            drawing.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
         return pixels
 
     def said(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FORMAT = "vitcross attention record"
 VERSION = 1
 POOLINGS = ("cls", "gap", "map")
-_ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "token_norms")
+_ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "mark_boxes", "token_norms")
 
 
 class Verdict(NamedTuple):
@@ -54,6 +54,8 @@ class AttentionRecord:
         token_norms: (B, T) float32, L2 norm of the output tokens before the final norm.
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
+        mark_boxes: (B, 4) float32 or None, likewise of a planted mark that gives the label away; without area where a
+            picture has none.
         verdicts: tuple of B `Verdict`, what the model says, where that is not a class; empty otherwise.
         maps: dict method -> (B, P) float32 >= 0, maps that need more than the weights (`"relevance"`,
             `"leave_one_out"`; of image-text models also `"raw"` and `"rollout"` through both towers); may be empty.
@@ -76,6 +78,7 @@ class AttentionRecord:
     token_norms: np.ndarray
     labels: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    mark_boxes: np.ndarray | None = None
     verdicts: tuple[Verdict, ...] = ()
     maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: tuple[str, ...] = ()

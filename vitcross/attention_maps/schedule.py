@@ -27,3 +27,17 @@ def capture_steps(total_steps: int, captures: int = 10, every: int | None = None
         return (total_steps,)
     gaps = captures - 1
     return tuple(sorted({round(total_steps * (i / gaps) ** POWER) for i in range(captures)}))
+
+
+def trust_steps(steps, trust_captures: int) -> tuple[int, ...]:
+    """Those of the captures' steps at which trust is measured: as many as asked for, evenly taken, first and last
+    among them (the last alone where it is one)."""
+    if trust_captures < 0:
+        raise ValueError(f"`trust_captures` must be >= 0. Received: trust_captures={trust_captures}")
+    steps = sorted(steps)
+    if trust_captures >= len(steps):
+        return tuple(steps)
+    if trust_captures <= 1:
+        return tuple(steps[len(steps) - trust_captures :])
+    gaps = trust_captures - 1
+    return tuple(steps[round(i * (len(steps) - 1) / gaps)] for i in range(trust_captures))

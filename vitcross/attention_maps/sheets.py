@@ -44,6 +44,8 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
     if record.boxes is not None:
         lines.append("White box: the object that decides the label. The model never sees the box.")
+    if record.mark_boxes is not None and record.mark_boxes.any():
+        lines.append("Dashed box: a mark that gives the label away, planted to see whether the model reads it instead.")
     title = "Probe pictures"
     paper, top = painter.paper(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
     for i in painter.examples:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.grounding import box_to_patches, mean_of_rows, measure
-from vitcross.attention_maps.words import word_maps, word_similarity_maps
+from vitcross.attention_maps.words import token_word_maps, word_maps, word_similarity_maps
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.text_record import ImageTextRecord
@@ -21,14 +21,15 @@ SIMILARITY = "similarity"
 
 def grounding_maps(record: ImageTextRecord) -> dict[str, list[np.ndarray]]:
     """layer -> for every example (W, P): what is measured. `block_00`, ... the mean over heads of each cross-attention
-    layer; for a dual encoder `similarity`, cosines below 0 set to 0."""
+    layer; `relevance` and `rollout` where the record holds maps of each text token; for a dual encoder `similarity`,
+    cosines below 0 set to 0."""
     maps = {
         address.split("/")[-2]: [m.mean(axis=1) for m in word_maps(record, address)]
         for address in record.cross_attention
     }
     if record.word_similarity is not None:
         maps[SIMILARITY] = [np.maximum(m, 0.0) for m in word_similarity_maps(record)]
-    return maps
+    return maps | {method: token_word_maps(record, method) for method in record.token_maps}
 
 
 def word_mask(record: ImageTextRecord, boxes) -> np.ndarray:
@@ -67,9 +68,9 @@ def word_grounding(records: ImageTextRecord | Iterable[ImageTextRecord], toleran
         seed: int, decides between equal maxima.
 
     Returns:
-        layer (`block_00`, ..., or `similarity`) -> dict of floats: `pointing`, `energy`, `lift` (1 for a map that knows
-        nothing), `chance` (the pointing game of a patch drawn at random) and `words`, how many were measured. Empty
-        where no word has a usable box.
+        layer or method (`block_00`, ..., `relevance`, `rollout`, or `similarity`) -> dict of floats: `pointing`,
+        `energy`, `lift` (1 for a map that knows nothing), `chance` (the pointing game of a patch drawn at random) and
+        `words`, how many were measured. Empty where no word has a usable box.
     """
     records = [records] if hasattr(records, "texts") else records
     portions = [word_measurements(record, tolerance, seed) for record in records]

@@ -19,7 +19,7 @@ from vitcross.attention_maps.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, N
 from vitcross.attention_maps.media import Sheet
 from vitcross.attention_maps.methods_sheet import NAMES
 from vitcross.attention_maps.painter import MAX_WIDTH, SMALLEST_PANEL, Painter
-from vitcross.attention_maps.words import word_maps, word_prefix_mass, word_similarity_maps, word_token_maps
+from vitcross.attention_maps.words import word_maps, word_prefix_mass, word_similarity_maps, token_word_maps
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.painter import Style
@@ -87,7 +87,7 @@ def relevance_sheet(record: ImageTextRecord, style: Style) -> Sheet:
     colour scale."""
     painter = Painter(record.image, style)
     methods = [method for method in ("relevance", "rollout") if method in record.token_maps]
-    maps = {method: word_token_maps(record, method) for method in methods}
+    maps = {method: token_word_maps(record, method) for method in methods}
     blocks = []
     for i in painter.examples:
         for method in methods:

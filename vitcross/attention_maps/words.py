@@ -100,11 +100,11 @@ def word_similarity_maps(record: ImageTextRecord) -> list[np.ndarray]:
     ]
 
 
-def word_token_maps(record: ImageTextRecord, method: str) -> list[np.ndarray]:
-    """For every example (W, P): the held map of each word by `method` (`record.token_maps`), mean over the word's
-    tokens. Such maps lie at the token's own place, in a captioner too."""
+def token_word_maps(record: ImageTextRecord, method: str) -> list[np.ndarray]:
+    """For every example (W, P): a method of `record.token_maps`, mean over the word's tokens (each at its own place,
+    of a captioner too)."""
     if method not in record.token_maps:
-        raise ValueError(f"`method` must be one of {list(record.token_maps)} for this record. Received: {method!r}")
+        raise ValueError(f"`method` must be one of {list(record.token_maps)}. Received: method={method!r}")
     return [
         _mean_of_words(text, maps_TP[None])[:, 0]
         for text, maps_TP in zip(record.texts, record.token_maps[method], strict=True)

@@ -50,6 +50,13 @@ class ImageFolderConfig(ImagesConfig):
 
 
 @config
+class WatermarkConfig:
+    corner: Literal["top_left", "top_right", "bottom_left", "bottom_right"]
+    size: Annotated[Float, Field(gt=0, le=0.5)]
+    share: Annotated[Float, Field(gt=0, le=1)]
+
+
+@config
 class ScenesConfig(ImagesConfig):
     target_colour: str
     max_objects: Count
@@ -57,6 +64,7 @@ class ScenesConfig(ImagesConfig):
     train_examples: Count
     validation_examples: Count
     test_examples: Count
+    watermark: WatermarkConfig | None = None  # runs of an older version have no such key
 
 
 @config

@@ -40,7 +40,8 @@ class AttentionMapsConfig:
     num_probes: Count
     captures: Count
     every: Count | None
-    num_grounding: CountOrZero
+    num_measured: CountOrZero
+    trust_captures: CountOrZero
     record_megabytes: Positive
     opacity: ShareOrAll
     colour_map: Literal["viridis", "inferno"]
@@ -114,13 +115,16 @@ class EvaluateConfig:
     """The whole of `python evaluate.py`."""
 
     run: str
-    split: Literal["train", "validation", "test", "unseen"]
+    split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
     checkpoint: Literal["best", "latest"]
     images: str | None
     text: str | None
+    target: str | None
     classes: list[str]
     templates: list[str]
     batch_size: Count
     limit: Count | None
     num_probes: Count
+    num_trust: CountOrZero
+    compare: str | None
     sinks: EvaluationSinksConfig

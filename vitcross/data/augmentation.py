@@ -18,7 +18,7 @@ def augment(images, boxes, uniforms, *, options, image_size, crop=False):
 
     Args:
         images: (B, h, w, C) uint8.
-        boxes: (B, 4) float32 relative boxes that follow the pixels, or None.
+        boxes: (B, 4) float32 relative boxes that follow the pixels, or a nest (dict, ...) of such, or None.
         uniforms: (B, NUM_STREAMS) float32 in [0, 1).
         options: `Augmentation`.
         image_size: (H, W) of the result.
@@ -51,12 +51,10 @@ def random_resized_crop(images, boxes, uniforms, *, image_size, min_scale):
     )
     views.set_shape((None, 4))
     images = tf.image.crop_and_resize(tf.cast(images, tf.float32), views, tf.range(tf.shape(images)[0]), image_size)
-    if boxes is not None:
-        y_min, x_min, y_max, x_max = tf.unstack(views, axis=1)
-        origin = tf.stack([y_min, x_min, y_min, x_min], axis=1)
-        extent = tf.stack([y_max - y_min, x_max - x_min] * 2, axis=1)
-        boxes = tf.clip_by_value((boxes - origin) / extent, 0.0, 1.0)
-    return images, boxes
+    y_min, x_min, y_max, x_max = tf.unstack(views, axis=1)
+    origin = tf.stack([y_min, x_min, y_min, x_min], axis=1)
+    extent = tf.stack([y_max - y_min, x_max - x_min] * 2, axis=1)
+    return images, _each(boxes, lambda box: tf.clip_by_value((box - origin) / extent, 0.0, 1.0))
 
 
 def flip_and_shift(images, boxes, *, flips, shifts, image_size):
@@ -75,12 +73,18 @@ def flip_and_shift(images, boxes, *, flips, shifts, image_size):
     images = tf.reshape(
         tf.gather(tf.reshape(images, [-1, channels]), tf.reshape(pixel, [-1])), [-1, height, width, channels]
     )
-    if boxes is not None:
-        moved = tf.cast(shifts, tf.float32) / tf.constant([height, width], tf.float32)
-        boxes = boxes - tf.concat([moved, moved], axis=1)
-        mirrored = tf.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
-        boxes = tf.clip_by_value(tf.where(flips[:, None], mirrored, boxes), 0.0, 1.0)
-    return images, boxes
+    moved = tf.cast(shifts, tf.float32) / tf.constant([height, width], tf.float32)
+
+    def follow(box):
+        box = box - tf.concat([moved, moved], axis=1)
+        mirrored = tf.stack([box[:, 0], 1 - box[:, 3], box[:, 2], 1 - box[:, 1]], axis=1)
+        return tf.clip_by_value(tf.where(flips[:, None], mirrored, box), 0.0, 1.0)
+
+    return images, _each(boxes, follow)
+
+
+def _each(boxes, function):
+    return None if boxes is None else tf.nest.map_structure(function, boxes)
 
 
 def _reflected(positions, size):

@@ -6,6 +6,8 @@
     index        (B,) int64    position of the example in its split
     box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label
     num_objects  (B,) int32, optional: objects in the picture
+    mark_box     (B, 4) float32 in [0, 1], optional: as `box`, of a planted mark that gives the class away
+                 (`watermark.py`); without area where a picture has none
 
 Where an example is a pair of a picture and a text, also:
 
@@ -29,7 +31,8 @@ import numpy as np
 
 REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "index": np.int64}
 # Per-example shape and dtype of what only some sources have.
-OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32)}
+OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32), "mark_box": ((4,), np.float32)}
+BOX_KEYS = ("box", "mark_box")  # they follow the pixels
 # What pairs have besides: dtype and, where it is two-dimensional, the key that says how long the second axis is.
 TEXT_KEYS = {
     "token_ids": (np.int32, "padding_mask"),
@@ -98,11 +101,12 @@ def _check_ranges(arrays, *, num_classes, lowest_label):
             f"Batch key 'labels' must lie in [{lowest_label}, {num_classes}) (num_classes). "
             f"Received: {labels.min()} to {labels.max()} (-1 is how TFDS marks a split without labels)"
         )
-    if "box" in arrays and valid.any():
-        y_min, x_min, y_max, x_max = arrays["box"][valid].T
-        inside = (arrays["box"][valid] >= 0).all() and (arrays["box"][valid] <= 1).all()
+    for key in arrays.keys() & set(BOX_KEYS):
+        boxes = arrays[key][valid]
+        y_min, x_min, y_max, x_max = boxes.T
+        inside = (boxes >= 0).all() and (boxes <= 1).all()
         if not (inside and (y_min <= y_max).all() and (x_min <= x_max).all()):
-            raise ValueError("Batch key 'box' must be (y_min, x_min, y_max, x_max) in [0, 1] with min <= max.")
+            raise ValueError(f"Batch key '{key}' must be (y_min, x_min, y_max, x_max) in [0, 1] with min <= max.")
 
 
 def _check_tokens(arrays):

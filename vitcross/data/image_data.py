@@ -21,20 +21,22 @@ class ImageData:
         train: `Source`.
         validation: `Source`.
         test: `Source` or None.
+        watched: dict of name to `Source`: splits besides `validation` that are evaluated while a model trains.
         num_classes: int or None; checked against the sources where it is given.
 
     Raises:
         ValueError: if the class count differs from `num_classes`, or the splits differ in their classes.
     """
 
-    split_names = ("train", "validation", "test")
-    evaluation_splits = ("validation",)  # those that are evaluated while a model trains
     tokenizer = None  # of data with texts
 
-    def __init__(self, *, name, options, train, validation, test=None, num_classes=None):
+    def __init__(self, *, name, options, train, validation, test=None, watched=None, num_classes=None):
         self.name = name
         self.options = options
         self.train, self.validation, self.test = train, validation, test
+        known = {"train": train, "validation": validation, "test": test, **(watched or {})}
+        self._sources = {split: source for split, source in known.items() if source is not None}
+        self.evaluation_splits = ("validation", *(watched or {}))  # those that are evaluated while a model trains
         self.unreadable = UnreadableImages(options.max_unreadable)
         self._readers = {}
         self._cache_left = options.cache_gigabytes
@@ -49,7 +51,7 @@ class ImageData:
     @property
     def splits(self):
         """Names of the splits that exist."""
-        return tuple(split for split in self.split_names if getattr(self, split) is not None)
+        return tuple(self._sources)
 
     @property
     def class_names(self):
@@ -77,10 +79,9 @@ class ImageData:
 
     def source(self, split):
         """The `Source` of a split. Raises ValueError for an unknown or missing one."""
-        source = getattr(self, split) if split in self.split_names else None
-        if source is None:
+        if split not in self._sources:
             raise ValueError(f"split must be one of {self.splits} of {self.name}. Received: {split!r}")
-        return source
+        return self._sources[split]
 
     def references(self, split):
         """What metrics may know of a split besides its batches; None where pictures and labels are all."""
@@ -109,7 +110,7 @@ class ImageData:
         Rows that fill up the last batch, and unreadable pictures, have valid = False.
 
         Args:
-            split: `train`, `validation` or `test`.
+            split: str, one of `splits`.
             batch_size: int, default `options.batch_size`.
             limit: int or None, use only so many examples, evenly spread over the split.
         """

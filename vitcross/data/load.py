@@ -66,6 +66,7 @@ def scenes(
     train_examples=20_000,
     validation_examples=2_000,
     test_examples=2_000,
+    watermark=None,
     data_dir=None,
     image_size=(64, 64),
     channels=3,
@@ -81,6 +82,8 @@ def scenes(
         train_examples: int > 0.
         validation_examples: int > 0.
         test_examples: int > 0.
+        watermark: dict of the arguments of `Watermark` or None: a mark that gives the class away in training; two more
+            splits, `unmarked` and `misleading`, tell what a model learned besides (`watermark.py`).
         data_dir: path or None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
         image_size: (height, width) in pixels.
         channels: 1 or 3; colours are lost with 1.
@@ -88,19 +91,29 @@ def scenes(
         **options: the other arguments of `ImageOptions`.
 
     Returns:
-        `ImageData` whose batches hold `box` and `num_objects`.
+        `ImageData` whose batches hold `box` and `num_objects`, and `mark_box` with a watermark.
     """
     from vitcross.data.scenes import SceneOptions
     from vitcross.data.scenes_builder import prepared_scenes
     from vitcross.data.tfds_source import TFDSSource
+    from vitcross.data.watermark import Watermark, marked
 
     counts = {"train": train_examples, "validation": validation_examples, "test": test_examples}
     scene_options = SceneOptions(
         image_size=image_size, seed=scene_seed, target_colour=target_colour, max_objects=max_objects
     )
     builder = prepared_scenes(scenes=scene_options, counts=counts, data_dir=data_dir)
-    sources = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}
-    return _image_data(name="scenes", sources=sources, image_size=image_size, num_classes=num_classes, options=options)
+    sources, watched = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}, {}
+    if watermark is not None:
+        sources, watched = marked(sources, Watermark(**watermark), seed=scene_seed)
+    return _image_data(
+        name="scenes",
+        sources=sources,
+        watched=watched,
+        image_size=image_size,
+        num_classes=num_classes,
+        options=options,
+    )
 
 
 def image_folder(
@@ -147,7 +160,7 @@ def keys(function):
     return own | {field.name for field in (*dataclasses.fields(ImageOptions), *of_texts)}
 
 
-def _image_data(*, name, sources, image_size, num_classes, options):
+def _image_data(*, name, sources, image_size, num_classes, options, watched=None):
     from vitcross.data.image_data import ImageData
 
     train = sources["train"]
@@ -156,4 +169,4 @@ def _image_data(*, name, sources, image_size, num_classes, options):
             raise ValueError(f"image_size must be given for {name}, whose pictures differ in size. Received: null")
         image_size = train.image_shape[:2]
     options = ImageOptions(image_size=image_size, channels=train.channels, **options)
-    return ImageData(name=name, options=options, num_classes=num_classes, **sources)
+    return ImageData(name=name, options=options, num_classes=num_classes, watched=watched, **sources)

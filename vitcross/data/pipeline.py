@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from vitcross.data import augmentation, randomness
+from vitcross.data.batch import BOX_KEYS
 from vitcross.data.streams import NUM_STREAMS
 
 _INT64_MAX = np.iinfo(np.int64).max
@@ -30,17 +31,16 @@ def training_batches(reader, *, options, batch_size, seed, start_position):
         indices = randomness.example_indices(positions, num_examples=len(reader), seed=seed)
         uniforms = randomness.uniforms(positions, seed=seed)
         batch = _read(reader, indices, uniforms, num_pictures, batch_size, substitute=True)
-        batch["images"], box = augmentation.augment(
+        boxes = {key: batch[key] for key in BOX_KEYS if key in batch}
+        batch["images"], moved = augmentation.augment(
             batch["images"],
-            batch.get("box"),
+            boxes,
             uniforms,
             options=options.augmentation,
             image_size=options.image_size,
             crop=options.augmentation.random_resized_crop is not None and view != "random",
         )
-        if box is not None:
-            batch["box"] = box
-        return _normalized(batch, options.image_size)
+        return _normalized({**batch, **moved}, options.image_size)
 
     return _dataset(tf.data.Dataset.range(_INT64_MAX // batch_size), load)
 

@@ -108,7 +108,8 @@ class DecodingReader:
             out["images"][row] = pixels
             out["valid"][row] = True
             for key in self.source.optional_keys:
-                out[key][row] = geometry.box_in_view(record[key], view) if key == "box" else record[key]
+                is_box = key in contract.BOX_KEYS
+                out[key][row] = geometry.box_in_view(record[key], view) if is_box else record[key]
             return
         if substitute:
             raise ValueError(f"{self.source.name}: none of its {size} pictures can be read")

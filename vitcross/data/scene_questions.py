@@ -59,7 +59,10 @@ def training_questions(scene, *, seed, count, image_size, shapes, colours, unspo
     ]
     for kind in kinds:
         rng.shuffle(kind)
-    in_turn = (item for turn in itertools.zip_longest(*kinds) for item in turn if item is not None)
+    shapes_asked, colours_asked, relations, *easy = kinds
+    # Two relations a turn: no single object decides them, so that they are what is learned last.
+    turns = itertools.zip_longest(shapes_asked, colours_asked, relations[::2], *easy, relations[1::2])
+    in_turn = (item for turn in turns for item in turn if item is not None)
     different = {item["question"]: item for item in in_turn}
     return list(different.values())[:count]
 

@@ -1,7 +1,7 @@
 """Random access to examples: what every data set looks like to the pipeline.
 
 An example is a dict: `image` uint8 (h, w, c), `label` int and, where the data set has them, `box` float32 (4,) =
-(y_min, x_min, y_max, x_max) in [0, 1] and `num_objects` int.
+(y_min, x_min, y_max, x_max) in [0, 1], `num_objects` int and `mark_box` like `box`.
 """
 
 import abc

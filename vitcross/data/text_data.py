@@ -66,8 +66,6 @@ class ImageTextData(ImageData):
         ValueError: as `ImageData`; a baseline with one picture; class weights, which no task of texts has.
     """
 
-    split_names = ("train", "validation", "test", "unseen")
-
     def __init__(
         self,
         *,
@@ -86,7 +84,13 @@ class ImageTextData(ImageData):
         self.unseen = unseen
         self.texts, self.tokenizer = texts, tokenizer
         super().__init__(
-            name=name, options=options, train=train, validation=validation, test=test, num_classes=num_classes
+            name=name,
+            options=options,
+            train=train,
+            validation=validation,
+            test=test,
+            watched={} if unseen is None else {"unseen": unseen},
+            num_classes=num_classes,
         )
         self._problems = problems or TextProblems()
         pairs = [pair for split in self.splits for pair in self.source(split).pairs]
@@ -138,11 +142,6 @@ class ImageTextData(ImageData):
     def vocabulary_size(self):
         """Number of tokens of the tokenizer."""
         return self.tokenizer.vocabulary_size
-
-    @property
-    def evaluation_splits(self):
-        """Splits that are evaluated during training."""
-        return tuple(split for split in ("validation", "unseen") if split in self.splits)
 
     @property
     def text_problems(self):

@@ -235,8 +235,13 @@ class VisionTransformer(keras.Model):
 
     def classify(self, tokens, training=None, return_attention_scores=False, attention_controls=None):
         """tokens (B, T, D) of `encode` -> logits (B, K) [, weights of the pooling by address, empty without "map"]."""
+        features, weights = self.pool(self.norm(tokens), training, True, attention_controls)
+        outputs = features if self.num_classes is None else self.head(features)
+        return (outputs, weights) if return_attention_scores else outputs
+
+    def pool(self, tokens, training=None, return_attention_scores=False, attention_controls=None):
+        """tokens (B, T, D) after the final norm -> features (B, D) [, weights of the pooling by address]."""
         self._check_controls(attention_controls)
-        tokens = self.norm(tokens)
         weights = {}
         if self.pooling == "map":
             features, weights = self.attention_pooling(
@@ -252,8 +257,7 @@ class VisionTransformer(keras.Model):
         else:
             kept = None if attention_controls is None else attention_controls.kept_patches
             features = mean_of_tokens(self.token_layout_for().patches(tokens, axis=1), kept)
-        outputs = features if self.num_classes is None else self.head(features)
-        return (outputs, weights) if return_attention_scores else outputs
+        return (features, weights) if return_attention_scores else features
 
     def _check_controls(self, attention_controls: AttentionControls | None):
         if attention_controls is not None:

@@ -8,27 +8,45 @@ from pathlib import Path
 import numpy as np
 
 from vitcross import atomic_files
-from vitcross.attention_maps.capture import capture
+from vitcross.attention_maps.capture import Capture
+from vitcross.attention_maps.checks import MapChecks, Measured
 from vitcross.attention_maps.media import AttentionMedia, file_name
-from vitcross.attention_maps.probe_text import texts_of
-from vitcross.attention_maps.sheets import sheets
+from vitcross.attention_maps.methods_sheet import NAMES
+from vitcross.attention_maps.probe_text import probe_texts, texts_of
+from vitcross.attention_maps.sheets import Style, sheets
+from vitcross.attention_maps.trust_sheet import trust_sheet
+from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation import predict_all
 from vitcross.sinks.console_text import table
 from vitcross.sinks.evaluation_files import write_evaluation
+from vitcross.sinks.local_files import to_json
 
 RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
 
 
 def report_split(
-    task, data, *, split, folder, sink, step, batch_size, limit=None, num_probes=8, templates=(), style=None
+    task,
+    data,
+    *,
+    split,
+    folder,
+    sink,
+    step,
+    batch_size,
+    limit=None,
+    num_probes=8,
+    num_trust=0,
+    templates=(),
+    style=None,
 ):
     """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
 
     Args:
+        num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
 
     Returns:
-        dict, the report of the task (`task.report`).
+        `(report, evaluation)`: dict of the task (`task.report`), and `TrustEvaluation` or None.
     """
     folder = Path(folder)
     try:
@@ -43,40 +61,70 @@ def report_split(
     names = [source.example_name(int(index)) for index in rows["index"]]
     lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
     confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
-    probes = rows["index"][np.linspace(0, len(names) - 1, min(num_probes, len(names))).round().astype(int)]
-    pictures = write_maps(
+    probes, measured = spread(rows["index"], num_probes), spread(rows["index"], num_trust)
+    pictures, found = write_maps(
         task.network,
         data.examples(split, probes),
         folder=folder / "attention",
         step=step,
         class_names=data.class_names,
         style=style,
+        checks=_checks(task.network, data, split, measured, portion=len(probes)) if len(measured) else None,
         **texts_of(task, data, split, probes),
     )
+    if found.evaluation is not None:
+        atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
     if confusion is not None:
         pictures.sheets["evaluation/confusion_matrix"] = confusion
-    scalars = {f"evaluation/{split}/{key}": value for key, value in report.items() if isinstance(value, (int, float))}
-    sink.scalars(step, scalars)
+    numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
+    sink.scalars(step, {f"evaluation/{split}/{key}": value for key, value in numbers.items()})
     sink.media(step, pictures)
-    return report
+    return report, found.evaluation
 
 
-def write_maps(network, batch, *, folder, step, class_names, style=None, texts=None, says=None):
-    """Capture a batch and write its sheets and its record into a folder. Returns the `AttentionMedia`.
+def spread(indices, count):
+    """`count` of the indices, evenly spread; all where there are no more."""
+    return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
+
+
+def _checks(network, data, split, indices, portion):
+    texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
+    names = data.class_names
+    return MapChecks(network, data.examples(split, indices), texts=texts, class_names=names, portion=portion)
+
+
+def write_maps(
+    network, batch, *, folder, step, class_names, style=None, texts=None, says=None, target=None, checks=None
+):
+    """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
 
     Args:
-        texts, says: of an image-text model (`vitcross.attention_maps.capture.Capture`).
+        texts, says, target: as of calling `vitcross.attention_maps.capture.Capture`.
+        checks: callable as `MapChecks`, what is measured of the maps, or None.
+
+    Returns:
+        `(AttentionMedia, Measured)`.
     """
-    record = capture(network, batch, step=step, class_names=class_names, texts=texts, says=says)
-    media = AttentionMedia(record=record, sheets=sheets(record, style))
-    for key, sheet in media.sheets.items():
-        atomic_files.write_bytes(Path(folder) / file_name(key), sheet.png)
-    record.within(RECORD_MEGABYTES).save(Path(folder) / "record.npz")
-    return media
+    capture, folder, style = Capture(network, explain=True), Path(folder), style or Style()
+    record = capture(batch, step=step, class_names=class_names, texts=texts, says=says, target=target)
+    found = Measured(record=record, scalars={})
+    if checks is not None:
+        found = checks(record, batch, capture, step=step, trust=True, exact=True)
+    pictures = sheets(found.record, style, found.note)
+    if found.evaluation is not None:
+        pictures["attention/trust"] = trust_sheet(found.evaluation)
+        pictures["attention/trust_blurred"] = trust_sheet(found.evaluation, blurred=True)
+    for key, sheet in pictures.items():
+        atomic_files.write_bytes(folder / file_name(key), sheet.png)
+    found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
+    viewer = Viewer(title=str(folder), colour_map=style.colour_map)
+    viewer.add(found.record)
+    viewer.write(folder / "viewer.html")
+    return AttentionMedia(record=found.record, sheets=pictures, viewer=viewer.html()), found
 
 
-def split_lines(report, split):
-    """The report of a split as lines for the console."""
+def split_lines(report, split, evaluation=None):
+    """The report of a split as lines for the console, and what was measured of its maps (`TrustEvaluation`)."""
     hidden = ("examples", "unreadable_pictures", "accuracy_per_class", "confusion_matrix", "class_names")
     rows = {
         "examples": report["examples"],
@@ -88,4 +136,14 @@ def split_lines(report, split):
             if value is not None
         },
     }
-    return [f"{split} split", *table(rows)]
+    return [f"{split} split", *table(rows), *(trust_lines(evaluation.report) if evaluation else ())]
+
+
+def trust_lines(report):
+    """Whether the maps can be trusted, as lines for the console."""
+    lines = [f"maps, on {report.examples} examples (of {report.explainable} there is something to explain)"]
+    for method, row in report.fidelity.items():
+        share = "" if row.gap_share is None else f", {row.gap_share:.0%} of leaving out each patch"
+        interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
+        lines.append(f"  {NAMES[method]:<14}  {row.words}: gap to random orders {row.gap:+.3f} {interval}{share}")
+    return lines

@@ -4,6 +4,8 @@
     metrics.jsonl                one JSON object a line, appended and flushed row by row
     summary.json                 the run's last word
     attention/step_00000500/     one PNG per sheet, and record.npz
+    attention/viewer.html        the interactive viewer of all captures so far
+    attention/evolution.gif      the film of all captures, at the end
 
 All but `metrics.jsonl` are written whole or not at all. JSON here is strict (RFC 8259), so that any reader takes it: a
 value that is not finite is `null`, a gap in a curve; the run itself says where its loss ceased to be finite.
@@ -65,6 +67,8 @@ class LocalFiles(Sink):
         folder = self.run_folder / "attention" / folder_name(step)
         for key, sheet in media.sheets.items():
             atomic_files.write_bytes(folder / file_name(key), sheet.png)
+        if media.viewer is not None:
+            atomic_files.write_text(folder.parent / "viewer.html", media.viewer)
         kept = media.record.within(self._record_megabytes)
         kept.save(folder / "record.npz")
         if step == 0 and len(kept.images) < len(media.record.images):
@@ -75,6 +79,9 @@ class LocalFiles(Sink):
                 len(media.record.images),
                 self._record_megabytes,
             )
+
+    def film(self, step, gif):
+        atomic_files.write_bytes(self.run_folder / "attention" / "evolution.gif", gif)
 
     def close(self, summary, exit_code):
         """Write `summary.json`; `exit_code` is added to it."""

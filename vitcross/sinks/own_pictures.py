@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vitcross import atomic_files
+from vitcross.attention_maps.own_checks import OwnChecks
 from vitcross.attention_maps.probe_text import own_text
 from vitcross.data.unreadable import UnreadableImage
 from vitcross.sinks.console_text import printable
@@ -44,8 +45,18 @@ def report_pictures(task, paths, wish, *, preprocess, folder, sink, step, style=
         if found.texts is not None:
             texts = [own_text(wish.tokenizer, text, max_length=wish.max_length) for text in found.texts]
         says = [(what, "", None) for what in found.said]
-        maps = {"step": step, "class_names": wish.class_names, "style": style}
-        media = write_maps(task.network, found.batch, folder=where, texts=texts, says=lambda _, s=says: s, **maps)
+        media, _ = write_maps(
+            task.network,
+            found.batch,
+            folder=where,
+            step=step,
+            class_names=wish.class_names,
+            style=style,
+            texts=texts,
+            says=lambda _, s=says: s,
+            target=wish.target,
+            checks=OwnChecks(task.network, wish.target, wish.class_names),
+        )
         if start < PER_SHEET * MOST_UPLOADED:
             sink.media(step, media)
         names, lines, said = [*names, *readable], lines + found.lines, said + found.said

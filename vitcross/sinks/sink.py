@@ -1,4 +1,4 @@
-"""Where a run reports to: a base class of three methods that do nothing, and a fan-out that no broken sink can stop.
+"""Where a run reports to: a base class of methods that do nothing, and a fan-out that no broken sink can stop.
 
 The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a sink overrides what it wants to show.
 """
@@ -30,6 +30,14 @@ class Sink:
         Args:
             step: int, optimizer step of the capture.
             media: `vitcross.attention_maps.media.AttentionMedia`.
+        """
+
+    def film(self, step, gif):
+        """Take the film of all captures, once, at the end of training.
+
+        Args:
+            step: int, optimizer step of the last capture.
+            gif: bytes of an animated GIF (`attention_maps.evolution.evolution_gif`).
         """
 
     def close(self, summary, exit_code):
@@ -69,6 +77,9 @@ class FanOut(Sink):
 
     def media(self, step, media):
         self._each("media", step, media)
+
+    def film(self, step, gif):
+        self._each("film", step, gif)
 
     def close(self, summary, exit_code):
         for sink in self._failed:

@@ -6,17 +6,18 @@ question, never lets an unreachable server stop or slow training, and keeps all 
 The settings answer to wandb 0.31: what each of them prevents stands beside it.
 """
 
+import contextlib
 import json
 import os
-import shlex
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from vitcross.attention_maps.media import file_name
+from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
+from vitcross.sinks.wandb_environment import RunEnvironment, one_line, sync_command
 
 MODES = ("auto", "online", "offline", "disabled")
 STEP = "trainer/step"
@@ -42,6 +43,7 @@ class WeightsAndBiases(Sink):
         base_url: str or None, address of an own server; None: `WANDB_BASE_URL` or what `wandb login` stored.
         init_timeout: seconds to wait for the server at the start, > 0.
         finish_timeout: seconds to wait for uploads at the end, > 0.
+        captures: int, how many captures the run plans: of too many for one W&B run some are left out.
         report: callable of one str, shows a line to the user.
 
     Attributes:
@@ -69,6 +71,7 @@ class WeightsAndBiases(Sink):
         base_url=None,
         init_timeout=20,
         finish_timeout=60,
+        captures=10,
         report=print,
     ):
         if mode not in MODES:
@@ -84,7 +87,8 @@ class WeightsAndBiases(Sink):
         self.mode, self.run_id, self.url, self.folder = "disabled", None, None, None
         self._base_url, self._finish_timeout, self._report = base_url, finish_timeout, report
         self._timeouts = {"init_timeout": float(init_timeout), "finish_timeout": float(finish_timeout)}
-        self._run, self._environment = None, {}
+        self._run, self._environment = None, RunEnvironment()
+        self._captures, self._uploads = captures, None
         in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # the sweep has its own project and warns about ours
         self._arguments = {
             "dir": str(self.run_folder),
@@ -106,23 +110,26 @@ class WeightsAndBiases(Sink):
     def media(self, step, media):
         if self._run is None:
             return
+        note = self._uploads.note
+        with self._files() as folder:
+            self._log(step, self._uploads.row(step, media, folder))
+        if self._uploads.note != note:
+            self._report(f"Weights & Biases: {self._uploads.note}; all of them are in the run folder")
+
+    def film(self, step, gif):
+        if self._run is None:
+            return
         import wandb
 
-        # Never `step=`: a step that is lower than the last one is dropped without an exception. The sheets are handed
-        # over as the PNG files that the gallery shows, neither encoded twice nor converted; `log` copies them.
-        with tempfile.TemporaryDirectory(prefix="sheets-", dir=self.run_folder / "wandb") as folder:
-            row = {STEP: step}
-            for key, sheet in media.sheets.items():
-                path = Path(folder) / file_name(key)
-                path.write_bytes(sheet.png)
-                row[key] = wandb.Image(str(path), caption=sheet.caption or sheet.title)
-            self._run.log(row)
+        with self._files() as folder:
+            self._log(step, {wandb_media.FILM: wandb_media.film(wandb, gif, folder)})
 
     def close(self, summary, exit_code):
         if self._run is None:
             return
         import wandb
 
+        self._log_rest()
         run, self._run = self._run, None
         try:
             run.summary.update(json.loads(to_json(summary)))  # plain types: wandb refuses paths and arrays
@@ -139,27 +146,42 @@ class WeightsAndBiases(Sink):
         finally:
             # Ends the background process: its log file lies in this run's folder, the next run gets its own.
             wandb.teardown()
-            self._restore_environment()
+            self._environment.restore()
 
     @property
     def sync_command(self):
         """The command that uploads an offline or incomplete run, ready for a shell; None without a run."""
         if self.folder is None:
             return None
-        folder = os.path.relpath(self.folder)
-        server = f"WANDB_BASE_URL={shlex.quote(self._base_url)} " if self._base_url else ""
-        # Without the option wandb skips a run that was begun online, even one that is named.
-        option = "--include-online " if self.mode == "online" else ""
-        return f"{server}wandb sync {option}{shlex.quote(str(self.folder) if folder.startswith('..') else folder)}"
+        return sync_command(self.folder, online=self.mode == "online", base_url=self._base_url)
+
+    # ------------------------------------------------------------------------------------------------------ the media
+
+    def _files(self):
+        """A folder for files on their way: `log` copies them."""
+        return tempfile.TemporaryDirectory(prefix="sheets-", dir=self.run_folder / "wandb")
+
+    def _log(self, step, row):
+        # Never `step=`: a step that is lower than the last one is dropped without an exception.
+        if row:
+            self._run.log({STEP: step, **row})
+
+    def _log_rest(self):
+        try:
+            with self._files() as folder:
+                for step, row in self._uploads.rest(folder):
+                    self._log(step, row)
+        except Exception as error:  # the run must be finished all the same
+            self._report(f"Weights & Biases: the last capture is missing there: {one_line(error)}")
 
     # ------------------------------------------------------------------------------------------------------ the start
 
     def _start(self, mode):
         try:
-            self._set_environment()
+            self._environment.enter(self.run_folder / "wandb")
             mode, reason = _effective_mode(mode, self._fresh_session().settings)
             if mode == "disabled":
-                self._restore_environment()
+                self._environment.restore()
                 return
             if mode == "online":
                 reason = self._try_online()
@@ -168,8 +190,8 @@ class WeightsAndBiases(Sink):
                 self._report(f"Weights & Biases: offline, {reason}. Upload later with: {self.sync_command}")
         except Exception as error:
             self.mode, self._run = "disabled", None
-            self._restore_environment()
-            self._report(f"Weights & Biases is left out, it could not be started: {_one_line(error)}")
+            self._environment.restore()
+            self._report(f"Weights & Biases is left out, it could not be started: {one_line(error)}")
 
     def _try_online(self):
         """Start the run online. Returns None, or why that was not possible."""
@@ -181,7 +203,7 @@ class WeightsAndBiases(Sink):
             self._fresh_session()
             for half_started in set(folder.glob("run-*")) - before:  # a bare `wandb sync` would upload an empty run
                 shutil.rmtree(half_started, ignore_errors=True)
-            return f"the server cannot be used ({_one_line(error)})"
+            return f"the server cannot be used ({one_line(error)})"
         self._report(f"Weights & Biases: online, {self.url}")
         return None
 
@@ -214,6 +236,7 @@ class WeightsAndBiases(Sink):
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP)
         self._run, self.mode, self.run_id = run, mode, run.id
+        self._uploads = wandb_media.Uploads(wandb, self._captures)
         self.folder = Path(run.dir).parent
         self.url = run.url if mode == "online" else None
 
@@ -223,30 +246,6 @@ class WeightsAndBiases(Sink):
     @property
     def _server(self):
         return {"base_url": self._base_url} if self._base_url else {}
-
-    # ------------------------------------------------------------------------------------------------ the environment
-
-    def _set_environment(self):
-        folder = self.run_folder / "wandb"
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = {
-            # Tables, artifacts and the background process's log would go to the home folder, and be lost with it.
-            "WANDB_DATA_DIR": str(folder / "data"),
-            "WANDB_CACHE_DIR": str(folder / "cache"),
-            "WANDB_ARTIFACT_DIR": str(folder / "artifacts"),
-            # Crash reports to a third party are for the user to turn on.
-            "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
-        }
-        self._environment = {key: os.environ.get(key) for key in wanted}
-        os.environ.update(wanted)
-
-    def _restore_environment(self):
-        for key, value in self._environment.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        self._environment = {}
 
 
 def _effective_mode(mode, settings):
@@ -260,7 +259,7 @@ def _effective_mode(mode, settings):
             return "online", ""
         return "offline", "no API key is configured for " + settings.base_url + " (`wandb login` stores one)"
     except Exception as error:
-        return "offline", f"the configured API key cannot be used ({_one_line(error)})"
+        return "offline", f"the configured API key cannot be used ({one_line(error)})"
 
 
 def _has_credentials(base_url):
@@ -271,10 +270,30 @@ def _has_credentials(base_url):
     return wbauth.authenticate_session(host=base_url, source="", prompt=False, update_session=False) is not None
 
 
-def _one_line(error):
-    # wandb's own advice names a call that the user of this program does not make.
-    text = str(error).split("Consider increasing the init_timeout")[0]
-    text = " ".join(text.split()).rstrip(".")
-    if text in ("", "<no message>"):  # what wandb makes of a 401, 403 or 404
-        return f"{type(error).__name__} without a message: does the API key belong to this server?"
-    return text
+@contextlib.contextmanager
+def account(base_url=None):
+    """A conversation with the server without a run; hands over a callable that asks for the account's own entity.
+
+    It asks the user nothing and leaves no file behind.
+
+    Args:
+        base_url: str or None, address of an own server.
+
+    Raises:
+        LookupError: where no API key is configured for the server, or none that can be used.
+    """
+    import wandb
+
+    environment = RunEnvironment()
+    with tempfile.TemporaryDirectory(prefix="vitcross-") as folder:
+        environment.enter(Path(folder), base_url)
+        try:
+            wandb.teardown()
+            session = wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
+            mode, reason = _effective_mode("online", session.settings)
+            if mode != "online":
+                raise LookupError(reason)
+            yield lambda: wandb.Api().default_entity
+        finally:
+            wandb.teardown()
+            environment.restore()

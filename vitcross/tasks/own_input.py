@@ -24,12 +24,15 @@ class Wish:
         classes: sequence of str: names that a contrastive model chooses from; () for `text`.
         templates: sequence of str with `{}` for the name: sentences about a class.
         class_names: sequence of str, one for each output of the network.
+        target: str or None: what the maps explain, a class, an answer or a word of the caption; None: what the model
+            says.
         tokenizer: `vitcross.data.tokenizer.Tokenizer` of the run, or None for a model of pictures alone.
         max_length: int or None, longest text in tokens.
     """
 
     class_names: tuple[str, ...]
     text: str | None = None
+    target: str | None = None
     classes: tuple[str, ...] = ()
     templates: tuple[str, ...] = TEMPLATES
     tokenizer: object | None = None

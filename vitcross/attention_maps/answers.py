@@ -1,0 +1,147 @@
+"""What a model says of a target, as one number for each picture; from embedded tokens, of which any may be missing, or
+from whole pictures.
+
+The number is the softmax probability of the target among all that the model could have said: of a class, of an answer,
+of a token of a caption under teacher forcing (its logits stand in the row before it). A dual encoder chooses among the
+distinct texts of the batch by `logit_scale` * cosine, also where it was trained with a sigmoid loss, which never
+compares texts: the question is which text the picture fits best. With a single text there is no choice, and the number
+is the cosine itself, in [-1, 1].
+
+Shape legend: B pictures, R rows that are scored, T text tokens, S image tokens that are there, D E widths, K choices,
+U distinct texts of the batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Rows of these arrays belong to pictures; what else a question holds is shared by all.
+PER_PICTURE = ("target", "token_ids", "padding_mask", "position")
+
+
+def question(model, batch, target=None, embed_texts=None) -> dict[str, np.ndarray]:
+    """What is asked of every picture, as arrays: `target` (B,) int32, the index of the right choice, -1 for what the
+    model says of the whole picture; with a text that reads the picture `token_ids` and `padding_mask` (B, T); of a
+    captioner `position` (B,), the row whose logits count; of a dual encoder `texts` (U, E), the embeddings to choose
+    from, or `only_text` (1, E).
+
+    Args:
+        model: built model.
+        batch: dict of arrays, the batch contract.
+        target: (B,) int: class, answer, or position of the explained token in its text; ignored for a dual encoder,
+            whose target is the pair's own text. None: what the model says of the whole picture; of a caption the last
+            token before its end.
+        embed_texts: callable for a dual encoder, dict of `token_ids` and `padding_mask` (U, T) -> (U, E).
+
+    Raises:
+        ValueError: another number of targets than pictures, a class or a position that does not exist.
+    """
+    B = len(batch["images"])
+    if target is not None and np.shape(target) != (B,):
+        raise ValueError(f"`target` must be one per picture ({B}). Received: shape {np.shape(target)}")
+    target = np.full(B, -1, np.int32) if target is None else np.asarray(target, np.int32)
+    if not hasattr(model, "image_encoder"):
+        return {"target": _checked(target, model.num_classes)}
+    texts = {
+        "token_ids": np.asarray(batch["token_ids"], np.int32),
+        "padding_mask": np.asarray(batch["padding_mask"], bool),
+    }
+    if hasattr(model, "projection_dim"):
+        return _match(texts, embed_texts)
+    if hasattr(model, "text_decoder"):
+        return _next_token(texts, target)
+    longest = texts["padding_mask"].sum(axis=1).max()
+    shortened = {key: array[:, :longest] for key, array in texts.items()}
+    return {"target": _checked(target, model.num_answers), **shortened}
+
+
+def _match(texts, embed_texts):
+    rows = np.where(texts["padding_mask"], texts["token_ids"], -1)
+    _, first, own = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    embeddings = embed_texts({key: array[first] for key, array in texts.items()})
+    return {"target": own.reshape(-1).astype(np.int32), "only_text" if len(first) == 1 else "texts": embeddings}
+
+
+def _next_token(texts, target):
+    lengths = texts["padding_mask"].sum(axis=1)
+    place = np.where(target < 0, np.maximum(lengths - 2, 1), target)
+    if (place < 1).any() or (place >= lengths).any():
+        raise ValueError(
+            "`target` must be positions of real tokens that are predicted, from 1 on. "
+            f"Received: target={target.tolist()} with texts of {lengths.tolist()} tokens"
+        )
+    # A causal text does not read beyond the row that counts.
+    shortened = {key: array[:, : place.max()] for key, array in texts.items()}
+    own = texts["token_ids"][np.arange(len(place)), place]
+    return {"target": own, "position": (place - 1).astype(np.int32), **shortened}
+
+
+def _checked(target, count):
+    if (target >= count).any() or (target < -1).any():
+        raise ValueError(f"`target` must be in [0, {count}). Received: {target.tolist()}")
+    return target
+
+
+def of_tokens(model, tokens, asked):
+    """What the model says of embedded tokens (R, S, D): prefix tokens first, then any of the patches.
+
+    Args:
+        asked: a `question` of these rows.
+
+    Returns:
+        `(number, right, most)`, each (R,): of the target, whether it is what the model says most, and what that is.
+    """
+    if not hasattr(model, "image_encoder"):
+        return _judged(model.classify(model.encode_tokens(tokens, training=False), training=False), asked)
+    encoder = model.image_encoder
+    tokens = encoder.encode_tokens(tokens, training=False)
+    if "position" not in asked and "token_ids" not in asked:
+        from vitcross.models.dual_encoder import normalise
+
+        return _matched(model, normalise(model.image_projection(encoder.classify(tokens, training=False))), asked)
+    read = getattr(model, model.TOWERS[1])(
+        asked["token_ids"], padding_mask=asked["padding_mask"], context=encoder.norm(tokens), training=False
+    )
+    if "position" in asked:
+        return _judged(model.logits(_pick(read, asked["position"])), asked)
+    return _judged(model.head(read), asked)
+
+
+def of_pictures(model, images, asked, attention_controls=None):
+    """The same of pictures (R, H, W, C), whole or under `AttentionControls`: the model's own call."""
+    options = {"training": False, "attention_controls": attention_controls}
+    if not hasattr(model, "image_encoder"):
+        return _judged(model(images, **options), asked)
+    if "token_ids" not in asked:
+        return _matched(model, model.encode_images(images, **options), asked)
+    logits = model(images, token_ids=asked["token_ids"], padding_mask=asked["padding_mask"], **options)
+    return _judged(_pick(logits, asked["position"]) if "position" in asked else logits, asked)
+
+
+def _matched(model, image_embeddings, asked):
+    """As `_judged`, of embeddings (R, E) of pictures."""
+    from keras import ops
+
+    texts = asked["only_text"] if "only_text" in asked else asked["texts"]
+    cosines = ops.matmul(ops.cast(image_embeddings, "float32"), ops.transpose(texts))
+    if "only_text" in asked:
+        return cosines[:, 0], ops.ones_like(asked["target"], dtype="bool"), ops.zeros_like(asked["target"])
+    return _judged(cosines * ops.cast(model.logit_scale, "float32"), asked)
+
+
+def _judged(logits, asked):
+    from keras import ops
+
+    logits = ops.cast(logits, "float32")
+    most = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    target = ops.where(asked["target"] < 0, most, asked["target"])
+    return _pick(ops.softmax(logits, axis=-1), target), ops.equal(most, target), most
+
+
+def _pick(rows, places):
+    """rows (R, K) or (R, T, D), places (R,) -> (R,) or (R, D): of every row the entry at its place."""
+    from keras import ops
+
+    # One flat gather: several times faster on a CPU than indexing every number.
+    flat = ops.arange(ops.shape(rows)[0], dtype="int32") * ops.shape(rows)[1] + places
+    return ops.take(ops.reshape(rows, (-1, *rows.shape[2:])), flat, axis=0)

@@ -1,0 +1,51 @@
+"""Two runs side by side in the viewer, from the captures that they left: no model is loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vitcross.attention_maps.viewer import load_record, write_viewer
+
+
+def captures_of(run_folder) -> list:
+    """The records of all captures of a run, oldest first.
+
+    Raises:
+        ValueError: where the run has none, or one cannot be read.
+    """
+    paths = sorted((Path(run_folder) / "attention").glob("step_*/record.npz"))
+    if not paths:
+        raise ValueError(
+            f"a run to compare must have captures, attention/step_*/record.npz (attention_maps=off makes none). "
+            f"Received: {run_folder}"
+        )
+    return [load_record(path) for path in paths]
+
+
+def compare_runs(first, second, *, colour_map: str = "viridis") -> Path:
+    """Write `FIRST/attention/compare_<second>.html`, the captures of two runs side by side.
+
+    Args:
+        first, second: run folders whose captures show some pictures in common: the same data and `seed`.
+
+    Returns:
+        path of the page.
+
+    Raises:
+        ValueError: no captures, or no picture in common.
+    """
+    names = run_names(first, second)
+    path = Path(first) / "attention" / f"compare_{re.sub(r'[^A-Za-z0-9_.-]+', '_', names[1])}.html"
+    write_viewer(captures_of(first), path, compare=captures_of(second), names=names, colour_map=colour_map)
+    return path
+
+
+def run_names(first, second) -> tuple[str, str]:
+    """What tells two run folders apart: their own names, with as many of the folders above as that takes."""
+    parts = [Path(folder).resolve().parts for folder in (first, second)]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = tuple("/".join(p[-count:]) for p in parts)
+        if names[0] != names[1]:
+            break
+    return names

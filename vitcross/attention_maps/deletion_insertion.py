@@ -1,0 +1,116 @@
+"""Deletion and insertion: the area under what a model says while patches leave, or enter, in a map's order.
+
+Pure functions, NumPy in and out. An ordering lists all patches, most important first; a curve runs over how many of
+them are kept, and its area is divided by the width of that range, so that a constant model gives its constant.
+
+Shape legend: B examples, P patches, K points of a curve, R orders.
+
+Reference: RISE, Petsiuk et al. 2018 (arXiv 1806.07421), section 4.2; here patches leave as tokens, not as pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def deletion_insertion(score, ordering, num_steps: int | None = None, *, smallest: int = 1) -> tuple[float, float]:
+    """Areas of the deletion and of the insertion curve of one example.
+
+    Deletion: the most important patches leave first; a faithful map makes it low. Insertion: they are the first to
+    enter; a faithful map makes it high. The reversed ordering swaps the two.
+
+    Args:
+        score: callable, keep (K, P) bool -> (K,) what the model says when only those patches are kept.
+        ordering: (P,) ints, every patch once, most important first (`orders_of_maps`).
+        num_steps: int, points of a curve after its first; None: one for each patch.
+        smallest: int >= 0, patches that always stay. 1 by default: most models say nothing about no patch.
+
+    Returns:
+        `(deletion, insertion)`, weighted means of `score`.
+    """
+    ordering = _check_ordering(ordering)
+    counts = kept_counts(len(ordering), num_steps, smallest)
+    ranks = np.argsort(ordering)
+    # The k most important patches, then the k least important ones.
+    keep = np.concatenate([ranks < counts[:, None], ranks >= len(ordering) - counts[:, None]])
+    values = np.asarray(score(keep), np.float64)
+    if values.shape != (len(keep),):
+        raise ValueError(f"`score` must give one number for each of the {len(keep)} rows. Received: {values.shape}")
+    insertion, deletion = values.reshape(2, -1)
+    return float(area(counts, deletion)), float(area(counts, insertion))
+
+
+def kept_counts(num_patches: int, num_steps: int | None = None, smallest: int = 1) -> np.ndarray:
+    """(K,) ascending numbers of patches that are kept along a curve, from `smallest` to all.
+
+    Even shares of the patches, rounded to whole patches; fewer points than `num_steps` + 1 where two would be equal.
+    """
+    if not 0 <= smallest <= num_patches:
+        raise ValueError(f"`smallest` must be in [0, {num_patches}]. Received: smallest={smallest}")
+    num_steps = num_patches if num_steps is None else num_steps
+    if num_steps < 1:
+        raise ValueError(f"`num_steps` must be >= 1, or None for every patch. Received: num_steps={num_steps}")
+    shares = np.arange(num_steps + 1) / num_steps
+    return np.unique(np.maximum(np.rint(num_patches * shares).astype(np.int64), smallest))
+
+
+def area(counts, values) -> np.ndarray:
+    """Trapezoids under `values` (..., K) over `counts` (K,), divided by the width of their range: (...,) float64."""
+    counts, values = np.asarray(counts, np.float64), np.asarray(values, np.float64)
+    if len(counts) == 1:
+        return values[..., 0]
+    trapezoids = (values[..., 1:] + values[..., :-1]) / 2 * np.diff(counts)
+    return trapezoids.sum(axis=-1) / (counts[-1] - counts[0])
+
+
+def orders_of_maps(maps, seed: int = 0) -> np.ndarray:
+    """(B, P) ints: the patches of every map (B, P), largest value first; ties at random, by seed and row.
+
+    Row-major ties would favour the top of the picture wherever many patches are 0. NaN comes last.
+    """
+    maps = np.asarray(maps, np.float64)
+    if maps.ndim != 2:
+        raise ValueError(f"`maps` must be (B, P). Received: shape {maps.shape}")
+    ties = np.stack([_generator(seed, b).random(maps.shape[1]) for b in range(len(maps))])
+    descending = np.where(np.isnan(maps), np.inf, -maps)
+    return np.lexsort((ties, descending), axis=-1)
+
+
+def random_orders(num_orders: int, num_examples: int, num_patches: int, seed: int = 0) -> np.ndarray:
+    """(R, B, P) orders drawn at random, for every example its own: the same at every call with the same seed, however
+    many other examples or orders there are. Orders shared by all examples would make their differences dependent."""
+    if num_orders < 1:
+        raise ValueError(f"`num_orders` must be >= 1. Received: num_orders={num_orders}")
+    draw = [
+        [_generator(seed, r, b).permutation(num_patches) for b in range(num_examples)] for r in range(1, num_orders + 1)
+    ]
+    return np.array(draw, np.int64).reshape(num_orders, num_examples, num_patches)
+
+
+def centre_prior(grid: tuple[int, int]) -> np.ndarray:
+    """(P,) a map that knows no picture: the nearer to the middle (as a share of either side), the larger, in [0, 1]."""
+    rows, columns = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in grid)
+    return 1.0 - np.hypot(rows[:, None], columns[None]).reshape(-1)
+
+
+def derangement(num_examples: int, seed: int = 0) -> np.ndarray | None:
+    """(B,) ints, for every example another one, at random by seed, each once; None where there is no other."""
+    if num_examples < 2:
+        return None
+    # One random cycle through all: no example can meet itself.
+    cycle = _generator(seed, num_examples).permutation(num_examples)
+    other = np.empty(num_examples, np.int64)
+    other[cycle] = np.roll(cycle, 1)
+    return other
+
+
+def _generator(*seed: int) -> np.random.Generator:
+    # Its own generator: NumPy's global one belongs to whoever trains.
+    return np.random.default_rng(seed)
+
+
+def _check_ordering(ordering) -> np.ndarray:
+    ordering = np.asarray(ordering)
+    if ordering.ndim != 1 or not np.array_equal(np.sort(ordering), np.arange(len(ordering))):
+        raise ValueError(f"`ordering` must hold every patch from 0 on exactly once. Received: {ordering!r}")
+    return ordering.astype(np.int64)

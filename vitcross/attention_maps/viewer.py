@@ -1,0 +1,181 @@
+"""The interactive viewer: all captures of a run, or two runs side by side, in one HTML file that opens from disk.
+
+`write_viewer` writes it once; `Viewer` is for training: it keeps every capture in compact form, the weights of the last
+one only, and writes the page again after each.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitcross.atomic_files import write_text
+from vitcross.attention_maps.record import AttentionRecord
+from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.viewer_capture import CompactCapture, compact
+from vitcross.attention_maps.viewer_page import page
+from vitcross.attention_maps.viewer_payload import Run, match, payload
+from vitcross.attention_maps.viewer_select import select_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+BUDGET = 2_000_000  # bytes of the whole page
+SMALLEST_BUDGET = 200_000
+
+
+class Viewer:
+    """Collects the captures of one run and makes the page.
+
+    Args:
+        title: str, name of the run.
+        colour_map: `"viridis"` or `"inferno"`.
+        budget: int, bytes that the page may have.
+
+    Attributes:
+        captures: list of CompactCapture, oldest first.
+        record: the record that was added last; older ones are not kept.
+
+    Raises:
+        ValueError: where `budget` is too small for the page itself.
+    """
+
+    def __init__(self, *, title: str = "", colour_map: str = "viridis", budget: int = BUDGET):
+        if budget < SMALLEST_BUDGET:
+            raise ValueError(f"`budget` must be at least {SMALLEST_BUDGET} bytes. Received: budget={budget}")
+        self.title, self.colour_map, self.budget = title, colour_map, budget
+        self.captures: list[CompactCapture] = []
+        self.record: AttentionRecord | ImageTextRecord | None = None
+
+    def add(self, record: AttentionRecord | ImageTextRecord) -> None:
+        """Add a capture; it takes the place of captures at its step or later ones, as in a run that goes on."""
+        if self.record is not None and type(record) is not type(self.record):
+            raise ValueError(
+                f"`record` must be of the same kind as those before it, {type(self.record).__name__}. "
+                f"Received: {type(record).__name__}"
+            )
+        self.captures = [*(c for c in self.captures if c.step < record.step), compact(record)]
+        self.record = record
+
+    def add_folder(self, folder, *, before: int | None = None) -> None:
+        """Add the captures that a run has on disk, `folder/step_*/record.npz`; a file that cannot be read is left out.
+
+        Args:
+            folder: str or path, the run's `attention` folder.
+            before: int, only captures before this step, from which a resumed run captures again.
+        """
+        for path in sorted(Path(folder).glob("step_*/record.npz")):
+            if before is not None and int(path.parent.name.removeprefix("step_")) >= before:
+                continue
+            try:
+                self.add(load_record(path))
+            except (ValueError, OSError) as error:
+                logger.warning("The viewer leaves out a capture that cannot be read: %s", error)
+
+    def html(self) -> str:
+        """The page of all captures so far.
+
+        Raises:
+            ValueError: before the first capture.
+        """
+        if self.record is None:
+            raise ValueError("`records` must hold at least one capture. Received: none")
+        return build_page([Run(name=self.title, captures=self.captures, record=self.record)], self)
+
+    def write(self, path) -> None:
+        """Write the page: complete under its name, or not there at all."""
+        write_text(path, self.html())
+
+
+def build_page(runs: list[Run], settings: Viewer, notes: Iterable[str] = ()) -> str:
+    """The page of one or two runs, as rich as the budget allows."""
+    room = settings.budget
+    while True:
+        content = payload(
+            runs, title=settings.title, room=max(room, 0), colour_map=settings.colour_map, notes=list(notes)
+        )
+        text = page(content)
+        excess = len(text.encode("utf-8")) - settings.budget
+        # What stands around the blocks (words, trust, scripts) is known only now.
+        if excess <= 0 or room <= 0:
+            return text
+        room -= excess + 1000
+
+
+def write_viewer(
+    records,
+    path,
+    compare=None,
+    names=None,
+    *,
+    title: str = "",
+    colour_map: str = "viridis",
+    budget: int = BUDGET,
+) -> None:
+    """Write the interactive viewer: one HTML file that needs neither network nor anything beside it.
+
+    Args:
+        records: iterable of AttentionRecord or of ImageTextRecord, the captures of one run, oldest first; one record is
+            taken as a list of one.
+        path: str or path, e.g. `attention/viewer.html`; replaced as a whole.
+        compare: captures of a second run, shown side by side with the first; None: one run. Examples are matched by
+            `example_index`, own pictures (-1) by their order.
+        names: pair of str, what the two runs are called; None: "A" and "B".
+        title: str.
+        colour_map: `"viridis"` or `"inferno"`.
+        budget: int, bytes that the file may have; what did not fit is printed on the page.
+
+    Raises:
+        ValueError: where there is no record, or the two runs have no picture in common.
+    """
+    if compare is None:
+        viewer = _collect(records, title=title, colour_map=colour_map, budget=budget)
+        viewer.write(path)
+        return
+    names = ("A", "B") if names is None else tuple(str(name) for name in names)
+    if len(names) != 2:
+        raise ValueError(f"`names` must be a pair of names. Received: {names!r}")
+    records, compare = _as_list(records, "records"), _as_list(compare, "compare")
+    first_rows, second_rows, notes = match(records[-1], compare[-1])
+    chosen = [
+        [select_examples(record, last, rows) for record in group]
+        for group, last, rows in ((records, records[-1], first_rows), (compare, compare[-1], second_rows))
+    ]
+    settings = Viewer(title=title or " and ".join(names), colour_map=colour_map, budget=budget)
+    runs = []
+    for name, group in zip(names, chosen, strict=True):
+        viewer = _collect([record for record in group if record is not None])
+        runs.append(Run(name=name, captures=viewer.captures, record=viewer.record))
+    write_text(path, build_page(runs, settings, notes))
+
+
+def load_record(path) -> AttentionRecord | ImageTextRecord:
+    """The record of a `record.npz`, of either kind.
+
+    Raises:
+        ValueError: where the file is neither, or is damaged.
+    """
+    try:
+        return AttentionRecord.load(path)
+    except ValueError as error:
+        try:
+            return ImageTextRecord.load(path)
+        except ValueError:
+            raise error from None
+
+
+def _as_list(records, name: str) -> list:
+    records = [records] if isinstance(records, (AttentionRecord, ImageTextRecord)) else list(records)
+    if not records:
+        raise ValueError(f"`{name}` must hold at least one capture. Received: none")
+    return records
+
+
+def _collect(records, **settings) -> Viewer:
+    viewer = Viewer(**settings)
+    for record in _as_list(records, "records"):
+        viewer.add(record)
+    return viewer

@@ -1,0 +1,100 @@
+// What the controls offer, and which of them make sense now.
+const control = (id) => document.getElementById(id);
+
+function fill(select, options, value) {
+  const wanted = JSON.stringify(options);
+  if (select.dataset.options !== wanted) {
+    select.dataset.options = wanted;
+    select.replaceChildren(...options.map(([key, name]) => make("option", { value: key, text: name })));
+  }
+  select.value = String(value);
+}
+
+function drawControls() {
+  const run = page.runs[0], view = viewOf(run, state.view), layered = ["layer", "cross"].includes(state.view);
+  fill(control("view"), viewsOf(run).map(({ key, name }) => [key, name]), state.view);
+  control("layer-field").hidden = control("head-field").hidden = !layered;
+  if (layered) {
+    const layers = state.view === "cross" ? run.cross : run.layers, last = layers.length - 1;
+    fill(control("layer"), layers.map(({ name }, i) => [i, i === last && last > 0 ? `${name} (last)` : name]), state[state.view]);
+    const heads = Array.from({ length: layers[state[state.view]].heads }, (_, h) => [h, `head ${h}`]);
+    fill(control("head"), [[-1, "mean of heads"], ...heads], state.head);
+  }
+  fill(control("token"), queriesOf(run, view), queryKey());
+  const pointwise = view.pointwise && ["patch", "prefix"].includes(state.query.kind);
+  control("direction-field").disabled = !pointwise;
+  control("direction-field").title = pointwise ? "" : "Choose a patch first: a read-out is attended by nothing";
+  for (const name of ["direction", "scale"]) {
+    for (const input of document.querySelectorAll(`[name=${name}]`)) input.checked = input.value === state[name];
+  }
+  control("top-field").hidden = state.scale !== "absolute";
+  control("scale-hint").textContent = {
+    map: "Each map reaches its own top: shapes are easy to see, strength is not.",
+    shared: "Heads and captures share one top: they can be compared.",
+    absolute: "A fixed top: also pictures and layers can be compared.",
+  }[state.scale];
+  control("opacity").value = state.opacity;
+  control("opacity-value").textContent = `${state.opacity} %`;
+  control("boxes").checked = state.boxes;
+  control("boxes").disabled = !run.examples.some((e) => e.box || (e.words || []).some((w) => w[3]));
+  control("grey").checked = state.grey;
+  control("compare").checked = state.compare;
+  control("compare-field").hidden = page.runs.length > 1 || run.captures.length < 2;
+}
+
+// The queries that are no patch: the read-out, prefix tokens, words.
+function queriesOf(run, view) {
+  const options = [["read", view.words ? (view.key === "similarity" ? "the whole text" : "mean over all words") : "read-out"]];
+  if (view.pointwise) {
+    for (let k = run.pooling === "cls" && view.key === "layer" ? 1 : 0; k < run.prefix; k++) options.push([`prefix ${k}`, prefixName(run, k)]);
+  }
+  if (view.words) wordsOf(run).forEach(([name], w) => options.push([`word ${w}`, `${w + 1}. ${name}`]));
+  if (state.query.kind === "patch") options.push(["patch", placeName(run, patchOf(run))]);
+  return options;
+}
+
+function queryKey() {
+  const { kind, index } = state.query, options = [...queriesOf(page.runs[0], viewOf(page.runs[0], state.view))].map(([key]) => key);
+  const key = kind === "patch" ? "patch" : kind === "read" ? "read" : `${kind} ${index}`;
+  return options.includes(key) ? key : "read";
+}
+
+function drawExamples() {
+  const run = page.runs[0], capture = run.captures[state.captures[0]];
+  const buttons = run.examples.map((example, e) => {
+    const entry = capture.examples[e], [said, truth, right] = entry ? entry.says : ["", "", null];
+    const image = make("img", { src: example.image, alt: "", width: run.size[1], height: run.size[0] });
+    const verdict = right === null ? "" : right ? " right" : " wrong";
+    const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [said, truth].filter(Boolean).join("; "),
+      "aria-label": `Picture ${e + 1}: ${said}${right === null ? "" : right ? ", right" : ", wrong"}` }, image,
+      make("span", { class: "said" + verdict, text: `${e + 1}. ${said}`, dir: "auto" }));
+    button.addEventListener("click", () => set({ example: e, query: { kind: "read" } }));
+    return button;
+  });
+  const nav = document.getElementById("examples"), at = [...nav.children].indexOf(document.activeElement);
+  nav.replaceChildren(...buttons);
+  if (at >= 0) buttons[at]?.focus({ preventScroll: true });
+}
+
+// What the panel's model says of the picture, and how the picture lies among the captures.
+function drawHeading(panel, side, index, sides, map) {
+  const { run, capture } = side, entry = run.captures[capture].examples[state.example];
+  panel.title.textContent = (sides.length > 1 ? sideName(side, index, sides) + ": " : "") + (map.title || "");
+  panel.step.replaceChildren();
+  if (entry) {
+    const [said, truth, right] = entry.says;
+    panel.step.append(make("b", { class: right === null ? "" : right ? "right" : "wrong", text: said, dir: "auto" }));
+    if (truth) panel.step.append(make("span", { text: ` ${truth}`, dir: "auto" }));
+  }
+  const last = run.captures.length - 1, slider = panel.slider;
+  slider.root.hidden = last === 0;
+  slider.input.max = last; slider.input.value = capture;
+  const words = `step ${number(run.captures[capture].step)}`;
+  slider.input.setAttribute("aria-valuetext", words);
+  slider.output.textContent = `${words} (${capture + 1} of ${last + 1})`;
+}
+
+function sideName(side, index, sides) {
+  const step = `step ${number(side.run.captures[side.capture].step)}`;
+  return page.runs.length > 1 ? `${side.run.name}, ${step}` : `${"AB"[index]}, ${step}`;
+}

@@ -1,0 +1,108 @@
+// The colour scale: what its top stands for, how numbers are written, and its bar.
+const number = (value) => {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "-";
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  return size >= 1e-4 && size < 1e4 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
+};
+const signed = (value) => (value > 0 ? "+" : "") + number(value);
+const percent = (share) => {
+  if (share >= 0.995 && share < 1) return ">99 %";
+  if (share > 0 && share < 0.005) return "<1 %";
+  return `${(100 * share).toFixed(0)} %`;
+};
+
+const UNITS = { attention: "attention", relevance: "relevance", drop: "change of the probability", cosine: "cosine" };
+const uniformOf = (run) => 1 / (run.prefix + patchesOf(run));
+
+// What "absolute" begins with; a typed number takes its place.
+function absoluteTop(run, unit) {
+  if (unit === "attention") return Math.min(1, 10 * uniformOf(run));
+  return 1;
+}
+
+// The largest value among everything that is reached without leaving view, layer, picture and query.
+async function sharedTop(sides, shown) {
+  const view = viewOf(sides[0].run, state.view);
+  let top = 0;
+  for (const map of shown) if (map.values) for (const v of map.values) top = Math.max(top, Math.abs(v));
+  const take = (row) => { if (row) top = Math.max(top, row.max || 0); };
+  for (const { run, capture } of sides) {
+    const pointwise = view && view.pointwise && ["patch", "prefix"].includes(state.query.kind);
+    const layer = layerOf(run, state.view === "cross" ? "cross" : "layer");
+    for (let c = 0; c < run.captures.length; c++) {
+      if (state.view === "layer") {
+        for (let h = 0; h < layer.heads && !pointwise; h++) take(await readRow(run, c, state.example, layer.key + "/heads", h));
+      } else if (!view.words) {
+        take(await readSigned(run, c, state.example, "map/" + state.view));
+      } else if (state.query.kind === "word") {
+        take(await wordRow(run, c, layer, view));
+      }
+    }
+    if (pointwise && state.view === "layer") await matrixTop(run, capture, layer, take);
+  }
+  return top;
+}
+
+async function matrixTop(run, capture, layer, take) {
+  for (let h = 0; h < layer.heads; h++) {
+    const matrix = await readMatrix(run, capture, state.example, layer.key + "/heads", h);
+    if (!matrix) return;
+    const token = state.query.kind === "patch" ? run.prefix + patchOf(run) : Math.min(state.query.index, run.prefix - 1);
+    take(state.direction === "by" ? matrix.readBy(token) : matrix.reads(token));
+  }
+}
+
+function wordRow(run, capture, layer, view) {
+  const name = view.key === "cross" ? `${layer.key}/mean` : view.key === "similarity" ? "similarity/words" : view.key;
+  return readRow(run, capture, state.example, name, state.query.index);
+}
+
+// {bottom, top, what}: per map, shared or absolute. The bottom is 0, or below where values are.
+async function scalesOf(sides, shown) {
+  const shared = state.scale === "shared" ? await sharedTop(sides, shown) : 0;
+  return shown.map((map, i) => {
+    if (!map.values) return null;
+    const own = Math.max(0, ...map.values.map((v) => Math.abs(v)));
+    let top = own, what = "the largest value of this map";
+    if (state.scale === "shared") [top, what] = [shared, sharedMeaning(sides)];
+    if (state.scale === "absolute") {
+      const typed = Number(state.top);
+      const chosen = state.top !== "" && typed > 0;
+      top = chosen ? typed : absoluteTop(sides[i].run, map.unit);
+      what = chosen ? "the number that you chose" : map.unit === "attention" ? "10 times uniform attention" : `a ${UNITS[map.unit]} of 1`;
+    }
+    const negative = map.signed && map.values.some((v) => v < 0);
+    return { top, bottom: negative ? -top : 0, what };
+  });
+}
+
+function sharedMeaning(sides) {
+  const captures = sides[0].run.captures.length > 1 || sides.length > 1 ? "captures" : "";
+  const view = viewOf(sides[0].run, state.view);
+  const heads = state.view === "layer" ? "heads of this layer" : "";
+  if (view && view.pointwise && ["patch", "prefix"].includes(state.query.kind)) return `the largest value among the ${heads || "maps shown"}`;
+  const among = [heads, captures].filter(Boolean).join(" and ");
+  return among ? `the largest value among all ${among}` : "the largest value of this map";
+}
+
+// Below 0 the colours go from the table's dark end to red.
+function colourOf(value, scale) {
+  if (value < 0 && scale.bottom < 0) {
+    const share = Math.min(1, value / scale.bottom), dark = COLOURS[0];
+    return [255, 92, 92].map((c, k) => Math.round(dark[k] + share * (c - dark[k])));
+  }
+  const share = scale.top > 0 ? Math.min(1, Math.max(0, value / scale.top)) : 0;
+  return COLOURS[Math.min(255, Math.floor(share * 255 + 0.5))];
+}
+
+function drawBar(canvas, scale) {
+  canvas.width = 256; canvas.height = 1;
+  const context = canvas.getContext("2d"), pixels = context.createImageData(256, 1);
+  for (let x = 0; x < 256; x++) {
+    const colour = colourOf(scale.bottom + (scale.top - scale.bottom) * x / 255, scale);
+    pixels.data.set([...colour, 255], 4 * x);
+  }
+  context.putImageData(pixels, 0, 0);
+}

@@ -1,0 +1,106 @@
+// Can this map be trusted? The measured numbers of the method that is shown, and of all others below.
+const VERDICTS = {
+  1: ["follows the model", "good", "Dropping patches in this map's order changes the answer faster than random orders do."],
+  0: ["no better than random", "bad", "Random orders of patches do as well: what is bright here need not matter to the model."],
+  [-1]: ["nothing to explain", "none", "Dropping patches hardly changes what the model says, so no map can point at what matters."],
+};
+
+// The method whose trust belongs to what is shown, or null and why there is none.
+function measuredMethod({ run }, map) {
+  const view = viewOf(run, state.view);
+  if (!view) return [null, ""];
+  if (view.words) return [null, "What single words read is not measured by dropping patches. Trust is measured for the map of the whole answer: raw, rollout, relevance, leave one out."];
+  const single = view.pointwise && ["patch", "prefix"].includes(state.query.kind) && map.patch >= 0;
+  if (view.key !== "layer") return single ? [null, "The row of a single patch explains no answer. Trust is measured for the read-out."] : [view.key, ""];
+  const last = layerOf(run, "layer") === run.layers[run.layers.length - 1];
+  if (last && state.head < 0 && !single && run.kind === "classifier") return ["raw", ""];
+  return [null, "Trust is measured for raw (mean of heads of the last layer, as the read-out reads it), rollout and relevance, not for single layers, heads or patches."];
+}
+
+// The report of this capture, or the nearest earlier one that has the method.
+function reportOf({ run, capture }, method) {
+  for (let c = capture; c >= 0; c--) {
+    const report = run.captures[c].trust;
+    if (report && (!method || report.fidelity[method])) return [report, c];
+  }
+  return [null, -1];
+}
+
+function drawTrust(sides, maps) {
+  const box = document.getElementById("trust");
+  box.replaceChildren(make("h2", { text: "Can this map be trusted?" }),
+    ...sides.map((side, i) => trustOf(side, maps[i], sides.length > 1 ? sideName(side, i, sides) : "")));
+}
+
+function trustOf(side, map, name) {
+  const [method, why] = measuredMethod(side, map);
+  const [report, at] = reportOf(side, method);
+  const box = make("div", { class: "trust-side" }, name && make("h3", { text: name }));
+  if (why) box.append(make("p", { class: "muted", text: why }));
+  if (!report) {
+    box.append(make("p", { class: "chip none", text: "not measured at this capture" }));
+    return box;
+  }
+  const step = side.run.captures[at].step;
+  if (method) box.append(...detail(side, report, method));
+  box.append(methodTable(report, method), make("p", { class: "muted small", text:
+    (at < side.capture ? `Not measured at this capture; these numbers are of step ${number(step)}, the nearest before it. ` : `Measured at step ${number(step)}, `) +
+    `${at < side.capture ? "Measured " : ""}on ${number(report.examples)} examples, of which dropping patches changes the answer in ${number(report.explainable)}.` }));
+  return box;
+}
+
+function detail(side, report, method) {
+  const row = report.fidelity[method], [words, kind, meaning] = VERDICTS[row.verdict];
+  const probe = report.probes[method] && report.probes[method][state.example];
+  const grounding = report.grounding[method], sanity = report.sanity[method];
+  const lines = [
+    ["Deletion", number(row.deletion), `random ${number(report.random_deletion)}; lower is better`],
+    ["Insertion", number(row.insertion), `random ${number(report.random_insertion)}; higher is better`],
+    ["Gap to random", signed(row.gap), `95 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; p ${row.p_value < 0.001 ? "< 0.001" : number(row.p_value)}`],
+    ["to another picture's map", signed(row.gap_other), "is it about this picture?"],
+    ["to the centre", signed(row.gap_centre), "is it more than a bright middle?"],
+    ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "that one finds nothing" : "100 %: as good as dropping each patch"],
+    ["This picture", probe ? (probe.explainable ? signed(probe.gap) : "-") : "-", probe ? (probe.explainable ? `gap; deletion ${number(probe.deletion)}, insertion ${number(probe.insertion)}` : "nothing to explain") : "not measured"],
+  ];
+  if (grounding) {
+    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the object`]);
+    lines.push(["Energy on the object", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
+  } else lines.push(["Grounding", "-", "no boxes are known"]);
+  lines.push(["Sanity", number(sanity), sanity === undefined ? "not measured" : "likeness to an untrained model's map; near 1: nothing learned shows"]);
+  return [
+    make("p", { class: "chip " + kind, text: `${METHOD_NAMES[method]}: ${words}` }), make("p", { class: "muted", text: meaning }),
+    gauge(row, report.fidelity.leave_one_out),
+    make("table", { class: "numbers" }, make("tbody", {}, ...lines.map(([name, value, hint]) =>
+      make("tr", {}, make("th", { scope: "row", text: name }), make("td", { text: value }), make("td", { class: "muted", text: hint }))))),
+  ];
+}
+
+// The gap on a line: random orders at 0, its interval, and where leaving out one patch at a time stands.
+function gauge(row, reference) {
+  const top = reference ? reference.gap : row.gap;
+  const low = Math.min(0, row.gap_low, row.gap, top), high = Math.max(0.02, row.gap_high, row.gap, top);
+  const x = (value) => 4 + 292 * (value - low) / (high - low);
+  const svg = shape("svg", { viewBox: "0 0 300 34", class: "gauge", role: "img", "aria-label":
+    `Gap ${signed(row.gap)}, random 0${reference ? `, leave one out ${signed(reference.gap)}` : ""}` });
+  svg.append(shape("line", { x1: 4, x2: 296, y1: 17, y2: 17, class: "axis" }));
+  svg.append(shape("rect", { x: x(row.gap_low), y: 11, width: Math.max(2, x(row.gap_high) - x(row.gap_low)), height: 12, rx: 3, class: "interval" }));
+  svg.append(shape("line", { x1: x(0), x2: x(0), y1: 6, y2: 28, class: "zero" }));
+  if (reference) svg.append(shape("path", { d: `M${x(top)} 24l-5 8h10z`, class: "reference" }));
+  svg.append(shape("circle", { cx: x(row.gap), cy: 17, r: 5.5, class: "gap" }));
+  const legend = make("p", { class: "muted small legend" }, make("span", { class: "mark zero", text: "random" }),
+    make("span", { class: "mark gap", text: "gap" }), make("span", { class: "mark interval", text: "95 %" }),
+    reference && make("span", { class: "mark reference", text: "leave one out" }));
+  return make("div", {}, svg, legend);
+}
+
+function methodTable(report, chosen) {
+  const methods = Object.keys(METHOD_NAMES).filter((method) => report.fidelity[method]);
+  const head = make("tr", {}, ...["All methods", "gap", "verdict"].map((text) => make("th", { scope: "col", text })));
+  return make("table", { class: "methods" }, make("thead", {}, head), make("tbody", {}, ...methods.map((method) => {
+    const row = report.fidelity[method], [words, kind] = VERDICTS[row.verdict];
+    const button = make("button", { type: "button", class: "link", text: METHOD_NAMES[method] });
+    button.addEventListener("click", () => chooseMethod(method));
+    return make("tr", { class: method === chosen ? "chosen" : "" }, make("th", { scope: "row" }, button),
+      make("td", { text: signed(row.gap) }), make("td", { class: kind, text: words }));
+  })));
+}

@@ -1,0 +1,159 @@
+"""Everything that the page of the viewer knows, as one JSON-ready dict: pure, from captures to numbers and text.
+
+    {title, colours, notes, runs: [{name, step..., layers, examples, captures, layouts}], blocks: [base64, ...]}
+
+A block is the deflated bytes of `viewer_rows.pack`; captures refer to blocks by number. A read-out block belongs to one
+capture and one picture, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+
+import numpy as np
+
+from vitcross.attention_maps import colour_maps
+from vitcross.attention_maps.render import resize, to_rgb
+from vitcross.attention_maps.viewer_budget import Fitted, fit
+from vitcross.attention_maps.viewer_capture import CompactCapture, describe, example_facts
+from vitcross.attention_maps.viewer_pictures import data_uris
+from vitcross.attention_maps.viewer_tables import image_of
+
+PICTURES_SHARE = 0.25  # of the room; the maps are what the page is for
+_SAME_PICTURE = 12.0  # mean difference of two 8 x 8 thumbnails, of 255
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """The captures of one run, oldest first, and the whole record of the last of them."""
+
+    name: str
+    captures: list[CompactCapture]
+    record: object
+
+
+def payload(runs: list[Run], *, title: str, room: int, colour_map: str, notes: list[str]) -> dict:
+    """The page's content.
+
+    Args:
+        runs: one run, or two to compare, of the same examples in the same order.
+        title: str.
+        room: int, characters that pictures and blocks may take together.
+        colour_map: str.
+        notes: sentences to print first.
+    """
+    blocks: list[str] = []
+    notes, content = list(notes), []
+    for run in runs:
+        uris = data_uris(image_of(run.record).images, int(PICTURES_SHARE * room / len(runs)))
+        fitted = fit(run.captures, run.record, room // len(runs) - sum(map(len, uris)))
+        who = f"{run.name}: " if len(runs) > 1 else ""
+        notes += [who + note for note in fitted.notes]
+        content.append(_run(run, fitted, uris, blocks))
+    return {
+        "title": title,
+        "colours": colour_maps.table(colour_map).tobytes().hex(),
+        "colour_map": colour_map,
+        "notes": notes,
+        "runs": content,
+        "blocks": blocks,
+    }
+
+
+def _run(run: Run, fitted: Fitted, uris: list[str], blocks: list[str]) -> dict:
+    layouts: list[list] = []
+    last = len(fitted.captures) - 1
+    captures = []
+    for k, (capture, readouts) in enumerate(zip(fitted.captures, fitted.readouts, strict=True)):
+        places = _places(capture, run.captures[-1], fitted.examples)
+        examples = [
+            None
+            if b is None
+            else _example(capture, b, readouts, fitted.matrices[e] if k == last else {}, layouts, blocks)
+            for e, b in enumerate(places)
+        ]
+        captures.append({"step": capture.step, "trust": _trust(capture, places), "examples": examples})
+    return {
+        "name": run.name,
+        **describe(run.record),
+        "examples": [{**example_facts(run.record, b), "image": uris[b]} for b in range(fitted.examples)],
+        "captures": captures,
+        "layouts": layouts,
+    }
+
+
+def _places(capture: CompactCapture, last: CompactCapture, examples: int) -> list[int | None]:
+    """Where each kept picture of the last capture lies in another one; None where it lacks it or has no room for it."""
+    wanted = last.example_index[:examples]
+    if capture.example_index[:examples] == wanted:
+        return list(range(examples))
+    known = {index: b for b, index in enumerate(capture.example_index[:examples])}
+    return [known.get(index) for index in wanted]
+
+
+def _example(capture, b: int, readouts, matrices, layouts, blocks) -> dict:
+    layout, content = readouts[b]
+    if layout not in layouts:
+        layouts.append(layout)
+    return {
+        **capture.facts[b],
+        "layout": layouts.index(layout),
+        "rows": _add(blocks, content),
+        "matrices": {name: _add(blocks, matrix) for name, matrix in matrices.items()},
+    }
+
+
+def _add(blocks: list[str], content: bytes) -> int:
+    blocks.append(base64.b64encode(content).decode("ascii"))
+    return len(blocks) - 1
+
+
+def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
+    """The report, its numbers of single pictures in the order of the page."""
+    if capture.trust is None:
+        return None
+    probes = {
+        method: [None if b is None or b >= len(rows) else rows[b] for b in places]
+        for method, rows in capture.trust["probes"].items()
+    }
+    return {**capture.trust, "probes": probes}
+
+
+def match(first, second) -> tuple[list[int], list[int], list[str]]:
+    """Which examples of two records are the same: `(rows of the first, rows of the second, sentences)`.
+
+    By `example_index`; own pictures (-1) by their place in the batch, where both have as many. Equal indices of other
+    data sets are told apart by their pixels.
+
+    Raises:
+        ValueError: where nothing matches.
+    """
+    one, two = image_of(first), image_of(second)
+    own = (one.example_index < 0).all() and (two.example_index < 0).all() and len(one.images) == len(two.images)
+    places = {int(index): row for row, index in enumerate(two.example_index) if index >= 0}
+    pairs = [
+        (a, a if own else places[int(index)])
+        for a, index in enumerate(one.example_index)
+        if own or int(index) in places
+    ]
+    same = [(a, b) for a, b in pairs if _same_picture(one.images[a], two.images[b])]
+    if not same:
+        raise ValueError(
+            "`compare` must hold captures of the same pictures as `records`. Received: example_index "
+            f"{one.example_index.tolist()} and {two.example_index.tolist()}, of which {len(pairs)} are equal and none "
+            "shows the same picture"
+        )
+    notes = []
+    if len(same) < max(len(one.images), len(two.images)):
+        notes.append(
+            f"Compared: the {len(same)} pictures that both have (of {len(one.images)} and {len(two.images)}), matched "
+            "by their place in the data."
+        )
+    return [a for a, _ in same], [b for _, b in same], notes
+
+
+def _same_picture(one, two) -> bool:
+    # Runs may see one picture at different sizes.
+    small = [resize(np.asarray(to_rgb(image)), (8, 8)).astype(np.float64) for image in (one, two)]
+    return bool(np.abs(small[0] - small[1]).mean() < _SAME_PICTURE)

@@ -1,0 +1,68 @@
+"""What stands between a run and Weights & Biases: environment variables, the command that uploads, its messages.
+
+It imports no wandb.
+"""
+
+import os
+import shlex
+
+
+class RunEnvironment:
+    """Keeps all that wandb writes below a run's own folder. Outside `enter` and `restore` nothing is changed."""
+
+    def __init__(self):
+        self._before = {}
+
+    def enter(self, folder, base_url=None):
+        """Set the variables.
+
+        Args:
+            folder: path, e.g. the run folder's `wandb/`, made when needed.
+            base_url: str or None, address of a server for tools that take it from the environment alone.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {
+            # Tables, artifacts and the background process's log would go to the home folder, and be lost with it.
+            "WANDB_DATA_DIR": str(folder / "data"),
+            "WANDB_CACHE_DIR": str(folder / "cache"),
+            "WANDB_ARTIFACT_DIR": str(folder / "artifacts"),
+            # Crash reports to a third party are for the user to turn on.
+            "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
+        }
+        wanted |= {"WANDB_BASE_URL": base_url} if base_url else {}
+        self._before = {key: os.environ.get(key) for key in wanted}
+        os.environ.update(wanted)
+
+    def restore(self):
+        """Give everything back. A second call does nothing."""
+        for key, value in self._before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        self._before = {}
+
+
+def sync_command(folder, *, online, base_url=None):
+    """The command that uploads a run, ready for a shell.
+
+    Args:
+        folder: path of the run's own files below `wandb/`.
+        online: bool, whether it was begun online.
+        base_url: str or None, address of an own server.
+    """
+    near = os.path.relpath(folder)
+    server = f"WANDB_BASE_URL={shlex.quote(base_url)} " if base_url else ""
+    # Without the option wandb skips a run that was begun online, even one that is named.
+    option = "--include-online " if online else ""
+    return f"{server}wandb sync {option}{shlex.quote(str(folder) if near.startswith('..') else near)}"
+
+
+def one_line(error):
+    """What an error of wandb says, in one line."""
+    # wandb's own advice names a call that the user of this program does not make.
+    text = str(error).split("Consider increasing the init_timeout")[0]
+    text = " ".join(text.split()).rstrip(".")
+    if text in ("", "<no message>"):  # what wandb makes of a 401, 403 or 404
+        return f"{type(error).__name__} without a message: does the API key belong to this server?"
+    return text
