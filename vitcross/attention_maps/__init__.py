@@ -36,6 +36,7 @@ from vitcross.attention_maps.statistics import (
     statistics,
 )
 from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.viewer import Viewer, write_viewer
 from vitcross.attention_maps.word_grounding import word_grounding
 from vitcross.attention_maps.words import patch_words, word_maps, word_prefix_mass, word_similarity_maps
 
@@ -49,6 +50,7 @@ __all__ = [
     "Sheet",
     "Style",
     "Verdict",
+    "Viewer",
     "artifact_patches",
     "box_to_patches",
     "captions",
@@ -84,6 +86,7 @@ __all__ = [
     "word_maps",
     "word_prefix_mass",
     "word_similarity_maps",
+    "write_viewer",
 ]
 
 
