@@ -1,4 +1,4 @@
-"""The viewer in a real browser: what is clicked, what the canvas shows and what the read-out says, held against NumPy."""
+"""The viewer in a real browser: what is clicked, what the canvas shows, what the read-out says, against NumPy."""
 
 import time
 
@@ -72,7 +72,7 @@ def _own(url):
 
 
 def settle(page, seconds=20):
-    """Wait until the page has drawn what was chosen last; not with `wait_for_function`, whose `eval` the page forbids."""
+    """Wait until the page has drawn what was chosen last; `wait_for_function` needs `eval`, which it forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate("(d => d.drawn && d.drawn === d.drawing)(document.body.dataset)"):
         assert time.monotonic() < end, "the page does not finish drawing: " + page.locator("#failure").text_content()
@@ -445,7 +445,8 @@ def test_a_phone_needs_no_sideways_scrolling(view, name):
     page.click("#how summary")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     small = page.locator("button:visible, select:visible, summary:visible").evaluate_all(
-        "all => all.filter(e => !e.closest('#atlas, #trust') && e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"
+        """all => all.filter(e => !e.closest('#atlas, #trust') && e.getBoundingClientRect().height < 24)
+          .map(e => e.outerHTML)"""
     )
     assert small == []
 

@@ -1,6 +1,6 @@
 """Everything that the page of the viewer knows, as one JSON-ready dict: pure, from captures to numbers and text.
 
-    {title, colours, notes, runs: [{name, step..., layers, examples, captures, layouts}], blocks: [base64, ...]}
+    {title, colours, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
 
 A block is the deflated bytes of `viewer_rows.pack`; captures refer to blocks by number. A read-out block belongs to one
 capture and one picture, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
