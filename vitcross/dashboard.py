@@ -100,6 +100,7 @@ SECTIONS = (
             Curves("Pointing game, and its chance",
                    (*_of_methods("grounding/{}/pointing"), "grounding/relevance/chance"), y_range=(0, 1)),
             Curves("Energy lift: 1 knows nothing", _of_methods("grounding/{}/lift")),
+            Curves("Energy lift on a planted mark: it should stay near 1", _of_methods("grounding/mark/{}/lift")),
             Curves("Examples measured, and how many can be explained", ("trust/examples", "trust/explainable")),
         ),
     ),
@@ -118,6 +119,7 @@ SECTIONS = (
         "Image and text",
         2,
         (
+            Pictures("What decides each word", ("attention/cross/relevance",)),
             Pictures("What words look at", ("attention/cross/words",)),
             Pictures("Words and patches", ("attention/cross/matrix",)),
             Pictures("Similarity of words and patches", ("attention/cross/similarity",)),

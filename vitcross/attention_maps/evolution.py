@@ -184,7 +184,7 @@ class _Film:
         return paper.array()
 
     def _heading(self, paper: Paper, number: int, frame: Frame, width: int) -> None:
-        words = frame.words.get(self.method, "not measured whether it can be trusted")
+        words = frame.words.get(self.method, "whether it can be trusted was not measured at this step")
         lines = [
             f"Step {frame.step:,}, capture {number + 1} of {self.total}.",
             f"{self.method.capitalize()}: {words}.",
