@@ -67,9 +67,7 @@ class MapChecks:
             raise ValueError("`texts` must be one `ProbeText` for each example. Received: None, or another number")
         self._words_have_boxes = any(b is not None for text in texts or () for b in text.word_boxes)
 
-    def __call__(
-        self, record, probes, capture: Capture, *, step: int, trust: bool, exact: bool = False
-    ) -> Measured:
+    def __call__(self, record, probes, capture: Capture, *, step: int, trust: bool, exact: bool = False) -> Measured:
         """Check the maps of one capture.
 
         Args:
