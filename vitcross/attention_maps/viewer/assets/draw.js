@@ -114,9 +114,11 @@ function drawMarks(panel, side, map) {
   };
   for (const p of entry ? entry.artifacts : []) patch("artifact", p);
   if (state.boxes) {
-    for (const [top, left, bottom, right] of truthBoxes(run)) {
-      outline("truth", top * height, left * width, bottom * height, right * width);
-    }
+    const boxes = (kind, found) => {
+      for (const [top, left, bottom, right] of found) outline(kind, top * height, left * width, bottom * height, right * width);
+    };
+    boxes("truth", truthBoxes(run));
+    boxes("mark", [run.examples[state.example].mark].filter(isKnown));
   }
   const query = map.patch >= 0 ? map.patch : map.marked >= 0 ? map.marked : -1;
   if (query >= 0) patch("query", query);
@@ -125,10 +127,13 @@ function drawMarks(panel, side, map) {
 // The boxes of the chosen word, else of the object that decides the label, else of all words.
 function truthBoxes(run) {
   const example = run.examples[state.example], words = example.words || [];
-  const known = (box) => box && box.every((v) => v !== null) && box[2] > box[0] && box[3] > box[1];
-  if (state.query.kind === "word" && viewOf(run, state.view)?.words) return (words[state.query.index]?.[3] || []).filter(known);
-  if (known(example.box)) return [example.box];
-  return words.flatMap((word) => word[3] || []).filter(known);
+  if (state.query.kind === "word" && viewOf(run, state.view)?.words) return (words[state.query.index]?.[3] || []).filter(isKnown);
+  if (isKnown(example.box)) return [example.box];
+  return words.flatMap((word) => word[3] || []).filter(isKnown);
+}
+
+function isKnown(box) {
+  return box && box.every((v) => v !== null) && box[2] > box[0] && box[3] > box[1];
 }
 
 function drawScale(panel, map, scale) {

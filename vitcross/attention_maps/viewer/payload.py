@@ -2,7 +2,7 @@
 
     {title, colours, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
 
-A block is the deflated bytes of `viewer_rows.pack`; captures refer to blocks by number. A read-out block belongs to one
+A block is the deflated bytes of `rows.pack`; captures refer to blocks by number. A read-out block belongs to one
 capture and one picture, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 
 from vitcross.attention_maps import colour_maps
 from vitcross.attention_maps.render import resize, to_rgb
-from vitcross.attention_maps.viewer_budget import Fitted, Matrices, fit
-from vitcross.attention_maps.viewer_capture import CompactCapture, describe, example_facts
-from vitcross.attention_maps.viewer_pictures import data_uris
-from vitcross.attention_maps.viewer_tables import image_of
+from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
+from vitcross.attention_maps.viewer.capture import CompactCapture, describe, example_facts
+from vitcross.attention_maps.viewer.pictures import data_uris
+from vitcross.attention_maps.viewer.tables import image_of
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord

@@ -18,7 +18,7 @@ import numpy as np
 
 from vitcross.attention_maps.reduce import layer_maps, methods_of, raw_maps, read_map, rollout
 from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.viewer_rows import Rows, encode_rows, signed_rows
+from vitcross.attention_maps.viewer.rows import Rows, encode_rows, signed_rows
 from vitcross.attention_maps.words import pooled_text_rows, word_maps, word_similarity_maps
 
 if TYPE_CHECKING:

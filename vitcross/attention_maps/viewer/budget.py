@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from vitcross.attention_maps.viewer_capture import CompactCapture
-from vitcross.attention_maps.viewer_rows import pack
-from vitcross.attention_maps.viewer_tables import matrix_names, matrix_rows
+from vitcross.attention_maps.viewer.capture import CompactCapture
+from vitcross.attention_maps.viewer.rows import pack
+from vitcross.attention_maps.viewer.tables import matrix_names, matrix_rows
 
 # (what of each capture, share of the room that the read-out rows of all captures may take)
 TIERS = (
