@@ -23,6 +23,8 @@ SHORT = [
     "model.num_heads=2",
     "attention_maps.num_probes=2",
     "attention_maps.captures=2",
+    "attention_maps.num_measured=3",
+    "attention_maps.trust_captures=0",
     "sinks=local",
 ]
 # Splits that a set of 24 examples has, and a size at which a step is quick.

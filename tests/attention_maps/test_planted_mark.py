@@ -6,7 +6,7 @@ import pytest
 from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.test_capture import batch, tiny_model
 from vitcross.attention_maps import AttentionRecord, capture, drawing, grounding, sheets
-from vitcross.attention_maps.viewer_select import take
+from vitcross.attention_maps.viewer.select import take
 
 # Of 12 x 30 pixels in patches of 4 x 6: the last patch; none; the first row's last two patches.
 MARKS = np.array([[8 / 12, 24 / 30, 1, 1], [0, 0, 0, 0], [0, 18 / 30, 4 / 12, 1]], np.float32)

@@ -9,7 +9,7 @@ from tests.attention_maps.measured import measured_text
 from tests.attention_maps.text_records import text_record, tokenizer
 from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, colour_maps, drawing, own_text, sheets
 from vitcross.attention_maps.matrix_sheet import matrix_sheet
-from vitcross.attention_maps.words import word_token_maps
+from vitcross.attention_maps.words import token_word_maps
 
 SELF = ["attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"]
 CROSS = ["attention/cross/words", "attention/cross/matrix"]
@@ -148,6 +148,6 @@ def test_the_map_of_a_word_is_the_mean_of_its_tokens_at_their_own_places():
     assert patch**2 <= top.sum() < patch**2 + 14 * 10
     assert "1 Relevance: 0.5." in sheet.caption
     with pytest.raises(ValueError, match="rollout"):
-        word_token_maps(record, "rollout")
+        token_word_maps(record, "rollout")
     oracle = np.mean([values[0, t] for t in tokens], axis=0)
-    np.testing.assert_allclose(word_token_maps(record, "relevance")[0][shown], oracle)
+    np.testing.assert_allclose(token_word_maps(record, "relevance")[0][shown], oracle)

@@ -54,14 +54,14 @@ TRUST = (
     Chart(
         title="Lift on the planted mark",
         meaning="a mark that gives the class away; high: the map points at it",
-        series=_of_methods("grounding/mark/{}/lift"),
+        series=_of_methods("grounding_mark/{}/lift"),
         reference=1.0,
     ),
     Chart(
         title="Pointing game on the planted mark",
         meaning="how often the brightest patch is on the mark; dashed: chance",
-        series=_of_methods("grounding/mark/{}/pointing"),
-        reference="grounding/mark/*/chance",
+        series=_of_methods("grounding_mark/{}/pointing"),
+        reference="grounding_mark/*/chance",
     ),
     Chart(
         title="Likeness to an untrained model's map",
