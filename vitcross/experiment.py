@@ -8,7 +8,7 @@ import functools
 import os
 from pathlib import Path
 
-from vitcross import run_folder
+from vitcross import go_on, run_folder
 from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate
 from vitcross.config_combinations import fill_from_data
 from vitcross.training.lengths import to_steps
@@ -67,7 +67,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         f"{'the same bits in every run' if deterministic else 'bits may differ from run to run'}",
         flush=True,
     )
-    data = build_data(config if not resume else with_own_tokenizer(config, folder))
+    data = build_data(config if not resume else go_on.with_own_tokenizer(config, Path(folder) / TOKENIZER))
     config = fill_from_data(config, facts_of(data))
     if data.tokenizer is not None:
         data.tokenizer.save(Path(folder) / TOKENIZER)
@@ -93,7 +93,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         mode=task.monitor_mode,
         keep=settings["keep_checkpoints"],
     )
-    found, goes_on_at = find_checkpoint(checkpoints, folder) if resume else (None, None)
+    found, goes_on_at = go_on.find_checkpoint(checkpoints, folder) if resume else (None, None)
     sink, places = build_sinks(
         config,
         name=name,
@@ -127,26 +127,6 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
         raise
     return {"trainer": trainer, "sink": sink, "places": places, "unreadable": data.unreadable}
-
-
-def find_checkpoint(checkpoints, folder):
-    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
-    from vitcross.sinks.local_files import count_rows
-    from vitcross.training.checkpoint import read_progress
-
-    path = checkpoints.newest(count_rows(folder))
-    if path is None:
-        print("resume      no checkpoint: the run starts at step 0", flush=True)
-        return None, (0, 0)
-    progress = read_progress(path)
-    print(f"resume      goes on at step {progress.step}, from {path}", flush=True)
-    return path, (progress.step, progress.rows)
-
-
-def with_own_tokenizer(config, folder):
-    """The configuration with the words that the run already has: they are not counted anew."""
-    path = Path(folder) / TOKENIZER
-    return config | {"data": config["data"] | {"tokenizer": str(path)}} if path.is_file() else config
 
 
 def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):

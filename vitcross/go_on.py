@@ -1,5 +1,5 @@
 """What was typed for a run that goes on, checked before anything heavy is there: `resume=FOLDER`, or the folder of a
-run typed again as `hydra.run.dir`.
+run typed again as `hydra.run.dir`; and from which of its checkpoints it goes on.
 """
 
 import dataclasses
@@ -81,3 +81,22 @@ def _go_on(folder, choices, before, now, allowed):
     for change in changes:
         print(f"changed     {change}")
     return Resumed(Path(folder), choices, now)
+
+
+def find_checkpoint(checkpoints, folder):
+    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
+    from vitcross.sinks.local_files import count_rows
+    from vitcross.training.checkpoint import read_progress
+
+    path = checkpoints.newest(count_rows(folder))
+    if path is None:
+        print("resume      no checkpoint: the run starts at step 0", flush=True)
+        return None, (0, 0)
+    progress = read_progress(path)
+    print(f"resume      goes on at step {progress.step}, from {path}", flush=True)
+    return path, (progress.step, progress.rows)
+
+
+def with_own_tokenizer(config, path):
+    """The configuration with the words that the run already has, where it has any: they are not counted anew."""
+    return config | {"data": config["data"] | {"tokenizer": str(path)}} if path.is_file() else config
