@@ -209,29 +209,38 @@ def tiny_classifier(data_dir):
 
 
 def kill_at(runs, moment, *command, folder, log):
-    """One run that dies at a moment: an int is an event on disk, a float seconds after its first row.
+    """One run that dies at a moment: an int is an event on disk, a float seconds after its first new row.
 
     Returns:
         `(exit status, where it was)`: status 0 where the run came to its end before.
     """
     if not isinstance(moment, float):
         status = runs.run(*command, log=log, die_at=moment)
-        return status, [line for line in log.read_text().splitlines() if line][-1]
-    known = len(log.read_text().splitlines()) if log.exists() else 0
+        return status, log.read_text().rstrip().splitlines()[-1]
+    compiled = _compilations(log)
     process = runs.start(*command, log=log)
-    while Path(f"/proc/{process}").exists() and not _is_training(log, known):
-        time.sleep(0.02)
+    _wait(process, lambda: _compilations(log) > compiled)
+    known = _num_rows(folder)
+    _wait(process, lambda: _num_rows(folder) > known)
     time.sleep(moment)
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
-    status = runs.finish()
-    last = (Path(folder) / "metrics.jsonl").read_text().splitlines() if folder.exists() else []
-    return status, f"killed {moment:.1f} s after the start of training, row {len(last)}"
+    return runs.finish(), f"killed {moment:.1f} s after its first row, with {_num_rows(folder)} rows"
 
 
-def _is_training(log, known):
-    lines = log.read_text().splitlines()[known:] if log.exists() else []
-    return any("compiling the training step" in line for line in lines)
+def _wait(process, condition):
+    """Wait for a condition, or for the end of the process (Linux)."""
+    while Path(f"/proc/{process}").exists() and not condition():
+        time.sleep(0.01)
+
+
+def _compilations(log):
+    return log.read_text().count("compiling the training step") if log.exists() else 0
+
+
+def _num_rows(folder):
+    path = Path(folder) / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def wait_for_step(folder, step, process, seconds=600):
