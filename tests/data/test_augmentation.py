@@ -7,7 +7,8 @@ import tensorflow as tf
 from tests.data.pictures import gradient
 from vitcross.data import augmentation, geometry
 from vitcross.data.options import Augmentation
-from vitcross.data.randomness import NUM_STREAMS, uniforms
+from vitcross.data.randomness import uniforms
+from vitcross.data.streams import NUM_STREAMS
 
 SIZE = (7, 11)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3), np.uint8)
