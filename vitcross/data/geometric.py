@@ -35,14 +35,15 @@ def move(images, matrices):
     """(B, H, W, C) uint8 through matrices, bilinear; grey where nothing comes from inside the picture."""
     size = tf.shape(matrices)[0]
     transforms = tf.concat([tf.reshape(matrices, [size, 6]), tf.zeros([size, 2])], axis=1)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),  # of uint8 it would truncate
         transforms=transforms,
         output_shape=images.shape[1:3],
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
         fill_value=UNCOVERED,
     )
+    return tf.cast(tf.round(moved), tf.uint8)
 
 
 def move_boxes(boxes, matrices, size):

@@ -73,11 +73,14 @@ def _cut_out(shares, middle, size):
         (B, H, W) bool, and the share (B,) of the pixels outside it, exactly.
     """
     height, width = size
-    side = tf.sqrt(1.0 - shares)
-    y, x = (tf.cast(place * length, tf.int32) for place, length in zip(middle, size, strict=True))
-    half_rows, half_columns = (tf.cast(side * (length / 2), tf.int32) for length in size)
-    top, bottom = tf.maximum(y - half_rows, 0), tf.minimum(y + half_rows, height)
-    left, right = tf.maximum(x - half_columns, 0), tf.minimum(x + half_columns, width)
-    inside = within(*(edge[:, None, None] for edge in (top, left, bottom, right)), size=(height, width))
+    half = tf.sqrt(1.0 - shares) / 2
+
+    def edge(place, length):
+        return tf.cast(tf.round(tf.clip_by_value(place, 0.0, 1.0) * length), tf.int32)
+
+    (top, left), (bottom, right) = (
+        [edge(place + offset, length) for place, length in zip(middle, size, strict=True)] for offset in (-half, half)
+    )
+    inside = within(*(edges[:, None, None] for edges in (top, left, bottom, right)), size=(height, width))
     pixels = tf.cast((bottom - top) * (right - left), tf.float32)
     return inside, 1.0 - pixels / (height * width)

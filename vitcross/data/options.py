@@ -28,7 +28,7 @@ class Augmentation:
         three_augment: bool, grey, solarized or blurred, one of them for each picture (`three_augment.py`).
         colour_jitter: float in [0, 1): brightness, contrast and saturation vary by factors in [1 - x, 1 + x].
         erasing: float in [0, 1], probability that a rectangle becomes noise (`erasing.py`).
-        mixup: float >= 0, a of Beta(a, a) for the share of a picture, the rest of which is another (`mixing.py`); 0: off.
+        mixup: float >= 0, a of Beta(a, a) for the share of a picture; the rest is another's (`mixing.py`); 0: off.
         cutmix: float >= 0, the same for the area of one that replaces a part of the other; with mixup, each half of
             the time.
         mix_probability: float in (0, 1], of a picture to be mixed, where mixup or cutmix is on.

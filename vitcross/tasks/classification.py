@@ -62,13 +62,13 @@ class Classification(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean loss over the valid rows: a scalar, float32."""
-        losses_B = self._losses(y_pred, x["labels"])
+        losses_B = self._class_losses(y_pred, x["labels"])
         if "mixing" in x:
             share_B = x["mixing"]
-            losses_B = share_B * losses_B + (1.0 - share_B) * self._losses(y_pred, x["mixed_labels"])
+            losses_B = share_B * losses_B + (1.0 - share_B) * self._class_losses(y_pred, x["mixed_labels"])
         return refusable(weighted_mean(losses_B, x["valid"]))
 
-    def _losses(self, logits_BK, labels_B):
+    def _class_losses(self, logits_BK, labels_B):
         losses_B = LOSSES[self.loss_kind](logits_BK, labels_B, self.label_smoothing)
         if self.class_weights is None:
             return losses_B
