@@ -76,7 +76,7 @@ def peer_batches(batch_size):
 
 
 def seconds_of_a_batch(dataset, batches):
-    """(clock, processor) seconds; the iterator ends with the measurement, so that nothing of it goes on beside others."""
+    """(clock, processor) seconds; the iterator ends with them, so that nothing of it goes on beside others."""
     iterator = iter(dataset)
     next(iterator)
     began, worked = time.perf_counter(), time.process_time()
@@ -97,7 +97,7 @@ def main():
     if not arguments.no_peer:
         datasets[PEER] = peer_batches(arguments.batch_size)
     times = {name: [] for name in datasets}
-    for name, dataset in datasets.items():
+    for dataset in datasets.values():
         seconds_of_a_batch(dataset, 3)  # traces, and fills the cache of pictures
     for _ in range(arguments.rounds):
         for name, dataset in datasets.items():
