@@ -37,10 +37,11 @@ def run(composed):
 
 def compare(settings):
     """The captures of two runs, side by side in one page; no model is loaded."""
-    with command_line.quiet_start():
-        from vitcross.attention_maps.comparison import compare_runs
+    from vitcross.attention_maps.comparison import compare_runs
 
-    print(f"results  {compare_runs(settings['run'], settings['compare'])}", flush=True)
+    with command_line.quiet_start():  # records know how tokens lie, and so load TensorFlow
+        page = compare_runs(settings["run"], settings["compare"])
+    print(f"results  {page}", flush=True)
 
 
 def measure_split(settings, run_config, task, header, folder, sink):

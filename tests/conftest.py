@@ -27,5 +27,6 @@ def tiny_scenes(tmp_path_factory):
         "attention_maps.num_probes=3",
         "attention_maps.num_measured=5",
         "attention_maps.captures=3",
+        "attention_maps.trust_captures=0",
         "trainer.log_every=2",
     ]

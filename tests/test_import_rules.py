@@ -51,6 +51,8 @@ def test_only_the_boundary_knows_hydra_and_only_one_sink_knows_wandb(path):
         assert not roots & {"hydra", "omegaconf"}
     if name(path) != "vitcross/sinks/weights_and_biases.py":
         assert "wandb" not in roots
+    if name(path) != "vitcross/dashboard.py":
+        assert "wandb_workspaces" not in roots
 
 
 def test_no_room_is_called_utils():

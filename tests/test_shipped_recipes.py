@@ -23,6 +23,8 @@ SHORT = [
     "model.num_heads=2",
     "attention_maps.num_probes=2",
     "attention_maps.captures=2",
+    "attention_maps.num_measured=3",
+    "attention_maps.trust_captures=0",
     "sinks=local",
 ]
 # Splits that a set of 24 examples has, and a size at which a step is quick.
@@ -62,7 +64,12 @@ def test_nothing_that_is_shipped_is_left_out():
     with_texts = {"scenes_captions", "scenes_questions", "pairs", "coco_captions"}
     assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", *with_texts}
     experiments = set(options(config.CONF, "experiment"))
-    assert experiments == {*OF_PICTURES, *(f"scenes_{kind}" for kind in TINY_TOWERS), "pairs_contrastive"}
+    assert experiments == {
+        *OF_PICTURES,
+        *(f"scenes_{kind}" for kind in TINY_TOWERS),
+        "pairs_contrastive",
+        "scenes_watermark",
+    }
 
 
 @pytest.mark.parametrize("name", TFDS_SETS)
@@ -91,6 +98,12 @@ def test_a_recipe_with_every_change_of_pictures(changes, loss, tmp_path):
     overrides += [f"task.loss={loss}", "task.label_smoothing=0.1", f"data.data_dir={tmp_path / 'data'}"]
     overrides += ["data.image_size=[32,40]", "data.train_examples=24", "data.validation_examples=8"]
     take_steps([*overrides, "data.test_examples=8", *SHORT], tmp_path / "run")
+
+
+def test_experiment_of_a_planted_mark(tiny_scenes, tmp_path):
+    take_steps(["experiment=scenes_watermark", *tiny_scenes, *SHORT], tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert {"val/accuracy", "val/accuracy_unmarked", "val/accuracy_misleading"} <= summary.keys()
 
 
 @pytest.mark.parametrize("kind", TINY_TOWERS)

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +48,8 @@ def rows(folder):
 def trained(tiny_scenes, tmp_path_factory):
     """`(folder, finished process)` of a small run with an awkward length: 11 steps, validated every 4."""
     folder = tmp_path_factory.mktemp("run") / "first"
-    done = run("train.py", *tiny_scenes, "trainer.steps=11", "trainer.evaluate_every=4", f"hydra.run.dir={folder}")
+    length = ["trainer.steps=11", "trainer.evaluate_every=4", "attention_maps.trust_captures=2"]
+    done = run("train.py", *tiny_scenes, *length, f"hydra.run.dir={folder}")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done
 
@@ -80,7 +83,9 @@ def test_the_run_folder_holds_what_the_contract_says(trained):
     assert index["latest"] == "step_00000011"
     steps = sorted(path.name for path in (folder / "attention").glob("step_*"))
     assert steps == ["step_00000000", "step_00000003", "step_00000011"]
-    for name in ("probe.png", "self_overlay.png", "self_heads.png", "self_layers.png", "record.npz"):
+    for name in ("probe", "self_overlay", "self_methods", "self_heads", "self_layers"):
+        assert (folder / "attention" / steps[-1] / f"{name}.png").stat().st_size > 0
+    for name in ("record.npz", "../viewer.html", "../evolution.gif"):
         assert (folder / "attention" / steps[-1] / name).stat().st_size > 0
     assert (folder / "attention/index.html").exists()
 
@@ -98,6 +103,9 @@ def test_metrics_are_means_of_their_interval_under_the_agreed_keys(trained):
     captures = [row for row in table if "attention_stats/entropy/mean" in row]
     assert [row["step"] for row in captures] == [0, 3, 11]
     assert {"grounding/rollout/lift", "grounding/raw/pointing"} <= captures[0].keys()
+    measured = [row["step"] for row in captures if "trust/relevance/gap" in row]
+    assert measured == [0, 11] and captures[-1]["trust/examples"] == 5
+    assert {f"trust/{m}/verdict" for m in ("raw", "rollout", "relevance", "leave_one_out")} <= captures[-1].keys()
 
 
 def test_evaluate_equals_the_validation_of_training(trained):
@@ -113,8 +121,15 @@ def test_evaluate_equals_the_validation_of_training(trained):
         predictions = list(csv.DictReader(file))
     assert len({row["example"] for row in predictions}) == 19
     assert np.mean([int(row["correct"]) for row in predictions]) == pytest.approx(metrics["accuracy"])
-    for name in ("confusion_matrix.png", "confusion_matrix.json", "attention/self_layers.png"):
+    for name in ("confusion_matrix.png", "confusion_matrix.json", "attention/self_layers.png", "attention/trust.png"):
         assert (folder / "evaluation/validation" / name).exists()
+    measured = json.loads((folder / "evaluation/validation/trust.json").read_text())
+    methods = ["raw", "rollout", "relevance", "leave_one_out"]
+    assert list(measured["report"]["fidelity"]) == list(measured["blurred"]) == methods
+    # All 19 examples, since there are no 64; every one of the 20 patches is a step.
+    assert measured["report"]["examples"] == 19 and len(measured["curves"]["relevance"]["kept"]) == 20
+    assert "maps, on 19 examples" in done.stdout and "Relevance" in done.stdout
+    assert "<!doctype html>" in (folder / "evaluation/validation/attention/viewer.html").read_text()
 
 
 def test_evaluate_explains_own_pictures_of_any_size_and_name(trained, tmp_path):
@@ -126,13 +141,42 @@ def test_evaluate_explains_own_pictures_of_any_size_and_name(trained, tmp_path):
     Image.new("RGB", (97, 41), "red").save(pictures / "wide [1].jpg")
     Image.new("L", (13, 29)).save(pictures / "grey.png")
     (pictures / "broken.jpg").write_bytes(b"not a picture")
-    done = run("evaluate.py", f"run={folder}", f"images={pictures}/*", "sinks.wandb.mode=disabled")
+    own = [f"run={folder}", f"images={pictures}/*", "sinks.wandb.mode=disabled"]
+    done = run("evaluate.py", *own, "target=Star")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 pictures" in done.stdout and "left out" in done.stdout and "broken.jpg" in done.stdout
     record = AttentionRecord.load(folder / "evaluation/images/attention/pictures_00001/record.npz")
-    assert record.images.shape == (2, 32, 40, 3)
+    assert record.images.shape == (2, 32, 40, 3) and record.targets == ("star", "star")
+    # Two pictures are too few for a verdict, but each has its own numbers.
+    assert record.trust.fidelity == {} and len(record.trust.probes["relevance"]) == 2
+    assert (folder / "evaluation/images/attention/pictures_00001/viewer.html").exists()
     with (folder / "evaluation/images/predictions.csv").open() as file:
         assert [Path(row["example"]).name for row in csv.DictReader(file)] == ["grey.png", "wide [1].jpg"]
+
+
+def test_a_target_that_does_not_exist_is_refused_before_tensorflow_starts(trained, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (50, 70), "blue").save(tmp_path / "x.png")
+    done = run("evaluate.py", f"run={trained[0]}", f"images={tmp_path}/x.png", "target=starr")
+    assert done.returncode == 2 and "starting TensorFlow" not in done.stdout
+    assert "target must be one of star, " in done.stderr and "Received: target='starr'" in done.stderr
+
+
+def test_two_runs_are_compared_without_a_model(trained, tmp_path):
+    folder, _ = trained
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    done = run("evaluate.py", f"run={folder}", f"compare={other}")
+    assert done.returncode == 0 and done.stderr == ""
+    page = folder / "attention" / "compare_other.html"
+    assert str(page) in done.stdout and "starting TensorFlow" not in done.stdout
+    assert "first" in page.read_text() and "other" in page.read_text()
+    shutil.rmtree(other / "attention")
+    done = run("evaluate.py", f"run={folder}", f"compare={other}")
+    assert done.returncode == 1 and "must have captures" in done.stderr
+    done = run("evaluate.py", f"run={folder}", f"compare={tmp_path}")
+    assert done.returncode == 2 and "compare must be the folder of a run" in done.stderr
 
 
 def test_load_gives_model_preprocessing_and_names(trained, tmp_path):
@@ -144,6 +188,24 @@ def test_load_gives_model_preprocessing_and_names(trained, tmp_path):
     assert image.shape == (32, 40, 3) and image.dtype == np.float32
     logits, weights = model(image[None], return_attention_scores=True)
     assert logits.shape == (1, len(class_names)) and len(weights) == 2
+
+
+def test_the_notebook_of_the_readme_runs(trained, tmp_path):
+    """The block of the README that explains own pictures, word for word but for its two paths."""
+    from PIL import Image
+
+    Image.new("RGB", (50, 70), "blue").save(tmp_path / "cat.jpg")
+    text = (ROOT / "README.md").read_text()
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", text, flags=re.S) if "write_viewer" in b]
+    block = re.sub(r'"outputs/[^"]*"', repr(str(trained[0])), block)
+    block = block.replace('"cat.jpg"', repr(str(tmp_path / "cat.jpg"))).replace(
+        '"cat.html"', repr(str(tmp_path / "cat.html"))
+    )
+    *statements, shown = block.strip().splitlines()
+    names = {}
+    exec("\n".join(statements), names)
+    assert eval(shown, names)._repr_png_().startswith(b"\x89PNG")
+    assert (tmp_path / "cat.html").stat().st_size > 10_000
 
 
 def test_capture_on_or_off_leaves_the_losses_bit_identical(trained, tiny_scenes, tmp_path):

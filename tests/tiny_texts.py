@@ -14,6 +14,7 @@ SHORT = [
     "attention_maps.num_probes=3",
     "attention_maps.num_measured=5",
     "attention_maps.captures=2",
+    "attention_maps.trust_captures=0",
     "sinks.wandb.mode=disabled",
 ]
 

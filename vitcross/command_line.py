@@ -3,6 +3,7 @@ trial of a sweep. Imports nothing heavy.
 """
 
 import contextlib
+import difflib
 import json
 import logging
 import os
@@ -239,6 +240,34 @@ def quote(argument):
 FREE_TEXT = ("run", "images", "text", "compare", "target")
 
 
+def check_target(run_config, settings):
+    """Whether a class or an answer that is to be explained exists; a word of a caption is known only later.
+
+    Raises:
+        ValueError: it names the nearest ones.
+    """
+    if run_config["task"]["_target_"].endswith("Captioning"):
+        return
+    try:
+        names = class_names_of(settings["run"], settings["checkpoint"])
+    except (OSError, ValueError, KeyError):
+        return  # opening the checkpoint says what is wrong with it
+    wanted = settings["target"]
+    if wanted.isdecimal() and int(wanted) < len(names) or wanted.casefold() in [name.casefold() for name in names]:
+        return
+    nearest = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3)
+    shown = list(dict.fromkeys([*nearest, *names]))[:8]
+    more = ", ..." if len(shown) < len(names) else ""
+    raise ValueError(f"target must be one of {', '.join(shown)}{more}. Received: target={wanted!r}")
+
+
+def class_names_of(run_folder, which):
+    """The class names in the checkpoint's JSON, read without loading what writes it."""
+    folder = Path(run_folder) / "checkpoints"
+    name = json.loads((folder / "index.json").read_text())[which]
+    return json.loads((folder / name / "checkpoint.json").read_text())["class_names"]
+
+
 def prepare_evaluate(arguments, config):
     """Check what was typed before TensorFlow starts; exits with status 2 and one message where it is wrong."""
     overrides, flags = split_arguments([quote(argument) for argument in arguments])
@@ -255,6 +284,8 @@ def prepare_evaluate(arguments, config):
         check_own_text(run_config, settings)
         if settings["compare"] is not None:
             config.open_run(settings["compare"], key="compare")
+        if settings["target"] is not None:
+            check_target(run_config, settings)
     except ValueError as error:
         fail(str(error))
     return overrides

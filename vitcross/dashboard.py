@@ -3,8 +3,8 @@
     pip install 'vitcross[dashboard]'
     python -m vitcross.dashboard [entity=TEAM] [project=NAME] [name=TITLE] [base_url=https://...]
 
-Once for a project: it shows the runs that are there and those to come. Every call writes a new view and leaves the others
-alone. The only file that imports wandb-workspaces; its settings answer to version 0.4.
+Once for a project: it shows the runs that are there and those to come. Every call writes a new view and leaves the
+others alone. The only file that imports wandb-workspaces; its settings answer to version 0.4.
 """
 
 import os
@@ -35,11 +35,11 @@ answer should fall; put them in first, and it should rise.
 | lift | far above 1 | near 1: as much in the box as a box of that size gets anyway |
 
 **Self-attention:** open a picture of `attention/self/overlay`, switch methods and levels on and off in its settings. A
-level such as *top 3 %* is a share of the patches, so that it compares across methods and steps. Boxes are the truth; the
-model never sees them. The slider of a section moves all its pictures to one step.
+level such as *top 3 %* is a share of the patches, so that it compares across methods and steps. Boxes are the truth;
+the model never sees them. The slider of a section moves all its pictures to one step.
 
-**Explore:** the viewer needs no network; click a patch, a word, a head. Look at the trust curves first: a map that does not
-follow the model is a picture, not an explanation.
+**Explore:** the viewer needs no network; click a patch, a word, a head. Look at the trust curves first: a map that does
+not follow the model is a picture, not an explanation.
 """
 
 
@@ -100,6 +100,7 @@ SECTIONS = (
             Curves("Pointing game, and its chance",
                    (*_of_methods("grounding/{}/pointing"), "grounding/relevance/chance"), y_range=(0, 1)),
             Curves("Energy lift: 1 knows nothing", _of_methods("grounding/{}/lift")),
+            Curves("Energy lift on a planted mark: it should stay near 1", _of_methods("grounding/mark/{}/lift")),
             Curves("Examples measured, and how many can be explained", ("trust/examples", "trust/explainable")),
         ),
     ),
@@ -118,6 +119,7 @@ SECTIONS = (
         "Image and text",
         2,
         (
+            Pictures("What decides each word", ("attention/cross/relevance",)),
             Pictures("What words look at", ("attention/cross/words",)),
             Pictures("Words and patches", ("attention/cross/matrix",)),
             Pictures("Similarity of words and patches", ("attention/cross/similarity",)),
@@ -129,7 +131,10 @@ SECTIONS = (
     Section(
         "Explore",
         1,
-        (Pictures("Interactive viewer", ("attention/viewer",)), Pictures("Film of all captures", ("attention/evolution",))),
+        (
+            Pictures("Interactive viewer", ("attention/viewer",)),
+            Pictures("Film of all captures", ("attention/evolution",)),
+        ),
     ),
     Section(
         "Health",

@@ -116,7 +116,11 @@ def build_sinks(config, *, name, folder, total_steps, num_examples):
     gallery = Gallery(folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"])
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
-        run_folder=folder, config=config, report=console.line, **settings["wandb"] | {"group": group}
+        run_folder=folder,
+        config=config,
+        report=console.line,
+        captures=len(steps_of_captures(config, total_steps)),
+        **settings["wandb"] | {"group": group},
     )
     places = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
     console.begin()
@@ -185,11 +189,11 @@ def build_attention_maps(config, task, data, sink, total_steps, step, title=""):
         return []
     from vitcross.attention_maps.callback import AttentionMaps
     from vitcross.attention_maps.probe_text import texts_of
-    from vitcross.attention_maps.schedule import capture_steps, trust_steps
+    from vitcross.attention_maps.schedule import trust_steps
     from vitcross.attention_maps.sheets import Style
 
     probes, measured = probe_indices(len(data.validation), config["seed"], settings)
-    steps = capture_steps(total_steps, settings["captures"], settings["every"])
+    steps = steps_of_captures(config, total_steps)
     return [
         AttentionMaps(
             network=task.network,
@@ -205,6 +209,14 @@ def build_attention_maps(config, task, data, sink, total_steps, step, title=""):
             **texts_of(task, data, "validation", probes),
         )
     ]
+
+
+def steps_of_captures(config, total_steps):
+    """The optimizer steps at which a run captures attention; none with `attention_maps=off`."""
+    from vitcross.attention_maps.schedule import capture_steps
+
+    settings = config["attention_maps"]
+    return capture_steps(total_steps, settings["captures"], settings["every"]) if settings["enabled"] else ()
 
 
 def probe_indices(num_examples, seed, settings):

@@ -66,7 +66,7 @@ EVALUATE_HELP = """\
 vitcross measures a finished run, or shows what its model says and where it looks on your own pictures.
 
   python evaluate.py run=RUN_FOLDER                     metrics, confusion matrix and maps of the best checkpoint
-  python evaluate.py run=RUN_FOLDER split=test          on another split: validation (default), test, train, unseen
+  python evaluate.py run=RUN_FOLDER split=test          on another split: test, train, unseen, unmarked or misleading
   python evaluate.py run=RUN_FOLDER images='DIR/*.jpg'  predictions and maps for your own pictures, of any size
   python evaluate.py run=RUN_FOLDER images='DIR/*.jpg' text='What colour is the boat?'
                                                         runs with texts: compare, answer, or score a caption

@@ -7,14 +7,11 @@ import numpy as np
 
 
 def abar(weights_NTS, gradients_NTS):
-    heads, rows, keys = weights_NTS.shape
-    found = np.zeros((rows, keys))
-    for t in range(rows):
-        for s in range(keys):
-            found[t, s] = sum(
-                max(float(gradients_NTS[n, t, s]) * float(weights_NTS[n, t, s]), 0.0) for n in range(heads)
-            )
-    return found / heads
+    found = np.zeros(weights_NTS.shape[1:])
+    for weights_TS, gradients_TS in zip(weights_NTS, gradients_NTS, strict=True):
+        raised = gradients_TS.astype(np.float64) * weights_TS
+        found += np.where(raised > 0, raised, 0) / len(weights_NTS)
+    return found
 
 
 def normalised(relevance):
@@ -32,30 +29,25 @@ def normalised(relevance):
 def chain(abars):
     relevance = np.eye(len(abars[0]))
     for layer in abars:
-        relevance = relevance + np.array(
-            [
-                [sum(layer[i, k] * relevance[k, j] for k in range(len(layer))) for j in range(len(layer))]
-                for i in range(len(layer))
-            ]
+        # Each token adds what the tokens that it reads have collected so far.
+        relevance = np.array(
+            [relevance[i] + sum(layer[i, k] * relevance[k] for k in range(len(layer))) for i in range(len(layer))]
         )
     return relevance
 
 
 def cross(layer, own, to_other, other, from_other=None, transpose=True):
-    """Equations 10 and 11 entry by entry, from the old matrices."""
+    """Equations 10 and 11 row by row, from the old matrices."""
     rows, keys = layer.shape
     left = normalised(own) if transpose else np.eye(rows)
     right = normalised(other)
     new_own, new_to_other = own.copy(), to_other.copy()
-    for t in range(rows):
-        for s in range(keys):
-            for u in range(rows):
-                for v in range(keys):
-                    new_to_other[t, s] += left[u, t] * layer[u, v] * right[v, s]
-    if from_other is not None:
+    for u in range(rows):
+        taken = sum(layer[u, v] * right[v] for v in range(keys))
         for t in range(rows):
-            for u in range(rows):
-                new_own[t, u] += sum(layer[t, v] * from_other[v, u] for v in range(keys))
+            new_to_other[t] += left[u, t] * taken
+        if from_other is not None:
+            new_own[u] += sum(layer[u, v] * from_other[v] for v in range(keys))
     return new_own, new_to_other
 
 

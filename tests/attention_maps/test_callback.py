@@ -130,10 +130,13 @@ def test_what_is_handed_over():
 
 def test_trust_is_measured_where_it_was_planned_and_at_an_end_that_was_not():
     model, sink = tiny_model(), Kept()
-    changes = {"checks": checks_of(model, with_boxes(7)), "trust_steps": [4]}
-    train(model, [maps_of(model, sink, [2, 4], **changes)])
+    changes = {"checks": checks_of(model, with_boxes(7)), "trust_steps": [2, 4]}
+    train(model, [maps_of(model, sink, [2, 4, 6], **changes)])
     reports = {media.step: media.record.trust for _, media in sink.captures}
-    assert [step for step, report in reports.items() if report is not None] == [4, 9]
+    assert [step for step, report in reports.items() if report is not None] == [2, 4, 9]
+    # What is held against leaving out each patch is the result, not the way to it.
+    assert list(reports[2].fidelity) == ["raw", "rollout", "relevance"] and reports[2].fidelity["raw"].gap_share is None
+    assert "leave_one_out" in reports[4].fidelity
     report, values = reports[9], sink.rows[-1][1]
     assert list(report.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"] and report.examples == 7
     assert {method: len(rows) for method, rows in report.probes.items()} == dict.fromkeys(report.fidelity, B)
@@ -157,6 +160,7 @@ def test_trust_at_one_capture_does_not_depend_on_those_before_it():
         callback.set_model(model)
         for step in steps:
             callback.capture(step)
+        assert len(sink.rows) == len(steps)
         found.append({k: v for k, v in sink.rows[-1][1].items() if k.startswith(("trust", "grounding"))})
     assert found[0] == found[1]
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from vitcross.attention_maps import Capture, capture
+from vitcross.attention_maps import Capture, capture, read_map, relevance
 from vitcross.data.batch import normalize
 from vitcross.models import VisionTransformer
 
@@ -151,3 +151,33 @@ def test_the_pure_functions_load_without_keras_and_tensorflow():
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'wandb')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("pooling", ["cls", "gap", "map"])
+def test_a_capture_that_explains_also_holds_relevance(pooling):
+    model = tiny_model(pooling=pooling)
+    examples, names = batch()[0] | {"valid": np.array([True, False, True])}, ("a", "b", "c", "d", "e")
+    plain, record = (Capture(model, explain)(examples, class_names=names) for explain in (False, True))
+    assert plain.maps == {} and plain.targets == ()
+    for field in ("probabilities", "token_norms", "images"):
+        np.testing.assert_array_equal(getattr(plain, field), getattr(record, field))
+    for address, weights in plain.weights.items():
+        np.testing.assert_array_equal(weights, record.weights[address])
+    assert list(record.maps) == ["relevance"] and record.targets == tuple(names[k] for k in record.predictions)
+    expected = relevance(model, batch()[0])[[0, 2]]
+    np.testing.assert_array_equal(read_map(record, "relevance"), expected)
+
+
+def test_a_capture_explains_the_class_that_is_asked_for():
+    model, names = tiny_model(), ("a", "b", "c", "d", "e")
+    captures = Capture(model, explain=True)
+    record = captures(batch()[0], class_names=names, target="d")
+    assert record.targets == ("d",) * B
+    np.testing.assert_array_equal(
+        record.maps["relevance"], captures(batch()[0], target=np.full(B, 3)).maps["relevance"]
+    )
+    assert not np.array_equal(record.maps["relevance"], captures(batch()[0], target="0").maps["relevance"])
+    with pytest.raises(ValueError, match="explain=True. Received: target='d'"):
+        capture(model, batch()[0], target="d")
+    with pytest.raises(ValueError, match="Received: target='f'"):
+        capture(model, batch()[0], explain=True, class_names=names, target="f")

@@ -5,7 +5,19 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
-from vitcross.attention_maps import Capture, ImageTextRecord, Verdict, capture, sheets, statistics
+from vitcross.attention_maps import (
+    Capture,
+    Explainer,
+    ImageTextRecord,
+    Verdict,
+    capture,
+    choose_target,
+    cross_raw_map,
+    cross_rollout_map,
+    sheets,
+    statistics,
+    token_rollout_maps,
+)
 
 KINDS = ("dual", "captioner", "questions")
 
@@ -111,3 +123,50 @@ def test_refuses_pairs_without_texts():
         model(batch)
     with pytest.raises(ValueError, match="Received: 1"):
         model(batch, texts=texts[:1])
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [("dual", "map"), ("captioner", None), ("questions", "gap")])
+def test_a_capture_that_explains_also_holds_maps_through_both_towers(kind, pooling):
+    model = tiny_text_model(kind, pooling=pooling)
+    batch, texts = pairs(3, questions=kind == "questions")
+    batch["valid"] = np.array([True, False, True])
+    answers = tuple(f"answer {k}" for k in range(7))
+    plain, record = (Capture(model, explain)(batch, texts=texts, class_names=answers) for explain in (False, True))
+    assert not (plain.image.maps or plain.token_maps or plain.text_maps or plain.image.targets)
+    for address, weights in {**plain.image.weights, **plain.weights}.items():
+        np.testing.assert_array_equal(weights, {**record.image.weights, **record.weights}[address])
+    target, names = choose_target(
+        model,
+        texts=texts,
+        class_names=answers,
+        logits=numpy(model(**inputs(batch), training=False)) if kind == "questions" else None,
+    )
+    assert record.image.targets == (names[0], names[2])
+    found = Explainer(model).explain(batch, target)
+    assert list(record.image.maps) == ["raw", "rollout", "relevance"] and list(record.text_maps) == ["relevance"]
+    np.testing.assert_array_equal(record.image.maps["relevance"], found.image[[0, 2]])
+    np.testing.assert_array_equal(record.text_maps["relevance"], found.text[[0, 2]])
+    np.testing.assert_allclose(record.image.maps["raw"], cross_raw_map(plain, target[[0, 2]]), rtol=1e-6)
+    np.testing.assert_allclose(record.image.maps["rollout"], cross_rollout_map(plain, target[[0, 2]]), rtol=1e-6)
+    if kind == "dual":
+        assert record.token_maps == {} and record.image.targets == ("match", "match")
+    else:
+        assert list(record.token_maps) == ["relevance", "rollout"]
+        np.testing.assert_array_equal(record.token_maps["relevance"], found.tokens[[0, 2]])
+        np.testing.assert_allclose(record.token_maps["rollout"], token_rollout_maps(plain), rtol=1e-6)
+    assert {"attention/self/overlay"} <= set(sheets(record))
+
+
+def test_a_word_by_name_and_no_map_of_each_token():
+    batch, texts = pairs(2)
+    word = next(word for word in texts[0].words if word.text in {w.text for w in texts[1].words})
+    captures = Capture(tiny_text_model("captioner", depth=1), explain=True)
+    record = captures(batch, texts=texts, target=word.text, every_token=False)
+    assert record.image.targets == (word.text, word.text) and record.token_maps == {}
+    whole = captures(batch, texts=texts, target=word.text)
+    np.testing.assert_array_equal(record.image.maps["relevance"], whole.image.maps["relevance"])
+    np.testing.assert_array_equal(
+        whole.image.maps["relevance"][0], whole.token_maps["relevance"][0, word.tokens[0]], err_msg="its own place"
+    )
+    with pytest.raises(ValueError, match="a word of the caption"):
+        captures(batch, texts=texts, target="zebra")

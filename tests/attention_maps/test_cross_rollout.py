@@ -54,7 +54,7 @@ def rows_read(record, kind, b):
     if kind == "eos":
         return {length - 1: 1.0}
     if kind == "gap":
-        return {t: 1 / length for t in range(length)}
+        return dict.fromkeys(range(length), 1 / length)
     if kind == "captioner":
         return {int(TARGET[b]) - 1: 1.0}
     return dict(enumerate(record.pooling_weights[b].mean(0)[0].astype(np.float64)))

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tests.attention_maps.measured import measured_text
 from tests.attention_maps.text_records import text_record, tokenizer
 from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, colour_maps, drawing, own_text, sheets
 from vitcross.attention_maps.matrix_sheet import matrix_sheet
+from vitcross.attention_maps.words import token_word_maps
 
 SELF = ["attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"]
 CROSS = ["attention/cross/words", "attention/cross/matrix"]
@@ -116,3 +118,36 @@ def test_other_poolings_of_the_text(pooling):
     record = ImageTextRecord(**vars(record) | {"weights": weights, "text_pooling": pooling})
     caption = sheets(record)["attention/self/text"].caption
     assert ("attention pooling" if pooling == "map" else "mean over the rows") in caption
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_of_words_that_the_record_holds_have_a_sheet(kind):
+    options, keys = KINDS[kind]
+    record = measured_text(text_record(3, planted=2, **options))
+    found = sheets(record)
+    assert set(found) == {*keys, "attention/self/methods", "attention/cross/relevance"}
+    sheet = found["attention/cross/relevance"]
+    assert "1 Relevance: " in sheet.caption and "3 Rollout: " in sheet.caption and "both towers" in sheet.caption
+    one = dataclasses.replace(record, token_maps={"relevance": record.token_maps["relevance"]})
+    shorter = sheets(one)["attention/cross/relevance"]
+    assert shorter.image.shape[0] < 0.7 * sheet.image.shape[0] and "Rollout" not in shorter.caption
+
+
+def test_the_map_of_a_word_is_the_mean_of_its_tokens_at_their_own_places():
+    record = measured_text(text_record(1, depth=1, predicts_next=True, verdicts=(Verdict("x"),)))
+    text = record.texts[0]
+    shown = next(k for k, word in enumerate(text.words) if text.word_boxes[k] is None and word.text.isalpha())
+    values = record.token_maps["relevance"]
+    values[:] = 0
+    tokens = text.words[shown].tokens
+    values[0, tokens[0], 9] = 0.5 * len(tokens)
+    record = dataclasses.replace(record, token_maps={"relevance": values})
+    sheet = sheets(record, Style(opacity=1.0))["attention/cross/relevance"]
+    top = (sheet.image == colour_maps.table("viridis")[-1]).all(-1)
+    patch = 8 * (128 // 56)
+    assert patch**2 <= top.sum() < patch**2 + 14 * 10
+    assert "1 Relevance: 0.5." in sheet.caption
+    with pytest.raises(ValueError, match="rollout"):
+        token_word_maps(record, "rollout")
+    oracle = np.mean([values[0, t] for t in tokens], axis=0)
+    np.testing.assert_allclose(token_word_maps(record, "relevance")[0][shown], oracle)

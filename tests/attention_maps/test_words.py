@@ -14,12 +14,13 @@ from vitcross.attention_maps import (
     patch_words,
     prefix_mass,
     sink_share,
+    token_word_maps,
     word_grounding,
     word_maps,
     word_prefix_mass,
     word_similarity_maps,
 )
-from vitcross.attention_maps.word_grounding import best_layer
+from vitcross.attention_maps.word_grounding import best_layer, word_mask
 from vitcross.attention_maps.words import pooled_text_rows, query_mask, word_rows
 
 
@@ -194,3 +195,36 @@ def test_prefix_mass_and_sinks_of_crossing_rows_leave_padding_out():
     mask = np.array([[True, True, False]])
     assert sink_share(weights, query_mask=mask)[0, 0] == pytest.approx(0.6)
     assert prefix_mass(weights, 2, query_mask=mask)[0, 0] == pytest.approx(0.2)
+
+
+# ---------------------------------------------------------------------------------------------- maps of each text token
+
+
+@pytest.mark.parametrize("predicts_next", [True, False])
+def test_maps_of_tokens_are_merged_to_words_at_their_own_place(predicts_next):
+    record = text_record(5, predicts_next=predicts_next)
+    shape = (*record.padding_mask.shape, record.token_layout.num_patches)
+    maps = np.random.default_rng(2).uniform(size=shape).astype(np.float32)
+    record = dataclasses.replace(record, token_maps={"relevance": maps})
+    for b, text in enumerate(record.texts):
+        expected = [maps[b, list(word.tokens)].mean(0) for word in text.words]
+        np.testing.assert_allclose(token_word_maps(record, "relevance")[b], expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="rollout"):
+        token_word_maps(record, "rollout")
+
+
+def test_maps_of_tokens_are_measured_on_the_boxes_of_their_words():
+    record = text_record(5, predicts_next=True)
+    shape = (*record.padding_mask.shape, record.token_layout.num_patches)
+    knows, nothing = np.zeros(shape, np.float32), np.full(shape, 0.3, np.float32)
+    for b, text in enumerate(record.texts):
+        for word, boxes in zip(text.words, text.word_boxes, strict=True):
+            if boxes is not None:
+                knows[b, list(word.tokens)] = word_mask(record, boxes).ravel()
+    record = dataclasses.replace(record, token_maps={"relevance": knows, "rollout": nothing})
+    found = word_grounding(record)
+    assert list(found) == ["block_00", "block_01", "relevance", "rollout"]
+    assert found["relevance"]["pointing"] == found["relevance"]["energy"] == 1
+    assert found["rollout"]["lift"] == pytest.approx(1)
+    assert found["relevance"]["words"] == found["block_00"]["words"]
+    assert best_layer(found).startswith("Best on the boxes") and ": relevance, " in best_layer(found)

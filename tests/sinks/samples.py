@@ -3,8 +3,6 @@
 Shape legend: B batch, H W C pixels, N heads, T tokens.
 """
 
-import types
-
 import numpy as np
 
 from vitcross.attention_maps.media import AttentionMedia, Sheet
@@ -14,10 +12,24 @@ HEIGHT, WIDTH = 53, 71
 KEYS = ("attention/probe", "attention/self/overlay", "attention/self/heads", "attention_stats/entropy")
 
 
+class SampleLayout:
+    """2 x 3 patches behind one prefix token, as `TokenLayout` says it; that class's package loads Keras."""
+
+    grid_height, grid_width, num_prefix_tokens, num_patches, num_tokens = 2, 3, 1, 6, 7
+    grid = (2, 3)
+
+    def patches(self, x, axis=-1):
+        return np.delete(x, 0, axis)
+
+    def prefix(self, x, axis=-1):
+        return np.take(x, [0], axis)
+
+    def to_grid(self, x):
+        return x.reshape(*x.shape[:-1], 2, 3)
+
+
 def sample_record(step):
     generator = np.random.default_rng(step)
-    # What `TokenLayout` says of itself; the class is not imported, its package loads Keras.
-    layout = types.SimpleNamespace(grid_height=2, grid_width=3, num_prefix_tokens=1, num_tokens=7)
     return AttentionRecord(
         step=step,
         images=generator.integers(0, 256, (5, 22, 33, 3), dtype=np.uint8),
@@ -25,10 +37,12 @@ def sample_record(step):
         class_names=("a cat", "<b>[red]dog\x1b[31m</b>"),
         example_index=np.arange(5),
         weights={"image_encoder/block_00/self_attention": np.full((5, 3, 7, 7), 1 / 7, np.float32)},
-        token_layout=layout,
+        token_layout=SampleLayout(),
         pooling="cls",
         patch_size=(11, 11),
         token_norms=np.ones((5, 7), np.float32),
+        boxes=np.tile(np.array([0.25, 0.125, 0.75, 0.5], np.float32), (5, 1)),
+        maps={"relevance": generator.random((5, 6)).astype(np.float32)},
     )
 
 

@@ -1,5 +1,6 @@
 """The gallery page: complete, self-contained, safe with any text, and able to go on. How it looks was judged by eye."""
 
+import dataclasses
 import html.parser
 import json
 import os
@@ -7,21 +8,36 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.attention_maps.measured import METHODS, measured, measured_text, trust_report
 from tests.attention_maps.records import random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import AttentionMedia, Verdict, heat_map_sheet, sheets
+from vitcross.attention_maps.trust_report import NOTHING
 from vitcross.sinks.gallery import Gallery
-from vitcross.sinks.gallery_curves import STATISTICS, TRAINING, charts, nice_ticks, points, read_rows
+from vitcross.sinks.gallery_charts import HEALTH, TRAINING, TRUST
+from vitcross.sinks.gallery_curves import charts, nice_ticks, points, read_rows
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u2028'
 VOID = {"meta", "img", "input", "link", "br"}
 
 
-def media(step, **changes):
+def media(step, trust=False, **changes):
     record = random_record(step=step, depth=2, batch=3, **changes)
+    record = measured(record, seed=step) if trust else record
     statistics = {"attention_stats/entropy": heat_map_sheet("entropy", [0, step], np.ones((2, 2)))}
     return AttentionMedia(record=record, sheets={**sheets(record), **statistics})
+
+
+def plain(content):
+    """The text of a piece of HTML, blanks collapsed."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", content)).split())
+
+
+def section(page, name):
+    """The HTML of one section."""
+    return re.search(rf'<section id="{name}".*?</section>', page.source, re.S)[0]
 
 
 class Page(html.parser.HTMLParser):
@@ -95,7 +111,8 @@ def test_text_from_outside_stays_text(tmp_path):
     tags = [tag for tag, _ in page.tags]
     assert tags.count("script") == 2 and len(page.scripts) == 2
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-    assert set(page.attributes("img", "src")) == set(page.attributes("a", "href"))
+    outside = [target for target in page.attributes("a", "href") if not target.startswith("#")]
+    assert set(page.attributes("img", "src")) == set(outside)
     assert page.text.count("</script><script>alert(1)</script>") >= 2
     assert json.loads(page.scripts[0])[0]["step"] == 3
 
@@ -106,7 +123,7 @@ def test_the_page_needs_no_network_no_storage_and_no_eval(tmp_path):
     source = Page(tmp_path / "attention" / "index.html").source
     assert not re.search(r"https?://|//cdn|@import|eval\(|localStorage|sessionStorage|fetch\(|XMLHttpRequest", source)
     assert "default-src &#x27;none&#x27;" in source
-    assert len(source) < 60_000  # pictures are files beside it
+    assert len(source) < 80_000  # pictures are files beside it
 
 
 def test_controls_have_labels_and_pictures_have_texts(tmp_path):
@@ -128,7 +145,8 @@ def test_close_says_how_the_run_ended(tmp_path, code, word):
     gallery = Gallery(tmp_path, title="x")
     gallery.close({"val/accuracy": 0.9834, "parameters": 12345, "best/value": None, "val/loss": None}, code)
     page = Page(tmp_path / "attention" / "index.html")
-    assert word in page.text and "98.3%" in page.text and "12,345" in page.text and "No capture yet" in page.text
+    assert word in page.text and "98.3%" in page.text and "12,345" in page.text
+    assert "No capture in this run" in page.text
 
 
 def test_curves_come_from_metrics(tmp_path):
@@ -139,7 +157,8 @@ def test_curves_come_from_metrics(tmp_path):
     gallery = Gallery(tmp_path, title="x")
     gallery.media(90, media(90))
     page = Page(tmp_path / "attention" / "index.html")
-    assert [tag for tag, _ in page.tags].count("svg") == 3  # loss, lift, entropy; what has no value has no chart
+    # Loss, lift, entropy; what has no value has no chart.
+    assert page.attributes("figure", "class").count("chart") == 3
     labels = page.attributes("svg", "aria-label")
     assert "Loss: train 1.1, validation 1.25 at step 90" in labels
     assert "reference" in page.source and "polygon" in page.source
@@ -149,7 +168,7 @@ def test_curves_of_layers_and_kinds_that_are_not_known_in_advance(tmp_path):
     rows = [{"step": 5, f"grounding/words/block_{layer:02d}/lift": 1.0 + layer} for layer in range(13)]
     rows += [{"step": 5, "grounding/words/block_00/chance": 0.25, "grounding/words/block_00/pointing": 0.5}]
     rows += [{"step": 9, "val/accuracy/<b>colour": 0.5, "val/accuracy": 0.7, "val/accuracy/a/b": 0.1}]
-    found = {figure.split("<h3>")[1].split("</h3>")[0]: figure for figure in charts(rows, TRAINING)}
+    found = {figure.split("<h3>")[1].split("</h3>")[0]: figure for figure in charts(rows, TRUST + TRAINING)}
     lift, kinds = found["Words: lift on the boxes of what they name"], found["Accuracy by kind"]
     assert lift.count("<circle") == 6 and "layer 00 <b>1</b>" in lift and "layer 12 <b>13</b>" in lift
     assert "&lt;b&gt;colour <b>0.5</b>" in kinds and kinds.count("<circle") == 1
@@ -169,6 +188,8 @@ def test_sheets_of_words_follow_those_of_pictures(tmp_path, kind, last):
     images = [source.split("/")[1].removesuffix(".png") for source in page.attributes("img", "src")]
     assert images[:4] == ["self_overlay", "self_layers", "probe", "self_heads"] and len(images) == len(found)
     assert images[-1].endswith(last) and images[4] in ("cross_words", "cross_similarity")
+    ids = page.attributes("section", "id")
+    assert ids == ["how", "trust", "self", "text"] and "cross_" not in section(page, "self")
     assert "Which patches" in page.text and "Blue words" in page.text and "a question" in page.text
     assert len(found) + 5 <= 14  # with the heat maps: 70 captures stay below the thousand files of a W&B run
     assert Gallery(tmp_path, title="x").captures == gallery.captures
@@ -180,7 +201,7 @@ def test_metrics_that_are_missing_broken_or_not_finite(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(text)
     rows = read_rows(tmp_path / "metrics.jsonl")
     assert points(rows, "train/loss") == [(2, 0.5)]
-    assert len(charts(rows, TRAINING)) == 1 and charts(rows, STATISTICS) == []
+    assert len(charts(rows, TRAINING)) == 1 and charts(rows, HEALTH) == []
     assert charts([{"step": 0, "val/loss": 0.0}], TRAINING)[0].count("<circle") == 1
 
 
@@ -209,3 +230,182 @@ def test_a_run_that_goes_on_keeps_earlier_captures_and_replaces_later_ones(tmp_p
     assert [capture.step for capture in again.captures] == [0, 10]
     (tmp_path / "attention" / "index.html").write_text("<html>another page</html>")
     assert Gallery(tmp_path, title="x").captures == []
+
+
+SECTIONS = ["Is it trustworthy?", "Self-attention", "Image and text", "Explore", "Health", "Training"]
+
+
+def full_page(tmp_path):
+    """A gallery with everything: a captioner, curves of all kinds, a viewer and a film."""
+    record = measured_text(text_record(3, predicts_next=True, planted=2), seed=4)
+    folder = tmp_path / "attention"
+    folder.mkdir()
+    (folder / "viewer.html").write_text("<p>viewer</p>")
+    Image.new("RGB", (31, 17)).save(folder / "evolution.gif")
+    write_metrics(tmp_path, [{"step": 5, "train/loss": 1.0, "attention_stats/entropy/mean": 0.5}])
+    gallery = Gallery(tmp_path, title="x")
+    gallery.media(5, AttentionMedia(record=record, sheets=sheets(record)))
+    return gallery, record, Page(folder / "index.html")
+
+
+def test_sections_come_in_the_order_of_the_questions(tmp_path):
+    _, _, page = full_page(tmp_path)
+    assert re.findall(r"<h2>(.*?)</h2>", page.source) == ["How to read this", *SECTIONS]
+    links = re.search(r'<nav aria-label="Sections">(.*?)</nav>', page.source)[1]
+    assert re.findall(r">([^<]+)</a>", links) == SECTIONS
+    ids = page.attributes("section", "id")
+    assert [f"#{name}" for name in ids[1:]] == re.findall(r'href="([^"]+)"', links)
+
+
+def test_the_table_holds_the_numbers_of_the_report(tmp_path):
+    gallery = Gallery(tmp_path, title="x")
+    content = media(10, trust=True)
+    gallery.media(10, content)
+    report = content.record.trust
+    trust = section(Page(tmp_path / "attention" / "index.html"), "trust")
+    rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", trust, re.S)]
+    head = [plain(cell) for cell in rows[0]]
+    assert head[:5] == ["Method", "Verdict", "Gap", "Deletion", "Insertion"]
+    assert head[5:8] == ["Gap to another picture's map", "Gap to the centre", "Share of leave one out"]
+    assert head[8:] == ["Untrained likeness", "Pointing", "Lift"]
+    for method, row in zip(METHODS, rows[1:], strict=False):
+        fidelity, grounding = report.fidelity[method], report.grounding[method]
+        assert [plain(cell) for cell in row][1:] == [
+            fidelity.words,
+            f"{fidelity.gap:+.3f} [{fidelity.gap_low:+.3f}, {fidelity.gap_high:+.3f}]",
+            f"{fidelity.deletion:.3f}",
+            f"{fidelity.insertion:.3f}",
+            f"{fidelity.gap_other:+.3f}",
+            f"{fidelity.gap_centre:+.3f}",
+            f"{fidelity.gap_share:.0%}" if method != "leave_one_out" else "\u2013",
+            f"{report.sanity[method]:.2f}" if method != "leave_one_out" else "\u2013",
+            f"{grounding['pointing']:.2f} ({grounding['chance']:.2f})",
+            f"{grounding['lift']:.2f}",
+        ]
+    assert [plain(cell) for cell in rows[5]][:5] == ["Random orders the baseline", "", "", "0.438", "0.562"]
+    words = plain(trust)
+    assert "Measured at step 10 : 53 of 61 examples explainable" in words
+    assert "Raw attention is no better than random." in words and "Relevance follows the model." in words
+    assert "Leave one out: nothing to explain." in words
+
+
+def test_every_probe_has_its_maps_and_its_numbers(tmp_path):
+    gallery = Gallery(tmp_path, title="x")
+    content = media(10, trust=True)
+    gallery.media(10, content)
+    trust = section(Page(tmp_path / "attention" / "index.html"), "trust")
+    cards = re.findall(r'<li class="card">.*?</li>', trust, re.S)
+    assert len(cards) == 3
+    for b, card in enumerate(cards):
+        words = plain(card)
+        assert f"Explained: target {b}" in words and gallery.captures[0].probes[b][0] in words
+        numbers = [plain(caption) for caption in re.findall(r"<figcaption>(.*?)</figcaption>", card)]
+        expected = [content.record.trust.probes[method][b].words for method in METHODS]
+        assert [number.endswith(end) for number, end in zip(numbers[1:], expected, strict=True)] == [True] * 4
+        assert ("nothing to explain" in words) == (b == 1)
+        places = re.findall(r"\) ([\d.]+)% ([\d.]+)%/500% 300%", card)
+        assert [(float(x), float(y)) for x, y in places] == [(25.0 * k, 50.0 * b) for k in range(5)]
+    with Image.open(tmp_path / "attention" / "step_00000010" / "thumbnails.png") as file:
+        cells = gallery.captures[0].thumbnails
+        assert file.size == (cells.width * 5, cells.height * 3)
+    assert "background:url(step_00000010/thumbnails.png)" in cards[0]
+
+
+def test_the_newest_capture_that_was_measured_is_told(tmp_path):
+    gallery = Gallery(tmp_path, title="x")
+    for step, trust in ((0, True), (10, True), (500, False)):
+        gallery.media(step, media(step, trust=trust))
+    page = Page(tmp_path / "attention" / "index.html")
+    assert "Measured at step 10 " in plain(section(page, "trust"))
+    assert [a["id"] for tag, a in page.tags if tag == "article"] == ["step-500", "step-10", "step-0"]
+    frames = re.findall(r'<a href="#step-(\d+)" data-step="(\d+)">', page.source)
+    assert frames == [("0", "0"), ("10", "10"), ("500", "500")]
+    again = Gallery(tmp_path, title="x")
+    assert (
+        again.captures == gallery.captures and again.captures[1].trust.fidelity["raw"].words == "no better than random"
+    )
+
+
+def test_runs_without_trust_without_boxes_and_without_captures(tmp_path):
+    gallery = Gallery(tmp_path / "a", title="x")
+    gallery.media(0, media(0))
+    words = plain(section(Page(gallery.path), "trust"))
+    assert "have not been measured" in words and "<table>" not in Page(gallery.path).source
+    record = random_record(step=3, depth=1, batch=3)
+    record = dataclasses.replace(measured(record), trust=trust_report(record, grounded=False, sanity={}))
+    gallery.media(3, AttentionMedia(record=record, sheets=sheets(record)))
+    trust = section(Page(gallery.path), "trust")
+    assert "Not measured: untrained likeness, pointing, lift." in plain(trust) and "Lift" not in trust
+    off = Gallery(tmp_path / "b", title="x")
+    (tmp_path / "b").mkdir()
+    write_metrics(tmp_path / "b", [{"step": 2, "train/loss": 0.5, "optimizer/learning_rate": 0.1}])
+    off.close({}, 0)
+    page = Page(off.path)
+    assert "No capture in this run" in page.text and page.attributes("section", "id") == ["self", "training"]
+    assert "Learning rate: rate 0.1 at step 2" in page.attributes("svg", "aria-label")
+
+
+def test_a_model_that_nothing_changes_has_nothing_to_explain(tmp_path):
+    record = random_record(step=3, depth=1, batch=3)
+    report = trust_report(record, verdicts=dict.fromkeys(METHODS, NOTHING), explainable=0)
+    report.fidelity["raw"] = dataclasses.replace(report.fidelity["raw"], gap=float("nan"), gap_high=float("inf"))
+    gallery = Gallery(tmp_path, title="x")
+    record = dataclasses.replace(measured(record), trust=report)
+    gallery.media(3, AttentionMedia(record=record, sheets=sheets(record)))
+    words = plain(section(Page(gallery.path), "trust"))
+    assert "no example explainable" in words and words.count("There is nothing to explain.") == 1
+    again = Gallery(tmp_path, title="x")  # what was not finite is null in the page
+    assert again.captures[0].trust.fidelity["raw"].gap is None
+    again.close({}, 0)
+    assert plain(section(Page(again.path), "trust")) == words
+
+
+def test_texts_that_are_explained_stay_text(tmp_path):
+    record = measured_text(text_record(3, verdicts=(Verdict(HOSTILE, HOSTILE),) * 3), targets=(HOSTILE,) * 3)
+    gallery = Gallery(tmp_path, title="x")
+    gallery.media(5, AttentionMedia(record=record, sheets=sheets(record)))
+    page = Page(gallery.path)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    trust = section(page, "trust")
+    assert trust.count("&lt;/script&gt;&lt;script&gt;alert(1)") == 9 and "through both towers" in trust
+
+
+def test_what_others_wrote_is_shown_once_it_is_there(tmp_path):
+    _, _, page = full_page(tmp_path)
+    explore = section(page, "explore")
+    assert 'href="viewer.html"' in explore and 'src="evolution.gif"' in explore
+    assert 'width="31" height="17"' in explore
+    bare = Gallery(tmp_path / "bare", title="x")
+    bare.media(0, media(0))
+    assert "explore" not in Page(bare.path).attributes("section", "id")
+
+
+def test_curves_of_trust_have_their_intervals_and_colours():
+    rows = [
+        {"step": s, "trust/relevance/gap": 0.25, "trust/relevance/gap_low": 0.125, "trust/relevance/gap_high": 0.5}
+        for s in (0, 10)
+    ]
+    rows += [{"step": 10, "grounding/leave_one_out/pointing": 0.75, "grounding/leave_one_out/chance": 0.25}]
+    gap, pointing = charts(rows, TRUST)
+    assert 'class="band s2"' in gap and 'class="series s2"' in gap and "Relevance <b>0.25</b>" in gap
+    assert gap.count("polygon") == 1 and 'class="reference"' in gap
+    assert 'class="end s3"' in pointing and 'class="reference"' in pointing
+    corners = re.search(r'<polygon class="band s2" points="([^"]+)"', gap)[1].split()
+    heights = [float(corner.split(",")[1]) for corner in corners]
+    middle = float(re.search(r'<polyline class="series s2" points="[\d.]+,([\d.]+)', gap)[1])
+    assert max(heights[:2]) == min(heights[:2]) > middle > max(heights[2:])
+
+
+def test_a_page_of_an_older_program_goes_on(tmp_path):
+    gallery = Gallery(tmp_path, title="x")
+    gallery.media(0, media(0))
+    text = gallery.path.read_text()
+    state = json.loads(re.search(r'id="captures">(.*?)</script>', text)[1])
+    for name in ("targets", "held", "trust", "thumbnails"):
+        del state[0][name]
+    gallery.path.write_text(re.sub(r'(id="captures">).*?(</script>)', lambda m: m[1] + json.dumps(state) + m[2], text))
+    again = Gallery(tmp_path, title="x")
+    again.media(10, media(10, trust=True))
+    assert [(c.step, c.thumbnails is None) for c in again.captures] == [(0, True), (10, False)]
+    assert "Measured at step 10 " in plain(Page(again.path).source)

@@ -94,6 +94,11 @@ def test_a_capture_is_png_files_of_the_right_size_and_a_record(tmp_path):
         np.testing.assert_array_equal(record["images"], media.record.images)
 
 
+def test_the_film_lies_beside_the_captures(tmp_path):
+    LocalFiles(run_folder=tmp_path).film(20, b"GIF89a film")
+    assert (tmp_path / "attention" / "evolution.gif").read_bytes() == b"GIF89a film"
+
+
 def test_atomic_file_is_the_old_one_when_writing_fails(tmp_path):
     path = tmp_path / "new" / "file.txt"
     atomic_files.write_text(path, "old \u2192\n")

@@ -1,6 +1,7 @@
 """The real wandb client without a network: what an offline run keeps, how a mode is chosen, where files go."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.sinks.samples import HEIGHT, KEYS, WIDTH, sample_media
+from tests.sinks.samples import HEIGHT, KEYS, WIDTH, sample_media, sample_record
 from tests.sinks.wandb_client import API_KEY, ReadBack, clean_environment
 from vitcross.sinks.weights_and_biases import WeightsAndBiases
 
+OVERLAY = "attention/self/overlay"
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"model": {"embed_dim": 97, "patch_size": [11, 13]}, "seed": 3, "trainer": {"epochs": None}}
 
@@ -36,8 +38,12 @@ def use(sink, steps=(0, 10, 20), captures=(0, 10, 20)):
 
 
 def check_images(rows, read):
-    """At every step each sheet is there, of its size, not blank, byte for byte the one that was made."""
+    """At every step each sheet is there, of its size, not blank, byte for byte the one that was made; the overlay as
+    clean pictures with masks and boxes."""
+    check_overlay(rows, read)
     for key in KEYS:
+        if key == OVERLAY:
+            continue
         entries = [(row["trainer/step"], row[key]) for row in rows if key in row]
         assert [step for step, _ in entries] == [0, 10, 20]
         for step, entry in entries:
@@ -48,6 +54,32 @@ def check_images(rows, read):
             picture = np.asarray(Image.open(io.BytesIO(content)))
             assert picture.shape == (HEIGHT, WIDTH, 3) and picture.std() > 10
             assert content == sheet.png
+
+
+def check_overlay(rows, read):
+    entries = [(row["trainer/step"], row[OVERLAY]) for row in rows if OVERLAY in row]
+    assert [step for step, _ in entries] == [0, 10, 20]
+    for step, entry in entries:
+        record = sample_record(step)
+        size = (7 * 22, 7 * 33)  # the largest whole factor within 256
+        assert (entry["_type"], entry["height"], entry["width"], entry["count"]) == ("images/separated", *size, 5)
+        assert entry["captions"][1].startswith("2. a cat 50 %. Step ")
+        for i, path in enumerate(entry["filenames"]):
+            clean = np.asarray(Image.open(io.BytesIO(read(path))))
+            assert (clean == record.images[i].repeat(7, axis=0).repeat(7, axis=1)).all()
+            masks = entry["all_masks"][i]
+            assert set(masks) == {"raw", "rollout", "relevance"}
+            relevance = np.asarray(Image.open(io.BytesIO(read(masks["relevance"]["path"]))))
+            brightest = np.unravel_index(record.maps["relevance"][i].argmax(), (2, 3))
+            cell = np.zeros((2, 3), bool)
+            cell[brightest] = True
+            # 6 patches: level 1 and 2 hold one each at most, level 3 two, level 4 three.
+            assert ((relevance == 1) == cell.repeat(77, axis=0).repeat(77, axis=1)).all()
+            assert np.unique(relevance).tolist() == [0, 1, 3, 4]
+            # Every weight of the sample is the same: nothing stands out, so nothing is marked.
+            assert not np.asarray(Image.open(io.BytesIO(read(masks["raw"]["path"])))).any()
+            (box,) = json.loads(read(entry["all_boxes"][i]["truth"]["path"]))["box_data"]
+            assert box["position"] == {"minX": 0.125, "maxX": 0.5, "minY": 0.25, "maxY": 0.75}
 
 
 def test_offline_run_read_back(tmp_path, home):

@@ -1,10 +1,12 @@
 """The real wandb client against a server of our own: online, uploaded later, down, broken, closed in mid-run."""
 
+import dataclasses
 import socket
 
 import pytest
 
 from tests.sinks.loopback_server import LoopbackServer
+from tests.sinks.samples import sample_media
 from tests.sinks.test_weights_and_biases import CONFIG, check_images, start, use
 from tests.sinks.wandb_client import API_KEY, ReadBack, curve, wandb
 
@@ -36,11 +38,17 @@ def test_online_run(tmp_path, key):
         )
         assert (sink.mode, sink.url) == ("online", f"{server.url}/lab/p/runs/{sink.run_id}")
         use(sink)
+        sink.film(20, b"GIF89a film")
+        sink.media(30, dataclasses.replace(sample_media(30, keys=()), viewer="<p>viewer</p>"))
         print("a plain line")
         sink.close({"val/accuracy": 0.875}, 0)
     run = server.runs[sink.run_id]
     assert any(line.endswith(" a plain line") for line in run.console.values())
     check_run(run)
+    ((step, film),) = curve(run.rows, "attention/evolution")
+    assert (step, run.files[film["path"]]) == (20, b"GIF89a film")
+    ((step, viewer),) = curve(run.rows, "attention/viewer")
+    assert (step, run.files[viewer["path"]]) == (30, b"<p>viewer</p>")
     assert run.exit_code == 0 and run.summary["val/accuracy"] == 0.875
     sent = {name: run.fields[name] for name in ("entity", "project", "groupName", "displayName", "tags", "jobType")}
     assert sent == {

@@ -4,8 +4,9 @@ The pure functions take and give NumPy arrays and load neither Keras nor TensorF
 is loaded when it is asked for.
 """
 
-# `capture`, `grounding`, `relevance` and `statistics` are functions here, although files have the same names: binding
-# them now, after their modules were loaded, keeps a later import of the module from taking the name over.
+# `capture`, `deletion_insertion`, `grounding`, `relevance`, `statistics` and `trust` are functions here, although files
+# have the same names: binding them now, after their modules were loaded, keeps a later import of the module from taking
+# the name over.
 from vitcross.attention_maps.capture import Capture, capture
 from vitcross.attention_maps.cross_rollout import (
     cross_raw_map,
@@ -13,9 +14,11 @@ from vitcross.attention_maps.cross_rollout import (
     token_rollout_maps,
     two_stream_rollout,
 )
+from vitcross.attention_maps.deletion_insertion import deletion_insertion
 from vitcross.attention_maps.grounding import box_to_patches, energy_in_box, grounding, pointing_game
 from vitcross.attention_maps.heat_map import heat_map_sheet
 from vitcross.attention_maps.media import AttentionMedia, Sheet, file_name, folder_name
+from vitcross.attention_maps.notebook import overlay
 from vitcross.attention_maps.painter import Style, captions, verdict
 from vitcross.attention_maps.probe_text import ProbeText, own_text, probe_texts
 from vitcross.attention_maps.record import AttentionRecord, Verdict
@@ -38,7 +41,6 @@ from vitcross.attention_maps.relevance_rules import (
     self_attention_relevance,
     two_stream_relevance,
 )
-from vitcross.attention_maps.notebook import overlay
 from vitcross.attention_maps.schedule import capture_steps
 from vitcross.attention_maps.sheets import sheets
 from vitcross.attention_maps.statistics import (
@@ -53,6 +55,9 @@ from vitcross.attention_maps.statistics import (
 )
 from vitcross.attention_maps.targets import choose_target
 from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.trust import Trust, trust
+from vitcross.attention_maps.trust_report import TrustReport
+from vitcross.attention_maps.viewer import Viewer, write_viewer
 from vitcross.attention_maps.word_grounding import word_grounding
 from vitcross.attention_maps.words import (
     patch_words,
@@ -73,7 +78,10 @@ __all__ = [
     "RelevanceMaps",
     "Sheet",
     "Style",
+    "Trust",
+    "TrustReport",
     "Verdict",
+    "Viewer",
     "after_cross_attention",
     "after_self_attention",
     "artifact_patches",
@@ -84,6 +92,7 @@ __all__ = [
     "choose_target",
     "cross_raw_map",
     "cross_rollout_map",
+    "deletion_insertion",
     "energy_in_box",
     "entropy",
     "file_name",
@@ -116,6 +125,7 @@ __all__ = [
     "statistics",
     "token_rollout_maps",
     "token_word_maps",
+    "trust",
     "two_stream_relevance",
     "two_stream_rollout",
     "verdict",
@@ -123,6 +133,7 @@ __all__ = [
     "word_maps",
     "word_prefix_mass",
     "word_similarity_maps",
+    "write_viewer",
 ]
 
 

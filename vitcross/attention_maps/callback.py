@@ -32,8 +32,8 @@ class AttentionMaps(keras.callbacks.Callback):
         sink: object with `scalars(step, values)`, `media(step, media)` and `film(step, gif)`.
         steps: ints, optimizer steps at which to capture (`capture_steps`). Step 0 is captured only where training
             starts there; the last step of training is captured whether it is among them or not, and only once.
-        trust_steps: ints, those of `steps` at which trust is measured too; a capture at the end of training that was
-            not planned measures it too, unless there are none.
+        trust_steps: ints, those of `steps` at which trust is measured too, at the last of them also by leaving out each
+            patch; a capture at the end of training that was not planned is measured like it, unless there are none.
         class_names: tuple of str.
         checks: MapChecks, what is measured of the maps on other examples, or None.
         style: Style of the sheets; None for the default.
@@ -108,7 +108,7 @@ class AttentionMaps(keras.callbacks.Callback):
         getattr(self.model, "jax_state_sync", lambda: None)()
         record = self._capture(self.probes, step=step, class_names=self.class_names, texts=self.texts, says=self.says)
         scalars, tables = statistics(record, self.previous)
-        measured = self._check(record, step, trust=step in self.trust_steps or (last and bool(self.trust_steps)))
+        measured = self._check(record, step, last)
         scalars |= measured.scalars
         self._history.append((step, tables))
         self._frames.append(frame_of(measured.record))
@@ -126,11 +126,14 @@ class AttentionMaps(keras.callbacks.Callback):
         self.seconds += time.perf_counter() - began
         return media
 
-    def _check(self, record, step: int, trust: bool) -> Measured:
+    def _check(self, record, step: int, last: bool) -> Measured:
         if self.checks is None:
             return Measured(record=record, scalars={})
         began = time.perf_counter()
-        measured = self.checks(record, self.probes, self._capture, step=step, trust=trust)
+        last = bool(self.trust_steps) and (last or step == max(self.trust_steps))
+        trust = last or step in self.trust_steps
+        # The reference takes half of the time, and it is what the result is held against.
+        measured = self.checks(record, self.probes, self._capture, step=step, trust=trust, reference=last)
         self.trust_seconds += (time.perf_counter() - began) if trust else 0.0
         return measured
 

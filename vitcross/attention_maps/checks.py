@@ -68,7 +68,15 @@ class MapChecks:
         self._words_have_boxes = any(b is not None for text in texts or () for b in text.word_boxes)
 
     def __call__(
-        self, record, probes, capture: Capture, *, step: int, trust: bool, exact: bool = False
+        self,
+        record,
+        probes,
+        capture: Capture,
+        *,
+        step: int,
+        trust: bool,
+        reference: bool = True,
+        exact: bool = False,
     ) -> Measured:
         """Check the maps of one capture.
 
@@ -77,7 +85,8 @@ class MapChecks:
             probes: dict of arrays, the batch that the record shows.
             capture: of this network, made with `explain=True`.
             step: int, optimizer steps taken.
-            trust: bool, measure trust too, and leave-one-token-out of the probes.
+            trust: bool, measure trust too.
+            reference: bool, with `trust`: leave-one-token-out too, of the probes as well; it takes most of the time.
             exact: bool, with `trust`: every patch is a step of the curves, blurred pixels are measured too.
         """
         found = list(self._records(capture, step, explain=trust))
@@ -87,9 +96,11 @@ class MapChecks:
             scalars |= _scalars("grounding_mark", _ground_pictures(found, "mark"))
         evaluation = None
         if trust:
-            report, evaluation = self._trust(found, step, exact)
+            report, evaluation = self._trust(found, step, reference, exact)
             scalars |= trust_scalars(report)
-            record = self._with_trust(record, probes, dataclasses.replace(report, grounding=_by_method(rows)))
+            report = dataclasses.replace(report, grounding=_by_method(rows))
+            target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
+            record = with_probe_trust(self.trust, record, probes, report, target, reference)
         return Measured(record=record, scalars=scalars, note=note, evaluation=evaluation)
 
     def _records(self, capture, step: int, explain: bool):
@@ -107,14 +118,14 @@ class MapChecks:
             return rows, best_layer(rows)
         return _ground_pictures(found, "object") if "box" in self.batch else {}, ""
 
-    def _trust(self, found, step: int, exact: bool):
+    def _trust(self, found, step: int, reference: bool, exact: bool):
         """The report of all examples, and what `exact` adds to it, else None."""
         if not self._fresh:
             fresh = Capture(fresh_model(self.network, self.seed + 1), explain=True)
             self._fresh = _maps(list(self._records(fresh, step, explain=True)))
         arguments = (self.batch, _maps(found), self._target(self.texts))
         if not exact:
-            return self.trust(*arguments, fresh_maps=self._fresh, step=step), None
+            return self.trust(*arguments, fresh_maps=self._fresh, step=step, reference=reference), None
         evaluation = evaluate_trust(self.network, *arguments, fresh_maps=self._fresh, step=step, seed=self.seed)
         return evaluation.report, evaluation
 
@@ -122,14 +133,9 @@ class MapChecks:
         """What is explained: of a caption one of its words, else what the model says."""
         return choose_target(self.network, texts=texts)[0] if kind_of(self.network) == "captioner" else None
 
-    def _with_trust(self, record, probes, report):
-        """The record of the probes with leave-one-out, and with the report and the numbers of each of them."""
-        target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
-        return with_probe_trust(self.trust, record, probes, report, target)
 
-
-def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None):
-    """The record with the map `leave_one_out`, and with a report that has the numbers of each of its pictures.
+def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None, reference: bool = True):
+    """The record with a report that has the numbers of each of its pictures.
 
     Args:
         trust: of the record's network.
@@ -137,12 +143,13 @@ def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=N
         probes: dict of arrays, the batch that the record shows.
         report: TrustReport of the same network.
         target: (B,) int, what the maps explain; None: what the model says.
+        reference: bool, add the map `leave_one_out`.
     """
     image = image_of(record)
-    maps = {method: read_map(image, method) for method in methods_of(image)}
-    maps["leave_one_out"] = trust.leave_one_out(probes, target)
+    added = {"leave_one_out": trust.leave_one_out(probes, target)} if reference else {}
+    maps = {method: read_map(image, method) for method in methods_of(image)} | added
     report = dataclasses.replace(report, probes=trust.probes(probes, maps, target))
-    held = {**image.maps, "leave_one_out": maps["leave_one_out"]}
+    held = image.maps | added
     return with_image(record, dataclasses.replace(image, maps=held, trust=report))
 
 

@@ -8,6 +8,7 @@ Shape legend: B pictures, P patches, M captures; H W pixels of a frame.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ MOST_FRAMES = 24
 MOST_PICTURES = 8
 COLUMNS = 4
 # Longer side of a panel and number of colours: the first with which the film is small enough.
-SIZES = ((128, 128), (128, 64), (96, 64), (64, 64), (48, 32))
+SIZES = ((128, 255), (128, 128), (128, 64), (96, 64), (64, 64), (48, 32))
 FRAME_MILLISECONDS, LAST_MILLISECONDS = 700, 2800
 TEXT_ROOM, BAR_HEIGHT = 46, 6
 HEADING_LINES = 3
@@ -46,7 +47,7 @@ class Frame:
         maps: method -> (B, P), of `METHODS` those that there are.
         said: tuple of B `Verdict`.
         words: method -> str, the measured verdict, e.g. "follows the model, gap +0.31 on 64 examples"; may be empty.
-        token_layout, patch_size, boxes: as in the record.
+        token_layout, patch_size, boxes, mark_boxes: as in the record.
     """
 
     step: int
@@ -57,6 +58,7 @@ class Frame:
     token_layout: TokenLayout
     patch_size: tuple[int, int]
     boxes: np.ndarray | None
+    mark_boxes: np.ndarray | None
 
 
 def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
@@ -73,6 +75,7 @@ def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
         token_layout=record.token_layout,
         patch_size=record.patch_size,
         boxes=None if record.boxes is None else record.boxes[:count],
+        mark_boxes=None if record.mark_boxes is None else record.mark_boxes[:count],
     )
 
 
@@ -148,17 +151,22 @@ class _Film:
         self.tops = [render.scale_top(maps_MBP[:, i]) for i in range(count)]
         chosen = np.unique(np.linspace(0, self.total - 1, min(self.total, MOST_FRAMES)).round().astype(int))
         self.frames = [(int(number), frames[number]) for number in chosen]
+        self._drawn = functools.cache(self._draw_all)  # two attempts may share a panel size
 
     def encode(self, panel_size: int, num_colours: int) -> bytes:
-        pictures = [Image.fromarray(self._draw(number, frame, panel_size)) for number, frame in self.frames]
+        pictures = self._drawn(panel_size)
         # One palette and no dithering: what did not change is the same pixels, which `optimize` leaves out of a frame.
-        sample = np.concatenate([np.asarray(picture)[::2, ::2] for picture in pictures])
-        palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MEDIANCUT)
+        # Maximum coverage keeps the rare colours of small objects, which a median cut would give away.
+        sample = np.concatenate([np.asarray(picture)[::3, ::3] for picture in pictures])
+        palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MAXCOVERAGE)
         first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
         durations = [FRAME_MILLISECONDS] * len(rest) + [LAST_MILLISECONDS]
         file = io.BytesIO()
         first.save(file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
         return file.getvalue()
+
+    def _draw_all(self, panel_size: int) -> list[Image.Image]:
+        return [Image.fromarray(self._draw(number, frame, panel_size)) for number, frame in self.frames]
 
     def _draw(self, number: int, frame: Frame, panel_size: int) -> np.ndarray:
         h, w = render.panel_size(frame.images.shape[1:3], panel_size)
@@ -176,7 +184,7 @@ class _Film:
         return paper.array()
 
     def _heading(self, paper: Paper, number: int, frame: Frame, width: int) -> None:
-        words = frame.words.get(self.method, "not measured whether it can be trusted")
+        words = frame.words.get(self.method, "whether it can be trusted was not measured at this step")
         lines = [
             f"Step {frame.step:,}, capture {number + 1} of {self.total}.",
             f"{self.method.capitalize()}: {words}.",
@@ -193,6 +201,8 @@ class _Film:
         pixels = np.array(render.resize(image, size))
         if frame.boxes is not None:
             drawing.draw_box(pixels, frame.boxes[i])
+        if frame.mark_boxes is not None:
+            drawing.draw_box(pixels, frame.mark_boxes[i], dashed=True)
         paper.paste(x, y, pixels)
         panel = render.overlay(
             image,

@@ -61,9 +61,9 @@ class AttentionMedia:
     Args:
         record: AttentionRecord or ImageTextRecord, what was captured.
         sheets: dict key -> Sheet. Keys as in the dashboard: `attention/probe`, `attention/self/overlay`,
-            `attention/self/heads`, `attention/self/layers`, for image-text models also `attention/cross/words`,
-            `attention/cross/matrix`, `attention/cross/similarity` and `attention/self/text`, and one heat map depth x
-            capture for each statistic, `attention_stats/<name>`.
+            `attention/self/methods`, `attention/self/heads`, `attention/self/layers`, for image-text models also
+            `attention/cross/words`, `attention/cross/relevance`, `attention/cross/matrix`, `attention/cross/similarity`
+            and `attention/self/text`, and one heat map depth x capture for each statistic, `attention_stats/<name>`.
         statistics: dict key -> float, the scalars of this capture, already sent with `scalars`.
         tables: dict name of the statistic -> (L, N) float64, mean over the probe set, this capture.
         viewer: str or None, the interactive viewer of all captures so far as one HTML page, at most 2 MB.

@@ -119,6 +119,8 @@ def _lines(painter: Painter, maps) -> list[str]:
         lines.append("Leave one out is negative where the answer gains without a patch: its positive part is shown.")
     if any(len(painter.boxes[i]) for i in painter.examples):
         lines.append("White box: the object that should count. The model never sees the box.")
+    if record.mark_boxes is not None and record.mark_boxes.any():
+        lines.append("Dashed box: a planted mark that gives the label away.")
     return lines
 
 

@@ -33,7 +33,7 @@ def quantile_levels(attention_map) -> np.ndarray:
     values = np.asarray(attention_map, np.float64)
     values = np.where(np.isfinite(values), values, 0.0)
     limits = np.floor(np.array(SHARES) * values.size + 0.5)
-    limits[0] = max(limits[0], 1)
+    limits = np.maximum(limits, 1)
     # How many patches are at least as bright, itself and its equals included.
     flat = np.sort(values, axis=None)
     at_least = values.size - np.searchsorted(flat, values, side="left")

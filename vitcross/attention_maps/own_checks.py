@@ -1,4 +1,4 @@
-"""What is measured of the maps of own pictures: of each its own numbers, and a verdict where there are enough of them."""
+"""What is measured of the maps of own pictures: of each its own numbers, and a verdict where they are enough."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _size(wanted, logits, texts, size) -> int:
 def _number(wanted, count: int, class_names: tuple[str, ...]) -> int:
     """The number of a class or answer, given by name or number."""
     if not isinstance(wanted, str):
-        number = int(wanted)
+        number = wanted = int(wanted)
     elif wanted in class_names:
         return class_names.index(wanted)
     else:
@@ -137,5 +137,6 @@ def _offer(wanted: str, known: tuple[str, ...], most: int = 5) -> str:
     """The nearest valid names first, and as many others as are read at a glance."""
     folded = {name.casefold(): name for name in reversed(known)}
     nearest = [folded[name] for name in difflib.get_close_matches(wanted.casefold(), list(folded), n=most)]
-    shown = [*nearest, *(name for name in known if name not in nearest)][: max(most, len(nearest))]
-    return (", ".join(shown) + (", ..." if len(known) > len(shown) else "")) or "the numbers of the classes"
+    shown = [*nearest, *(name for name in known if name not in nearest)][:most]
+    more = len(known) - len(shown)
+    return (", ".join(shown) + (f" and {more} more" if more else "")) or "the numbers of the classes"

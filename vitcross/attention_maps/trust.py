@@ -34,7 +34,8 @@ class Trust:
         num_steps: int, points of a curve after its first; None: one for each patch, which is exact.
         num_random: int, random orders of every example.
         other: bool, measure another picture's map of every method too.
-        reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for a picture).
+        reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for a picture);
+            a call can say otherwise.
         portion: int, examples at a time.
         seed: int.
         scorer: `TokenScorer` of the model, or a `PixelScorer`; None: tokens are dropped.
@@ -46,6 +47,7 @@ class Trust:
             last token before its end. Ignored for a dual encoder.
         fresh_maps: dict method -> (B, P), the same of a freshly initialised model of another seed (`sanity.py`).
         step: int, optimizer steps taken.
+        reference: bool, as above, for this call.
 
     Returns:
         TrustReport, its `grounding` and `probes` empty.
@@ -67,13 +69,16 @@ class Trust:
         self.num_steps, self.num_random, self.other = num_steps, num_random, other
         self.reference, self.portion, self.seed = reference, portion, seed
 
-    def __call__(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0) -> TrustReport:
-        return self.measure(batch, maps, target, fresh_maps=fresh_maps, step=step)[0]
+    def __call__(
+        self, batch, maps, target=None, *, fresh_maps=None, step: int = 0, reference: bool | None = None
+    ) -> TrustReport:
+        return self.measure(batch, maps, target, fresh_maps=fresh_maps, step=step, reference=reference)[0]
 
-    def measure(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0):
+    def measure(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0, reference: bool | None = None):
         """As calling it: `(report, maps, curves)`: maps with leave-one-token-out among them, and name -> `Curves`."""
         began = time.perf_counter()
-        portions, maps = self._prepare(batch, maps, target, self.reference)
+        reference = self.reference if reference is None else reference
+        portions, maps = self._prepare(batch, maps, target, reference)
         curves = self._curves(portions, maps, self.other)
         random = baseline(curves)
         report = TrustReport(

@@ -67,8 +67,8 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
     lines = [
         f"Step {report.step}. {report.examples} pictures{worth}.",
         "Insertion: the most important patches enter first, high is good. Deletion: they leave first, low is good.",
-        "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. Reference: the order "
-        "that dropping one patch at a time gives.",
+        "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
+        "Reference: leave one token out.",
     ]
     top = drawing.heading_height(len(lines))
     table = top + 22 + PANEL[0] + AXIS_ROOM + 24

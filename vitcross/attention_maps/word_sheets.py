@@ -19,7 +19,7 @@ from vitcross.attention_maps.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, N
 from vitcross.attention_maps.media import Sheet
 from vitcross.attention_maps.methods_sheet import NAMES
 from vitcross.attention_maps.painter import MAX_WIDTH, SMALLEST_PANEL, Painter
-from vitcross.attention_maps.words import word_maps, word_prefix_mass, word_similarity_maps, token_word_maps
+from vitcross.attention_maps.words import token_word_maps, word_maps, word_prefix_mass, word_similarity_maps
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.painter import Style

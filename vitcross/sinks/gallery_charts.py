@@ -52,6 +52,18 @@ TRUST = (
         reference="grounding/*/chance",
     ),
     Chart(
+        title="Lift on the planted mark",
+        meaning="a mark that gives the class away; high: the map points at it",
+        series=_of_methods("grounding_mark/{}/lift"),
+        reference=1.0,
+    ),
+    Chart(
+        title="Pointing game on the planted mark",
+        meaning="how often the brightest patch is on the mark; dashed: chance",
+        series=_of_methods("grounding_mark/{}/pointing"),
+        reference="grounding_mark/*/chance",
+    ),
+    Chart(
         title="Likeness to an untrained model's map",
         meaning="rank correlation; high: the map shows the architecture or the picture, not what was learned",
         series=_of_methods("trust/{}/sanity"),
@@ -102,7 +114,15 @@ HEALTH = (
 
 TRAINING = (
     Chart(title="Loss", series=(("train", "train/loss"), ("validation", "val/loss"))),
-    Chart(title="Accuracy", series=(("train", "train/accuracy"), ("validation", "val/accuracy"))),
+    Chart(
+        title="Accuracy",
+        series=(
+            ("train", "train/accuracy"),
+            ("validation", "val/accuracy"),
+            ("without the mark", "val/accuracy_unmarked"),
+            ("mark of another class", "val/accuracy_misleading"),
+        ),
+    ),
     Chart(
         title="Accuracy by kind",
         meaning="validation, e.g. by the type of the question",

@@ -68,7 +68,7 @@ def _matching(rows, label, key) -> list[tuple[str, str]]:
         return [(label, key)]
     start, end = key.split("*")
     # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`; nor another split.
-    fits = re.compile(re.escape(start) + r"([^/]+)(?<!_unseen)" + re.escape(end))
+    fits = re.compile(re.escape(start) + r"([^/]+)(?<!_unseen)(?<!_unmarked)(?<!_misleading)" + re.escape(end))
     matches = map(fits.fullmatch, sorted({name for row in rows for name in row}))
     found = [(match[0], match[1]) for match in matches if match]
     if len(found) > MAX_SERIES:

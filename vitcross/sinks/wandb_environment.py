@@ -1,4 +1,4 @@
-"""What stands between a run and Weights & Biases: environment variables, the command that uploads, its messages.
+"""What stands between a run and Weights & Biases: environment variables, mode, the command that uploads, messages.
 
 It imports no wandb.
 """
@@ -41,6 +41,26 @@ class RunEnvironment:
             else:
                 os.environ[key] = value
         self._before = {}
+
+
+def effective_mode(mode, settings, has_credentials):
+    """What to do and why: ("online" | "offline" | "disabled", reason).
+
+    Args:
+        mode: str, what was asked for: one of these, or "auto".
+        settings: wandb's own, with `mode` and `base_url`.
+        has_credentials: callable of a server's address -> bool; it may raise for a key that cannot be one.
+    """
+    if mode == "offline":
+        return "offline", "as configured"
+    if mode == "auto" and settings.mode in ("disabled", "offline", "dryrun"):
+        return ("disabled" if settings.mode == "disabled" else "offline"), f"W&B's own settings say {settings.mode}"
+    try:
+        if has_credentials(settings.base_url):
+            return "online", ""
+        return "offline", "no API key is configured for " + settings.base_url + " (`wandb login` stores one)"
+    except Exception as error:
+        return "offline", f"the configured API key cannot be used ({one_line(error)})"
 
 
 def sync_command(folder, *, online, base_url=None):

@@ -1,5 +1,5 @@
-"""What of a capture goes to Weights & Biases, and in which of its types: masks and boxes over clean pictures, sheets, the
-interactive viewer, and how much of it all, so that a run stays below the number of files that W&B advises.
+"""What of a capture goes to Weights & Biases, and in which of its types: masks and boxes over clean pictures, sheets,
+the interactive viewer; and how much of it, so that a run stays below the number of files that W&B advises.
 
 It imports no wandb: the module is handed in by the sink that has it.
 
@@ -22,7 +22,7 @@ OVERLAY, VIEWER, FILM = "attention/self/overlay", "attention/viewer", "attention
 MOST_IMAGES = 108  # of one list; W&B drops the rest
 MOST_FILES = 900  # of one run; W&B advises fewer than 1,000, some are its own
 SMALLEST_SIDE = 256  # pictures are enlarged by the largest whole factor with which the longer side stays within it
-DECIDES, NAMED = 1, 1  # class ids of the boxes
+DECIDES, NAMED, PLANTED = 11, 12, 13  # class ids of the boxes, other than those of the levels
 
 
 class Uploads:
@@ -45,7 +45,7 @@ class Uploads:
         self.note = ""  # what is to be told of captures left out, or nothing
 
     def row(self, step, media, folder):
-        """key -> W&B object of one capture; {} where it is left out. Its files lie in `folder` until they are logged."""
+        """key -> W&B object of one capture, whose files lie in `folder` until they are logged; {} where it waits."""
         needs = 1 + len(media.sheets) + (overlay_files(media.record) if OVERLAY in media.sheets else 0)
         stride = -(-self._captures * needs // MOST_FILES)
         self._seen += 1
@@ -57,9 +57,7 @@ class Uploads:
             row = self._pictures(media, folder)
         else:
             self._waiting = (step, media)
-            self.note = (
-                self.note or f"{self._captures} captures of {needs} files are too many, it gets some and the last"
-            )
+            self.note = self.note or f"captures of {needs} files each are too many, it gets some and the last"
         if media.viewer is not None:
             if self._seen & (self._seen - 1) == 0:
                 row[VIEWER], self._viewer = html(self._wandb, media.viewer, folder), None
@@ -107,7 +105,7 @@ def film(wandb, gif, folder):
 
 
 def overlay_files(record):
-    """How many files `overlay_images` makes: picture, boxes, and one mask for each method."""
+    """At most how many files `overlay_images` makes (equal ones are one): picture, boxes, a mask for each method."""
     image = record.image if isinstance(record, ImageTextRecord) else record
     return min(len(image.images), MOST_IMAGES) * (1 + len(box_layers(record)) + len(reduce.methods_of(image)))
 
@@ -115,8 +113,8 @@ def overlay_files(record):
 def overlay_images(wandb, record, folder):
     """The clean pictures, over which the dashboard lays the levels of each method and the boxes of the truth.
 
-    All have one size and the same layers: W&B shows a list of different sizes wrongly, and names the files of masks so
-    that lists of different layers may collide.
+    All have one size, since W&B shows a list of different sizes wrongly, and the same layers, so that one switch serves
+    them all.
 
     Args:
         wandb: the module.
@@ -150,12 +148,16 @@ def overlay_images(wandb, record, folder):
 
 def box_layers(record):
     """name -> (class labels, for every picture its list of boxes in W&B's form): the object that decides the label
-    (`truth`), and what the words of a text name (`words`), one box for all words that name the same object."""
+    (`truth`), a planted mark that gives it away (`mark`), and what the words of a text name (`words`), one box for all
+    words that name the same object."""
     image = record.image if isinstance(record, ImageTextRecord) else record
     layers = {}
     if image.boxes is not None:
         rows = [[_box(box, DECIDES, _truth(image, i))] for i, box in enumerate(image.boxes)]
         layers["truth"] = ({DECIDES: "decides the label"}, rows)
+    if image.mark_boxes is not None:
+        rows = [[_box(box, PLANTED, "mark")] if box.any() else [] for box in image.mark_boxes]
+        layers["mark"] = ({PLANTED: "gives the label away"}, rows)
     if image is not record and any(boxes is not None for text in record.texts for boxes in text.word_boxes):
         layers["words"] = ({NAMED: "named by words"}, [_boxes_of_words(text) for text in record.texts])
     return layers

@@ -17,7 +17,7 @@ from pathlib import Path
 from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
-from vitcross.sinks.wandb_environment import RunEnvironment, one_line, sync_command
+from vitcross.sinks.wandb_environment import RunEnvironment, effective_mode, one_line, sync_command
 
 MODES = ("auto", "online", "offline", "disabled")
 STEP = "trainer/step"
@@ -179,7 +179,7 @@ class WeightsAndBiases(Sink):
     def _start(self, mode):
         try:
             self._environment.enter(self.run_folder / "wandb")
-            mode, reason = _effective_mode(mode, self._fresh_session().settings)
+            mode, reason = effective_mode(mode, self._fresh_session().settings, _has_credentials)
             if mode == "disabled":
                 self._environment.restore()
                 return
@@ -248,20 +248,6 @@ class WeightsAndBiases(Sink):
         return {"base_url": self._base_url} if self._base_url else {}
 
 
-def _effective_mode(mode, settings):
-    """What to do and why: ("online" | "offline" | "disabled", reason)."""
-    if mode == "offline":
-        return "offline", "as configured"
-    if mode == "auto" and settings.mode in ("disabled", "offline", "dryrun"):
-        return ("disabled" if settings.mode == "disabled" else "offline"), f"W&B's own settings say {settings.mode}"
-    try:
-        if _has_credentials(settings.base_url):
-            return "online", ""
-        return "offline", "no API key is configured for " + settings.base_url + " (`wandb login` stores one)"
-    except Exception as error:
-        return "offline", f"the configured API key cannot be used ({one_line(error)})"
-
-
 def _has_credentials(base_url):
     """Whether wandb itself finds a key: environment, netrc, settings. Without a prompt, without the network."""
     # `wandb.login(prompt=False)` would do, but it talks to the server and rewrites the user's settings file.
@@ -289,8 +275,10 @@ def account(base_url=None):
         environment.enter(Path(folder), base_url)
         try:
             wandb.teardown()
-            session = wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
-            mode, reason = _effective_mode("online", session.settings)
+            # Its own patience with a server that does not answer is minutes.
+            patience = {"x_graphql_retry_max": 2, "x_graphql_timeout_seconds": 10}
+            session = wandb.setup(settings=wandb.Settings(silent=True, quiet=True, **patience))
+            mode, reason = effective_mode("online", session.settings, _has_credentials)
             if mode != "online":
                 raise LookupError(reason)
             yield lambda: wandb.Api().default_entity

@@ -119,6 +119,7 @@ class Trainer:
             "time/training_steps_seconds": self.rows.seconds,
             "time/validation_seconds": self.validation.seconds,
             "time/attention_maps_seconds": sum(callback.seconds for callback in self.timed_callbacks),
+            "time/trust_seconds": sum(getattr(callback, "trust_seconds", 0.0) for callback in self.timed_callbacks),
             "time/total_seconds": time.perf_counter() - self.started,
             "memory/peak_gigabytes": peak_memory_gigabytes(),
         }

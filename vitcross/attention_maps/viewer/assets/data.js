@@ -1,7 +1,7 @@
 // What the page knows: its JSON, and blocks of rows that are unpacked when they are first needed.
 const page = JSON.parse(document.getElementById("payload").textContent);
 
-// The formula of viewer_rows.py: squares below code 10, then even steps.
+// The formula of rows.py: squares below code 10, then even steps.
 const LEVELS = Float64Array.from({ length: 256 }, (_, c) => c < 10 ? 0.02 * (c / 10) ** 2 : 0.02 + 0.004 * (c - 10));
 const COLOURS = Array.from({ length: 256 }, (_, i) =>
   [0, 2, 4].map((k) => parseInt(page.colours.substr(6 * i + k, 2), 16)));

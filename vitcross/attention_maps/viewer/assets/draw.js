@@ -41,14 +41,14 @@ function newPanel(index) {
     missing: make("p", { class: "missing" }), bar: make("canvas", { class: "bar", "aria-hidden": "true" }),
     low: make("span"), middle: make("span"), high: make("span"), what: make("p", { class: "muted scale-what" }),
     readout: make("dl", { class: "readout", id: `read-out-${index}`, "aria-live": "polite" }),
-    pointer: make("p", { class: "pointer muted" }), note: make("p", { class: "note" }),
+    pointer: make("p", { class: "pointer" }), note: make("p", { class: "note" }),
     slider: newSlider(index),
   };
-  panel.frame = make("div", { class: "frame" }, panel.canvas, panel.marks, panel.missing);
+  panel.frame = make("div", { class: "frame" }, panel.canvas, panel.marks, panel.pointer, panel.missing);
   panel.root = make("article", { class: "panel card" },
     make("div", { class: "heading" }, panel.title, panel.step), panel.slider.root, panel.frame,
     make("div", { class: "bar-row" }, panel.bar, make("div", { class: "ticks" }, panel.low, panel.middle, panel.high)), panel.what,
-    panel.note, panel.readout, panel.pointer);
+    panel.note, panel.readout);
   return panel;
 }
 
@@ -76,7 +76,7 @@ async function drawMap(panel, side, map, scale) {
   const { run } = side, example = run.examples[state.example], image = await pictureOf(example);
   const [height, width] = run.size, zoom = Math.max(1, Math.floor(LONG_SIDE / Math.max(height, width)));
   panel.canvas.width = width * zoom; panel.canvas.height = height * zoom;
-  const context = panel.canvas.getContext("2d");
+  const context = panel.canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingEnabled = image.naturalWidth > panel.canvas.width;
   context.drawImage(image, 0, 0, panel.canvas.width, panel.canvas.height);
   // Colours must come from the map alone, or the scale cannot be read.
@@ -114,9 +114,11 @@ function drawMarks(panel, side, map) {
   };
   for (const p of entry ? entry.artifacts : []) patch("artifact", p);
   if (state.boxes) {
-    for (const [top, left, bottom, right] of truthBoxes(run)) {
-      outline("truth", top * height, left * width, bottom * height, right * width);
-    }
+    const boxes = (kind, found) => {
+      for (const [top, left, bottom, right] of found) outline(kind, top * height, left * width, bottom * height, right * width);
+    };
+    boxes("truth", truthBoxes(run));
+    boxes("mark", [run.examples[state.example].mark].filter(isKnown));
   }
   const query = map.patch >= 0 ? map.patch : map.marked >= 0 ? map.marked : -1;
   if (query >= 0) patch("query", query);
@@ -125,10 +127,13 @@ function drawMarks(panel, side, map) {
 // The boxes of the chosen word, else of the object that decides the label, else of all words.
 function truthBoxes(run) {
   const example = run.examples[state.example], words = example.words || [];
-  const known = (box) => box && box.every((v) => v !== null) && box[2] > box[0] && box[3] > box[1];
-  if (state.query.kind === "word" && viewOf(run, state.view)?.words) return (words[state.query.index]?.[3] || []).filter(known);
-  if (known(example.box)) return [example.box];
-  return words.flatMap((word) => word[3] || []).filter(known);
+  if (state.query.kind === "word" && viewOf(run, state.view)?.words) return (words[state.query.index]?.[3] || []).filter(isKnown);
+  if (isKnown(example.box)) return [example.box];
+  return words.flatMap((word) => word[3] || []).filter(isKnown);
+}
+
+function isKnown(box) {
+  return box && box.every((v) => v !== null) && box[2] > box[0] && box[3] > box[1];
 }
 
 function drawScale(panel, map, scale) {
@@ -163,6 +168,7 @@ function drawReadOut(panel, side, map, scale) {
 function directionName(map) {
   if (map.unit === "cosine") return "likeness";
   if (map.unit === "relevance" || map.unit === "drop") return "counts for it";
+  if (map.direction === "words") return "attended by the words";
   return map.direction === "by" ? "attended by the patches" : "attends to the patches";
 }
 

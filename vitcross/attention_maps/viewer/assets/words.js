@@ -23,7 +23,7 @@ function drawWords(side, map) {
       button.style.backgroundColor = `rgb(${colour.join(",")})`;
       button.style.color = lightness(colour) > 140 ? "#16181b" : "#ffffff";
       button.classList.add("shaded");
-      button.append(make("small", { text: sharesText(shares[w], map) }));
+      button.append(make("small", { dir: "ltr", text: sharesText(shares[w], map) }));
     }
     parts.push(button);
     at = end;
@@ -41,7 +41,7 @@ function shading({ run }, map, entry) {
   const known = entry ? entry.shares : {};
   const hint = viewOf(run, state.view)?.words
     ? "Choose a word to see its patches, or a patch to see its words." : "Choose a word to see its patches.";
-  if (map.shares) return [map.shares, map.note + " " + hint];
+  if (map.shares) return [map.shares, map.shading + " " + hint];
   const method = ["relevance", "rollout"].includes(state.view) ? state.view : null;
   if (method && known[method]) return [known[method], `Words shaded by how much they count (${METHOD_NAMES[method].toLowerCase()}). ${hint}`];
   if (known.pooling && state.query.kind !== "word") return [known.pooling, `Words shaded by the share that the text's read-out gives them. ${hint}`];

@@ -47,7 +47,8 @@ function patchOf(run) {
   return row * columns + column;
 }
 
-const placeName = (run, patch) => `patch ${Math.floor(patch / run.grid[1]) + 1},${patch % run.grid[1] + 1}`;
+const placeName = (run, patch) => `row ${Math.floor(patch / run.grid[1]) + 1}, column ${patch % run.grid[1] + 1}`;
+const patchName = (run, patch) => `patch in ${placeName(run, patch)}`;
 const wordsOf = (run) => run.examples[state.example].words || [];
 
 // {values, mass, max, query, unit, signed, leftOut, note, missing, patch, shares}; `missing` says why there is no map.
@@ -72,7 +73,7 @@ async function tokenMap(side, view) {
   const title = view.key === "layer" ? `${layer.name}, ${head < 0 ? "mean of heads" : "head " + head}` : view.name;
   const patch = state.query.kind === "patch" ? patchOf(run) : -1;
   const base = { title, unit: unitOf(view.key), patch, signed: view.key === "leave_one_out" };
-  const wanted = state.query.kind === "patch" || state.query.kind === "prefix";
+  const wanted = isToken(run, view);
   if (wanted && view.pointwise) {
     const matrix = await readMatrix(run, capture, state.example, view.key === "layer" ? name : "rollout", Math.max(head, 0));
     if (matrix) return { ...base, ...tokenRow(side, matrix, patch) };
@@ -84,13 +85,22 @@ async function tokenMap(side, view) {
     ? (layer.key === "pool" && view.key === "layer" ? "query of the attention pooling (the read-out)" : READ_OUTS[run.pooling])
     : `what speaks for "${target}"`;
   return { ...base, ...row, query, direction: "to", leftOut: leftOut(run, view.key, row.mass), patch: -1, marked: patch,
-    note: wanted ? whyReadOut(side, view, title) : "" };
+    note: wanted ? whyReadOut(side, view, title) : state.direction === "by" && view.pointwise
+      ? "The read-out is no token, nothing attends to it: choose a patch." : "" };
 }
 
+// Whether the query is one token: a patch, a prefix token; or the class token, when it is asked who attends to it.
+function isToken(run, view) {
+  if (state.query.kind !== "read") return true;
+  return state.direction === "by" && view.pointwise && run.pooling === "cls";
+}
+
+const tokenOf = (run) => (state.query.kind === "patch" ? run.prefix + patchOf(run) : Math.min(state.query.index || 0, run.prefix - 1));
+
 function tokenRow({ run }, matrix, patch) {
-  const token = patch >= 0 ? run.prefix + patch : Math.min(state.query.index, run.prefix - 1);
+  const token = tokenOf(run);
   const towers = state.view === "rollout" && run.composed.includes("rollout") ? ", in the image tower" : "";
-  const query = (patch >= 0 ? placeName(run, patch) : prefixName(run, token)) + towers;
+  const query = (patch >= 0 ? patchName(run, patch) : prefixName(run, token)) + towers;
   const row = state.direction === "by" ? matrix.readBy(token) : matrix.reads(token);
   const left = state.direction === "by" ? row.prefix : leftOut(run, "layer", row.mass);
   return { ...row, query, direction: state.direction, leftOut: left };
@@ -135,9 +145,11 @@ async function wordMap(side, view) {
   }
   const whole = view.key === "similarity"
     ? await readSigned(run, capture, state.example, "similarity/text") : meanOf(rows);
-  return { ...base, ...whole, query: view.key === "similarity" ? "the whole text" : "mean over all words", patch: -1, marked: patch,
-    leftOut: leftOut(run, view.key, whole.mass), shares,
-    note: patch >= 0 ? `The words are shaded by ${view.key === "similarity" ? "their cosine with" : "their share of what they read of"} ${placeName(run, patch)}.` : "" };
+  const all = view.key === "similarity" ? "the whole text" : "mean over all words";
+  const query = patch < 0 ? all : `${patchName(run, patch)}, whose words are shaded; the map is of ${all}`;
+  return { ...base, ...whole, query, patch: -1, marked: patch, leftOut: leftOut(run, view.key, whole.mass), shares,
+    direction: patch >= 0 ? "words" : "to",
+    shading: patch >= 0 ? `The words are shaded by ${view.key === "similarity" ? "their cosine with" : "their share of the attention that"} ${view.key === "similarity" ? "" : "goes to "}the ${patchName(run, patch)}.` : "" };
 }
 
 function meanOf(rows) {

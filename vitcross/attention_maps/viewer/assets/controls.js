@@ -16,14 +16,12 @@ function drawControls() {
   control("layer-field").hidden = control("head-field").hidden = !layered;
   if (layered) {
     const layers = state.view === "cross" ? run.cross : run.layers, last = layers.length - 1;
-    fill(control("layer"), layers.map(({ name }, i) => [i, i === last && last > 0 ? `${name} (last)` : name]), state[state.view]);
+    fill(control("layer"), layers.map(({ name }, i) => [i, name.replace("cross-attention ", "") + (i === last && last > 0 ? " (last)" : "")]), state[state.view]);
     const heads = Array.from({ length: layers[state[state.view]].heads }, (_, h) => [h, `head ${h}`]);
     fill(control("head"), [[-1, "mean of heads"], ...heads], state.head);
   }
   fill(control("token"), queriesOf(run, view), queryKey());
-  const pointwise = view.pointwise && ["patch", "prefix"].includes(state.query.kind);
-  control("direction-field").disabled = !pointwise;
-  control("direction-field").title = pointwise ? "" : "Choose a patch first: a read-out is attended by nothing";
+  control("direction-field").disabled = !view.pointwise;
   for (const name of ["direction", "scale"]) {
     for (const input of document.querySelectorAll(`[name=${name}]`)) input.checked = input.value === state[name];
   }
@@ -49,7 +47,7 @@ function queriesOf(run, view) {
     for (let k = run.pooling === "cls" && view.key === "layer" ? 1 : 0; k < run.prefix; k++) options.push([`prefix ${k}`, prefixName(run, k)]);
   }
   if (view.words) wordsOf(run).forEach(([name], w) => options.push([`word ${w}`, `${w + 1}. ${name}`]));
-  if (state.query.kind === "patch") options.push(["patch", placeName(run, patchOf(run))]);
+  if (state.query.kind === "patch") options.push(["patch", patchName(run, patchOf(run))]);
   return options;
 }
 
@@ -67,7 +65,7 @@ function drawExamples() {
     const verdict = right === null ? "" : right ? " right" : " wrong";
     const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [said, truth].filter(Boolean).join("; "),
       "aria-label": `Picture ${e + 1}: ${said}${right === null ? "" : right ? ", right" : ", wrong"}` }, image,
-      make("span", { class: "said" + verdict, text: `${e + 1}. ${said}`, dir: "auto" }));
+      make("span", { class: "said" + verdict, text: `${e + 1}. ${said.replaceAll(" %", "\u00a0%")}`, dir: "auto" }));
     button.addEventListener("click", () => set({ example: e, query: { kind: "read" } }));
     return button;
   });
@@ -87,11 +85,11 @@ function drawHeading(panel, side, index, sides, map) {
     if (truth) panel.step.append(make("span", { text: ` ${truth}`, dir: "auto" }));
   }
   const last = run.captures.length - 1, slider = panel.slider;
-  slider.root.hidden = last === 0;
+  slider.input.hidden = slider.play.hidden = last === 0;
   slider.input.max = last; slider.input.value = capture;
   const words = `step ${number(run.captures[capture].step)}`;
   slider.input.setAttribute("aria-valuetext", words);
-  slider.output.textContent = `${words} (${capture + 1} of ${last + 1})`;
+  slider.output.textContent = last ? `${words} (${capture + 1} of ${last + 1})` : `${words}, the only one`;
 }
 
 function sideName(side, index, sides) {

@@ -6,7 +6,9 @@ const number = (value) => {
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return size >= 1e-4 && size < 1e4 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 };
-const signed = (value) => (value > 0 ? "+" : "") + number(value);
+// Numbers of trust are areas under probabilities: two decimals, three where they are small.
+const area = (value) => (Number.isFinite(value) ? value.toFixed(Math.abs(value) < 0.0995 ? 3 : 2) : "-");
+const signed = (value) => (value > 0 ? "+" : "") + area(value);
 const percent = (share) => {
   if (share >= 0.995 && share < 1) return ">99 %";
   if (share > 0 && share < 0.005) return "<1 %";
@@ -29,7 +31,7 @@ async function sharedTop(sides, shown) {
   for (const map of shown) if (map.values) for (const v of map.values) top = Math.max(top, Math.abs(v));
   const take = (row) => { if (row) top = Math.max(top, row.max || 0); };
   for (const { run, capture } of sides) {
-    const pointwise = view && view.pointwise && ["patch", "prefix"].includes(state.query.kind);
+    const pointwise = view && view.pointwise && isToken(run, view);
     const layer = layerOf(run, state.view === "cross" ? "cross" : "layer");
     for (let c = 0; c < run.captures.length; c++) {
       if (state.view === "layer") {
@@ -37,7 +39,7 @@ async function sharedTop(sides, shown) {
       } else if (!view.words) {
         take(await readSigned(run, c, state.example, "map/" + state.view));
       } else if (state.query.kind === "word") {
-        take(await wordRow(run, c, layer, view));
+        for (const row of await wordRows(run, c, layer, view)) take(row);
       }
     }
     if (pointwise && state.view === "layer") await matrixTop(run, capture, layer, take);
@@ -49,14 +51,15 @@ async function matrixTop(run, capture, layer, take) {
   for (let h = 0; h < layer.heads; h++) {
     const matrix = await readMatrix(run, capture, state.example, layer.key + "/heads", h);
     if (!matrix) return;
-    const token = state.query.kind === "patch" ? run.prefix + patchOf(run) : Math.min(state.query.index, run.prefix - 1);
-    take(state.direction === "by" ? matrix.readBy(token) : matrix.reads(token));
+    take(state.direction === "by" ? matrix.readBy(tokenOf(run)) : matrix.reads(tokenOf(run)));
   }
 }
 
-function wordRow(run, capture, layer, view) {
-  const name = view.key === "cross" ? `${layer.key}/mean` : view.key === "similarity" ? "similarity/words" : view.key;
-  return readRow(run, capture, state.example, name, state.query.index);
+function wordRows(run, capture, layer, view) {
+  const read = (name, index) => readRow(run, capture, state.example, name, index);
+  if (view.key !== "cross") return Promise.all([read(view.key === "similarity" ? "similarity/words" : view.key, state.query.index)]);
+  const count = wordsOf(run).length;
+  return Promise.all(Array.from({ length: layer.heads }, (_, h) => read(`${layer.key}/heads`, h * count + state.query.index)));
 }
 
 // {bottom, top, what}: per map, shared or absolute. The bottom is 0, or below where values are.
@@ -81,8 +84,8 @@ async function scalesOf(sides, shown) {
 function sharedMeaning(sides) {
   const captures = sides[0].run.captures.length > 1 || sides.length > 1 ? "captures" : "";
   const view = viewOf(sides[0].run, state.view);
-  const heads = state.view === "layer" ? "heads of this layer" : "";
-  if (view && view.pointwise && ["patch", "prefix"].includes(state.query.kind)) return `the largest value among the ${heads || "maps shown"}`;
+  const heads = state.view === "layer" || (state.view === "cross" && state.query.kind === "word") ? "heads of this layer" : "";
+  if (view && view.pointwise && isToken(sides[0].run, view)) return `the largest value among the ${heads || "maps shown"}`;
   const among = [heads, captures].filter(Boolean).join(" and ");
   return among ? `the largest value among all ${among}` : "the largest value of this map";
 }

@@ -1,8 +1,8 @@
 """Everything that the page of the viewer knows, as one JSON-ready dict: pure, from captures to numbers and text.
 
-    {title, colours, notes, runs: [{name, step..., layers, examples, captures, layouts}], blocks: [base64, ...]}
+    {title, colours, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
 
-A block is the deflated bytes of `viewer_rows.pack`; captures refer to blocks by number. A read-out block belongs to one
+A block is the deflated bytes of `rows.pack`; captures refer to blocks by number. A read-out block belongs to one
 capture and one picture, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
 """
 
@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitcross.attention_maps import colour_maps
 from vitcross.attention_maps.render import resize, to_rgb
-from vitcross.attention_maps.viewer_budget import Fitted, fit
-from vitcross.attention_maps.viewer_capture import CompactCapture, describe, example_facts
-from vitcross.attention_maps.viewer_pictures import data_uris
-from vitcross.attention_maps.viewer_tables import image_of
+from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
+from vitcross.attention_maps.viewer.capture import CompactCapture, describe, example_facts
+from vitcross.attention_maps.viewer.pictures import data_uris
+from vitcross.attention_maps.viewer.tables import image_of
 
-PICTURES_SHARE = 0.25  # of the room; the maps are what the page is for
+if TYPE_CHECKING:
+    from vitcross.attention_maps.record import AttentionRecord
+    from vitcross.attention_maps.text_record import ImageTextRecord
+
 _SAME_PICTURE = 12.0  # mean difference of two 8 x 8 thumbnails, of 255
 
 
@@ -30,24 +35,40 @@ class Run:
 
     name: str
     captures: list[CompactCapture]
-    record: object
+    record: AttentionRecord | ImageTextRecord
+
+    @functools.cached_property
+    def matrices(self) -> Matrices:
+        """What every token of the last capture reads."""
+        return Matrices(self.record)
+
+    @functools.cached_property
+    def pictures(self) -> dict[int, list[str]]:
+        """Data URIs by the room that was given to them."""
+        return {}
+
+    def uris(self, room: int) -> list[str]:
+        """The pictures as data URIs of at most `room` characters."""
+        if room not in self.pictures:
+            self.pictures[room] = data_uris(image_of(self.record).images, room)
+        return self.pictures[room]
 
 
-def payload(runs: list[Run], *, title: str, room: int, colour_map: str, notes: list[str]) -> dict:
+def payload(runs: list[Run], *, title: str, room: int, pictures: int, colour_map: str, notes: list[str]) -> dict:
     """The page's content.
 
     Args:
         runs: one run, or two to compare, of the same examples in the same order.
         title: str.
-        room: int, characters that pictures and blocks may take together.
+        room: int, characters that pictures and blocks may take together; pictures: int, of those for the pictures.
         colour_map: str.
         notes: sentences to print first.
     """
     blocks: list[str] = []
     notes, content = list(notes), []
     for run in runs:
-        uris = data_uris(image_of(run.record).images, int(PICTURES_SHARE * room / len(runs)))
-        fitted = fit(run.captures, run.record, room // len(runs) - sum(map(len, uris)))
+        uris = run.uris(pictures // len(runs))
+        fitted = fit(run.captures, run.matrices, room // len(runs) - sum(map(len, uris)))
         who = f"{run.name}: " if len(runs) > 1 else ""
         notes += [who + note for note in fitted.notes]
         content.append(_run(run, fitted, uris, blocks))

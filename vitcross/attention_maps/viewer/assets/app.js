@@ -27,6 +27,7 @@ function set(changes) {
 
 async function draw() {
   const ticket = ++drawing, sides = sidesShown();
+  document.body.dataset.drawing = String(ticket);
   try {
     drawControls();
     drawExamples();
@@ -35,7 +36,7 @@ async function draw() {
     if (ticket !== drawing) return;
     const box = document.getElementById("panels");
     if (box.childElementCount !== sides.length) box.replaceChildren(...panels.slice(0, sides.length).map((panel) => panel.root));
-    box.classList.toggle("two", sides.length > 1);
+    document.body.classList.toggle("two", sides.length > 1);
     for (let i = 0; i < sides.length; i++) await drawPanel(panels[i], sides[i], i, sides, maps[i], scales[i]);
     if (ticket !== drawing) return;
     drawWords(sides[0], maps[0]);
@@ -115,7 +116,8 @@ function point(panel, place) {
   const { side, map } = panel.shown;
   if (!place || !map.values) { panel.pointer.textContent = ""; return; }
   const patch = place[0] * side.run.grid[1] + place[1];
-  panel.pointer.textContent = `${placeName(side.run, patch)}: ${number(map.values[patch])}`;
+  panel.pointer.textContent = `${placeName(side.run, patch)}: ${number(map.values[patch])}` +
+    (map.unit === "attention" ? `, ${number(map.values[patch] / uniformOf(side.run))} x uniform` : "");
 }
 
 function capture(index, value) {

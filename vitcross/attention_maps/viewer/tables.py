@@ -1,7 +1,7 @@
 """From a record to the tables that the viewer shows: which rows there are, under which name.
 
-Two kinds. *Read-out rows*: what the pooling (or a word) reads, kept of every capture and picture. *Matrices*: the row of
-every token, for a patch as query, kept of the last capture as far as there is room.
+Two kinds. *Read-out rows*: what the pooling (or a word) reads, kept of every capture and picture. *Matrices*: the row
+of every token, for a patch as query, kept of the last capture as far as there is room.
 
 Names: `layer/3/mean` (1 row), `layer/3/heads` (N rows), `pool/...` of an attention pooling, `map/<method>`,
 `cross/1/mean` (W rows) and `cross/1/heads` (N rows of each word: N x W), `words/<method>` (W), `similarity/text` (1)
@@ -18,7 +18,7 @@ import numpy as np
 
 from vitcross.attention_maps.reduce import layer_maps, methods_of, raw_maps, read_map, rollout
 from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.viewer_rows import Rows, encode_rows, signed_rows
+from vitcross.attention_maps.viewer.rows import Rows, encode_rows, signed_rows
 from vitcross.attention_maps.words import pooled_text_rows, word_maps, word_similarity_maps
 
 if TYPE_CHECKING:

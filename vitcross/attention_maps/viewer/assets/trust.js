@@ -10,7 +10,7 @@ function measuredMethod({ run }, map) {
   const view = viewOf(run, state.view);
   if (!view) return [null, ""];
   if (view.words) return [null, "What single words read is not measured by dropping patches. Trust is measured for the map of the whole answer: raw, rollout, relevance, leave one out."];
-  const single = view.pointwise && ["patch", "prefix"].includes(state.query.kind) && map.patch >= 0;
+  const single = view.pointwise && isToken(run, view);
   if (view.key !== "layer") return single ? [null, "The row of a single patch explains no answer. Trust is measured for the read-out."] : [view.key, ""];
   const last = layerOf(run, "layer") === run.layers[run.layers.length - 1];
   if (last && state.head < 0 && !single && run.kind === "classifier") return ["raw", ""];
@@ -27,12 +27,23 @@ function reportOf({ run, capture }, method) {
 }
 
 function drawTrust(sides, maps) {
-  const box = document.getElementById("trust");
+  const box = document.getElementById("trust"), limits = gaugeLimits(sides, maps);
   box.replaceChildren(make("h2", { text: "Can this map be trusted?" }),
-    ...sides.map((side, i) => trustOf(side, maps[i], sides.length > 1 ? sideName(side, i, sides) : "")));
+    make("div", { class: "sides" }, ...sides.map((side, i) => trustOf(side, maps[i], sides.length > 1 ? sideName(side, i, sides) : "", limits))));
 }
 
-function trustOf(side, map, name) {
+// Both sides have one line, so that their gaps can be compared by eye.
+function gaugeLimits(sides, maps) {
+  const ends = [0, 0.02];
+  sides.forEach((side, i) => {
+    const [method] = measuredMethod(side, maps[i]), [report] = reportOf(side, method);
+    const row = report && report.fidelity[method], reference = report && report.fidelity.leave_one_out;
+    if (row) ends.push(row.gap_low, row.gap_high, row.gap, reference ? reference.gap : 0);
+  });
+  return [Math.min(...ends), Math.max(...ends)];
+}
+
+function trustOf(side, map, name, limits) {
   const [method, why] = measuredMethod(side, map);
   const [report, at] = reportOf(side, method);
   const box = make("div", { class: "trust-side" }, name && make("h3", { text: name }));
@@ -42,43 +53,42 @@ function trustOf(side, map, name) {
     return box;
   }
   const step = side.run.captures[at].step;
-  if (method) box.append(...detail(side, report, method));
-  box.append(methodTable(report, method), make("p", { class: "muted small", text:
+  if (method) box.append(...detail(side, report, method, limits));
+  box.append(methodTable(side, report, method), make("p", { class: "muted small", text:
     (at < side.capture ? `Not measured at this capture; these numbers are of step ${number(step)}, the nearest before it. ` : `Measured at step ${number(step)}, `) +
     `${at < side.capture ? "Measured " : ""}on ${number(report.examples)} examples, of which dropping patches changes the answer in ${number(report.explainable)}.` }));
   return box;
 }
 
-function detail(side, report, method) {
+function detail(side, report, method, limits) {
   const row = report.fidelity[method], [words, kind, meaning] = VERDICTS[row.verdict];
   const probe = report.probes[method] && report.probes[method][state.example];
   const grounding = report.grounding[method], sanity = report.sanity[method];
   const lines = [
-    ["Deletion", number(row.deletion), `random ${number(report.random_deletion)}; lower is better`],
-    ["Insertion", number(row.insertion), `random ${number(report.random_insertion)}; higher is better`],
+    ["Deletion", area(row.deletion), `random ${area(report.random_deletion)}; lower is better`],
+    ["Insertion", area(row.insertion), `random ${area(report.random_insertion)}; higher is better`],
     ["Gap to random", signed(row.gap), `95 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; p ${row.p_value < 0.001 ? "< 0.001" : number(row.p_value)}`],
     ["to another picture's map", signed(row.gap_other), "is it about this picture?"],
     ["to the centre", signed(row.gap_centre), "is it more than a bright middle?"],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "that one finds nothing" : "100 %: as good as dropping each patch"],
-    ["This picture", probe ? (probe.explainable ? signed(probe.gap) : "-") : "-", probe ? (probe.explainable ? `gap; deletion ${number(probe.deletion)}, insertion ${number(probe.insertion)}` : "nothing to explain") : "not measured"],
+    ["This picture", probe ? (probe.explainable ? signed(probe.gap) : "-") : "-", probe ? (probe.explainable ? `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}` : "nothing to explain") : "not measured"],
   ];
   if (grounding) {
     lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the object`]);
     lines.push(["Energy on the object", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
   } else lines.push(["Grounding", "-", "no boxes are known"]);
-  lines.push(["Sanity", number(sanity), sanity === undefined ? "not measured" : "likeness to an untrained model's map; near 1: nothing learned shows"]);
+  lines.push(["Sanity", area(sanity), sanity === undefined ? "not measured" : "likeness to an untrained model's map; near 1: nothing learned shows"]);
   return [
     make("p", { class: "chip " + kind, text: `${METHOD_NAMES[method]}: ${words}` }), make("p", { class: "muted", text: meaning }),
-    gauge(row, report.fidelity.leave_one_out),
+    gauge(row, report.fidelity.leave_one_out, limits),
     make("table", { class: "numbers" }, make("tbody", {}, ...lines.map(([name, value, hint]) =>
       make("tr", {}, make("th", { scope: "row", text: name }), make("td", { text: value }), make("td", { class: "muted", text: hint }))))),
   ];
 }
 
 // The gap on a line: random orders at 0, its interval, and where leaving out one patch at a time stands.
-function gauge(row, reference) {
+function gauge(row, reference, [low, high]) {
   const top = reference ? reference.gap : row.gap;
-  const low = Math.min(0, row.gap_low, row.gap, top), high = Math.max(0.02, row.gap_high, row.gap, top);
   const x = (value) => 4 + 292 * (value - low) / (high - low);
   const svg = shape("svg", { viewBox: "0 0 300 34", class: "gauge", role: "img", "aria-label":
     `Gap ${signed(row.gap)}, random 0${reference ? `, leave one out ${signed(reference.gap)}` : ""}` });
@@ -93,13 +103,15 @@ function gauge(row, reference) {
   return make("div", {}, svg, legend);
 }
 
-function methodTable(report, chosen) {
+function methodTable(side, report, chosen) {
   const methods = Object.keys(METHOD_NAMES).filter((method) => report.fidelity[method]);
   const head = make("tr", {}, ...["All methods", "gap", "verdict"].map((text) => make("th", { scope: "col", text })));
   return make("table", { class: "methods" }, make("thead", {}, head), make("tbody", {}, ...methods.map((method) => {
     const row = report.fidelity[method], [words, kind] = VERDICTS[row.verdict];
-    const button = make("button", { type: "button", class: "link", text: METHOD_NAMES[method] });
+    const thumb = make("canvas", { class: "thumb", "aria-hidden": "true" });
+    const button = make("button", { type: "button", class: "link" }, thumb, make("span", { text: METHOD_NAMES[method] }));
     button.addEventListener("click", () => chooseMethod(method));
+    readSigned(side.run, side.capture, state.example, "map/" + method).then((map) => drawThumb(thumb, side.run, map, map ? Math.max(...map.values) : 0));
     return make("tr", { class: method === chosen ? "chosen" : "" }, make("th", { scope: "row" }, button),
       make("td", { text: signed(row.gap) }), make("td", { class: kind, text: words }));
   })));

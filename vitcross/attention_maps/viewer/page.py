@@ -17,7 +17,7 @@ PAYLOAD_ID = "payload"
 
 
 def page(content: dict) -> str:
-    """The whole page around `viewer_payload.payload(...)`."""
+    """The whole page around `payload.payload(...)`."""
     style = _asset("viewer.css")
     script = '(() => {\n"use strict";\n' + "\n".join(_asset(f"{name}.js") for name in SCRIPTS) + "})();\n"
     policy = (
@@ -44,7 +44,7 @@ def to_json(value) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("vitcross.attention_maps").joinpath("viewer_assets", name).read_text(encoding="utf-8")
+    return resources.files("vitcross.attention_maps.viewer").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

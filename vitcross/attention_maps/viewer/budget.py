@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from vitcross.attention_maps.viewer_capture import CompactCapture
-from vitcross.attention_maps.viewer_rows import pack
-from vitcross.attention_maps.viewer_tables import matrix_names, matrix_rows
+from vitcross.attention_maps.viewer.capture import CompactCapture
+from vitcross.attention_maps.viewer.rows import pack
+from vitcross.attention_maps.viewer.tables import matrix_names, matrix_rows
 
 # (what of each capture, share of the room that the read-out rows of all captures may take)
 TIERS = (
@@ -53,16 +53,29 @@ def encoded_size(content: bytes) -> int:
     return 4 * -(-len(content) // 3) + 24
 
 
-def fit(captures: list[CompactCapture], record, room: int) -> Fitted:
+class Matrices:
+    """The deflated matrices of one record, each computed when it is first asked for."""
+
+    def __init__(self, record):
+        self.groups = matrix_names(record)
+        self._record, self._known = record, {}
+
+    def __call__(self, example: int, name: str) -> bytes:
+        if (example, name) not in self._known:
+            self._known[example, name] = pack([matrix_rows(self._record, example, name)])
+        return self._known[example, name]
+
+
+def fit(captures: list[CompactCapture], matrices: Matrices, room: int) -> Fitted:
     """Choose what of a run fits into `room` characters.
 
     Args:
         captures: oldest first, at least one.
-        record: the record of the last of them, for the matrices.
+        matrices: those of the last of them.
         room: int, characters for all blocks together.
     """
     kept, examples, tier, readouts, used = _choose_readouts(captures, room)
-    matrices, notes = _choose_matrices(record, examples, room - used)
+    chosen, notes = _choose_matrices(matrices, examples, room - used)
     total = len(captures[-1].example_index)
     if len(captures) > 1:
         notes.insert(0, f"Earlier captures keep only what the read-out and each word read, of {TIERS[tier][0]}.")
@@ -72,7 +85,7 @@ def fit(captures: list[CompactCapture], record, room: int) -> Fitted:
         notes.insert(0, f"{len(kept)} of the {len(captures)} captures are kept.")
     if examples < total:
         notes.insert(0, f"The first {examples} of the {total} pictures are kept.")
-    return Fitted(kept, examples, readouts, matrices, notes)
+    return Fitted(kept, examples, readouts, chosen, notes)
 
 
 def _choose_readouts(captures, room):
@@ -115,14 +128,14 @@ def _in_tier(name: str, tier: int, names) -> bool:
     return (last or part == "mean") if tier == 1 else (last and part == "mean")
 
 
-def _choose_matrices(record, examples: int, room: int):
+def _choose_matrices(matrices: Matrices, examples: int, room: int):
     """`(for every example name -> bytes, sentences)`: as many matrices as fit into `room` characters."""
     found: list[dict[str, bytes]] = [{} for _ in range(examples)]
     notes = []
-    for label, names in zip(_GROUPS, matrix_names(record), strict=True):
+    for label, names in zip(_GROUPS, matrices.groups, strict=True):
         wanted = [(name, example) for name in names for example in range(examples)]
         for count, (name, example) in enumerate(wanted):
-            content = pack([matrix_rows(record, example, name)])
+            content = matrices(example, name)
             if encoded_size(content) > room:
                 notes.append(_left_out(label, wanted[:count], len(names), examples))
                 break
@@ -136,4 +149,4 @@ def _left_out(label: str, kept: list[tuple], layers: int, examples: int) -> str:
         return f"no room for {label}"
     if layers == 1:
         return f"{label}, for the first {len(kept)} of {examples} pictures"
-    return f"{label}, {len(kept)} of {layers * examples} (last layers first)"
+    return f"{label}, for {len(kept)} of {layers * examples} layers of pictures, the last layers first"

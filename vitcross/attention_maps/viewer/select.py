@@ -6,7 +6,7 @@ import dataclasses
 
 from vitcross.attention_maps.record import AttentionRecord
 from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.viewer_tables import image_of
+from vitcross.attention_maps.viewer.tables import image_of
 
 
 def select_examples(record, last, rows: list[int]):
@@ -26,7 +26,7 @@ def take(record: AttentionRecord | ImageTextRecord, rows: list[int]) -> Attentio
         changes = {"image": take(record.image, rows), "texts": _pick(record.texts, rows)}
         fields = ("weights", "token_maps", "text_maps")
     else:
-        arrays = ("images", "labels", "probabilities", "example_index", "boxes", "token_norms")
+        arrays = ("images", "labels", "probabilities", "example_index", "boxes", "mark_boxes", "token_norms")
         changes = {"targets": _pick(record.targets, rows), "verdicts": _pick(record.verdicts, rows)}
         changes["trust"] = record.trust and _take_trust(record.trust, rows)
         fields = ("weights", "maps")

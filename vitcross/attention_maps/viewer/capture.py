@@ -15,8 +15,8 @@ from vitcross.attention_maps.painter import verdict
 from vitcross.attention_maps.reduce import methods_of
 from vitcross.attention_maps.statistics import artifact_patches
 from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.viewer_rows import Rows
-from vitcross.attention_maps.viewer_tables import image_of, read_out_rows, word_shares
+from vitcross.attention_maps.viewer.rows import Rows
+from vitcross.attention_maps.viewer.tables import image_of, read_out_rows, word_shares
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
@@ -29,7 +29,7 @@ class CompactCapture:
     Fields:
         step: int, optimizer steps taken.
         example_index: tuple of B ints.
-        rows: for every example name -> Rows (`viewer_tables.read_out_rows`).
+        rows: for every example name -> Rows (`tables.read_out_rows`).
         facts: for every example a JSON-ready dict: what the model says, the target, outlined patches, shares of words.
         trust: JSON-ready dict of the TrustReport, or None.
     """
@@ -109,6 +109,7 @@ def example_facts(record: AttentionRecord | ImageTextRecord, b: int) -> dict:
     facts = {
         "index": int(image.example_index[b]),
         "box": None if image.boxes is None else plain(image.boxes[b].tolist()),
+        "mark": None if image.mark_boxes is None else plain(image.mark_boxes[b].tolist()),
     }
     if isinstance(record, ImageTextRecord):
         text = record.texts[b]

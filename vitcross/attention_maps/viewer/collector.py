@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from vitcross.atomic_files import write_text
 from vitcross.attention_maps.record import AttentionRecord
 from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.viewer_capture import CompactCapture, compact
-from vitcross.attention_maps.viewer_page import page
-from vitcross.attention_maps.viewer_payload import Run, match, payload
-from vitcross.attention_maps.viewer_select import select_examples
+from vitcross.attention_maps.viewer.capture import CompactCapture, compact
+from vitcross.attention_maps.viewer.page import page
+from vitcross.attention_maps.viewer.payload import Run, match, payload
+from vitcross.attention_maps.viewer.select import select_examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 BUDGET = 2_000_000  # bytes of the whole page
 SMALLEST_BUDGET = 200_000
+PICTURES_SHARE = 0.2  # of the page; the maps are what it is for
 
 
 class Viewer:
@@ -93,10 +94,9 @@ class Viewer:
 def build_page(runs: list[Run], settings: Viewer, notes: Iterable[str] = ()) -> str:
     """The page of one or two runs, as rich as the budget allows."""
     room = settings.budget
+    look = {"title": settings.title, "colour_map": settings.colour_map, "notes": list(notes)}
     while True:
-        content = payload(
-            runs, title=settings.title, room=max(room, 0), colour_map=settings.colour_map, notes=list(notes)
-        )
+        content = payload(runs, room=max(room, 0), pictures=int(PICTURES_SHARE * settings.budget), **look)
         text = page(content)
         excess = len(text.encode("utf-8")) - settings.budget
         # What stands around the blocks (words, trust, scripts) is known only now.
@@ -176,6 +176,7 @@ def _as_list(records, name: str) -> list:
 
 def _collect(records, **settings) -> Viewer:
     viewer = Viewer(**settings)
-    for record in _as_list(records, "records"):
+    # One after the other: an iterable may read records from disk, and only the last one is kept.
+    for record in [records] if isinstance(records, (AttentionRecord, ImageTextRecord)) else records:
         viewer.add(record)
     return viewer

@@ -7,7 +7,7 @@ little attention, and little must not look like nothing), the others are evenly 
     level(c) = 0.02 + 0.004 (c - 10)    else, so that level(255) = 1
 
 This is the strongest companding that keeps every value within 2e-3 of its row's largest: pure squares, `(c / 255)^2`,
-are 7.8e-3 apart at the top. `viewer_assets/data.js` has the same formula.
+are 7.8e-3 apart at the top. `assets/data.js` has the same formula.
 
 Shape legend: R rows, P values of a row.
 """

@@ -1,0 +1,160 @@
+"""The sheet of methods and the thumbnails: colours, boxes and words against the record. Looks were judged by eye."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.attention_maps.measured import measured, measured_text, trust_report
+from tests.attention_maps.records import LAYOUT, random_record
+from tests.attention_maps.text_records import text_record
+from vitcross.attention_maps import Style, colour_maps, sheets
+from vitcross.attention_maps.methods_sheet import gap_words, meaning, method_maps, methods_sheet, target_boxes
+from vitcross.attention_maps.thumbnails import thumbnails
+from vitcross.layers.token_layout import TokenLayout
+
+KEY = "attention/self/methods"
+TOP = colour_maps.table("viridis")[-1]
+LOW = colour_maps.table("viridis")[0]
+
+
+def plain(batch=3, **changes):
+    """A record without boxes and artifacts, on which every colour comes from a map."""
+    return random_record(batch=batch, depth=2, boxes=None, token_norms=np.ones((batch, LAYOUT.num_tokens)), **changes)
+
+
+def count(image, colour):
+    return int((image == colour).all(-1).sum())
+
+
+def test_it_is_made_only_where_the_record_holds_maps():
+    assert KEY not in sheets(plain())
+    found = sheets(measured(plain()))
+    assert list(found)[:3] == ["attention/probe", "attention/self/overlay", KEY]
+
+
+def test_a_column_has_a_scale_of_its_own_that_its_pictures_share():
+    record = measured(plain())
+    for values in record.maps.values():
+        values[:] = 0
+    record.maps["relevance"][1, 7] = 5.0
+    record.maps["relevance"][2, 11] = 2.5
+    record.maps["leave_one_out"][0, 3] = 0.125
+    for weights in record.weights.values():
+        weights[:] = 0
+    sheet = methods_sheet(record, Style(opacity=1.0))
+    patch = 4 * 6 * (192 // 30) ** 2  # one patch of 4 x 6 pixels, enlarged
+    half = colour_maps.colours(np.array([0.5]), "viridis", 0.0, 1.0)[0]
+    assert 2 * patch <= count(sheet.image, TOP) < 2.5 * patch  # the largest of two columns, and ends of bars
+    assert patch <= count(sheet.image, half) < 1.5 * patch
+    for words in ("Relevance: follows the model", "brightest 5.", "brightest 0.125.", "Raw attention: no better than"):
+        assert words in sheet.caption
+
+
+def test_the_positive_part_of_leaving_out_is_shown_and_said():
+    record = measured(plain())
+    maps_BP, top = method_maps(record)["leave_one_out"]
+    np.testing.assert_array_equal(maps_BP, np.where(record.maps["leave_one_out"] > 0, record.maps["leave_one_out"], 0))
+    assert top == record.maps["leave_one_out"].max() > 0 > record.maps["leave_one_out"].min()
+    assert "positive part is shown" in methods_sheet(record, Style()).caption
+    without = dataclasses.replace(record, maps={"relevance": record.maps["relevance"]})
+    assert list(method_maps(without)) == ["raw", "rollout", "relevance"]
+    assert "positive part" not in methods_sheet(without, Style()).caption
+
+
+def test_numbers_and_targets_are_those_of_the_record():
+    record = measured(plain())
+    caption = methods_sheet(record, Style()).caption
+    for fidelity in record.trust.fidelity.values():
+        assert (
+            f"{fidelity.words}, gap {fidelity.gap:+.2f} [{fidelity.gap_low:+.2f}, {fidelity.gap_high:+.2f}]" in caption
+        )
+        assert gap_words(fidelity) in caption
+    assert "53 of them" in caption and "61 other examples" in caption
+    assert "Explained: 1: target 0; 2: target 1; 3: target 2" in caption
+
+
+def test_what_was_not_measured_is_said():
+    record = measured(plain(), trust=False)
+    caption = methods_sheet(record, Style()).caption
+    assert caption.count("not measured") == 4 and "Verdicts" not in caption
+    partly = dataclasses.replace(record, trust=trust_report(record, methods=("raw", "relevance"), probes={}))
+    assert methods_sheet(partly, Style()).caption.count("not measured") == 2
+
+
+@pytest.mark.parametrize("size", [(64, 64, 8), (30, 70, 10)])
+def test_square_and_long_pictures_with_long_names(size):
+    height, width, patch = size
+    layout = TokenLayout(grid_height=height // patch, grid_width=width // patch, num_prefix_tokens=1)
+    record = random_record(
+        layout=layout,
+        depth=1,
+        batch=5,
+        patch_size=(patch, patch),
+        images=np.random.default_rng(0).integers(0, 256, (5, height, width, 3), dtype=np.uint8),
+        class_names=("an Aptenodytes forsteri of a name that does not end </script> " * 3,) * 13,
+    )
+    sheet = methods_sheet(measured(record, targets=("\n\t" + "x" * 400,) * 5), Style())
+    assert 640 <= sheet.image.shape[1] <= 1200 and sheet.image.shape[0] < 5 * 400
+
+
+def test_the_box_is_drawn_on_the_picture_and_on_every_map():
+    record = measured(random_record(batch=1, depth=1, boxes=np.array([[0.1, 0.2, 0.8, 0.9]], np.float32)))
+    record.images[:] = 120
+    white = [count(methods_sheet(r, Style()).image, 255) for r in (record, dataclasses.replace(record, boxes=None))]
+    on_picture = count(thumbnails(record)[0][:, :120], 255)
+    assert white[1] == 0 and white[0] > 0 and on_picture > 0
+    assert white[0] % 5 == 0  # the same frame on five panels
+
+
+def test_many_pictures_and_a_network_that_diverged():
+    many = measured(random_record(batch=19, depth=1))
+    assert sheets(many)[KEY].image.shape[1] <= 2600
+    broken = measured(plain())
+    for values in (*broken.maps.values(), *broken.weights.values()):
+        values[:] = np.nan
+    assert methods_sheet(broken, Style()).image.std() > 0
+    assert thumbnails(broken)[0].shape[0] > 0
+
+
+def test_the_boxes_of_a_target_are_those_of_the_word_that_it_is():
+    record = text_record(3, predicts_next=True)
+    chosen = [next(k for k, b in enumerate(text.word_boxes) if b is not None) for text in record.texts]
+    words = tuple(text.words[k].text.upper() for text, k in zip(record.texts, chosen, strict=True))
+    found = target_boxes(measured_text(record, targets=(*words[:2], "nowhere")))
+    for boxes, text, k in zip(found[:2], record.texts, chosen, strict=False):
+        same = [
+            b for w, b in zip(text.words, text.word_boxes, strict=True) if w.text.upper() == text.words[k].text.upper()
+        ]
+        np.testing.assert_array_equal(boxes, np.concatenate([b for b in same if b is not None]))
+    assert found[2].shape == (0, 4)
+
+
+def test_maps_through_both_towers_are_called_so():
+    record = measured_text(text_record(2, predicts_next=True))
+    assert meaning("raw", record.image.maps) == meaning("rollout", record.image.maps) == "through both towers"
+    assert meaning("raw", {}) == "last layer, mean of heads"
+    np.testing.assert_array_equal(method_maps(record.image)["raw"][0], record.image.maps["raw"])
+
+
+def test_thumbnails_are_a_grid_of_pictures_and_maps():
+    record = measured(plain(class_names=()))
+    pixels, columns, rows = thumbnails(record, Style(opacity=1.0))
+    assert columns == ("picture", "raw", "rollout", "relevance", "leave_one_out") and rows == 3
+    factor = 128 // 30
+    h, w = 12 * factor, 30 * factor
+    assert pixels.shape == (3 * h, 5 * w, 3) and pixels.dtype == np.uint8
+    cells = pixels.reshape(3, h, 5, w, 3).swapaxes(1, 2)
+    for b in range(3):
+        np.testing.assert_array_equal(cells[b, 0], record.images[b].repeat(factor, 0).repeat(factor, 1))
+        for k, method in enumerate(columns[1:], start=1):
+            maps_BP, top = method_maps(record)[method]
+            colours = colour_maps.colours(maps_BP[b].reshape(3, 5), "viridis", 0.0, top)
+            expected = colours.repeat(4 * factor, 0).repeat(6 * factor, 1)
+            np.testing.assert_array_equal(cells[b, k], expected)
+
+
+def test_thumbnails_of_a_record_without_maps_and_of_texts():
+    assert thumbnails(plain())[1] == ("picture", "raw", "rollout")
+    pixels, columns, rows = thumbnails(measured_text(text_record(2)))
+    assert len(columns) == 5 and rows == 2 and pixels.shape[1] % 5 == 0

@@ -1,0 +1,119 @@
+"""What is explained: by default, by name, by number; and what is refused, with the nearest valid names."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.attention_maps.test_capture import tiny_model
+from tests.attention_maps.text_models import pairs, tiny_text_model
+from tests.attention_maps.text_records import scene_texts
+from vitcross.attention_maps import choose_target
+from vitcross.attention_maps.targets import kind_of
+
+NAMES = ("circle", "Square", "triangle", "star", "2")
+
+
+@pytest.fixture(scope="module")
+def models():
+    kinds = ("dual", "captioner", "questions")
+    return {"classifier": tiny_model(), **{kind: tiny_text_model(kind, depth=1) for kind in kinds}}
+
+
+def chosen(*arguments, **options):
+    target, names = choose_target(*arguments, **options)
+    assert target.dtype == np.int32 and isinstance(names, tuple)
+    return target.tolist(), names
+
+
+def test_kinds(models):
+    assert [kind_of(m) for m in models.values()] == ["classifier", "dual_encoder", "captioner", "questions"]
+    with pytest.raises(ValueError, match="num_classes=None"):
+        kind_of(tiny_model(num_classes=None))
+
+
+@pytest.mark.parametrize("kind", ["classifier", "questions"])
+def test_the_most_probable_class_or_answer(models, kind):
+    logits = np.array([[0, 3, 1, 2, 0], [5, 1, 1, 1, 6.0]])
+    assert chosen(models[kind], logits=logits, class_names=NAMES) == ([1, 4], ("Square", "2"))
+    assert chosen(models[kind], logits=logits) == ([1, 4], ("1", "4"))
+    with pytest.raises(ValueError, match="`logits` must be given"):
+        choose_target(models[kind], size=2)
+
+
+def test_classes_by_name_and_number(models):
+    model = models["classifier"]
+    assert chosen(model, "star", class_names=NAMES, size=3) == ([3, 3, 3], ("star",) * 3)
+    assert chosen(model, "square", class_names=NAMES, size=1) == ([1], ("Square",))
+    assert chosen(model, "2", class_names=NAMES, size=1) == ([4], ("2",))  # a name before a number
+    assert chosen(model, "3", class_names=NAMES, size=1) == ([3], ("star",))
+    assert chosen(model, ["star", "circle"], class_names=NAMES) == ([3, 0], ("star", "circle"))
+    assert chosen(model, np.array([4, 0]), class_names=NAMES) == ([4, 0], ("2", "circle"))
+    assert chosen(model, [1, 2]) == ([1, 2], ("1", "2"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "message"),
+    [
+        ("triangel", NAMES, "one of triangle, circle, Square, star, 2. Received: target='triangel'"),
+        ("SQARE", NAMES, "one of Square, "),
+        ("zebra", tuple(f"class {k}" for k in range(9)), r"class 0, class 1, class 2, class 3, class 4 and 4 more\. "),
+        ("zebra", (), "the numbers of the classes"),
+        ("5", NAMES, r"a number in \[0, 5\). Received: target='5'"),
+        (np.array([0, 5]), NAMES, r"a number in \[0, 5\). Received: target=5"),
+        (np.array([-1, 2]), NAMES, "Received: target=-1"),
+        (["star"], NAMES, "one per example"),
+    ],
+)
+def test_classes_that_are_not_there(models, wanted, names, message):
+    with pytest.raises(ValueError, match=message):
+        choose_target(models["classifier"], wanted, class_names=names, logits=np.zeros((2, 5)))
+
+
+def test_the_word_for_the_first_object_of_a_caption(models):
+    texts = scene_texts(7)
+    target, names = choose_target(models["captioner"], texts=texts)
+    for text, position, name in zip(texts, target, names, strict=True):
+        named = [w for w, boxes in enumerate(text.word_boxes) if boxes is not None]
+        word = next(w for w, word in enumerate(text.words) if position in word.tokens)
+        assert text.words[word].text == name and position == text.words[word].tokens[0]
+        # It stands for the same boxes as the first such word, as do all words from there to it, and none behind it.
+        same = [np.array_equal(text.word_boxes[k], text.word_boxes[named[0]]) for k in range(named[0], word + 1)]
+        assert all(same) and not np.array_equal(text.word_boxes[word + 1 : word + 2], [text.word_boxes[named[0]]])
+    assert len({"star", "circle", "heart", "square", "ring", "cross", "triangle", "crescent"} & set(names)) > 1
+
+
+def test_the_longest_word_where_no_boxes_are_known(models):
+    texts = [dataclasses.replace(text, word_boxes=()) for text in pairs(3)[1]]
+    _, names = choose_target(models["captioner"], texts=texts)
+    for text, name in zip(texts, names, strict=True):
+        assert len(name) == max(len(word.text) for word in text.words)
+    nothing = [dataclasses.replace(text, words=(), word_boxes=()) for text in texts]
+    target, names = choose_target(models["captioner"], texts=nothing)
+    assert target.tolist() == [len(text.tokens) - 1 for text in texts] and set(names) == {"[EOS]"}
+
+
+def test_words_of_a_caption_by_name_and_position(models):
+    (text, other), model = pairs(2)[1], models["captioner"]
+    word = text.words[2]
+    assert chosen(model, word.text.upper(), texts=[text]) == ([word.tokens[0]], (word.text,))
+    last = other.words[-1]
+    found = chosen(model, [word.tokens[-1], last.tokens[0]], texts=[text, other])
+    assert found == ([word.tokens[-1], last.tokens[0]], (word.text, last.text))
+    assert chosen(model, [len(text.tokens) - 1], texts=[text])[1] == ("[EOS]",)
+    with pytest.raises(ValueError, match=f"a word of the caption .*{word.text}.*Received: target='{word.text}x'"):
+        choose_target(model, word.text + "x", texts=[text])
+    for position in (0, len(text.tokens), -1):
+        with pytest.raises(ValueError, match=rf"in \[1, {len(text.tokens)}\). Received: target={position}"):
+            choose_target(model, [position], texts=[text])
+    with pytest.raises(ValueError, match="`texts` must be one `ProbeText`"):
+        choose_target(model, "star", size=2)
+
+
+def test_a_dual_encoder_is_explained_by_its_match(models):
+    assert chosen(models["dual"], size=3) == ([0, 0, 0], ("match",) * 3)
+    assert chosen(models["dual"], np.array([5, 7])) == ([0, 0], ("match",) * 2)
+    with pytest.raises(ValueError, match="the match of picture and text. Received: 'star'"):
+        choose_target(models["dual"], "star", size=2)
+    with pytest.raises(ValueError, match="`size`"):
+        choose_target(models["dual"])
