@@ -62,6 +62,7 @@ def measure_split(settings, run_config, task, header, folder, sink):
         num_probes=settings["num_probes"],
         num_trust=settings["num_trust"],
         templates=settings["templates"],
+        seed=run_config["seed"],
     )
     print("\n".join([*split_lines(report, split, evaluation), f"results  {folder / split}"]), flush=True)
 

@@ -142,6 +142,15 @@ WRONG = [
     (["model.pooling=max"], "model.pooling must be 'cls', 'gap' or 'map'. Received: 'max'"),
     (["model._target_=os.system"], "model._target_ must be one of"),
     (["data.augmentation.padded_crop=-1"], "data.augmentation.padded_crop must be"),
+    (["data.augmentation.randaugment_operations=5"], "data.augmentation.randaugment_operations must be"),
+    (["data.augmentation.erasing=1.5"], "data.augmentation.erasing must be"),
+    (["data.augmentation.mix_probability=0"], "data.augmentation.mix_probability must be"),
+    (["data.augmentation.randaugment_operations=2", "data.augmentation.three_augment=true"], "data: .*one of them"),
+    (["data.augmentation.repeats=3"], "data: batch_size must be a multiple of 3.*128"),
+    (["data.augmentation.cutmix=1", "data.batch_size=33"], "data: batch_size must be a multiple of 2.*33"),
+    ([*CONTRASTIVE, "data.augmentation.mixup=0.8"], "data: augmentation.mixup must be 0 with texts.*0.8"),
+    ([*QUESTIONS, "data.augmentation.repeats=2"], "data: augmentation.repeats must be 1 with texts.*2"),
+    (["task.loss=hinge"], "task.loss must be 'softmax' or 'sigmoid'. Received: 'hinge'"),
     (["data.augmentation.flop=true"], "there is no key 'data.augmentation.flop'"),
     (["~optimizer.warmup"], "optimizer.warmup is missing"),
     (["model.variant=Q/16"], "model.variant"),
@@ -183,6 +192,9 @@ def test_typing_one_length_empties_the_other():
 def test_a_run_of_an_older_version_opens(tmp_path):
     composed, _ = config.compose("train", ["sinks.wandb.project=mine"])
     del composed["attention_maps"]["record_megabytes"], composed["sinks"]["wandb"]["finish_timeout"]
+    del composed["task"]["loss"]
+    first = ("flip", "padded_crop", "random_resized_crop", "colour_jitter")
+    composed["data"]["augmentation"] = {key: composed["data"]["augmentation"][key] for key in first}
     (tmp_path / "config.yaml").write_text(config.as_yaml(composed))
     opened = config.open_run(tmp_path)
     assert opened["attention_maps"]["record_megabytes"] == 64

@@ -85,6 +85,21 @@ def test_experiment(name, tmp_path, monkeypatch):
     take_steps(overrides, tmp_path / "run")
 
 
+EVERYTHING = [
+    *("padded_crop=2", "random_resized_crop=0.5", "colour_jitter=0.3", "erasing=0.25"),
+    *("mixup=0.8", "cutmix=1.0", "mix_probability=0.9", "repeats=2"),
+]
+
+
+@pytest.mark.parametrize("changes", ["randaugment_operations=2", "three_augment=true"])
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_a_recipe_with_every_change_of_pictures(changes, loss, tmp_path):
+    overrides = [f"data.augmentation.{change}" for change in (*EVERYTHING, changes)]
+    overrides += [f"task.loss={loss}", "task.label_smoothing=0.1", f"data.data_dir={tmp_path / 'data'}"]
+    overrides += ["data.image_size=[32,40]", "data.train_examples=24", "data.validation_examples=8"]
+    take_steps([*overrides, "data.test_examples=8", *SHORT], tmp_path / "run")
+
+
 def test_experiment_of_a_planted_mark(tiny_scenes, tmp_path):
     take_steps(["experiment=scenes_watermark", *tiny_scenes, *SHORT], tmp_path / "run")
     summary = json.loads((tmp_path / "run/summary.json").read_text())

@@ -110,7 +110,9 @@ def test_metrics_are_means_of_their_interval_under_the_agreed_keys(trained):
 
 def test_evaluate_equals_the_validation_of_training(trained):
     folder, _ = trained
-    done = run("evaluate.py", f"run={folder}", "checkpoint=latest", "sinks.wandb.mode=disabled", "batch_size=7")
+    done = run(
+        "evaluate.py", f"run={folder}", "checkpoint=latest", "sinks.wandb.mode=disabled", "batch_size=7", "num_probes=3"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = json.loads((folder / "evaluation/validation/metrics.json").read_text())
     last = [row for row in rows(folder) if "val/loss" in row][-1]
@@ -126,9 +128,17 @@ def test_evaluate_equals_the_validation_of_training(trained):
     measured = json.loads((folder / "evaluation/validation/trust.json").read_text())
     methods = ["raw", "rollout", "relevance", "leave_one_out"]
     assert list(measured["report"]["fidelity"]) == list(measured["blurred"]) == methods
-    # All 19 examples, since there are no 64; every one of the 20 patches is a step.
-    assert measured["report"]["examples"] == 19 and len(measured["curves"]["relevance"]["kept"]) == 20
-    assert "maps, on 19 examples" in done.stdout and "Relevance" in done.stdout
+    # All 19 examples but the three that are shown; every one of the 20 patches is a step.
+    assert measured["report"]["examples"] == 16 and len(measured["curves"]["relevance"]["kept"]) == 20
+    assert set(measured["report"]["grounding"]) == set(methods)
+    (table,) = measured["heads"]["importance"].values()
+    assert (
+        len(table) == 2
+        and len(table[0]) == 2
+        and set(measured["heads"]["drop"]) == set(measured["heads"]["importance"])
+    )
+    assert (folder / "evaluation/validation/attention/heads_importance.png").exists()
+    assert "maps, on 16 examples" in done.stdout and "Relevance" in done.stdout
     assert "<!doctype html>" in (folder / "evaluation/validation/attention/viewer.html").read_text()
 
 

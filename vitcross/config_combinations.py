@@ -6,6 +6,7 @@ import dataclasses
 
 from vitcross.data.options import ImageOptions
 from vitcross.data.scenes import SHAPES, SceneOptions
+from vitcross.data.text_options import check_augmentation
 from vitcross.models.variants import parse_variant
 
 
@@ -185,9 +186,11 @@ def check_data(data):
         return
     known = {field.name for field in dataclasses.fields(ImageOptions)}
     try:
-        ImageOptions(
+        options = ImageOptions(
             **{key: value for key, value in data.items() if key in known} | {"channels": data["channels"] or 3}
         )
+        if "max_text_length" in data:
+            check_augmentation(options.augmentation)
         if "scene_seed" in data:
             SceneOptions(
                 image_size=data["image_size"],

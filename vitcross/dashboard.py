@@ -91,7 +91,7 @@ SECTIONS = (
             Curves("Verdict: 1 follows the model, 0 no better than random, -1 nothing to explain",
                    _of_methods("trust/{}/verdict"), y_range=(-1.1, 1.1)),
             Curves("Gap over random orders", _of_methods("trust/{}/gap")),
-            Curves("Gap of relevance with its 95 % interval",
+            Curves("Gap of relevance with its 99 % interval",
                    tuple(f"trust/relevance/{part}" for part in ("gap_low", "gap", "gap_high"))),
             Curves("Gap as a share of leave-one-out", _of_methods("trust/{}/gap_share")),
             Curves("Deletion: lower is better", (*_of_methods("trust/{}/deletion"), "trust/random/deletion")),

@@ -56,7 +56,10 @@ def test_training_is_the_same_bits_and_everything_is_handed_over():
     assert [step for step, _ in sink.captures] == [0, 2, 4]
     for (_, values), (_, media) in zip(sink.rows, sink.captures, strict=True):
         assert {"attention/cross/words", "attention/cross/matrix", "attention_stats/cross_entropy"} <= set(media.sheets)
-        words = {key.removeprefix("grounding/") for key in values if key.startswith("grounding/")}
+        words = {key.removeprefix("grounding/") for key in values if key.startswith("grounding/words")}
+        # The maps of the one word that is explained have boxes to point at too, where they were made.
+        explained = {key.split("/")[1] for key in values if key.startswith("grounding/") and "words" not in key}
+        assert explained == ({"raw", "rollout", "relevance", "leave_one_out"} if media.step == 4 else set())
         assert words == {f"words/{layer}/{name}" for layer in ("block_00", "block_01") for name in MEASURES}
         assert media.record.token_maps["relevance"].shape == media.record.token_maps["rollout"].shape
         assert "attention_stats/cross_entropy/mean" in values and all(np.isfinite(list(values.values())))

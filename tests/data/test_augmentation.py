@@ -7,7 +7,8 @@ import tensorflow as tf
 from tests.data.pictures import gradient
 from vitcross.data import augmentation, geometry
 from vitcross.data.options import Augmentation
-from vitcross.data.randomness import NUM_STREAMS, uniforms
+from vitcross.data.randomness import uniforms
+from vitcross.data.streams import NUM_STREAMS
 
 SIZE = (7, 11)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3), np.uint8)
@@ -106,6 +107,8 @@ def test_colour_jitter_changes_what_it_says():
         Augmentation(random_resized_crop=0.3),
         Augmentation(colour_jitter=0.4),
         Augmentation(flip=True, padded_crop=3, random_resized_crop=0.5, colour_jitter=0.2),
+        Augmentation(three_augment=True, colour_jitter=0.3),
+        Augmentation(flip=True, random_resized_crop=0.5, randaugment_operations=2, colour_jitter=0.2, erasing=0.5),
     ],
 )
 def test_eager_and_tf_data_agree(options):
@@ -123,6 +126,20 @@ def test_eager_and_tf_data_agree(options):
     assert images.shape == IMAGES.shape and images.numpy().min() >= 0 and images.numpy().max() <= 255
 
 
+@pytest.mark.parametrize("colour_jitter", [0.0, 0.3])
+def test_a_change_that_is_switched_on_leaves_the_draws_of_the_others(colour_jitter):
+    draws = uniforms(tf.range(5, dtype=tf.int64), seed=7)
+    few = {"flip": True, "padded_crop": 2, "randaugment_operations": 2, "colour_jitter": colour_jitter}
+    before, after = (
+        augmentation.augment(tf.constant(IMAGES), None, draws, options=Augmentation(**few, **extra), image_size=SIZE)[
+            0
+        ].numpy()
+        for extra in ({}, {"erasing": 1.0})
+    )
+    same = (before == after).all(-1)
+    assert (same.mean((1, 2)) > 0.6).all() and (same.mean((1, 2)) < 1).all()
+
+
 def test_no_box_stays_no_box():
     draws = tf.zeros([5, NUM_STREAMS])
     options = Augmentation(flip=True, random_resized_crop=0.5)
@@ -131,7 +148,21 @@ def test_no_box_stays_no_box():
     )
 
 
-@pytest.mark.parametrize("wrong", [{"padded_crop": -1}, {"random_resized_crop": 0}, {"colour_jitter": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"padded_crop": -1},
+        {"random_resized_crop": 0},
+        {"colour_jitter": 1},
+        {"randaugment_operations": 5},
+        {"randaugment_magnitude": 10.1},
+        {"erasing": 1.1},
+        {"mixup": -0.1},
+        {"cutmix": -1},
+        {"mix_probability": 0},
+        {"repeats": 0},
+    ],
+)
 def test_wrong_options_are_named(wrong):
     with pytest.raises(ValueError, match=f"augmentation.{next(iter(wrong))} must be .* Received"):
         Augmentation(**wrong)

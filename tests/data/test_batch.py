@@ -47,6 +47,22 @@ def test_a_wrong_batch_names_key_and_rule(changes, rule):
         check_batch(batch(**changes), image_shape=SHAPE, num_classes=CLASSES)
 
 
+def test_mixed_pictures_have_both_keys_in_range():
+    mixed = {"mixed_labels": np.array([CLASSES - 1, 0], np.int32), "mixing": np.array([0.25, 1], np.float32)}
+    check_batch(batch(**mixed), image_shape=SHAPE, num_classes=CLASSES)
+    for changes, rule in (
+        ({"mixing": None}, "needs the key 'mixing'"),
+        ({"mixed_labels": None}, "needs the key 'mixed_labels'"),
+        ({"mixed_labels": np.array([CLASSES, 0], np.int32)}, r"'mixed_labels' must lie in \[0, 11\)"),
+        ({"mixing": np.array([0.25, 1.5], np.float32)}, r"'mixing' must lie in \[0, 1\]"),
+        ({"mixing": np.array([0.25, np.nan], np.float32)}, r"'mixing' must lie in \[0, 1\]"),
+        ({"mixing": np.array([0.25, 1.0])}, "'mixing' must have dtype float32"),
+        ({"mixing": np.array([0.25], np.float32)}, r"'mixing' must have shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            check_batch(batch(**(mixed | changes)), image_shape=SHAPE, num_classes=CLASSES)
+
+
 def pairs(**changes):
     token_ids = np.array([[1, 9, 2, 0, 0], [1, 7, 8, 9, 2]], np.int32)
     texts = {

@@ -1,5 +1,6 @@
 """The pipeline end to end: order, resuming, exact evaluation, unreadable pictures, caches."""
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -16,6 +17,7 @@ from vitcross.data.unreadable import TooManyUnreadable, UnreadableImage
 
 SIZE = (6, 10)
 CLASSES = ("a", "b", "c")
+FIRST_VERSION = "3062c268f4d4011fd0c1ece9eb65e77e04b1c1cae6a9e47d5d2a0797cdf1ab2f"
 
 
 def array_source(size, *, name="train", shape=SIZE):
@@ -92,6 +94,79 @@ def test_the_seed_decides():
     first, again, other = (take(data.train_batches(seed=seed), 4) for seed in (3, 3, 4))
     np.testing.assert_array_equal(joined(first, "images"), joined(again, "images"))
     assert not np.array_equal(joined(first, "index"), joined(other, "index"))
+
+
+def test_without_the_later_changes_batches_are_those_of_the_first_version():
+    """The hash was taken before there were any: a run that uses none of them is the same, bit for bit."""
+    images = np.random.default_rng(0).integers(0, 256, (13, *SIZE, 3), np.uint8)
+    source = ArraySource(images=images, labels=np.arange(13) % 3, class_names=CLASSES)
+    data = image_data(source, augmentation={"flip": True, "padded_crop": 2})
+    batches = take(data.train_batches(seed=9), 9)
+    assert set(batches[0]) == {"images", "labels", "valid", "index"}
+    found = hashlib.sha256(joined(batches, "images").tobytes() + joined(batches, "labels").tobytes()).hexdigest()
+    assert found == FIRST_VERSION
+
+
+EVERYTHING = {
+    "flip": True,
+    "padded_crop": 2,
+    "randaugment_operations": 2,
+    "colour_jitter": 0.2,
+    "erasing": 0.5,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "mix_probability": 0.9,
+}
+
+
+@pytest.mark.parametrize(("repeats", "position"), [(1, 12), (1, 26), (3, 12), (3, 30)])
+def test_a_whole_recipe_starts_at_a_position_as_if_it_had_come_there(repeats, position):
+    images = np.random.default_rng(0).integers(0, 256, (13, *SIZE, 3), np.uint8)
+    source = ArraySource(images=images, labels=np.arange(13) % 3, class_names=CLASSES)
+    data = image_data(source, batch_size=12, augmentation=EVERYTHING | {"repeats": repeats})
+    whole = take(data.train_batches(seed=9), 6)
+    late = take(data.train_batches(seed=9, start_position=position), 2)
+    for batch in whole:
+        check_batch(batch, image_shape=(*SIZE, 3), num_classes=3)
+    for key in ("labels", "index", "mixed_labels", "mixing"):
+        np.testing.assert_array_equal(joined(late, key), joined(whole, key)[position : position + 24])
+    # Bit for bit from the start of a batch; in a batch of other pictures a sum may be rounded differently.
+    off = np.abs(joined(late, "images") - joined(whole, "images")[position : position + 24]).max()
+    assert off <= (0.02 if position % 12 else 0)
+    assert joined(whole, "mixing").min() < 0.5 and not any("mixing" in b for b in data.evaluation_batches("validation"))
+
+
+def test_repeated_examples_follow_each_other_and_are_changed_anew():
+    images = np.random.default_rng(0).integers(0, 256, (13, *SIZE, 3), np.uint8)
+    source = ArraySource(images=images, labels=np.arange(13) % 3, class_names=CLASSES)
+    once, thrice = (
+        take(image_data(source, batch_size=12, augmentation={"padded_crop": 4, "repeats": n}).train_batches(seed=9), 13)
+        for n in (1, 3)
+    )
+    index = joined(thrice, "index")
+    np.testing.assert_array_equal(index, np.repeat(joined(once, "index")[: len(index) // 3], 3))
+    np.testing.assert_array_equal(np.sort(index[: 3 * 13]), np.repeat(np.arange(13), 3))
+    pixels = joined(thrice, "images").reshape(-1, 3, np.prod(SIZE) * 3)
+    assert np.mean([len(np.unique(group, axis=0)) for group in pixels]) > 2.5
+
+
+def test_mixed_labels_are_those_of_the_partner_never_of_the_example_itself():
+    data = image_data(array_source(251), batch_size=12, augmentation={"mixup": 1.0, "repeats": 3})
+    for batch in take(data.train_batches(seed=9), 20):
+        others = batch["index"].reshape(2, 2, 3)[:, ::-1].ravel()
+        assert (others != batch["index"]).all()
+        np.testing.assert_array_equal(batch["mixed_labels"], others % 3)
+        # A picture is filled with its index: what is seen is the mean of both by their shares.
+        expected = batch["mixing"] * batch["index"] + (1 - batch["mixing"]) * others
+        np.testing.assert_allclose((batch["images"][:, 0, 0, 0] + 1) * 127.5, expected, atol=0.01)
+
+
+def test_positions_that_would_tear_a_pair_apart_are_refused():
+    data = image_data(array_source(13), batch_size=12, augmentation={"mixup": 1.0, "repeats": 3})
+    with pytest.raises(ValueError, match=r"start_position must be a multiple of 6.*Received: 3"):
+        data.train_batches(seed=0, start_position=3)
+    with pytest.raises(ValueError, match=r"batch_size must be a multiple of 6.*Received: 9"):
+        data.train_batches(seed=0, batch_size=9)
 
 
 @pytest.mark.parametrize("position", [4, 5, 13, 29])
@@ -276,6 +351,9 @@ def test_errors_name_the_rule():
         ({"batch_size": 0}, "batch_size"),
         ({"class_weights": "yes"}, "class_weights"),
         ({"augmentation": {"padded_crop": 6}}, "padded_crop must be smaller"),
+        ({"augmentation": {"repeats": 3}}, "batch_size must be a multiple of 3"),
+        ({"augmentation": {"repeats": 3, "mixup": 0.8}, "batch_size": 9}, "batch_size must be a multiple of 6"),
+        ({"augmentation": {"three_augment": True, "randaugment_operations": 2}}, "takes the place of RandAugment"),
     ],
 )
 def test_wrong_options_are_named(wrong, rule):

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vitcross.data.randomness import NUM_STREAMS, example_indices, uniforms
+from vitcross.data.randomness import example_indices, uniforms
+from vitcross.data.streams import NUM_STREAMS
 
 MASK = 2**64 - 1
+FIRST_VERSION = ([12104898, 10900229, 15362519, 13925795], [16303731, 3208018, 15442737, 8276289])
 
 
 def split_mix(z):
@@ -14,9 +16,12 @@ def split_mix(z):
 
 
 def oracle(position, stream, seed):
-    key = split_mix((seed + 0x9E3779B97F4A7C15) & MASK)
-    counter = position * NUM_STREAMS + stream + 1
-    return (split_mix((key + counter * 0x9E3779B97F4A7C15) & MASK) >> 40) / 2**24
+    golden = 0x9E3779B97F4A7C15
+    key = split_mix((seed + golden) & MASK)
+    if stream >= 16:
+        key = split_mix((key + (1 - stream // 16) * golden) & MASK)
+    counter = position * 16 + stream % 16 + 1
+    return (split_mix((key + counter * golden) & MASK) >> 40) / 2**24
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 97, 1009])
@@ -54,13 +59,20 @@ def test_uniforms_equal_the_oracle():
     np.testing.assert_array_equal(values, np.array(expected, np.float32))
 
 
+def test_the_first_block_is_what_it_was_when_it_was_the_only_one():
+    """Numbers of the first version: runs that use none of the later streams stay the same, bit for bit."""
+    bits = uniforms(tf.constant([0, 123456], tf.int64), seed=7).numpy() * 2**24
+    assert bits[0, [0, 1, 6, 15]].tolist() == FIRST_VERSION[0]
+    assert bits[1, [0, 1, 6, 15]].tolist() == FIRST_VERSION[1]
+
+
 def test_uniforms_are_uniform_and_independent():
-    values = uniforms(tf.range(4001, dtype=tf.int64), seed=1).numpy()
+    values = uniforms(tf.range(40009, dtype=tf.int64), seed=1).numpy()
     assert values.min() >= 0 and values.max() < 1
     np.testing.assert_allclose(values.mean(0), 0.5, atol=0.02)
     np.testing.assert_allclose(values.var(0), 1 / 12, atol=0.005)
     correlation = np.corrcoef(values.T) - np.eye(NUM_STREAMS)
-    assert np.abs(correlation).max() < 0.07
+    assert np.abs(correlation).max() < 0.03
     assert abs(np.corrcoef(values[:-1, 0], values[1:, 0])[0, 1]) < 0.05
 
 

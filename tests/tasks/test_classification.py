@@ -1,7 +1,8 @@
+import keras
 import numpy as np
 import pytest
 
-from tests.training.tiny import tiny_batch, tiny_task
+from tests.training.tiny import endless, tiny_batch, tiny_task
 from vitcross.evaluation import evaluate, predict_all
 from vitcross.tasks.classification_metrics import (
     confusion_matrix,
@@ -72,6 +73,58 @@ def test_summary_and_report():
     assert full["accuracy_per_class"] == {"cat": 1.0, "dog": 0.5}
     assert full["confusion_matrix"] == [[1, 0], [1, 1]]
     assert report({k: v[:1] for k, v in rows.items()}, ("cat", "dog"))["accuracy_per_class"]["dog"] is None
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_soft_labels_equal_numpy_and_the_larger_share_is_right(loss):
+    task = tiny_task(class_weights=[0.5, 1.0, 1.5], label_smoothing=0.1, loss=loss)
+    random = np.random.default_rng(1)
+    mixed = {"mixing": random.random(11).astype("f"), "mixed_labels": random.integers(0, 3, 11).astype("int32")}
+    batch = tiny_batch() | mixed | {"valid": np.arange(11) != 4}
+    logits = np.asarray(task(batch), np.float64)
+    if loss == "softmax":
+        yes, no = logits - np.log(np.exp(logits).sum(1, keepdims=True)), 0.0
+    else:
+        yes, no = -np.log1p(np.exp(-logits)), -np.log1p(np.exp(logits))
+    expected = np.zeros(11)
+    for labels, share in ((batch["labels"], mixed["mixing"]), (mixed["mixed_labels"], 1 - mixed["mixing"])):
+        target = 0.9 * np.eye(3)[labels] + 0.1 / 3
+        own = -(target * yes + (1 - target) * no).sum(1)
+        expected += share * np.array([0.5, 1.0, 1.5])[labels] * own
+    assert float(task.compute_loss(batch, y_pred=task(batch))) == pytest.approx(
+        expected[batch["valid"]].mean(), rel=1e-5
+    )
+    task.compute_metrics(batch, None, task(batch))
+    larger = np.where(mixed["mixing"] >= 0.5, batch["labels"], mixed["mixed_labels"])
+    right = (logits.argmax(1) == larger)[batch["valid"]].mean()
+    assert float(task.accuracy.result()) == pytest.approx(right)
+
+
+def test_shares_of_one_are_the_plain_loss():
+    task, batch = tiny_task(), tiny_batch()
+    whole = batch | {"mixing": np.ones(11, "f"), "mixed_labels": (batch["labels"] + 1) % 3}
+    assert float(task.compute_loss(whole, y_pred=task(batch))) == float(task.compute_loss(batch, y_pred=task(batch)))
+
+
+def test_validation_measures_the_loss_that_is_trained():
+    task, batch = tiny_task(loss="sigmoid"), tiny_batch()
+    task.compile(optimizer="sgd")
+    trained = float(task.compute_loss(batch, y_pred=task(batch)))
+    assert evaluate(task, [batch])["loss"] == pytest.approx(trained, rel=1e-5)
+    np.testing.assert_allclose(task.probabilities(batch["images"]).sum(1), 1, rtol=1e-5)
+
+
+def test_a_mixed_batch_trains():
+    task = tiny_task(loss="sigmoid")
+    task.compile(optimizer=keras.optimizers.SGD(0.1))
+    mixed = tiny_batch() | {"mixing": np.full(11, 0.7, "f"), "mixed_labels": np.zeros(11, "int32")}
+    losses = task.fit(endless(mixed), steps_per_epoch=20, epochs=3, verbose=0).history["loss"]
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_an_unknown_loss_is_named():
+    with pytest.raises(ValueError, match="loss must be one of softmax, sigmoid. Received: loss='hinge'"):
+        tiny_task(loss="hinge")
 
 
 def test_label_smoothing_range():

@@ -13,16 +13,17 @@ import dataclasses
 import numpy as np
 
 from vitcross.attention_maps.capture import Capture
-from vitcross.attention_maps.grounding import MEASURES, grounding
+from vitcross.attention_maps.grounding import MEASURES
+from vitcross.attention_maps.measured_examples import Examples, examples_of, ground, image_of
 from vitcross.attention_maps.portions import portion_rows, portions
-from vitcross.attention_maps.reduce import METHODS, methods_of, read_map
+from vitcross.attention_maps.reduce import methods_of, read_map
 from vitcross.attention_maps.sanity import fresh_model
 from vitcross.attention_maps.targets import choose_target, kind_of
 from vitcross.attention_maps.text_record import ImageTextRecord
 from vitcross.attention_maps.trust import Trust, trust_scalars
 from vitcross.attention_maps.trust_evaluation import TrustEvaluation, evaluate_trust
 from vitcross.attention_maps.trust_report import TrustReport
-from vitcross.attention_maps.word_grounding import best_layer, word_grounding
+from vitcross.attention_maps.word_grounding import best_layer, mean_of_words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,47 +88,50 @@ class MapChecks:
             step: int, optimizer steps taken.
             trust: bool, measure trust too.
             reference: bool, with `trust`: leave-one-token-out too, of the probes as well; it takes most of the time.
-            exact: bool, with `trust`: every patch is a step of the curves, blurred pixels are measured too.
+            exact: bool, with `trust`: every patch is a step of the curves, blurred pixels and the importance of heads
+                are measured too.
         """
-        found = list(self._records(capture, step, explain=trust))
-        rows, note = self._ground(found)
-        scalars = _scalars("grounding/words" if self.texts is not None else "grounding", rows)
-        if "mark_box" in self.batch:
-            scalars |= _scalars("grounding_mark", _ground_pictures(found, "mark"))
-        evaluation = None
+        found = self._examples(capture, step, explain=trust)
+        words, maps, report, evaluation = mean_of_words(found.words), found.maps, None, None
         if trust:
-            report, evaluation = self._trust(found, step, reference, exact)
+            report, evaluation, maps = self._trust(found, step, reference, exact)
+        grounded = {"grounding": ground(found, maps, found.masks), "grounding_mark": ground(found, maps, found.marks)}
+        scalars = _scalars("grounding/words", words)
+        for start, rows in grounded.items():
+            scalars |= _scalars(start, rows)
+        if report is not None:
             scalars |= trust_scalars(report)
-            report = dataclasses.replace(report, grounding=_by_method(rows))
+            report = dataclasses.replace(report, **grounded)
+            evaluation = evaluation and dataclasses.replace(evaluation, report=report)
             target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
             record = with_probe_trust(self.trust, record, probes, report, target, reference)
-        return Measured(record=record, scalars=scalars, note=note, evaluation=evaluation)
+        return Measured(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
 
-    def _records(self, capture, step: int, explain: bool):
+    def _examples(self, capture, step: int, explain: bool) -> Examples:
         # Of a caption every token would need a pass of its own.
         wish = {"explain": explain, "every_token": kind_of(self.network) != "captioner"}
         each = portion_rows(len(self.batch["images"]), self.portion)
+        portions_found = []
         for portion, rows in zip(portions(self.batch, self.portion), each, strict=True):
             texts = None if self.texts is None else [self.texts[row] for row in rows]
-            yield capture(portion, step=step, class_names=self.class_names, texts=texts, **wish)
+            record = capture(portion, step=step, class_names=self.class_names, texts=texts, **wish)
+            # What a model of texts says as a whole has maps only where it was explained.
+            methods = methods_of(image_of(record)) if explain or texts is None else ()
+            portions_found.append(examples_of(record, methods, with_words=self._words_have_boxes))
+        return Examples.joined(portions_found)
 
-    def _ground(self, found) -> tuple[dict[str, dict], str]:
-        """layer or method -> measures, and what the sheets of words say of it."""
-        if self.texts is not None:
-            rows = word_grounding(found) if self._words_have_boxes else {}
-            return rows, best_layer(rows)
-        return _ground_pictures(found, "object") if "box" in self.batch else {}, ""
-
-    def _trust(self, found, step: int, reference: bool, exact: bool):
-        """The report of all examples, and what `exact` adds to it, else None."""
+    def _trust(self, found: Examples, step: int, reference: bool, exact: bool):
+        """`(report, evaluation, maps)`: of all examples; what `exact` adds, else None; the maps, leave-one-out among
+        them where it was measured."""
         if not self._fresh:
             fresh = Capture(fresh_model(self.network, self.seed + 1), explain=True)
-            self._fresh = _maps(list(self._records(fresh, step, explain=True)))
-        arguments = (self.batch, _maps(found), self._target(self.texts))
+            self._fresh = self._examples(fresh, step, explain=True).maps
+        arguments, known = (self.batch, found.maps, self._target(self.texts)), {"fresh_maps": self._fresh, "step": step}
         if not exact:
-            return self.trust(*arguments, fresh_maps=self._fresh, step=step, reference=reference), None
-        evaluation = evaluate_trust(self.network, *arguments, fresh_maps=self._fresh, step=step, seed=self.seed)
-        return evaluation.report, evaluation
+            report, maps, _ = self.trust.measure(*arguments, **known, reference=reference)
+            return report, None, maps
+        evaluation = evaluate_trust(self.network, *arguments, **known, seed=self.seed)
+        return evaluation.report, evaluation, evaluation.maps
 
     def _target(self, texts):
         """What is explained: of a caption one of its words, else what the model says."""
@@ -153,39 +157,9 @@ def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=N
     return with_image(record, dataclasses.replace(image, maps=held, trust=report))
 
 
-def image_of(record):
-    """The record of the pictures, which an image-text record holds beside its texts."""
-    return record.image if isinstance(record, ImageTextRecord) else record
-
-
 def with_image(record, image):
     """The record with another record of its pictures."""
     return dataclasses.replace(record, image=image) if isinstance(record, ImageTextRecord) else image
-
-
-def _maps(found) -> dict[str, np.ndarray]:
-    """method -> (B, P) of all examples of some records."""
-    images = [image_of(record) for record in found]
-    return {m: np.concatenate([read_map(image, m) for image in images]) for m in methods_of(images[0])}
-
-
-def _by_method(rows: dict[str, dict]) -> dict[str, dict[str, float]]:
-    """Grounding as a report has it: of words raw attention is that of the last layer."""
-    layers = sorted(name for name in rows if name.startswith("block_"))
-    named = {"raw": rows[layers[-1]]} if layers else {}
-    named |= {method: rows[method] for method in (*METHODS, "relevance", "leave_one_out") if method in rows}
-    return {method: {m: float(row[m]) for m in MEASURES} for method, row in named.items()}
-
-
-def _ground_pictures(found, of: str) -> dict[str, dict[str, float]]:
-    """method -> measures, the mean over all examples of some records of pictures."""
-    rows = {}
-    for method in methods_of(found[0]):
-        parts = [part for part in (grounding(record, method, of=of) for record in found) if part]
-        if parts:
-            counts = [part["examples"] for part in parts]
-            rows[method] = {m: float(np.average([part[m] for part in parts], weights=counts)) for m in MEASURES}
-    return rows
 
 
 def _scalars(start: str, rows: dict[str, dict]) -> dict[str, float]:

@@ -182,6 +182,8 @@ def _row(own: Curves, random: Baseline, *, centre, other, reference, change, see
     differences = own.gap - random.gap
     gap, p_value = float(differences.mean()), sign_flip_test(differences, seed=seed)
     low, high = bootstrap_interval(differences, seed=seed)
+    to_other, p_other = (None, None) if other is None else _difference(own, other, seed)
+    to_centre, p_centre = _difference(own, centre, seed)
     return Fidelity(
         deletion=float(deletion.mean()),
         insertion=float(insertion.mean()),
@@ -189,11 +191,19 @@ def _row(own: Curves, random: Baseline, *, centre, other, reference, change, see
         gap_low=low,
         gap_high=high,
         p_value=p_value,
-        gap_other=None if other is None else float(np.mean(own.gap - other.gap)),
-        gap_centre=float(np.mean(own.gap - centre.gap)),
+        gap_other=to_other,
+        p_other=p_other,
+        gap_centre=to_centre,
+        p_centre=p_centre,
         gap_share=gap / reference if reference > 0 else None,
         verdict=decide(gap, p_value, change),
     )
+
+
+def _difference(own: Curves, other: Curves, seed: int) -> tuple[float, float]:
+    """Mean over examples of how much more one gap is than another, and the p-value of its test."""
+    differences = own.gap - other.gap
+    return float(differences.mean()), sign_flip_test(differences, seed=seed)
 
 
 def probe_fidelity(curves: dict[str, Curves]) -> dict[str, tuple[ProbeFidelity, ...]]:

@@ -53,7 +53,7 @@ def heat_map_sheet(name: str, steps, values, colour_map: str = "viridis") -> She
     paper = Paper(width=width, height=top + height + 28 + MARGIN)
     paper.heading(title, lines, width - 2 * MARGIN)
     vmax = scale_top(values)
-    _cells(paper, left, top, values, cell, vmax, colour_map)
+    draw_cells(paper, left, top, values, cell, vmax, colour_map)
     _labels(paper, left, top, steps, depth, cell)
     bar_x = left + num_captures * cell + BAR_GAP
     paper.colour_bar(bar_x, top, height, vmin=0.0, vmax=vmax, colour_map=colour_map)
@@ -62,7 +62,9 @@ def heat_map_sheet(name: str, steps, values, colour_map: str = "viridis") -> She
     return Sheet(image=paper.array(), title=title, caption=caption, vmin=0.0, vmax=vmax)
 
 
-def _cells(paper: Paper, left: int, top: int, values, cell: int, vmax: float, colour_map: str) -> None:
+def draw_cells(paper: Paper, left: int, top: int, values, cell: int, vmax: float, colour_map: str) -> None:
+    """A table (columns, rows) as coloured cells with their numbers, where those fit; negative values have the colour of
+    0 and their number."""
     colours = colour_maps.colours(values, colour_map, 0.0, vmax)
     for m, layer in np.ndindex(values.shape):
         x, y = left + m * cell, top + layer * CELL_HEIGHT

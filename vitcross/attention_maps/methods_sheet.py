@@ -113,7 +113,7 @@ def _lines(painter: Painter, maps) -> list[str]:
         lines.append(
             f"Verdicts come from {trust.examples} other examples; in {trust.explainable} of them dropping patches "
             "changes the answer. Gap: how much more it changes when they are dropped in the map's order than in random "
-            "ones, with its 95 % interval; below each map the gap on that picture alone."
+            "ones, with its 99 % interval; below each map the gap on that picture alone."
         )
     if "leave_one_out" in maps:
         lines.append("Leave one out is negative where the answer gains without a patch: its positive part is shown.")

@@ -16,7 +16,7 @@ import numpy as np
 from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING
 
 ALPHA = 0.01
-LEVEL = 0.95
+LEVEL = 0.99  # of the interval: it excludes 0 about where the test at ALPHA does
 # Less than this change of the target's probability is nothing to explain.
 LEAST_CHANGE = 0.05
 # Up to so many examples all flips are counted, 2^13 of them.

@@ -16,6 +16,7 @@ import numpy as np
 
 from vitcross.attention_maps.deletion_insertion import area
 from vitcross.attention_maps.fidelity import CENTRE, RANDOM, Curves, fidelity
+from vitcross.attention_maps.head_importance import HeadImportance, head_importance
 from vitcross.attention_maps.pixel_scores import PixelScorer
 from vitcross.attention_maps.trust import PORTION, Trust
 from vitcross.attention_maps.trust_report import Fidelity, TrustReport
@@ -59,12 +60,16 @@ class TrustEvaluation:
         curves: name -> MeanCurves of every method, then `"centre"` and `"random"`.
         blurred: method -> Fidelity with blurred pixels in the place of dropped tokens; empty where not measured.
         blurred_curves: as `curves`, with blurred pixels.
+        heads: HeadImportance, or None where not measured.
+        maps: method -> (B, P), leave-one-token-out among them; not in the JSON.
     """
 
     report: TrustReport
     curves: dict[str, MeanCurves]
     blurred: dict[str, Fidelity] = dataclasses.field(default_factory=dict)
     blurred_curves: dict[str, MeanCurves] = dataclasses.field(default_factory=dict)
+    heads: HeadImportance | None = None
+    maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict:
         """JSON-ready."""
@@ -73,6 +78,7 @@ class TrustEvaluation:
             "curves": {name: c.to_json() for name, c in self.curves.items()},
             "blurred": {method: dataclasses.asdict(row) for method, row in self.blurred.items()},
             "blurred_curves": {name: c.to_json() for name, c in self.blurred_curves.items()},
+            "heads": self.heads and self.heads.to_json(),
         }
 
 
@@ -87,6 +93,7 @@ def evaluate_trust(
     num_steps: int | None = None,
     num_random: int = 3,
     pixel_steps: int | None = 8,
+    heads: bool = True,
     portion: int = PORTION,
     seed: int = 0,
 ) -> TrustEvaluation:
@@ -98,6 +105,7 @@ def evaluate_trust(
         num_steps: int, points of a curve after its first; None: one for each patch.
         num_random: int, random orders of every example.
         pixel_steps: int, points of the curves with blurred pixels, which cost more; None: no blurred pixels.
+        heads: bool, the importance of every head too, with each of them closed in turn.
         portion: int, examples at a time: memory does not grow with their number.
         seed: int.
     """
@@ -113,6 +121,8 @@ def evaluate_trust(
         curves=mean_curves(curves),
         blurred=fidelity(blurred, seed=seed) if blurred else {},
         blurred_curves=mean_curves(blurred),
+        heads=head_importance(model, batch, target, portion=portion) if heads else None,
+        maps=maps,
     )
 
 

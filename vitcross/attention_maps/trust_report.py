@@ -24,10 +24,11 @@ class Fidelity:
         deletion: area under the probability of the target while tokens leave, most important first; lower is better.
         insertion: the same while they enter, most important first; higher is better.
         gap: (insertion - deletion) minus the same of random orders.
-        gap_low, gap_high: bootstrap interval of `gap`, 95 %.
+        gap_low, gap_high: bootstrap interval of `gap`, 99 % as the test's 1 %.
         p_value: of the sign-flip test that `gap` is 0.
-        gap_other: (insertion - deletion) minus that of another picture's map.
-        gap_centre: the same against the centre prior.
+        gap_other: (insertion - deletion) minus that of another picture's map; p_other: of its sign-flip test. None
+            where there is no other picture.
+        gap_centre: the same against the centre prior; p_centre: of its test.
         gap_share: `gap` as a share of that of leave-one-token-out; None where that one is not positive.
         verdict: 1 follows the model, 0 no better than random, -1 nothing to explain.
     """
@@ -42,6 +43,8 @@ class Fidelity:
     gap_centre: float
     gap_share: float | None
     verdict: int
+    p_other: float | None = None
+    p_centre: float | None = None
 
     @property
     def words(self) -> str:
@@ -74,10 +77,13 @@ class TrustReport:
         examples: int, how many were measured; explainable: int, of how many dropping tokens changes the answer.
         random_deletion, random_insertion: what random orders reach.
         fidelity: method ("raw", "rollout", "relevance", "leave_one_out") -> Fidelity.
-        grounding: method -> {"pointing", "energy", "lift", "chance"}; empty where no boxes are known.
+        grounding: method -> {"pointing", "energy", "lift", "chance"} against the boxes of what is explained (the object
+            that decides the class, what the explained word names); empty where no boxes are known.
+        grounding_mark: the same against a planted mark; empty where there is none.
         sanity: method -> rank correlation in [-1, 1] with the map of a freshly initialised model of another seed; high:
             the map shows the architecture or the picture, not what was learned. Empty where not measured.
         probes: method -> one ProbeFidelity for each picture of the record; empty where not measured.
+        same_pictures: bool, the examples are the record's own pictures, not others.
         seconds: float, what measuring took.
     """
 
@@ -88,8 +94,10 @@ class TrustReport:
     random_insertion: float
     fidelity: dict[str, Fidelity]
     grounding: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    grounding_mark: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     sanity: dict[str, float] = dataclasses.field(default_factory=dict)
     probes: dict[str, tuple[ProbeFidelity, ...]] = dataclasses.field(default_factory=dict)
+    same_pictures: bool = False
     seconds: float = 0.0
 
     def to_json(self) -> dict:

@@ -40,7 +40,7 @@ COLUMNS = (
     ("method", 0),
     ("insertion", 208),
     ("deletion", 288),
-    ("gap to random, 95 %", 368),
+    ("gap to random, 99 %", 368),
     ("p", 528),
     ("to another's map", 586),
     ("to centre", 708),

@@ -73,7 +73,11 @@ def word_grounding(records: ImageTextRecord | Iterable[ImageTextRecord], toleran
         `words`, how many were measured. Empty where no word has a usable box.
     """
     records = [records] if hasattr(records, "texts") else records
-    portions = [word_measurements(record, tolerance, seed) for record in records]
+    return mean_of_words([word_measurements(record, tolerance, seed) for record in records])
+
+
+def mean_of_words(portions: list[dict]) -> dict[str, dict]:
+    """As `word_grounding`, of what `word_measurements` found in some portions of the examples."""
     layers = {layer: np.concatenate([p[layer] for p in portions]) for layer in (portions[0] if portions else ())}
     return {layer: mean_of_rows(rows) | {"words": len(rows)} for layer, rows in layers.items() if len(rows)}
 

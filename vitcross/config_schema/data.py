@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vitcross.config_schema.fields import Bool, Count, CountOrZero, Float, Int, NonNegative, Share, Size, config
+from vitcross.config_schema.fields import (
+    Bool,
+    Count,
+    CountOrZero,
+    Float,
+    Int,
+    NonNegative,
+    Share,
+    ShareOrAll,
+    Size,
+    config,
+)
 
 
 @config
@@ -13,6 +24,15 @@ class AugmentationConfig:
     padded_crop: CountOrZero
     random_resized_crop: Annotated[Float, Field(gt=0, le=1)] | None
     colour_jitter: Share
+    # Runs of an older version have none of these keys.
+    randaugment_operations: Annotated[CountOrZero, Field(le=4)] = 0
+    randaugment_magnitude: Annotated[NonNegative, Field(le=10)] = 9.0
+    three_augment: Bool = False
+    erasing: ShareOrAll = 0.0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+    mix_probability: Annotated[Float, Field(gt=0, le=1)] = 1.0
+    repeats: Count = 1
 
 
 @config

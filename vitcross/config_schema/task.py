@@ -8,6 +8,7 @@ from vitcross.config_schema.fields import Count, Share, config
 @config
 class ClassificationConfig:
     label_smoothing: Share
+    loss: Literal["softmax", "sigmoid"] = "softmax"  # runs of an older version have no such key
 
 
 @config

@@ -8,17 +8,21 @@ import numpy as np
 import tensorflow as tf
 
 from vitcross.data import geometry
-from vitcross.data.streams import FLIP, JITTER, SHIFT, VIEW
+from vitcross.data.erasing import erase
+from vitcross.data.randaugment import randaugment
+from vitcross.data.streams import ERASING, FLIP, JITTER, RANDAUGMENT, SHIFT, THREE_AUGMENT, VIEW
+from vitcross.data.three_augment import three_augment
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def augment(images, boxes, uniforms, *, options, image_size, crop=False):
-    """Applies what `options` asks for.
+    """Applies what `options` asks for, to each picture by itself (what mixes pictures is `mixing.py`).
 
     Args:
         images: (B, h, w, C) uint8.
-        boxes: (B, 4) float32 relative boxes that follow the pixels, or a nest (dict, ...) of such, or None.
+        boxes: (B, 4) float32 relative boxes that follow the pixels, or a nest (dict, ...) of such, or None. What is
+            erased keeps its box.
         uniforms: (B, NUM_STREAMS) float32 in [0, 1).
         options: `Augmentation`.
         image_size: (H, W) of the result.
@@ -36,8 +40,20 @@ def augment(images, boxes, uniforms, *, options, image_size, crop=False):
         span = 2 * options.padded_crop + 1
         shifts = tf.cast(uniforms[:, SHIFT] * span, tf.int32) - options.padded_crop
         images, boxes = flip_and_shift(images, boxes, flips=flips, shifts=shifts, image_size=image_size)
+    if options.randaugment_operations:
+        images, boxes = randaugment(
+            images,
+            boxes,
+            uniforms[:, RANDAUGMENT],
+            operations=options.randaugment_operations,
+            magnitude=options.randaugment_magnitude,
+        )
+    if options.three_augment:
+        images = three_augment(images, uniforms[:, THREE_AUGMENT])
     if options.colour_jitter:
         images = colour_jitter(images, uniforms[:, JITTER], strength=options.colour_jitter)
+    if options.erasing:
+        images = erase(images, uniforms[:, ERASING], probability=options.erasing)
     return images, boxes
 
 

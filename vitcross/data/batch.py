@@ -9,6 +9,12 @@
     mark_box     (B, 4) float32 in [0, 1], optional: as `box`, of a planted mark that gives the class away
                  (`watermark.py`); without area where a picture has none
 
+Where training pictures are mixed with each other (mixup, CutMix), also, in training batches only:
+
+    mixed_labels (B,) int32 in [0, num_classes): label of the picture that was mixed in
+    mixing       (B,) float32 in [0, 1]: share of `labels`; `mixed_labels` has the rest. 1: not mixed. All other keys
+                 are those of the example that has `labels`, its boxes too, whatever covers it
+
 Where an example is a pair of a picture and a text, also:
 
     token_ids         (B, T) int32   [BOS] tokens [EOS], then PAD = 0
@@ -32,6 +38,7 @@ import numpy as np
 REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "index": np.int64}
 # Per-example shape and dtype of what only some sources have.
 OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32), "mark_box": ((4,), np.float32)}
+MIXING_KEYS = {"mixed_labels": np.int32, "mixing": np.float32}
 BOX_KEYS = ("box", "mark_box")  # they follow the pixels
 # What pairs have besides: dtype and, where it is two-dimensional, the key that says how long the second axis is.
 TEXT_KEYS = {
@@ -75,6 +82,8 @@ def check_batch(batch, *, image_shape, num_classes):
     dtypes = dict(REQUIRED_KEYS)
     for key, (shape, dtype) in OPTIONAL_KEYS.items():
         shapes[key], dtypes[key] = (size, *shape), dtype
+    for key, dtype in MIXING_KEYS.items():
+        shapes[key], dtypes[key] = (size,), dtype
     for key in arrays.keys() & TEXT_KEYS.keys():
         dtypes[key], like = TEXT_KEYS[key]
         shapes[key] = (size,) if like is None else (size, *(arrays[like].shape[1:2] or ["n"]))
@@ -95,18 +104,30 @@ def _check_ranges(arrays, *, num_classes, lowest_label):
     # Written so that NaN fails too.
     if not (images.min() >= -1 and images.max() <= 1):
         raise ValueError(f"Batch key 'images' must lie in [-1, 1]. Received: [{images.min()}, {images.max()}]")
-    labels = arrays["labels"][valid]
-    if labels.size and not (labels.min() >= lowest_label and labels.max() < num_classes):
-        raise ValueError(
-            f"Batch key 'labels' must lie in [{lowest_label}, {num_classes}) (num_classes). "
-            f"Received: {labels.min()} to {labels.max()} (-1 is how TFDS marks a split without labels)"
-        )
+    for key in ("labels", *(arrays.keys() & {"mixed_labels"})):
+        labels = arrays[key][valid]
+        if labels.size and not (labels.min() >= lowest_label and labels.max() < num_classes):
+            raise ValueError(
+                f"Batch key '{key}' must lie in [{lowest_label}, {num_classes}) (num_classes). "
+                f"Received: {labels.min()} to {labels.max()} (-1 is how TFDS marks a split without labels)"
+            )
+    if arrays.keys() & MIXING_KEYS.keys():
+        _check_mixing(arrays)
     for key in arrays.keys() & set(BOX_KEYS):
         boxes = arrays[key][valid]
         y_min, x_min, y_max, x_max = boxes.T
         inside = (boxes >= 0).all() and (boxes <= 1).all()
         if not (inside and (y_min <= y_max).all() and (x_min <= x_max).all()):
             raise ValueError(f"Batch key '{key}' must be (y_min, x_min, y_max, x_max) in [0, 1] with min <= max.")
+
+
+def _check_mixing(arrays):
+    for key in MIXING_KEYS:
+        if key not in arrays:
+            raise ValueError(f"A batch of mixed pictures needs the key '{key}'. Received keys: {sorted(arrays)}")
+    shares = arrays["mixing"]
+    if not (shares.min() >= 0 and shares.max() <= 1):
+        raise ValueError(f"Batch key 'mixing' must lie in [0, 1]. Received: [{shares.min()}, {shares.max()}]")
 
 
 def _check_tokens(arrays):

@@ -22,13 +22,32 @@ class Augmentation:
         padded_crop: int >= 0, shift by up to this many pixels in each direction (the border is filled by reflection).
         random_resized_crop: float in (0, 1] or None: smallest share of the area that a random crop keeps; the crop's
             aspect ratio varies between 3/4 and 4/3 (Szegedy et al. 2015, arXiv 1409.4842, section 6).
+        randaugment_operations: int from 0 to 4, N of RandAugment (`randaugment.py`): random changes of each picture,
+            one after the other; 0: none.
+        randaugment_magnitude: float in [0, 10], M of RandAugment, how strong they are.
+        three_augment: bool, grey, solarized or blurred, one of them for each picture (`three_augment.py`).
         colour_jitter: float in [0, 1): brightness, contrast and saturation vary by factors in [1 - x, 1 + x].
+        erasing: float in [0, 1], probability that a rectangle becomes noise (`erasing.py`).
+        mixup: float >= 0, a of Beta(a, a) for the share of a picture; the rest is another's (`mixing.py`); 0: off.
+        cutmix: float >= 0, the same for the area of one that replaces a part of the other; with mixup, each half of
+            the time.
+        mix_probability: float in (0, 1], of a picture to be mixed, where mixup or cutmix is on.
+        repeats: int > 0, how often each example stands in a batch, each time changed anew (repeated augmentation,
+            Hoffer et al. 2020, arXiv 1901.09335); a pass over the data then takes so many epochs.
     """
 
     flip: bool = False
     padded_crop: int = 0
     random_resized_crop: float | None = None
+    randaugment_operations: int = 0
+    randaugment_magnitude: float = 9.0
+    three_augment: bool = False
     colour_jitter: float = 0.0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 1.0
+    repeats: int = 1
 
     def __post_init__(self):
         if self.padded_crop < 0:
@@ -38,6 +57,39 @@ class Augmentation:
             raise ValueError(f"augmentation.random_resized_crop must be null or in (0, 1]. Received: {scale}")
         if not 0 <= self.colour_jitter < 1:
             raise ValueError(f"augmentation.colour_jitter must be in [0, 1). Received: {self.colour_jitter}")
+        self._check_recipe()
+
+    def _check_recipe(self):
+        rules = {
+            "randaugment_operations": (0 <= self.randaugment_operations <= 4, "from 0 to 4"),
+            "randaugment_magnitude": (0 <= self.randaugment_magnitude <= 10, "in [0, 10]"),
+            "erasing": (0 <= self.erasing <= 1, "in [0, 1]"),
+            "mixup": (self.mixup >= 0, ">= 0"),
+            "cutmix": (self.cutmix >= 0, ">= 0"),
+            "mix_probability": (0 < self.mix_probability <= 1, "in (0, 1]"),
+            "repeats": (self.repeats >= 1, ">= 1"),
+        }
+        for key, (holds, rule) in rules.items():
+            if not holds:
+                raise ValueError(f"augmentation.{key} must be {rule}. Received: {getattr(self, key)}")
+        if self.three_augment and self.randaugment_operations:
+            raise ValueError(
+                "augmentation.three_augment takes the place of RandAugment: one of them must be off. Received: "
+                f"three_augment=true, randaugment_operations={self.randaugment_operations}"
+            )
+
+    @property
+    def mixes(self):
+        """Whether pictures are mixed with each other, and a batch has `mixed_labels` and `mixing`."""
+        return self.mixup > 0 or self.cutmix > 0
+
+    @property
+    def rows_together(self):
+        """Rows of a batch that belong together: batches begin and end at a multiple of it.
+
+        The repetitions of an example follow each other; what is mixed with it follows them.
+        """
+        return self.repeats * (2 if self.mixes else 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +142,12 @@ class ImageOptions:
             raise ValueError(f"batch_size must be > 0. Received: {self.batch_size}")
         if self.class_weights not in (None, "balanced"):
             raise ValueError(f"class_weights must be null or 'balanced'. Received: {self.class_weights!r}")
+        if self.batch_size % self.augmentation.rows_together:
+            raise ValueError(
+                f"batch_size must be a multiple of {self.augmentation.rows_together}: augmentation.repeats="
+                f"{self.augmentation.repeats}{', twice for mixup or cutmix' if self.augmentation.mixes else ''}. "
+                f"Received: {self.batch_size}"
+            )
         if self.augmentation.padded_crop >= min(self.image_size):
             raise ValueError(
                 f"augmentation.padded_crop must be smaller than both sides of image_size {self.image_size} "

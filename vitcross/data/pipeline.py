@@ -7,9 +7,9 @@ W C pixels.
 import numpy as np
 import tensorflow as tf
 
-from vitcross.data import augmentation, randomness
+from vitcross.data import augmentation, mixing, randomness
 from vitcross.data.batch import BOX_KEYS
-from vitcross.data.streams import NUM_STREAMS
+from vitcross.data.streams import MIXING, NUM_STREAMS
 
 _INT64_MAX = np.iinfo(np.int64).max
 
@@ -18,9 +18,10 @@ def training_batches(reader, *, options, batch_size, seed, start_position):
     """Endless batches from example `start_position` on; batches are always full.
 
     Where the reader gives several texts of each picture, `images` has so many times fewer rows than the other keys.
+    With `Augmentation.repeats` each example has so many positions that follow each other.
     """
-    if start_position < 0:
-        raise ValueError(f"start_position must be >= 0. Received: {start_position}")
+    changes = options.augmentation
+    _check_rows(start_position, batch_size, changes)
     view = getattr(reader, "view", None)
     # With several texts of a picture the order is one of pictures; a batch has so many rows of texts all the same.
     texts = getattr(reader, "texts_per_picture", 1)
@@ -28,7 +29,7 @@ def training_batches(reader, *, options, batch_size, seed, start_position):
 
     def load(number):
         positions = number * num_pictures + start_picture + tf.range(num_pictures, dtype=tf.int64)
-        indices = randomness.example_indices(positions, num_examples=len(reader), seed=seed)
+        indices = randomness.example_indices(positions // changes.repeats, num_examples=len(reader), seed=seed)
         uniforms = randomness.uniforms(positions, seed=seed)
         batch = _read(reader, indices, uniforms, num_pictures, batch_size, substitute=True)
         boxes = {key: batch[key] for key in BOX_KEYS if key in batch}
@@ -36,13 +37,38 @@ def training_batches(reader, *, options, batch_size, seed, start_position):
             batch["images"],
             boxes,
             uniforms,
-            options=options.augmentation,
+            options=changes,
             image_size=options.image_size,
-            crop=options.augmentation.random_resized_crop is not None and view != "random",
+            crop=changes.random_resized_crop is not None and view != "random",
         )
+        if changes.mixes:
+            batch |= _mixed(batch, uniforms, changes)
         return _normalized({**batch, **moved}, options.image_size)
 
     return _dataset(tf.data.Dataset.range(_INT64_MAX // batch_size), load)
+
+
+def _check_rows(start_position, batch_size, changes):
+    if start_position < 0:
+        raise ValueError(f"start_position must be >= 0. Received: {start_position}")
+    for name, value in (("start_position", start_position), ("batch_size", batch_size)):
+        if value % changes.rows_together:
+            raise ValueError(
+                f"{name} must be a multiple of {changes.rows_together}, for augmentation.repeats={changes.repeats}"
+                f"{', twice for pictures that are mixed' if changes.mixes else ''}. Received: {value}"
+            )
+
+
+def _mixed(batch, uniforms, changes):
+    return mixing.mix(
+        tf.cast(batch["images"], tf.float32),
+        batch["labels"],
+        uniforms[:, MIXING],
+        mixup=changes.mixup,
+        cutmix=changes.cutmix,
+        probability=changes.mix_probability,
+        repeats=changes.repeats,
+    )
 
 
 def evaluation_batches(reader, *, options, batch_size, indices):

@@ -6,10 +6,11 @@ order of its own. Shape letters: B batch.
 
 import tensorflow as tf
 
-from vitcross.data.streams import NUM_STREAMS
+from vitcross.data.streams import BLOCK, NUM_BLOCKS
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _ORDER = 0x0BDE
+_FURTHER = range(1, NUM_BLOCKS)
 
 
 def example_indices(positions, *, num_examples, seed):
@@ -40,10 +41,12 @@ def uniforms(positions, *, seed):
     Vectorised over the batch, unlike `tf.random.stateless_uniform`, which takes one seed for a whole tensor.
     Reference: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", figure 14 (the finalizer).
     """
-    key = _mix(tf.bitcast(tf.constant(seed, tf.int64), tf.uint64) + tf.constant(_GOLDEN, tf.uint64))
-    streams = tf.range(NUM_STREAMS, dtype=tf.int64)
-    counters = tf.bitcast(positions[:, None] * NUM_STREAMS + streams + 1, tf.uint64)
-    bits = _mix(key + counters * tf.constant(_GOLDEN, tf.uint64))
+    golden = tf.constant(_GOLDEN, tf.uint64)
+    key = _mix(tf.bitcast(tf.constant(seed, tf.int64), tf.uint64) + golden)
+    # Counters from 1 on belong to positions; 0, -1, ... are left to key the blocks after the first.
+    keys = [key, *(_mix(key + tf.bitcast(tf.constant(1 - block, tf.int64), tf.uint64) * golden) for block in _FURTHER)]
+    counters = tf.bitcast(positions[:, None] * BLOCK + tf.range(BLOCK, dtype=tf.int64) + 1, tf.uint64)
+    bits = _mix(tf.concat([key + counters * golden for key in keys], axis=1))
     # float32 holds 24 bits exactly: the result never rounds up to 1.
     top = tf.cast(tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.int64)
     return tf.cast(top, tf.float32) * (2.0**-24)

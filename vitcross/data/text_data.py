@@ -8,6 +8,7 @@ from vitcross.data import geometry
 from vitcross.data.image_data import ImageData
 from vitcross.data.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
+from vitcross.data.text_options import check_augmentation
 from vitcross.data.text_problems import TextProblems
 from vitcross.data.text_reader import PictureTextsReader, TextReader, exchanged
 from vitcross.data.tokenizer import Tokenizer
@@ -63,7 +64,8 @@ class ImageTextData(ImageData):
 
     Raises:
         TooManyUnreadable: if more pictures are missing than `max_unreadable`.
-        ValueError: as `ImageData`; a baseline with one picture; class weights, which no task of texts has.
+        ValueError: as `ImageData`; a baseline with one picture; class weights, which no task of texts has; mixed or
+            repeated pictures.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class ImageTextData(ImageData):
         self._problems.log()
 
     def _check(self):
+        check_augmentation(self.options.augmentation)
         if self.options.batch_size % self.texts.texts_per_picture:
             raise ValueError(
                 "texts_per_picture must divide batch_size. Received: "

@@ -50,3 +50,13 @@ class TextOptions:
             raise ValueError(f"evaluation_examples must be null or > 0. Received: {self.evaluation_examples}")
         if self.baseline not in BASELINES:
             raise ValueError(f"baseline must be null, 'blind' or 'shuffled'. Received: {self.baseline!r}")
+
+
+def check_augmentation(augmentation):
+    """Raises ValueError for changes (`Augmentation`) that have no meaning where each picture has a text of its own."""
+    for key, off in (("mixup", 0), ("cutmix", 0), ("repeats", 1)):
+        if getattr(augmentation, key) != off:
+            raise ValueError(
+                f"augmentation.{key} must be {off} with texts: a text belongs to one whole picture, and two equal ones "
+                f"in a batch are no contrast. Received: {getattr(augmentation, key)}"
+            )

@@ -10,6 +10,7 @@ import numpy as np
 from vitcross import atomic_files
 from vitcross.attention_maps.capture import Capture
 from vitcross.attention_maps.checks import MapChecks, Measured
+from vitcross.attention_maps.head_sheet import head_sheet
 from vitcross.attention_maps.media import AttentionMedia, file_name
 from vitcross.attention_maps.methods_sheet import NAMES
 from vitcross.attention_maps.probe_text import probe_texts, texts_of
@@ -38,12 +39,14 @@ def report_split(
     num_trust=0,
     templates=(),
     style=None,
+    seed=0,
 ):
     """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
 
     Args:
         num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
+        seed: int, of the run: the untrained model that maps are held against has another one.
 
     Returns:
         `(report, evaluation)`: dict of the task (`task.report`), and `TrustEvaluation` or None.
@@ -61,7 +64,10 @@ def report_split(
     names = [source.example_name(int(index)) for index in rows["index"]]
     lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
     confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
-    probes, measured = spread(rows["index"], num_probes), spread(rows["index"], num_trust)
+    probes = spread(rows["index"], num_probes)
+    # Examples of their own, where there are others than those that are shown.
+    others = np.setdiff1d(rows["index"], probes)
+    measured = spread(others if len(others) else rows["index"], num_trust)
     pictures, found = write_maps(
         task.network,
         data.examples(split, probes),
@@ -69,7 +75,7 @@ def report_split(
         step=step,
         class_names=data.class_names,
         style=style,
-        checks=_checks(task.network, data, split, measured, portion=len(probes)) if len(measured) else None,
+        checks=_checks(task.network, data, split, measured, len(probes), seed) if len(measured) else None,
         **texts_of(task, data, split, probes),
     )
     if found.evaluation is not None:
@@ -87,10 +93,10 @@ def spread(indices, count):
     return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
 
 
-def _checks(network, data, split, indices, portion):
+def _checks(network, data, split, indices, portion, seed):
     texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
-    names = data.class_names
-    return MapChecks(network, data.examples(split, indices), texts=texts, class_names=names, portion=portion)
+    names, batch = data.class_names, data.examples(split, indices)
+    return MapChecks(network, batch, texts=texts, class_names=names, portion=portion, seed=seed)
 
 
 def write_maps(
@@ -114,6 +120,7 @@ def write_maps(
     if found.evaluation is not None:
         pictures["attention/trust"] = trust_sheet(found.evaluation)
         pictures["attention/trust_blurred"] = trust_sheet(found.evaluation, blurred=True)
+        pictures["attention/heads_importance"] = head_sheet(found.evaluation.heads, style.colour_map)
     for key, sheet in pictures.items():
         atomic_files.write_bytes(folder / file_name(key), sheet.png)
     found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
@@ -145,5 +152,9 @@ def trust_lines(report):
     for method, row in report.fidelity.items():
         share = "" if row.gap_share is None else f", {row.gap_share:.0%} of leaving out each patch"
         interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
-        lines.append(f"  {NAMES[method]:<14}  {row.words}: gap to random orders {row.gap:+.3f} {interval}{share}")
+        known = report.grounding.get(method)
+        where = f"; points at the object in {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
+        lines.append(
+            f"  {NAMES[method]:<14}  {row.words}: gap to random orders {row.gap:+.3f} {interval}{share}{where}"
+        )
     return lines

@@ -34,7 +34,7 @@ TRUST = (
     Chart(
         title="Gap against random orders",
         meaning="how much more dropping patches in the map's order changes the answer; dashed: no better than random; "
-        "bands: 95 % intervals",
+        "bands: 99 % intervals",
         series=_of_methods("trust/{}/gap"),
         band=("gap_low", "gap_high"),
         reference=0.0,

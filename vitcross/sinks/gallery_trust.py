@@ -21,7 +21,7 @@ NO_EFFECT = "Dropping patches hardly changes what the model says, so that no map
 MISSING = '<span class="missing" title="not measured">&ndash;</span>'
 COLUMNS = (
     ("Verdict", "what the sign-flip test over all examples says, at 1 %"),
-    ("Gap", "(insertion - deletion) minus that of random orders, with its 95 % interval; above 0: better than random"),
+    ("Gap", "(insertion - deletion) minus that of random orders, with its 99 % interval; above 0: better than random"),
     ("Deletion", "mean probability of the answer while patches are dropped, most important first; lower is better"),
     ("Insertion", "the same while patches come in, most important first; higher is better"),
     (
@@ -67,7 +67,7 @@ def sentence(method, report) -> str:
     """What was measured of one method, in plain words, as HTML."""
     found, name = report.fidelity[method], NAMES[method]
     gap, low, high = (_number(value, "{:+.2f}") for value in (found.gap, found.gap_low, found.gap_high))
-    interval = f"gap {gap}, 95 % interval {low} to {high}"
+    interval = f"gap {gap}, 99 % interval {low} to {high}"
     if found.verdict == NOTHING:
         said = [NO_EFFECT]
     elif found.verdict == FOLLOWS:

@@ -8,18 +8,29 @@ import numpy as np
 from keras import ops
 
 from vitcross.tasks.classification_metrics import predictions, report, summarize
-from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
+from vitcross.tasks.losses import (
+    check_label_smoothing,
+    refusable,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    weighted_mean,
+)
+
+LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class Classification(keras.Model):
-    """One of K classes per picture, by softmax cross-entropy.
+    """One of K classes per picture, by softmax or sigmoid cross-entropy.
 
-    Rows with `valid` False count neither in the loss nor in a metric.
+    Rows with `valid` False count neither in the loss nor in a metric. Of a picture that two are mixed in, each label
+    counts by its share in the loss; the accuracy is that of the label with the larger share.
 
     Args:
         network: `keras.Model`, images `(B, H, W, C)` to logits `(B, K)`.
         label_smoothing: share of the target spread over all classes, in `[0, 1)`.
+        loss: `softmax`, or `sigmoid` (one yes-or-no question per class; also known as BCE). Probabilities are those of
+            the softmax either way: the order of the classes is the same, and rows sum to 1.
         class_weights: None, or K positive numbers of mean 1 that multiply each example's loss by its class.
 
     Call arguments:
@@ -32,11 +43,14 @@ class Classification(keras.Model):
 
     monitor, monitor_mode = "accuracy", "max"
 
-    def __init__(self, *, network, label_smoothing=0.0, class_weights=None, name="classification"):
+    def __init__(self, *, network, label_smoothing=0.0, loss="softmax", class_weights=None, name="classification"):
         check_label_smoothing(label_smoothing)
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: loss={loss!r}")
         super().__init__(name=name)
         self.network = network
         self.label_smoothing = label_smoothing
+        self.loss_kind = loss
         self.class_weights = None if class_weights is None else tuple(float(w) for w in class_weights)
         self.accuracy = keras.metrics.Mean(name="accuracy")
 
@@ -48,36 +62,44 @@ class Classification(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean loss over the valid rows: a scalar, float32."""
-        losses_B = softmax_cross_entropy(y_pred, x["labels"], self.label_smoothing)
-        if self.class_weights is not None:
-            losses_B = losses_B * ops.take(ops.array(self.class_weights, "float32"), x["labels"])
+        losses_B = self._class_losses(y_pred, x["labels"])
+        if "mixing" in x:
+            share_B = x["mixing"]
+            losses_B = share_B * losses_B + (1.0 - share_B) * self._class_losses(y_pred, x["mixed_labels"])
         return refusable(weighted_mean(losses_B, x["valid"]))
 
+    def _class_losses(self, logits_BK, labels_B):
+        losses_B = LOSSES[self.loss_kind](logits_BK, labels_B, self.label_smoothing)
+        if self.class_weights is None:
+            return losses_B
+        return losses_B * ops.take(ops.array(self.class_weights, "float32"), labels_B)
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        correct_B = ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(x["labels"], "int32"))
+        labels_B = x["labels"]
+        if "mixing" in x:
+            labels_B = ops.where(x["mixing"] >= 0.5, labels_B, x["mixed_labels"])
+        correct_B = ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(labels_B, "int32"))
         self.accuracy.update_state(ops.cast(correct_B, "float32"), sample_weight=ops.cast(x["valid"], "float32"))
         return self.get_metrics_result()
 
     def probabilities(self, images):
         """Class probabilities (B, K) float32 of a batch of images as NumPy; rows sum to 1."""
-        return np.exp(self._log_probabilities(images))
+        return np.exp(_log_softmax(self._logits(images)))
 
-    def _log_probabilities(self, images):
-        logits_BK = np.asarray(self.predict_on_batch({"images": images}), np.float32)
-        shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
-        return shifted_BK - np.log(np.exp(shifted_BK).sum(axis=-1, keepdims=True))
+    def _logits(self, images):
+        return np.asarray(self.predict_on_batch({"images": images}), np.float32)
 
     def predict_rows(self, batch):
         """Per-example predictions of one batch as NumPy: `probabilities` (B, K), `labels`, `losses`, `index`, ...
 
         The losses are without label smoothing and class weights: validation measures the model, not the recipe.
         """
-        log_probabilities_BK = self._log_probabilities(batch["images"])
-        labels_B = np.asarray(batch["labels"])
+        logits_BK, labels_B = self._logits(batch["images"]), np.asarray(batch["labels"])
+        log_probabilities_BK = _log_softmax(logits_BK)
         return {
             **{key: np.asarray(batch[key]) for key in ("valid", "index", "num_objects") if key in batch},
             "labels": labels_B,
-            "losses": -np.take_along_axis(log_probabilities_BK, labels_B[:, None], axis=-1)[:, 0],
+            "losses": _row_losses(logits_BK, log_probabilities_BK, labels_B, self.loss_kind),
             "probabilities": np.exp(log_probabilities_BK),
         }
 
@@ -92,3 +114,15 @@ class Classification(keras.Model):
     def predictions(self, rows, class_names, references=None):
         """`(columns, lines)` of `predictions.csv` (`classification_metrics.predictions`)."""
         return predictions(rows, class_names)
+
+
+def _log_softmax(logits_BK):
+    shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
+    return shifted_BK - np.log(np.exp(shifted_BK).sum(axis=-1, keepdims=True))
+
+
+def _row_losses(logits_BK, log_probabilities_BK, labels_B, kind):
+    own = np.s_[np.arange(len(labels_B)), labels_B]
+    if kind == "softmax":
+        return -log_probabilities_BK[own]
+    return np.logaddexp(0, logits_BK).sum(axis=-1) - logits_BK[own]

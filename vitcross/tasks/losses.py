@@ -18,12 +18,32 @@ def softmax_cross_entropy(logits_BK, labels_B, label_smoothing=0.0):
         `(B,)` float32, at least 0; the leading axes of the logits.
     """
     logits_BK = ops.cast(logits_BK, "float32")
-    log_normalizer_B = ops.logsumexp(logits_BK, axis=-1)
+    return ops.logsumexp(logits_BK, axis=-1) - _target_logit(logits_BK, labels_B, label_smoothing)
+
+
+def sigmoid_cross_entropy(logits_BK, labels_B, label_smoothing=0.0):
+    """Binary cross-entropy of the sigmoid of each class against integer labels, summed over the classes, in nats.
+
+    `loss_b = sum_k softplus(z_bk) - q_bk z_bk` with `q = (1 - s) onehot(label) + s / K`. The sum, as in Beyer et al.
+    2020 (arXiv 2006.07159), is K times the mean that DeiT III takes.
+
+    Args:
+        logits_BK, labels_B, label_smoothing: as for `softmax_cross_entropy`.
+
+    Returns:
+        `(B,)` float32, at least 0; the leading axes of the logits.
+    """
+    logits_BK = ops.cast(logits_BK, "float32")
+    return ops.sum(ops.softplus(logits_BK), axis=-1) - _target_logit(logits_BK, labels_B, label_smoothing)
+
+
+def _target_logit(logits_BK, labels_B, label_smoothing):
+    """`sum_k q_bk z_bk`, (B,)."""
     own_logit_B = ops.squeeze(ops.take_along_axis(logits_BK, ops.cast(labels_B, "int32")[..., None], axis=-1), -1)
     target_logit_B = (1.0 - label_smoothing) * own_logit_B
     if label_smoothing:
         target_logit_B = target_logit_B + label_smoothing * ops.mean(logits_BK, axis=-1)
-    return log_normalizer_B - target_logit_B
+    return target_logit_B
 
 
 def weighted_mean(values, weights):

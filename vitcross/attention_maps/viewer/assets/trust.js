@@ -67,7 +67,7 @@ function detail(side, report, method, limits) {
   const lines = [
     ["Deletion", area(row.deletion), `random ${area(report.random_deletion)}; lower is better`],
     ["Insertion", area(row.insertion), `random ${area(report.random_insertion)}; higher is better`],
-    ["Gap to random", signed(row.gap), `95 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; p ${row.p_value < 0.001 ? "< 0.001" : number(row.p_value)}`],
+    ["Gap to random", signed(row.gap), `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; p ${row.p_value < 0.001 ? "< 0.001" : number(row.p_value)}`],
     ["to another picture's map", signed(row.gap_other), "is it about this picture?"],
     ["to the centre", signed(row.gap_centre), "is it more than a bright middle?"],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "that one finds nothing" : "100 %: as good as dropping each patch"],
@@ -98,7 +98,7 @@ function gauge(row, reference, [low, high]) {
   if (reference) svg.append(shape("path", { d: `M${x(top)} 24l-5 8h10z`, class: "reference" }));
   svg.append(shape("circle", { cx: x(row.gap), cy: 17, r: 5.5, class: "gap" }));
   const legend = make("p", { class: "muted small legend" }, make("span", { class: "mark zero", text: "random" }),
-    make("span", { class: "mark gap", text: "gap" }), make("span", { class: "mark interval", text: "95 %" }),
+    make("span", { class: "mark gap", text: "gap" }), make("span", { class: "mark interval", text: "99 %" }),
     reference && make("span", { class: "mark reference", text: "leave one out" }));
   return make("div", {}, svg, legend);
 }
