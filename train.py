@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from vitcross import command_line, config, experiment
+from vitcross import command_line, config, experiment, run_folder
 
 FAILED_TRIALS = []  # folders of a sweep's trials that did not finish
 
@@ -23,6 +23,12 @@ def run(composed):
             FAILED_TRIALS.append(folder)
         return None
     settings = config.resolve(composed)
+    run_folder.begin(folder, config.as_yaml(settings), choices)
+    return sys.exit(train(settings, choices, folder))
+
+
+def train(settings, choices, folder, resume=False):
+    """One run in this process; returns its exit status."""
     command_line.speak()
     print(command_line.header(settings, choices, folder), flush=True)
     with command_line.explained(folder):
@@ -34,16 +40,17 @@ def run(composed):
 
             describe_device()  # TensorFlow looks for devices now
         with StopOnSignal() as stop_on_signal:
-            run_name = command_line.run_name(choices)
+            name = command_line.run_name(choices)
             parts = experiment.build_training(
-                settings, name=run_name, folder=folder, stop_on_signal=stop_on_signal, started=STARTED
+                settings, name=name, folder=folder, stop_on_signal=stop_on_signal, started=STARTED, resume=resume
             )
-            status = train_and_close(**parts)
-    return sys.exit(status)
+            return train_and_close(**parts)
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = command_line.prepare_train(sys.argv[1:], config)
+    sys.argv[1:], resumed = command_line.prepare_train(sys.argv[1:], config)
+    if resumed is not None:
+        sys.exit(train(resumed.settings, resumed.choices, resumed.folder, resume=True))
     run()
     if FAILED_TRIALS:
         command_line.fail(f"{len(FAILED_TRIALS)} trials failed: {', '.join(FAILED_TRIALS)}", status=1)

@@ -294,7 +294,8 @@ def test_a_sweep_hands_a_signal_to_its_trial_and_ends(tiny_scenes, tmp_path):
 
 def test_a_folder_with_a_run_is_refused(trained, tiny_scenes):
     done = run("train.py", *tiny_scenes, f"hydra.run.dir={trained[0]}")
-    assert done.returncode == 2 and "must be a folder without a run" in done.stderr
+    assert done.returncode == 2 and "holds a run with other settings" in done.stderr
+    assert "  trainer.steps: 11 -> 1200" in done.stderr.splitlines()
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -17,6 +17,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
+from vitcross import go_on, run_folder
 from vitcross.config_checks import check_folder
 from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
 from vitcross.data.find_pictures import find_pictures
@@ -89,13 +90,6 @@ def run_trial(script, overrides, folder, metric):
     return value
 
 
-def refuse_used_folder(folder):
-    """Raises ValueError where a folder holds a run: two runs in one would be neither."""
-    used = [name for name in ("config.yaml", "metrics.jsonl", "checkpoints") if (Path(folder) / name).exists()]
-    if used:
-        raise ValueError(f"hydra.run.dir must be a folder without a run. Received: {folder}, which holds {used[0]}")
-
-
 def run_name(choices):
     """What a run is called: its experiment, or its data where no experiment was chosen."""
     return choices.get("experiment") or choices["data"]
@@ -140,7 +134,8 @@ def prepare_train(arguments, config):
         config: the module `vitcross.config`.
 
     Returns:
-        list of str, the arguments for Hydra: the typed ones, with the folder of the run.
+        `(arguments, resumed)`: list of str, the arguments for Hydra: the typed ones, with the folder of the run; and a
+        `vitcross.go_on.Resumed` where a run goes on, which does without Hydra, else None.
     """
     overrides, flags = split_arguments(arguments)
     if {"-h", "--help"} & set(flags):
@@ -149,20 +144,24 @@ def prepare_train(arguments, config):
     multirun = any(flag in MULTIRUN_FLAGS for flag in flags)
     try:
         if flags and not multirun:
-            return [*flags, *config.one_length(overrides)]  # --cfg, --info and the like: Hydra answers
+            return [*flags, *config.one_length(overrides)], None  # --cfg, --info and the like: Hydra answers
+        if go_on.typed_value(overrides, "resume"):
+            return [], go_on.resume(overrides, multirun, config)
         trials = config.check_arguments("train", overrides, multirun)
         for settings, _ in trials:
             check_folder(settings["data"])
         if multirun:
-            return [*flags, *config.one_length(overrides)]
-        typed = [override.partition("=")[2] for override in overrides if override.startswith("hydra.run.dir=")]
-        if typed:
-            refuse_used_folder(typed[-1].strip("'\""))
-            return config.one_length(overrides)
+            return [*flags, *config.one_length(overrides)], None
+        if folder := go_on.typed_value(overrides, "hydra.run.dir"):
+            if run_folder.holds_run(folder):
+                return [], go_on.again(folder, *trials[0], config)
+            run_folder.lock(folder)
+            return config.one_length(overrides), None
         folder = claim_folder(Path("outputs") / run_name(trials[0][1]))
+        run_folder.lock(folder)
     except (ValueError, OSError) as error:
         fail(str(error))
-    return [*config.one_length(overrides), f"hydra.run.dir={folder}"]
+    return [*config.one_length(overrides), f"hydra.run.dir={folder}"], None
 
 
 def speak():

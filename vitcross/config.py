@@ -18,6 +18,8 @@ from vitcross.config_combinations import ConfigError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 TOKENIZER = "tokenizer.json"  # in the folder of a run whose data has texts
+RESUMABLE_GROUPS = ("attention_maps", "sinks")
+MISSING = object()
 
 
 def compose(name, overrides):
@@ -127,7 +129,21 @@ def resolve(composed):
 
 
 def open_run(folder, key="run"):
-    """The validated configuration of a run folder, as `config.yaml` keeps it; `key` is what a message calls it.
+    """The validated configuration of a run folder, ready to build its model from; `key` is what a message calls it.
+
+    Raises:
+        ConfigError: where it is not the folder of a run.
+    """
+    config = read_run(folder, key)
+    if (Path(folder) / TOKENIZER).is_file():
+        # The folder may have moved; the words that the model knows moved with it.
+        config["data"]["tokenizer"] = str(Path(folder) / TOKENIZER)
+    validate(config)
+    return config
+
+
+def read_run(folder, key="run"):
+    """The configuration of a run folder as its `config.yaml` keeps it.
 
     Raises:
         ConfigError: where it is not the folder of a run.
@@ -144,11 +160,37 @@ def open_run(folder, key="run"):
     for group in ("trainer", "attention_maps", "sinks"):
         defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
         config[group] = _filled(config.get(group, {}), defaults)
-    if (Path(folder) / TOKENIZER).is_file():
-        # The folder may have moved; the words that the model knows moved with it.
-        config["data"]["tokenizer"] = str(Path(folder) / TOKENIZER)
-    validate(config)
     return config
+
+
+def resumed(folder, overrides):
+    """`(before, now)`: the configuration of a run, and that with what was typed, validated.
+
+    Args:
+        folder: of the run.
+        overrides: list of str; of groups only `attention_maps` and `sinks` can be chosen anew.
+
+    Raises:
+        ConfigError: for an unknown key, a value that cannot be, another model or data set by its group.
+    """
+    before = read_run(folder, key="resume")
+    now = OmegaConf.create(before)
+    for text, override in ((text, _parse(text)) for text in one_length(overrides)):
+        key = override.get_key_element()
+        if override.is_sweep_override() or override.is_delete() or override.is_add():
+            raise ConfigError(f"resume takes key=value of keys that its run has. Received: {text}")
+        if (CONF / key).is_dir() and key not in RESUMABLE_GROUPS:
+            raise ConfigError(f"{key} cannot be chosen anew with resume; type its single keys. Received: {text}")
+        if (CONF / key).is_dir():
+            chosen, _ = compose("train", [text])
+            now[key] = chosen[key]
+        elif OmegaConf.select(now, key, default=MISSING) is MISSING:
+            raise ConfigError(explain("train", f"Could not override '{key}'", CONF, lambda: before))
+        else:
+            OmegaConf.update(now, key, override.value(), merge=False)
+    now = OmegaConf.to_container(now)
+    validate(now)
+    return before, now
 
 
 def _filled(section, defaults):

@@ -86,7 +86,7 @@ def _check_combinations(config):
     lengths = {key: trainer[key] for key in ("steps", "epochs")}
     if (lengths["steps"] is None) == (lengths["epochs"] is None):
         raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {lengths}")
-    for key in ("steps", "epochs", "evaluate_every", "log_every"):
+    for key in ("steps", "epochs", "evaluate_every", "log_every", "checkpoint_every"):
         if trainer[key] is not None:
             _check_length(f"trainer.{key}", trainer[key], total_steps=None if key in lengths else 1000)
     _check_length("optimizer.warmup", config["optimizer"]["warmup"], total_steps=1000, minimum=0)

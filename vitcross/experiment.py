@@ -8,6 +8,7 @@ import functools
 import os
 from pathlib import Path
 
+from vitcross import go_on, run_folder
 from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate
 from vitcross.config_combinations import fill_from_data
 from vitcross.training.lengths import to_steps
@@ -29,12 +30,14 @@ def lengths(config, num_examples):
         "total_steps": total,
         "evaluate_every": min(total, to_steps(trainer["evaluate_every"], name="trainer.evaluate_every", **known)),
         "log_every": to_steps(trainer["log_every"], name="trainer.log_every", **known),
+        "checkpoint_every": trainer["checkpoint_every"]
+        and to_steps(trainer["checkpoint_every"], name="trainer.checkpoint_every", **known),
         # A share is rounded up to one step, which a run of one step does not have.
         "warmup_steps": 0 if total == 1 else to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known),
     }
 
 
-def build_training(config, *, name, folder, stop_on_signal, started):
+def build_training(config, *, name, folder, stop_on_signal, started, resume=False):
     """Put a run together: the arguments of `vitcross.training.run.train_and_close`.
 
     Args:
@@ -43,6 +46,7 @@ def build_training(config, *, name, folder, stop_on_signal, started):
         folder: the run folder.
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
         started: `time.perf_counter()` at the start of the process.
+        resume: whether the run in `folder` goes on from its newest checkpoint.
     """
     import keras
 
@@ -54,9 +58,16 @@ def build_training(config, *, name, folder, stop_on_signal, started):
 
     settings = config["trainer"]
     device_name, is_accelerator = device.describe_device()
-    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator)
-    print(f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}", flush=True)
-    data = build_data(config)
+    deterministic = device.choose_deterministic(settings["deterministic"], is_accelerator)
+    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator, deterministic)
+    if deterministic:
+        device.make_deterministic(is_accelerator, run_folder.num_threads(folder))
+    print(
+        f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}, "
+        f"{'the same bits in every run' if deterministic else 'bits may differ from run to run'}",
+        flush=True,
+    )
+    data = build_data(config if not resume else go_on.with_own_tokenizer(config, Path(folder) / TOKENIZER))
     config = fill_from_data(config, facts_of(data))
     if data.tokenizer is not None:
         data.tokenizer.save(Path(folder) / TOKENIZER)
@@ -76,32 +87,51 @@ def build_training(config, *, name, folder, stop_on_signal, started):
     make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
     optimizer = make_optimizer(model=network, total_steps=total_steps, warmup_steps=warmup_steps)
     print(parameter_table(parameter_groups(network)), flush=True)
-    checkpoints = Checkpoints(Path(folder) / "checkpoints", monitor=task.monitor, mode=task.monitor_mode)
-    sink, places = build_sinks(config, name=name, folder=folder, total_steps=total_steps, num_examples=len(data.train))
+    checkpoints = Checkpoints(
+        Path(folder) / "checkpoints",
+        monitor=task.monitor,
+        mode=task.monitor_mode,
+        keep=settings["keep_checkpoints"],
+    )
+    found, goes_on_at = go_on.find_checkpoint(checkpoints, folder) if resume else (None, None)
+    sink, places = build_sinks(
+        config,
+        name=name,
+        folder=folder,
+        total_steps=total_steps,
+        num_examples=len(data.train),
+        goes_on_at=goes_on_at,
+    )
     try:
         trainer = Trainer(
             task=task,
             optimizer=optimizer,
-            batches=data.train_batches(seed=config["seed"]),
+            batches=functools.partial(data.train_batches, seed=config["seed"]),
             validation_splits=validation_splits(data),
             **steps,
             batch_size=data.batch_size,
             checkpoints=checkpoints,
             sink=sink,
-            callbacks=build_attention_maps(config, task, data, sink, total_steps, lambda: updates(optimizer), name),
+            checkpoint_minutes=settings["checkpoint_minutes"],
+            callbacks=build_attention_maps(
+                config, task, data, sink, total_steps, lambda: updates(optimizer), name, folder=folder
+            ),
             stop_on_signal=stop_on_signal,
             jit_compile=jit_compile,
             class_names=data.class_names,
             started=started,
         )
+        if found is not None:
+            trainer.load(found)
     except BaseException as error:
         sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
         raise
     return {"trainer": trainer, "sink": sink, "places": places, "unreadable": data.unreadable}
 
 
-def build_sinks(config, *, name, folder, total_steps, num_examples):
-    """`(sink, places)`: where a run reports to, and for its last words where to look."""
+def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):
+    """`(sink, places)`: where a run reports to, and for its last words where to look; `goes_on_at`: `(step, rows)` of a
+    run that goes on."""
     from vitcross.sinks.console import Console
     from vitcross.sinks.gallery import Gallery
     from vitcross.sinks.local_files import LocalFiles
@@ -112,20 +142,25 @@ def build_sinks(config, *, name, folder, total_steps, num_examples):
     console = Console(total_steps=total_steps, **settings["console"])
     # The files come first, the gallery reads them; the console has the last word.
     megabytes = config["attention_maps"]["record_megabytes"]
-    files = LocalFiles(run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes)
+    files = LocalFiles(
+        run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, goes_on_at=goes_on_at
+    )
     gallery = Gallery(folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"])
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
         run_folder=folder,
         config=config,
         report=console.line,
+        resume=goes_on_at is not None,
         captures=len(steps_of_captures(config, total_steps)),
         **settings["wandb"] | {"group": group},
     )
     places = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
     console.begin()
     steps_per_epoch = num_examples / config["data"]["batch_size"]
-    return FanOut([files, gallery, wandb, console], report=console.line, steps_per_epoch=steps_per_epoch), places
+    sinks = [files, gallery, wandb, console]
+    rows = goes_on_at[1] if goes_on_at else 0
+    return FanOut(sinks, report=console.line, steps_per_epoch=steps_per_epoch, rows=rows), places
 
 
 def wandb_group(chosen, folder):
@@ -182,7 +217,7 @@ def validation_splits(data):
     ]
 
 
-def build_attention_maps(config, task, data, sink, total_steps, step, title=""):
+def build_attention_maps(config, task, data, sink, total_steps, step, title="", folder=None):
     """The callbacks that show attention: one, or none with `attention_maps=off`."""
     settings = config["attention_maps"]
     if not settings["enabled"]:
@@ -206,6 +241,7 @@ def build_attention_maps(config, task, data, sink, total_steps, step, title=""):
             checks=build_checks(task.network, data, measured, config["seed"], portion=len(probes)),
             style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
             title=title,
+            folder=None if folder is None else Path(folder) / "attention",
             **texts_of(task, data, "validation", probes),
         )
     ]

@@ -24,6 +24,7 @@ vitcross trains a Vision Transformer, or a model of pictures and texts, and show
   python train.py experiment=NAME key=value ...         a named recipe; any value overridden
   python train.py data=image_folder data.root=DIR       your own pictures, one folder per class
   python train.py -m optimizer.learning_rate=1e-3,3e-4  a sweep, each trial in a process of its own
+  python train.py resume=RUN_FOLDER                     goes on exactly where a run stopped, in its folder
   python train.py --cfg job [key=value ...]             print the whole configuration and exit
   python evaluate.py run=RUN_FOLDER                     metrics and attention maps of a finished run
 

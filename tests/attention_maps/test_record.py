@@ -116,7 +116,7 @@ def explained_record(**changes):
     trust = TrustReport(
         step=5, examples=11, explainable=7, random_deletion=0.4, random_insertion=0.4, fidelity={"raw": fidelity},
         grounding={"raw": {"pointing": 0.5, "energy": 0.3, "lift": 2.0, "chance": 0.1}}, sanity={"raw": 0.1},
-        probes={"raw": (probe,) * records.B}, seconds=1.5,
+        probes={"raw": (probe,) * records.B},
     )  # fmt: skip
     fields = {"maps": maps, "targets": tuple(f"class {i}" for i in range(records.B)), "trust": trust}
     return records.random_record(**{**fields, **changes})

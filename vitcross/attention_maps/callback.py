@@ -12,11 +12,11 @@ import numpy as np
 
 from vitcross.attention_maps.capture import Capture
 from vitcross.attention_maps.checks import MapChecks, Measured
-from vitcross.attention_maps.evolution import Frame, evolution_gif, frame_of
+from vitcross.attention_maps.evolution import Frame, evolution_gif, frame_of, read_frames
 from vitcross.attention_maps.heat_map import heat_map_sheet
 from vitcross.attention_maps.media import AttentionMedia
 from vitcross.attention_maps.sheets import Style, sheets
-from vitcross.attention_maps.statistics import statistics
+from vitcross.attention_maps.statistics import Earlier, statistics
 from vitcross.attention_maps.viewer import Viewer
 
 
@@ -43,12 +43,15 @@ class AttentionMaps(keras.callbacks.Callback):
         title: str, name of the run on the viewer's page.
         step: callable without arguments that returns the current optimizer step; None: the steps are counted from
             where the optimizer's counter stood when training began.
+        folder: path or None, where a run that goes on finds the records of its earlier captures, for viewer and film.
 
     Attributes:
         seconds: float, time spent here so far, sinks included.
         trust_seconds: float, the part of it that measuring trust took.
-        previous: record of the last capture, or None.
+        previous: `Earlier` of the last capture, or None.
     """
+
+    state_name = "attention_maps"
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class AttentionMaps(keras.callbacks.Callback):
         texts=None,
         says=None,
         title: str = "",
+        folder=None,
     ):
         super().__init__()
         if len(probes["images"]) == 0:
@@ -75,7 +79,8 @@ class AttentionMaps(keras.callbacks.Callback):
         self.pending = sorted({int(s) for s in steps})
         self.trust_steps = frozenset(int(s) for s in trust_steps)
         self.seconds = self.trust_seconds = 0.0
-        self.previous = None
+        self.previous: Earlier | None = None
+        self._folder, self._state = folder, {}
         self._current_step = step
         self._step = 0
         self._history: list[tuple[int, dict[str, np.ndarray]]] = []
@@ -83,12 +88,32 @@ class AttentionMaps(keras.callbacks.Callback):
         self._capture = Capture(network, explain=True)
         self._viewer = Viewer(title=title, colour_map=self.style.colour_map)
 
+    def state(self):
+        """What the numbers and heat maps of later captures need of the earlier ones; made anew by each capture."""
+        return self._state
+
+    def load_state(self, state):
+        """Go on after the last capture of a `state()`."""
+        self._state = state
+        if not state:
+            return
+        steps = state["steps"].tolist()
+        tables = {key.removeprefix("table_"): rows for key, rows in state.items() if key.startswith("table_")}
+        self._history = [(step, {name: rows[i] for name, rows in tables.items()}) for i, step in enumerate(steps)]
+        self.previous = Earlier(step=steps[-1], example_index=state["example_index"], maps=state["maps"])
+        self.pending = [step for step in self.pending if step > steps[-1]]
+        if self._folder is not None:
+            self._viewer.add_folder(self._folder, before=steps[-1] + 1)
+            self._frames = read_frames(self._folder, before=steps[-1] + 1)
+
     def on_train_begin(self, logs=None):
         self._step = self._current_step() if self._current_step else int(self.model.optimizer.iterations.value)
         # A run that goes on has captured its first step before it was interrupted.
         if self._step == 0:
             self.capture(0)
-        self.pending = [s for s in self.pending if s > self._step]
+        # The capture of the step that was interrupted may still be due.
+        least = self._step + 1 if self.previous is None or self.previous.step >= self._step else self._step
+        self.pending = [s for s in self.pending if s >= least]
 
     def on_train_batch_end(self, batch, logs=None):
         self._step = self._current_step() if self._current_step else self._step + 1
@@ -122,9 +147,15 @@ class AttentionMaps(keras.callbacks.Callback):
         )
         self.sink.scalars(step, scalars)
         self.sink.media(step, media)
-        self.previous = record
+        self.previous = Earlier.of(record)
+        self._state = self._packed()
         self.seconds += time.perf_counter() - began
         return media
+
+    def _packed(self):
+        tables = {f"table_{name}": np.stack([row[name] for _, row in self._history]) for name in self._history[-1][1]}
+        steps = np.array([step for step, _ in self._history])
+        return {"steps": steps, "example_index": self.previous.example_index, "maps": self.previous.maps, **tables}
 
     def _check(self, record, step: int, last: bool) -> Measured:
         if self.checks is None:

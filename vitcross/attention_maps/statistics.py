@@ -11,6 +11,7 @@ high-norm tokens of Darcet et al. 2024 (arXiv 2309.16588), found here by a robus
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,12 +217,35 @@ def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
     return {name: value.mean(axis=1) for name, value in values.items()}
 
 
-def statistics(record: AttentionRecord | ImageTextRecord, previous: AttentionRecord | ImageTextRecord | None = None):
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Earlier:
+    """What stays of a capture for the next one to be compared with.
+
+    Fields:
+        step: int, optimizer steps taken.
+        example_index: (B,) int64.
+        maps: (B, P) raw attention.
+    """
+
+    step: int
+    example_index: np.ndarray
+    maps: np.ndarray
+
+    @classmethod
+    def of(cls, record: AttentionRecord | ImageTextRecord) -> Earlier:
+        """What stays of a record."""
+        image = getattr(record, "image", record)
+        return cls(step=image.step, example_index=np.asarray(image.example_index), maps=raw_map(image))
+
+
+def statistics(
+    record: AttentionRecord | ImageTextRecord, previous: AttentionRecord | ImageTextRecord | Earlier | None = None
+):
     """The statistics of one capture.
 
     Args:
         record: AttentionRecord of the probe set, or ImageTextRecord, whose image tower is described.
-        previous: record of the capture before, of the same probe set; None at the first capture.
+        previous: record of the capture before, of the same probe set, or what stays of it; None at the first capture.
 
     Returns:
         `(scalars, tables)`: scalars is a dict of finite floats with the dashboard's keys,
@@ -236,14 +260,15 @@ def statistics(record: AttentionRecord | ImageTextRecord, previous: AttentionRec
         layers = table.mean(axis=1)
         for reduction in ("mean", "min", "max"):
             scalars[f"attention_stats/{name}/{reduction}"] = float(getattr(layers, reduction)())
-    record, previous = (getattr(r, "image", r) for r in (record, previous))
+    record = getattr(record, "image", record)
     artifacts = artifact_patches(record.token_norms, record.token_layout)
     scalars["attention_stats/artifact_patches"] = float(artifacts.sum(axis=-1).mean())
     scalars["attention_stats/head_similarity"] = float(head_similarity(list(record.self_attention.values())).mean())
     if previous is not None:
+        previous = previous if isinstance(previous, Earlier) else Earlier.of(previous)
         if not np.array_equal(previous.example_index, record.example_index):
             raise ValueError("`previous` must be a capture of the same examples. Received: other `example_index`")
-        changes = jensen_shannon(raw_map(record), raw_map(previous))
+        changes = jensen_shannon(raw_map(record), previous.maps)
         if not np.isnan(changes).all():
             scalars["attention_stats/change"] = float(np.nanmean(changes))
     return {key: value for key, value in scalars.items() if np.isfinite(value)}, by_name

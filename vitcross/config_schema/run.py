@@ -55,6 +55,10 @@ class TrainerConfig:
     epochs: Length | None
     evaluate_every: Length
     log_every: Length
+    checkpoint_every: Length | None
+    checkpoint_minutes: Positive | None
+    keep_checkpoints: Count
+    deterministic: Bool | Literal["auto"]
     jit_compile: Bool | Literal["auto"]
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -89,6 +93,8 @@ class TrainConfig:
     """The whole of `python train.py`; groups with choices are checked by `SCHEMAS`."""
 
     seed: CountOrZero
+    resume: str | None = None
+    allow_changes: Bool = False
     data: dict[str, Any]
     model: dict[str, Any]
     task: dict[str, Any]

@@ -16,6 +16,7 @@ import logging
 import math
 import numbers
 import os
+import shutil
 from pathlib import Path
 
 from vitcross import atomic_files
@@ -32,6 +33,8 @@ class LocalFiles(Sink):
         run_folder: str or path, made when needed.
         config_text: str or None, what goes into `config.yaml`.
         record_megabytes: float, most MiB of weights in one `record.npz`; of a larger one the first pictures are kept.
+        goes_on_at: None for a new run; else `(step, rows)` from which a run goes on: later rows and captures, which it
+            will make again, are removed.
 
     Raises:
         OSError: from any method; the message names the file.
@@ -39,7 +42,7 @@ class LocalFiles(Sink):
 
     essential = True
 
-    def __init__(self, *, run_folder, config_text=None, record_megabytes=64):
+    def __init__(self, *, run_folder, config_text=None, record_megabytes=64, goes_on_at=None):
         self._record_megabytes = record_megabytes
         self.run_folder = Path(run_folder)
         self.run_folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +51,10 @@ class LocalFiles(Sink):
         self._path = self.run_folder / "metrics.jsonl"
         # Unbuffered: every row is one write, seen at once by whoever follows the file.
         self._rows = open(self._path, "ab", buffering=0)  # noqa: SIM115 (open for as long as the run)
-        self._cut_half_row()
+        if goes_on_at is None:
+            self._cut(self._path.read_bytes().count(b"\n"))
+        else:
+            self._go_back(*goes_on_at)
 
     def scalars(self, step, values):
         """Append one row: `step`, `epoch` where it is known, then the rest in the order given."""
@@ -89,12 +95,29 @@ class LocalFiles(Sink):
         content = to_json({**summary, "exit_code": int(exit_code)}, indent=2) + "\n"
         atomic_files.write_text(self.run_folder / "summary.json", content)
 
-    def _cut_half_row(self):
+    def flush(self):
+        os.fsync(self._rows.fileno())
+
+    def _go_back(self, step, rows):
+        (self.run_folder / "summary.json").unlink(missing_ok=True)  # it speaks of an earlier end
+        self._cut(rows)
+        for folder in (self.run_folder / "attention").glob("step_*"):
+            if folder.name > folder_name(step):
+                shutil.rmtree(folder)
+        for folder in (self.run_folder, *(self.run_folder / "attention").glob("**/")):
+            for half_written in folder.glob(".*.writing"):
+                half_written.unlink()
+
+    def _cut(self, rows):
         # A process that was killed while it wrote leaves half a row; the next row must not be glued to it.
-        content = self._path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end != len(content):
-            os.truncate(self._path, end)
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        os.truncate(self._path, sum(map(len, lines[:rows])))
+
+
+def count_rows(run_folder):
+    """Complete rows of a run folder's `metrics.jsonl`."""
+    path = Path(run_folder) / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def to_json(value, indent=None):

@@ -40,6 +40,9 @@ class Sink:
             gif: bytes of an animated GIF (`attention_maps.evolution.evolution_gif`).
         """
 
+    def flush(self):
+        """Make all rows so far survive a power cut; called before a checkpoint that counts them."""
+
     def close(self, summary, exit_code):
         """Take the last word of a run and let go of files and connections.
 
@@ -60,13 +63,17 @@ class FanOut(Sink):
         sinks: sequence of `Sink`.
         report: callable of one str, shows a warning; default: a line on stderr.
         steps_per_epoch: float, with which every row gets its `epoch`; None: rows stay as they are.
+        rows: int, rows that the run has already, where one goes on.
+
+    Attributes:
+        rows: int, rows of the run so far.
 
     Raises:
         RuntimeError: from any method, when an essential sink failed; the message names the sink and what it said.
     """
 
-    def __init__(self, sinks, *, report=None, steps_per_epoch=None):
-        self.sinks = list(sinks)
+    def __init__(self, sinks, *, report=None, steps_per_epoch=None, rows=0):
+        self.sinks, self.rows = list(sinks), rows
         self._failed = []
         self.steps_per_epoch = steps_per_epoch
         self._report = report or _warn
@@ -74,12 +81,16 @@ class FanOut(Sink):
     def scalars(self, step, values):
         epoch = {} if self.steps_per_epoch is None else {"epoch": step / self.steps_per_epoch}
         self._each("scalars", step, epoch | values)
+        self.rows += 1
 
     def media(self, step, media):
         self._each("media", step, media)
 
     def film(self, step, gif):
         self._each("film", step, gif)
+
+    def flush(self):
+        self._each("flush")
 
     def close(self, summary, exit_code):
         for sink in self._failed:

@@ -63,19 +63,20 @@ def effective_mode(mode, settings, has_credentials):
         return "offline", f"the configured API key cannot be used ({one_line(error)})"
 
 
-def sync_command(folder, *, online, base_url=None):
+def sync_command(folders, *, online, base_url=None):
     """The command that uploads a run, ready for a shell.
 
     Args:
-        folder: path of the run's own files below `wandb/`.
-        online: bool, whether it was begun online.
+        folders: list of path, the run's own files below `wandb/`: one, and one more for each time it was resumed.
+        online: bool, whether one of them was begun online.
         base_url: str or None, address of an own server.
     """
-    near = os.path.relpath(folder)
+    near = [os.path.relpath(folder) for folder in folders]
+    places = [str(folder) if n.startswith("..") else n for folder, n in zip(folders, near, strict=True)]
     server = f"WANDB_BASE_URL={shlex.quote(base_url)} " if base_url else ""
     # Without the option wandb skips a run that was begun online, even one that is named.
     option = "--include-online " if online else ""
-    return f"{server}wandb sync {option}{shlex.quote(str(folder) if near.startswith('..') else near)}"
+    return f"{server}wandb sync {option}{shlex.join(places)}"
 
 
 def one_line(error):

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from vitcross import atomic_files
 from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
@@ -45,6 +46,8 @@ class WeightsAndBiases(Sink):
         finish_timeout: seconds to wait for uploads at the end, > 0.
         captures: int, how many captures the run plans: of too many for one W&B run some are left out.
         report: callable of one str, shows a line to the user.
+        resume: bool, go on with the W&B run that `run_folder` has, under its id, where it has one. Online the server
+            appends; rows since the checkpoint are there twice. Offline the new part is appended when both are synced.
 
     Attributes:
         mode: the effective one, "online", "offline" or "disabled".
@@ -73,6 +76,7 @@ class WeightsAndBiases(Sink):
         finish_timeout=60,
         captures=10,
         report=print,
+        resume=False,
     ):
         if mode not in MODES:
             raise ValueError(f"sinks.wandb.mode must be one of {', '.join(MODES)}. Received: mode={mode!r}")
@@ -100,6 +104,10 @@ class WeightsAndBiases(Sink):
             "tags": list(tags) or None,
             "job_type": job_type,
         }
+        # An evaluation writes below the same folder and is a run of its own.
+        self._id_path = self.run_folder / "wandb" / "run_id.txt" if job_type == "train" else None
+        if resume and self._id_path is not None and self._id_path.is_file():
+            self._arguments |= {"id": self._id_path.read_text().strip(), "resume": "allow"}
         if mode != "disabled":
             self._start(mode)
 
@@ -153,7 +161,10 @@ class WeightsAndBiases(Sink):
         """The command that uploads an offline or incomplete run, ready for a shell; None without a run."""
         if self.folder is None:
             return None
-        return sync_command(self.folder, online=self.mode == "online", base_url=self._base_url)
+        # All parts of a run that was resumed; wandb uploads them in order of their start.
+        folders = sorted(self.folder.parent.glob(f"*run-*-{self.run_id}"), key=lambda path: path.name.split("run-")[1])
+        online = any(not path.name.startswith("offline") for path in folders)
+        return sync_command(folders or [self.folder], online=online, base_url=self._base_url)
 
     # ------------------------------------------------------------------------------------------------------ the media
 
@@ -236,6 +247,8 @@ class WeightsAndBiases(Sink):
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP)
         self._run, self.mode, self.run_id = run, mode, run.id
+        if self._id_path is not None:
+            atomic_files.write_text(self._id_path, f"{run.id}\n")
         self._uploads = wandb_media.Uploads(wandb, self._captures)
         self.folder = Path(run.dir).parent
         self.url = run.url if mode == "online" else None

@@ -1,4 +1,7 @@
-"""What happens beside the training steps: rows of metrics, validation, checkpoints. Each callback does one thing."""
+"""What happens beside the training steps: rows of metrics, validation, checkpoints. Each callback does one thing.
+
+Those that a run needs to go on from a checkpoint keep a `state` (`vitcross.training.progress`).
+"""
 
 import dataclasses
 import time
@@ -9,6 +12,12 @@ import keras
 
 from vitcross.evaluation import evaluate
 from vitcross.training.guards import guard_of, updates
+from vitcross.training.progress import INTERVAL_END, NOTHING
+
+
+def ends_interval(callback, batch):
+    """Whether the batch that a callback just heard of is the last before a validation."""
+    return batch + 1 == callback.params["steps"] or callback.model.stop_training
 
 
 class MetricRows(keras.callbacks.Callback):
@@ -19,6 +28,8 @@ class MetricRows(keras.callbacks.Callback):
     (`time/...` in the summary).
     """
 
+    state_name = "rows"
+
     def __init__(self, *, sink, every, batch_size):
         super().__init__()
         self.sink, self.every, self.batch_size = sink, every, batch_size
@@ -26,6 +37,12 @@ class MetricRows(keras.callbacks.Callback):
         self.seconds, self.images = 0.0, 0
         self._row_seconds, self._row_steps = 0.0, 0
         self._last_row = None
+
+    def state(self):
+        return {"last_row": self._last_row}
+
+    def load_state(self, state):
+        self._last_row = state["last_row"]
 
     def on_train_batch_begin(self, batch, logs=None):
         # Keras fetches the batch inside the step: waiting for data counts.
@@ -39,7 +56,7 @@ class MetricRows(keras.callbacks.Callback):
             self._row_seconds += now - self._began
             self._row_steps += 1
         step = updates(self.model.optimizer)
-        if step % self.every == 0 or step == 1:
+        if step % self.every == 0 or step == 1 or ends_interval(self, batch):
             self._write(step, logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
@@ -49,7 +66,6 @@ class MetricRows(keras.callbacks.Callback):
     def _write(self, step, logs):
         if step in (0, self._last_row):
             return
-        self._last_row = step
         optimizer = self.model.optimizer
         values = {
             **{f"train/{name}": float(value) for name, value in logs.items()},
@@ -61,8 +77,9 @@ class MetricRows(keras.callbacks.Callback):
         self.seconds += self._row_seconds
         self.images += self._row_steps * self.batch_size
         self._row_seconds, self._row_steps = 0.0, 0
-        self.model.reset_metrics()
         self.sink.scalars(step, values)
+        self._last_row = step
+        self.model.reset_metrics()
 
     @property
     def images_per_second(self):
@@ -92,25 +109,125 @@ class EvaluationSplit:
 
 
 class Validation(keras.callbacks.Callback):
-    """Evaluates the validation splits at the end of each interval, hands the metrics on and keeps a checkpoint.
+    """Evaluates the validation splits at the end of each interval and hands the metrics on.
 
     Args:
         splits: sequence of `EvaluationSplit`.
-        checkpoints: `vitcross.training.checkpoint.Checkpoints`.
+
+    Attributes:
+        latest: dict of float, the metrics of the last evaluation.
     """
 
-    def __init__(self, *, sink, splits, checkpoints, class_names):
+    state_name = "validation"
+
+    def __init__(self, *, sink, splits):
         super().__init__()
-        self.sink, self.splits, self.checkpoints, self.class_names = sink, splits, checkpoints, class_names
+        self.sink, self.splits = sink, splits
         self.latest = {}
         self.seconds = 0.0
+
+    def state(self):
+        return {"latest": self.latest}
+
+    def load_state(self, state):
+        self.latest = state["latest"]
 
     def on_epoch_end(self, epoch, logs=None):
         began = time.perf_counter()
         step = updates(self.model.optimizer)
         self.latest = {name: value for split in self.splits for name, value in split.metrics(self.model).items()}
         self.sink.scalars(step, {f"val/{name}": value for name, value in self.latest.items()})
-        self.checkpoints.save(self.model, step=step, metrics=self.latest, class_names=self.class_names)
+        self.seconds += time.perf_counter() - began
+
+
+class KeepCheckpoints(keras.callbacks.Callback):
+    """Writes checkpoints: at the end of each interval, and every so many steps and minutes between.
+
+    Comes after all that has a state, so that a step and all that belongs to it is done. A disk that is full costs a
+    checkpoint and not the run; only where the last one of the run cannot be written the run fails.
+
+    Args:
+        checkpoints: `vitcross.training.checkpoint.Checkpoints`.
+        position: `vitcross.training.progress.Position`.
+        validation: `Validation`, whose metrics decide which checkpoint is the best.
+        sink: has `flush()`: rows must be on disk before a checkpoint counts them.
+        class_names: tuple of str.
+        total_steps: int.
+        every: int, steps, or None.
+        minutes: float or None.
+        report: callable of one str, tells of a checkpoint that could not be written.
+        clock: callable without arguments, seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        checkpoints,
+        position,
+        validation,
+        sink,
+        class_names,
+        total_steps,
+        every=None,
+        minutes=None,
+        report=print,
+        clock=time.monotonic,
+    ):
+        super().__init__()
+        self.checkpoints, self.position, self.validation, self.sink = checkpoints, position, validation, sink
+        self.class_names, self.total_steps = class_names, total_steps
+        self.every, self.minutes = every, minutes
+        self.seconds = 0.0
+        self._report, self._clock = report, clock
+        self._saved_at = None
+        self._failed = False
+
+    def on_train_begin(self, logs=None):
+        self._saved_at = self._clock()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if ends_interval(self, batch):
+            self.position.mark(INTERVAL_END)
+            return
+        self.position.mark(NOTHING)
+        if self._is_due(updates(self.model.optimizer)):
+            self._save_if_possible(None, is_last=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.position.mark(NOTHING)
+        is_last = self.model.stop_training or updates(self.model.optimizer) >= self.total_steps
+        self._save_if_possible(self.validation.latest, is_last=is_last)
+
+    def save(self, metrics=None):
+        """Write a checkpoint of the last moment from which the run can be continued.
+
+        Raises:
+            OSError: disk full, for one.
+        """
+        progress = self.position.now()
+        if progress.step > 0:
+            self.sink.flush()
+            self.checkpoints.save(self.model, progress=progress, metrics=metrics, class_names=self.class_names)
+
+    def _is_due(self, step):
+        minutes = (self._clock() - self._saved_at) / 60
+        return (self.every and step % self.every == 0) or (self.minutes is not None and minutes >= self.minutes)
+
+    def _save_if_possible(self, metrics, is_last):
+        began = time.perf_counter()
+        try:
+            self.save(metrics)
+            self._failed = False
+        except OSError as error:
+            step = updates(self.model.optimizer)
+            kept = self.checkpoints.index["latest"] or "none so far"
+            text = f"the checkpoint of step {step} could not be written ({error}); the last good one is {kept}"
+            if is_last:
+                raise RuntimeError(f"{text}. Make room, then go on with resume=RUN_FOLDER") from error
+            if not self._failed:  # told once, not at every attempt
+                self._report(f"warning: {text}. Training goes on; without room the next ones will be missing too")
+            self._failed = True
+        self._saved_at = self._clock()
         self.seconds += time.perf_counter() - began
 
 

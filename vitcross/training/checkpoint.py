@@ -1,14 +1,17 @@
 """Checkpoints: arrays in `safetensors` keyed by variable path, and a versioned JSON. Nothing is unpickled.
 
     checkpoints/step_00000500/weights.safetensors          what the network needs to predict
-    checkpoints/step_00000500/training_state.safetensors   optimizer and random state, what going on needs besides
-    checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names
+    checkpoints/step_00000500/training_state.safetensors   optimizer, random state, running means, state of callbacks
+    checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress; written last,
+                                                           with size and SHA-256 of the other two
     checkpoints/index.json                                 which step is the latest, which the best
 
 A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A
-process killed at any moment leaves the previous checkpoint intact.
+process killed at any moment leaves the previous checkpoint intact. The files hold no time, path or id: equal runs make
+equal bytes.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -17,8 +20,11 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from vitcross import atomic_files
+from vitcross.training.progress import Progress
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)  # version 1 holds what predicts, and nothing to go on from
+WEIGHTS, STATE, HEADER = "weights.safetensors", "training_state.safetensors", "checkpoint.json"
 
 
 def network_arrays(network):
@@ -32,17 +38,26 @@ def network_arrays(network):
     return arrays
 
 
-def _numbered(variables):
-    # Paths of optimizer slots and seed generators hold counters of the process; their order is fixed by the model.
-    return {f"{n:05d}": np.asarray(variable.value) for n, variable in enumerate(variables)}
+def _rooms(task):
+    """What training has besides the weights: room -> variables.
+
+    Paths of optimizer slots and seed generators hold counters of the process; their order is fixed by the model.
+    """
+    weights = {id(variable) for variable in task.weights}
+    return {
+        "optimizer": task.optimizer.variables,
+        "random": [v for v in task.non_trainable_variables if id(v) not in weights],
+        "metrics": task.metrics_variables,
+    }
 
 
 def training_arrays(task):
-    """Optimizer variables and random state of a compiled task, keyed by room and position."""
-    weights = {id(variable) for variable in task.weights}
-    random_state = [v for v in task.non_trainable_variables if id(v) not in weights]
-    rooms = {"optimizer": task.optimizer.variables, "random": random_state}
-    return {f"{room}/{key}": array for room, vs in rooms.items() for key, array in _numbered(vs).items()}
+    """Optimizer variables, random state and running means of a compiled task, keyed by room and position."""
+    return {
+        f"{room}/{number:05d}": np.asarray(variable.value)
+        for room, variables in _rooms(task).items()
+        for number, variable in enumerate(variables)
+    }
 
 
 def load_network(network, folder):
@@ -51,64 +66,146 @@ def load_network(network, folder):
     Raises:
         ValueError: names the variables that are missing, left over or of another shape.
     """
-    arrays = load_file(Path(folder) / "weights.safetensors")
-    expected = network_arrays(network)
-    missing, extra = sorted(expected.keys() - arrays.keys()), sorted(arrays.keys() - expected.keys())
-    shapes = [k for k in expected.keys() & arrays.keys() if expected[k].shape != arrays[k].shape]
+    arrays = load_file(Path(folder) / WEIGHTS)
+    variables = {v.path.removeprefix(f"{network.name}/"): v for v in network.weights}
+    _assign(variables, arrays, f"the checkpoint {folder} does not fit this model")
+
+
+def load_training(task, folder):
+    """Put the state of a checkpoint folder into a compiled task: optimizer, random state, running means.
+
+    Raises:
+        ValueError: names the variables that are missing, left over or of another shape.
+    """
+    arrays = {key: array for key, array in load_file(Path(folder) / STATE).items() if not key.startswith("callbacks/")}
+    variables = {
+        f"{room}/{number:05d}": variable
+        for room, variables in _rooms(task).items()
+        for number, variable in enumerate(variables)
+    }
+    _assign(variables, arrays, f"the state of the checkpoint {folder} does not fit this task and optimizer")
+
+
+def _assign(variables, arrays, problem):
+    missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
+    shapes = [k for k in variables.keys() & arrays.keys() if tuple(variables[k].shape) != arrays[k].shape]
     if missing or extra or shapes:
         raise ValueError(
-            f"the checkpoint {folder} does not fit this model. Missing: {missing[:5] or 'none'}; left over: "
-            f"{extra[:5] or 'none'}; other shape: {sorted(shapes)[:5] or 'none'}"
+            f"{problem}. Missing: {missing[:5] or 'none'}; left over: {extra[:5] or 'none'}; "
+            f"other shape: {sorted(shapes)[:5] or 'none'}"
         )
-    for variable in network.weights:
-        variable.assign(arrays[variable.path.removeprefix(f"{network.name}/")])
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
 
 
 def read_header(folder):
-    """Step, metrics and class names of a checkpoint folder: the dict in its `checkpoint.json`.
+    """Step, metrics, class names and progress of a checkpoint folder: the dict in its `checkpoint.json`.
 
     Raises:
         ValueError: where it was written by a version of vitcross that this one does not know.
     """
-    header = json.loads((Path(folder) / "checkpoint.json").read_text())
-    if header["version"] != VERSION:
-        raise ValueError(f"{folder} has checkpoint version {header['version']}; this vitcross reads version {VERSION}")
+    header = json.loads((Path(folder) / HEADER).read_text())
+    if header["version"] not in READABLE:
+        raise ValueError(f"{folder} has checkpoint version {header['version']}; this vitcross reads {READABLE}")
     return header
 
 
+def read_progress(folder):
+    """`Progress` of a checkpoint folder."""
+    header = read_header(folder)
+    arrays = {key: a for key, a in load_file(Path(folder) / STATE).items() if key.startswith("callbacks/")}
+    return Progress.from_parts(header["step"], header["progress"], arrays)
+
+
+def problem_of(folder):
+    """Why nothing can go on from a checkpoint folder, str: it is torn; None where it is whole."""
+    try:
+        header = read_header(folder)
+        for name, expected in header["files"].items() if header["version"] == VERSION else ():
+            found = _fingerprint((Path(folder) / name).read_bytes())
+            if found != expected:
+                return f"{name} is damaged: {found['bytes']} bytes, {expected['bytes']} were written"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"it is not complete: {error}"
+    return None
+
+
+def write_checkpoint(folder, task, *, metrics, class_names, progress):
+    """Write the state of a task as a checkpoint folder: whole, or not there at all.
+
+    Raises:
+        OSError: disk full, for one; what was in `folder` before is still there.
+    """
+    facts, callback_arrays = progress.to_parts()
+    files = {
+        WEIGHTS: save(network_arrays(task.network)),
+        STATE: save({**training_arrays(task), **callback_arrays}),
+    }
+    header = {
+        "version": VERSION,
+        "step": progress.step,
+        "metrics": metrics,
+        "class_names": class_names,
+        "progress": facts,
+        "files": {name: _fingerprint(content) for name, content in files.items()},
+    }
+    files[HEADER] = json.dumps(header, indent=1).encode()
+    temporary, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("writing", "replaced"))
+    for leftover in (temporary, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            atomic_files.write_bytes(temporary / name, content)
+        if folder.exists():
+            folder.rename(replaced)  # a folder cannot take the place of one that is not empty
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # half of it would fill a disk that is full
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)
+        raise
+    atomic_files.sync_folder(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _fingerprint(content):
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 class Checkpoints:
-    """The `checkpoints/` folder of a run: keeps the latest and the best.
+    """The `checkpoints/` folder of a run: keeps the last ones and the best.
 
     Args:
         folder: path, made when needed.
         monitor: name of the validation metric that decides, e.g. `accuracy`.
         mode: `max` or `min`.
+        keep: int, how many of the last ones stay, the best besides. Two, so that a damaged one has one before it.
     """
 
-    def __init__(self, folder, *, monitor="accuracy", mode="max"):
+    def __init__(self, folder, *, monitor="accuracy", mode="max", keep=2):
         if mode not in ("max", "min"):
             raise ValueError(f"mode must be 'max' or 'min'. Received: mode={mode!r}")
-        self.folder, self.monitor, self.mode = Path(folder), monitor, mode
-        self.index = {"version": VERSION, "monitor": monitor, "mode": mode, "latest": None, "best": None}
+        if keep < 1:
+            raise ValueError(f"keep_checkpoints must be at least 1. Received: {keep}")
+        self.folder, self.monitor, self.mode, self.keep = Path(folder), monitor, mode, keep
+        self.index = self._empty_index()
         if (self.folder / "index.json").exists():
             self.index = json.loads((self.folder / "index.json").read_text())
 
-    def save(self, task, *, step, metrics=None, class_names=()):
-        """Write the task's state after `step` updates; with `metrics` it may become the best. Returns its folder."""
-        target = self.folder / f"step_{step:08d}"
+    def _empty_index(self):
+        return {"version": VERSION, "monitor": self.monitor, "mode": self.mode, "latest": None, "best": None}
+
+    def save(self, task, *, progress, metrics=None, class_names=()):
+        """Write the task's state at `progress`; with `metrics` it may become the best. Returns its folder."""
+        target = self.folder / _name(progress.step)
         if metrics is None and target.is_dir():
             metrics = read_header(target)["metrics"]  # this very state is on disk; the index may not know it yet
         else:
             metrics = dict(metrics or {})
-            header = {"version": VERSION, "step": step, "metrics": metrics, "class_names": class_names}
-            self._write(target, task, header)
-        value = metrics.get(self.monitor)
-        best = self.index.get("best_value")
-        better = value is not None and (best is None or (value > best if self.mode == "max" else value < best))
-        if better or self.index["best"] is None:
-            self.index |= {"best": target.name, "best_value": value}
-        self.index |= {"latest": target.name}
-        atomic_files.write_text(self.folder / "index.json", json.dumps(self.index, indent=1))
+            write_checkpoint(target, task, metrics=metrics, class_names=class_names, progress=progress)
+        self._count(target.name, metrics)
+        self._write_index()
         self._delete_others()
         return target
 
@@ -123,22 +220,69 @@ class Checkpoints:
             raise ValueError(f"{self.folder} holds no {which} checkpoint; was the run stopped before its first one?")
         return self.folder / name
 
-    def _write(self, target, task, header):
-        files = {
-            "weights.safetensors": save(network_arrays(task.network)),
-            "training_state.safetensors": save(training_arrays(task)),
-            "checkpoint.json": json.dumps(header, indent=1).encode(),
-        }
-        temporary = target.with_name(f".{target.name}.writing")
-        for leftover in (temporary, target):
-            shutil.rmtree(leftover, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, content in files.items():
-            atomic_files.write_bytes(temporary / name, content)
-        temporary.rename(target)
+    def newest(self, num_rows, report=print):
+        """The newest checkpoint that a run can go on from, or None; what is newer and damaged is told and deleted.
+
+        The index is made anew from what is there: a process may have been killed before it wrote it.
+
+        Args:
+            num_rows: int, rows of metrics that the run folder holds: a checkpoint that counts more is of no use.
+            report: callable of one str.
+
+        Raises:
+            ValueError: where the run is of a version of vitcross that kept nothing to go on from.
+        """
+        self._clear_up()
+        whole = []
+        for folder in sorted(self.folder.glob("step_*")):
+            problem = problem_of(folder) or self._missing_rows(folder, num_rows)
+            if problem is None:
+                whole.append(folder)
+                continue
+            report(f"the checkpoint {folder.name} is left out: {problem}")
+            shutil.rmtree(folder, ignore_errors=True)
+        self.index = self._empty_index()
+        for folder in whole:
+            self._count(folder.name, read_header(folder)["metrics"])
+        if self.folder.is_dir():
+            self._write_index()
+        return whole[-1] if whole else None
+
+    def _clear_up(self):
+        """What a process that was killed left behind: half of a new checkpoint, the old one it was to replace."""
+        for leftover in self.folder.glob(".step_*"):
+            target = leftover.with_name(leftover.name.split(".")[1])
+            if leftover.suffix == ".replaced" and not target.exists():
+                leftover.rename(target)
+            else:
+                shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in self.folder.glob(".index.json.*"):
+            leftover.unlink()
+
+    def _missing_rows(self, folder, num_rows):
+        header = read_header(folder)
+        if header["version"] != VERSION:
+            raise ValueError(f"{folder} is of an earlier version of vitcross, which kept nothing to go on from")
+        counted = header["progress"]["rows"]
+        return None if counted <= num_rows else f"metrics.jsonl has {num_rows} of the {counted} rows before it"
+
+    def _count(self, name, metrics):
+        """Note a checkpoint in the index: the latest, and where it is better than all before it, the best."""
+        value, best = metrics.get(self.monitor), self.index.get("best_value")
+        better = value is not None and (best is None or (value > best if self.mode == "max" else value < best))
+        if better or self.index["best"] is None:
+            self.index |= {"best": name, "best_value": value}
+        self.index |= {"latest": name}
+
+    def _write_index(self):
+        atomic_files.write_text(self.folder / "index.json", json.dumps(self.index, indent=1))
 
     def _delete_others(self):
-        keep = {self.index["latest"], self.index["best"]}
-        for folder in self.folder.glob("step_*"):
-            if folder.name not in keep:
+        folders = sorted(self.folder.glob("step_*"))
+        for folder in folders[: -self.keep]:
+            if folder.name != self.index["best"]:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _name(step):
+    return f"step_{step:08d}"

@@ -20,9 +20,40 @@ def describe_device():
     return (name if len(gpus) == 1 else f"{name} (the first of {len(gpus)})"), True
 
 
-def choose_jit_compile(setting, is_accelerator):
-    """Whether XLA compiles the step. `auto`: on an accelerator; on CPU it starts slower, and its dropout is slow."""
+def choose_deterministic(setting, is_accelerator):
+    """Whether every run gives the same bits. `auto`: on CPU, where it costs nothing."""
+    return not is_accelerator if setting == "auto" else setting
+
+
+def choose_jit_compile(setting, is_accelerator, deterministic=False):
+    """Whether XLA compiles the step. `auto`: on an accelerator; on CPU it starts slower, and its dropout is slow.
+
+    Raises:
+        ValueError: for XLA and the same bits on an accelerator: TensorFlow would turn XLA off without a word.
+    """
+    if is_accelerator and deterministic:
+        if setting is True:
+            raise ValueError("trainer.deterministic=true needs trainer.jit_compile=false on a GPU. Received: true")
+        return False
     return is_accelerator if setting == "auto" else setting
+
+
+def make_deterministic(is_accelerator, num_threads):
+    """From now on every operation gives the same bits in every run. Comes before anything is computed.
+
+    On CPU the order of a sum depends on the number of threads and on nothing else, so that a fixed number is all it
+    takes. (TensorFlow's own switch would give the same bits, and read data with one thread besides.) On a GPU sums are
+    made in the order in which threads happen to finish, and the switch is needed.
+
+    Args:
+        num_threads: int, those that share one operation on CPU.
+    """
+    import tensorflow as tf
+
+    if is_accelerator:
+        tf.config.experimental.enable_op_determinism()
+    elif tf.config.threading.get_intra_op_parallelism_threads() != num_threads:
+        tf.config.threading.set_intra_op_parallelism_threads(num_threads)
 
 
 @contextlib.contextmanager

@@ -3,9 +3,13 @@
 import math
 import time
 
-from vitcross.training.callbacks import MetricRows, StopAfter, Validation
+import keras
+
+from vitcross.training.callbacks import KeepCheckpoints, MetricRows, StopAfter, Validation
+from vitcross.training.checkpoint import load_network, load_training, read_progress
 from vitcross.training.device import peak_memory_gigabytes
 from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, updates
+from vitcross.training.progress import BATCH_END, INTERVAL_END, Position
 
 
 class Trainer:
@@ -17,12 +21,14 @@ class Trainer:
     Args:
         task: `keras.Model` with loss and metrics (`vitcross.tasks`), built.
         optimizer: built optimizer with `vitcross.training.guards.FiniteUpdates`.
-        batches: endless iterable of training batches.
+        batches: callable of `start_position`, the examples to leave out at the start: an endless iterable of training
+            batches.
         validation_splits: sequence of `vitcross.training.callbacks.EvaluationSplit`, `validation` first.
         total_steps, evaluate_every, log_every: in steps.
         batch_size: for images/s.
         checkpoints: `vitcross.training.checkpoint.Checkpoints`.
-        sink: receives scalars and media (`vitcross.sinks.sink.Sink`).
+        checkpoint_every, checkpoint_minutes: checkpoints between two validations, in steps and minutes; or None.
+        sink: receives scalars and media (`vitcross.sinks.sink.FanOut`).
         callbacks: further `keras.callbacks.Callback`s, e.g. the attention maps; called after validation.
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
         jit_compile: whether XLA compiles the step; explicit, since Keras's "auto" depends on the device.
@@ -48,23 +54,36 @@ class Trainer:
         jit_compile,
         class_names,
         started,
+        checkpoint_every=None,
+        checkpoint_minutes=None,
     ):
-        self.task, self.batches, self.checkpoints, self.class_names = task, batches, checkpoints, class_names
+        self.task, self.batches, self.batch_size, self.checkpoints = task, batches, batch_size, checkpoints
         self.total_steps, self.evaluate_every, self.started = total_steps, evaluate_every, started
         self.stop_on_signal = stop_on_signal
         self.timed_callbacks = [callback for callback in callbacks if hasattr(callback, "seconds")]
         self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size)
-        self.validation = Validation(
-            sink=sink, splits=validation_splits, checkpoints=checkpoints, class_names=class_names
+        self.validation = Validation(sink=sink, splits=validation_splits)
+        self.position = Position(sink=sink, callbacks=[self.rows, self.validation, *callbacks])
+        self.keep = KeepCheckpoints(
+            checkpoints=checkpoints,
+            position=self.position,
+            validation=self.validation,
+            sink=sink,
+            class_names=class_names,
+            total_steps=total_steps,
+            every=checkpoint_every,
+            minutes=checkpoint_minutes,
         )
-        # Order: first what may refuse the step, then its row, then what only reads the weights, last what may leave
-        # `fit`.
+        # Order: first what may refuse the step and what ends with it, then its row, then what only reads the weights,
+        # then what keeps all of it, last what may leave `fit`.
         self.callbacks = [
             StopOnNonFinite(),
+            StopAfter(total_steps),
             self.rows,
+            self.position,
             self.validation,
             *callbacks,
-            StopAfter(total_steps),
+            self.keep,
             stop_on_signal,
         ]
         task.compile(optimizer=optimizer, jit_compile=jit_compile)
@@ -74,6 +93,17 @@ class Trainer:
         """Updates made so far."""
         return updates(self.task.optimizer)
 
+    def load(self, checkpoint):
+        """Go on from a checkpoint folder as if the run had never stopped. Returns the step.
+
+        Raises:
+            ValueError: where it does not fit this model, task or optimizer.
+        """
+        load_network(self.task.network, checkpoint)
+        load_training(self.task, checkpoint)
+        self.position.load(read_progress(checkpoint))
+        return self.step
+
     def fit(self):
         """Train to the end. Whatever happens, what was learned is kept.
 
@@ -82,25 +112,54 @@ class Trainer:
                 have seen what was not finite.
             Interrupted: after the state of now was saved.
         """
+        callbacks = _OneTraining(self.callbacks, add_history=True, model=self.task)
         try:
-            self.task.fit(
-                self.batches,
-                epochs=math.ceil(self.total_steps / self.evaluate_every),
-                steps_per_epoch=self.evaluate_every,
-                callbacks=self.callbacks,
-                verbose=0,
-                shuffle=False,
-            )
+            self.task.stop_training = False
+            callbacks.set_params({"steps": self.evaluate_every})
+            callbacks.begin()
+            self._make_up(callbacks)
+            while self.step < self.total_steps and not self.task.stop_training:
+                self._fit_stretch(callbacks)
+            callbacks.end()
         except NonFiniteError:
             raise
         except (Interrupted, Exception) as reason:
             self._save_what_was_learned(reason)
             raise
 
+    def _make_up(self, callbacks):
+        """What was due after the last step when the run was stopped."""
+        due, batches = self.position.last.due, self.position.batches
+        if due == BATCH_END:
+            logs = self.task.get_metrics_result()
+            for callback in callbacks.callbacks:
+                if callback not in (self.position, self.stop_on_signal):
+                    callback.on_train_batch_end((batches - 1) % self.evaluate_every, logs)
+        if self.position.last.due == INTERVAL_END:
+            callbacks.on_epoch_end(batches // self.evaluate_every, self.task.get_metrics_result())
+
+    def _fit_stretch(self, callbacks):
+        """Train to the end of the interval, where one was begun, else to the end of the run."""
+        begun = self.position.batches % self.evaluate_every
+        steps = self.evaluate_every - begun
+        callbacks.set_params({"steps": steps})
+        callbacks.keep_metrics(self.task)
+        self.task.fit(
+            self.batches(start_position=self.position.batches * self.batch_size),
+            epochs=1 if begun else math.ceil((self.total_steps - self.step) / self.evaluate_every),
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            verbose=0,
+            shuffle=False,
+        )
+
     def _save_what_was_learned(self, reason):
+        if self.position.in_step and not isinstance(reason, Interrupted):
+            # TensorFlow had begun what does not depend on the batch that failed: counts, random states.
+            reason.add_note(f"a step failed halfway: {self.checkpoints.index['latest'] or 'no checkpoint'} is kept")
+            return
         try:
-            if self.step > 0:
-                self.checkpoints.save(self.task, step=self.step, class_names=self.class_names)
+            self.keep.save()
         except OSError as error:  # a full disk, say: it must not hide why the run ended
             reason.add_note(f"the state of step {self.step} could not be saved: {error}")
 
@@ -118,8 +177,34 @@ class Trainer:
             "time/to_first_step_seconds": None if first is None else first - self.started,
             "time/training_steps_seconds": self.rows.seconds,
             "time/validation_seconds": self.validation.seconds,
+            "time/checkpoints_seconds": self.keep.seconds,
             "time/attention_maps_seconds": sum(callback.seconds for callback in self.timed_callbacks),
             "time/trust_seconds": sum(getattr(callback, "trust_seconds", 0.0) for callback in self.timed_callbacks),
             "time/total_seconds": time.perf_counter() - self.started,
             "memory/peak_gigabytes": peak_memory_gigabytes(),
         }
+
+
+class _OneTraining(keras.callbacks.CallbackList):
+    """The callbacks of a run that calls Keras `fit` more than once: training begins and ends once for all of them, and
+    means that were begun before a `fit` are gone on with."""
+
+    begin = keras.callbacks.CallbackList.on_train_begin
+    end = keras.callbacks.CallbackList.on_train_end
+    _means = None
+
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_train_end(self, logs=None):
+        pass
+
+    def keep_metrics(self, task):
+        """The means of now are those with which the next interval begins."""
+        self._means = [(v, v.numpy()) for v in task.metrics_variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in self._means or ():  # Keras has just set them to zero
+            variable.assign(value)
+        self._means = None
+        super().on_epoch_begin(epoch, logs)
