@@ -18,6 +18,9 @@ from vitcross.attention_maps import (
     statistics,
     token_rollout_maps,
 )
+from vitcross.attention_maps.methods_sheet import meaning
+from vitcross.attention_maps.reduce import methods_of, read_map
+from vitcross.attention_maps.viewer.capture import describe
 
 KINDS = ("dual", "captioner", "questions")
 
@@ -126,7 +129,7 @@ def test_refuses_pairs_without_texts():
 
 
 @pytest.mark.parametrize(("kind", "pooling"), [("dual", "map"), ("captioner", None), ("questions", "gap")])
-def test_a_capture_that_explains_also_holds_maps_through_both_towers(kind, pooling):
+def test_a_capture_that_explains_holds_maps_through_both_towers_where_the_text_reads_the_picture(kind, pooling):
     model = tiny_text_model(kind, pooling=pooling)
     batch, texts = pairs(3, questions=kind == "questions")
     batch["valid"] = np.array([True, False, True])
@@ -143,11 +146,16 @@ def test_a_capture_that_explains_also_holds_maps_through_both_towers(kind, pooli
     )
     assert record.image.targets == (names[0], names[2])
     found = Explainer(model).explain(batch, target)
-    assert list(record.image.maps) == ["raw", "rollout", "relevance"] and list(record.text_maps) == ["relevance"]
+    # A dual encoder has no map through both towers: raw and rollout are read from the weights of its image tower.
+    both = [] if kind == "dual" else ["raw", "rollout"]
+    assert list(record.image.maps) == [*both, "relevance"] and list(record.text_maps) == ["relevance"]
+    assert methods_of(record.image) == ("raw", "rollout", "relevance")
+    assert describe(record)["composed"] == both and describe(record)["methods"] == ["raw", "rollout", "relevance"]
+    assert {meaning(m, record.image.maps) == "through both towers" for m in ("raw", "rollout")} == {kind != "dual"}
     np.testing.assert_array_equal(record.image.maps["relevance"], found.image[[0, 2]])
     np.testing.assert_array_equal(record.text_maps["relevance"], found.text[[0, 2]])
-    np.testing.assert_allclose(record.image.maps["raw"], cross_raw_map(plain, target[[0, 2]]), rtol=1e-6)
-    np.testing.assert_allclose(record.image.maps["rollout"], cross_rollout_map(plain, target[[0, 2]]), rtol=1e-6)
+    np.testing.assert_allclose(read_map(record.image, "raw"), cross_raw_map(plain, target[[0, 2]]), rtol=1e-6)
+    np.testing.assert_allclose(read_map(record.image, "rollout"), cross_rollout_map(plain, target[[0, 2]]), rtol=1e-6)
     if kind == "dual":
         assert record.token_maps == {} and record.image.targets == ("match", "match")
     else:

@@ -9,7 +9,7 @@ from tests.attention_maps.test_capture import tiny_model
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import scene_texts
 from vitcross.attention_maps import choose_target
-from vitcross.attention_maps.targets import kind_of
+from vitcross.attention_maps.targets import kind_of, where_written
 
 NAMES = ("circle", "Square", "triangle", "star", "2")
 
@@ -117,3 +117,21 @@ def test_a_dual_encoder_is_explained_by_its_match(models):
         choose_target(models["dual"], "star", size=2)
     with pytest.raises(ValueError, match="`size`"):
         choose_target(models["dual"])
+
+
+def test_a_word_that_not_every_caption_has(models):
+    texts = pairs(5)[1]
+    words = [{word.text.casefold() for word in text.words} for text in texts]
+    word = next(w for w in sorted(set.union(*words)) if 0 < sum(w in known for known in words) < 5)
+    wanted = where_written(texts, word.upper())
+    assert wanted == [word.upper() if word in known else None for known in words]
+    _, names = choose_target(models["captioner"], wanted, texts=texts)
+    assert [name.casefold() == word for name in names] == [word in known for known in words]
+    assert list(names) == [
+        word if word in known else one
+        for known, one in zip(words, choose_target(models["captioner"], texts=texts)[1], strict=True)
+    ]
+    with pytest.raises(ValueError, match=f"a word of one of the 5 captions: {word}, .*Received: target='{word}x'"):
+        where_written(texts, word + "x")
+    with pytest.raises(ValueError, match="of the 1 captions"):
+        where_written([text for text, known in zip(texts, words, strict=True) if word not in known][:1], word)

@@ -3,9 +3,9 @@ from whole pictures.
 
 The number is the softmax probability of the target among all that the model could have said: of a class, of an answer,
 of a token of a caption under teacher forcing (its logits stand in the row before it). A dual encoder chooses among the
-distinct texts of the batch by `logit_scale` * cosine, also where it was trained with a sigmoid loss, which never
-compares texts: the question is which text the picture fits best. With a single text there is no choice, and the number
-is the cosine itself, in [-1, 1].
+texts or classes that it is given, else among the distinct texts of the batch, by `logit_scale` * cosine, also where it
+was trained with a sigmoid loss, which never compares texts: the question is which one the picture fits best. With a
+single one there is no choice, and the number is the cosine itself, in [-1, 1].
 
 Shape legend: B pictures, R rows that are scored, T text tokens, S image tokens that are there, D E widths, K choices,
 U distinct texts of the batch.
@@ -19,22 +19,24 @@ import numpy as np
 PER_PICTURE = ("target", "token_ids", "padding_mask", "position")
 
 
-def question(model, batch, target=None, embed_texts=None) -> dict[str, np.ndarray]:
+def question(model, batch, target=None, embed_texts=None, choices=None) -> dict[str, np.ndarray]:
     """What is asked of every picture, as arrays: `target` (B,) int32, the index of the right choice, -1 for what the
     model says of the whole picture; with a text that reads the picture `token_ids` and `padding_mask` (B, T); of a
-    captioner `position` (B,), the row whose logits count; of a dual encoder `texts` (U, E), the embeddings to choose
-    from, or `only_text` (1, E).
+    captioner `position` (B,), the row whose logits count; of a dual encoder `texts` (U, E) or (K, E), the embeddings to
+    choose from, or `only_text` (1, E).
 
     Args:
         model: built model.
         batch: dict of arrays, the batch contract.
-        target: (B,) int: class, answer, or position of the explained token in its text; ignored for a dual encoder,
-            whose target is the pair's own text. None: what the model says of the whole picture; of a caption the last
-            token before its end.
+        target: (B,) int: class, answer, or position of the explained token in its text; of a dual encoder the index
+            among its `choices`, ignored without them: then it is the pair's own text. None: what the model says of the
+            whole picture; of a caption the last token before its end.
         embed_texts: callable for a dual encoder, dict of `token_ids` and `padding_mask` (U, T) -> (U, E).
+        choices: (K, E) float32 for a dual encoder, L2-normalised embeddings of all that it chooses from; None: the
+            distinct texts of the batch.
 
     Raises:
-        ValueError: another number of targets than pictures, a class or a position that does not exist.
+        ValueError: another number of targets than pictures, a class, a choice or a position that does not exist.
     """
     B = len(batch["images"])
     if target is not None and np.shape(target) != (B,):
@@ -42,6 +44,8 @@ def question(model, batch, target=None, embed_texts=None) -> dict[str, np.ndarra
     target = np.full(B, -1, np.int32) if target is None else np.asarray(target, np.int32)
     if not hasattr(model, "image_encoder"):
         return {"target": _checked(target, model.num_classes)}
+    if choices is not None:
+        return _choice(target, np.asarray(choices, np.float32))
     texts = {
         "token_ids": np.asarray(batch["token_ids"], np.int32),
         "padding_mask": np.asarray(batch["padding_mask"], bool),
@@ -53,6 +57,12 @@ def question(model, batch, target=None, embed_texts=None) -> dict[str, np.ndarra
     longest = texts["padding_mask"].sum(axis=1).max()
     shortened = {key: array[:, :longest] for key, array in texts.items()}
     return {"target": _checked(target, model.num_answers), **shortened}
+
+
+def _choice(target, choices):
+    if len(choices) == 1:
+        return {"target": np.zeros_like(target), "only_text": choices}
+    return {"target": _checked(target, len(choices)), "texts": choices}
 
 
 def _match(texts, embed_texts):

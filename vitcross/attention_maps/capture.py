@@ -23,8 +23,8 @@ class Capture:
 
     Args:
         model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
-        explain: bool, the record also holds relevance, and of image-text models raw maps and rollout through both
-            towers and the maps of each text token (`explained.py`). Default False.
+        explain: bool, the record also holds relevance, where the text reads the picture raw maps and rollout through
+            both towers, and of image-text models the maps of each text token (`explained.py`). Default False.
 
     Call arguments:
         batch: dict of arrays, the batch contract: `images` (B, H, W, C) float32 in [-1, 1]; `labels`, `index`,

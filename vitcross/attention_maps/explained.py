@@ -1,5 +1,5 @@
-"""Adds to a record what needs more than its weights: relevance for a target, and for image-text models the raw map and
-the rollout through both towers.
+"""Adds to a record what needs more than its weights: relevance for a target, and where the text reads the picture the
+raw map and the rollout through both towers.
 
 Shape legend: B batch, K classes or answers.
 """
@@ -44,11 +44,13 @@ def with_relevance(record: AttentionRecord, found: RelevanceMaps, targets: tuple
 
 
 def with_pair_maps(record: ImageTextRecord, found: RelevanceMaps, targets: tuple[str, ...]) -> ImageTextRecord:
-    """The record with `image.maps` raw, rollout and relevance, `image.targets`, `text_maps` and, where there are any,
-    `token_maps` of relevance and rollout."""
+    """The record with `image.maps` relevance and, where the text reads the picture, raw and rollout through both
+    towers; `image.targets`, `text_maps` and, where there are any, `token_maps` of relevance and rollout."""
     image = with_relevance(record.image, found, targets)
-    composed = {"raw": cross_raw_map(record, found.target), "rollout": cross_rollout_map(record, found.target)}
-    image = dataclasses.replace(image, maps=_float32(composed) | image.maps)
+    # Those of a dual encoder are its image tower's own, which are read from the weights.
+    if record.cross_attention:
+        composed = {"raw": cross_raw_map(record, found.target), "rollout": cross_rollout_map(record, found.target)}
+        image = dataclasses.replace(image, maps=_float32(composed) | image.maps)
     tokens = {}
     if found.tokens is not None:
         tokens = {"relevance": found.tokens} | _float32({"rollout": token_rollout_maps(record)})

@@ -1,12 +1,17 @@
-"""What is measured of the maps of own pictures: of each its own numbers, and a verdict where they are enough."""
+"""What is measured of the maps of own pictures: of each its own numbers, and a verdict where they are enough.
+
+Shape legend: B pictures, K classes, E width of the shared space.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
-from vitcross.attention_maps.checks import Measured, image_of, with_probe_trust
+from vitcross.attention_maps.checks import Measured, image_of, with_image
+from vitcross.attention_maps.fidelity import LEAVE_ONE_OUT, probe_fidelity
 from vitcross.attention_maps.reduce import methods_of, read_map
 from vitcross.attention_maps.targets import choose_target, kind_of
+from vitcross.attention_maps.token_scores import TokenScorer
 from vitcross.attention_maps.trust import Trust, trust_scalars
 
 # With fewer pictures no test can say at .01 that a gap is not chance: of 7, every sign is the same in 1 of 64 cases.
@@ -14,34 +19,48 @@ FEWEST = 8
 
 
 class OwnChecks:
-    """Measures the maps of own pictures, of which no truth is known.
+    """Measures the maps of own pictures, of which no truth is known, as often as it is called; compiled once.
 
     Args:
         network: built model.
-        target: what the maps explain, as of calling `Capture`.
         class_names: tuple of str, classes or answers.
+        choices: (K, E) float32 for a dual encoder that chooses among classes: what is measured is the probability of
+            the class that it chooses among all of them. None: the pair's own text among the distinct texts of a batch;
+            where all have one text, its cosine.
     """
 
-    def __init__(self, network, target=None, class_names=()):
-        self.network, self.target, self.class_names = network, target, tuple(class_names)
-        self.trust = Trust(network, num_steps=None)
+    def __init__(self, network, class_names=(), choices=None):
+        self.network, self.class_names = network, tuple(class_names)
+        self.trust = Trust(network, num_steps=None, scorer=TokenScorer(network, choices=choices))
 
-    def __call__(self, record, batch, capture, *, step: int, trust: bool = True, exact: bool = True) -> Measured:
-        """As calling `MapChecks`; every patch is a step of the curves."""
+    def __call__(
+        self, record, batch, capture, *, step: int, target=None, trust: bool = True, exact: bool = True
+    ) -> Measured:
+        """As calling `MapChecks`; every patch is a step of the curves. The numbers are those of the record's own
+        pictures, and with fewer than `FEWEST` of them there is no verdict.
+
+        Args:
+            target: what the maps explain, as of calling `Capture`.
+        """
         image = image_of(record)
-        target = self._target(record)
         maps = {method: read_map(image, method) for method in methods_of(image)}
-        report = self.trust(batch, maps, target, step=step)
-        if report.examples < FEWEST:
-            report = dataclasses.replace(report, fidelity={})
-        record = with_probe_trust(self.trust, record, batch, report, target)
+        report, maps, curves = self.trust.measure(batch, maps, self._target(record, target), step=step)
+        report = dataclasses.replace(
+            report,
+            fidelity=report.fidelity if report.examples >= FEWEST else {},
+            probes=probe_fidelity(curves),
+            same_pictures=True,
+        )
+        held = {**image.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
+        record = with_image(record, dataclasses.replace(image, maps=held, trust=report))
         return Measured(record=record, scalars=trust_scalars(report))
 
-    def _target(self, record):
+    def _target(self, record, wanted):
         """(B,) int of what was explained; None: what the model says."""
-        if kind_of(self.network) == "captioner":
-            return choose_target(self.network, self.target, texts=record.texts)[0]
-        if self.target is None:
+        kind = kind_of(self.network)
+        if kind == "captioner":
+            return choose_target(self.network, wanted, texts=record.texts)[0]
+        if wanted is None or kind == "dual_encoder":
             return None
-        size = len(record.images)
-        return choose_target(self.network, self.target, class_names=self.class_names, size=size)[0]
+        size = len(image_of(record).images)
+        return choose_target(self.network, wanted, class_names=self.class_names, size=size)[0]

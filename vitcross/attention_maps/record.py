@@ -58,7 +58,8 @@ class AttentionRecord:
             picture has none.
         verdicts: tuple of B `Verdict`, what the model says, where that is not a class; empty otherwise.
         maps: dict method -> (B, P) float32 >= 0, maps that need more than the weights (`"relevance"`,
-            `"leave_one_out"`; of image-text models also `"raw"` and `"rollout"` through both towers); may be empty.
+            `"leave_one_out"`; where a text reads the picture also `"raw"` and `"rollout"` through both towers); may be
+            empty.
         targets: tuple of B str, what `maps` explain: a class, an answer, a word of a caption; may be empty.
         trust: TrustReport of the maps, or None.
 

@@ -70,6 +70,27 @@ def choose_target(model, wanted=None, *, logits=None, class_names=(), texts=None
     return target, tuple(class_names[k] if k < len(class_names) else str(k) for k in target)
 
 
+def where_written(texts, wanted: str) -> list[str | None]:
+    """For every caption `wanted` where it has this word (upper and lower case do not matter), else None: a target that
+    `choose_target` takes, for captions of which not all have the word.
+
+    Args:
+        texts: list of B `ProbeText`.
+        wanted: str.
+
+    Raises:
+        ValueError: no caption has the word (the message names the nearest ones).
+    """
+    has = [any(word.text.casefold() == wanted.casefold() for word in text.words) for text in texts]
+    if not any(has):
+        known = tuple(dict.fromkeys(word.text for text in texts for word in text.words))
+        raise ValueError(
+            f"`target` must be a word of one of the {len(texts)} captions: {_offer(wanted, known)}. "
+            f"Received: target={wanted!r}"
+        )
+    return [wanted if here else None for here in has]
+
+
 def _size(wanted, logits, texts, size) -> int:
     for known in (logits, texts, None if wanted is None or isinstance(wanted, str) else wanted):
         if known is not None:

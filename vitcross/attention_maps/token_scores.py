@@ -27,6 +27,7 @@ class TokenScorer:
     Args:
         model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
         chunk: int, tokens that go through the network in one piece.
+        choices: (K, E) float32 for a dual encoder, as of `answers.question`.
 
     Call arguments:
         batch: dict of arrays, the batch contract, every row of which counts.
@@ -36,8 +37,8 @@ class TokenScorer:
         Scores of this batch.
     """
 
-    def __init__(self, model, chunk: int = CHUNK):
-        self.model, self.chunk = model, chunk
+    def __init__(self, model, chunk: int = CHUNK, choices=None):
+        self.model, self.chunk, self.choices = model, chunk, choices
         tower = model.image_encoder if hasattr(model, "image_encoder") else model
         self._embed = compiled_for_any_length(model, lambda inputs: (tower.embed(inputs["images"], training=False),))
         self._embed_texts = compiled_for_any_length(model, lambda texts: (model.encode_texts(**texts, training=False),))
@@ -53,7 +54,8 @@ class TokenScorer:
 
     def ask(self, batch, target=None) -> dict[str, np.ndarray]:
         """The `answers.question` of a batch."""
-        return question(self.model, batch, target, lambda texts: self._embed_texts(texts)[0].astype(np.float32))
+        embed_texts = lambda texts: self._embed_texts(texts)[0].astype(np.float32)  # noqa: E731
+        return question(self.model, batch, target, embed_texts, self.choices)
 
     def scores(self, images, asked) -> Scores:
         """Scores of pictures (B, H, W, C) of which `asked` is asked."""

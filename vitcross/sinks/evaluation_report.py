@@ -100,18 +100,31 @@ def _checks(network, data, split, indices, portion, seed):
 
 
 def write_maps(
-    network, batch, *, folder, step, class_names, style=None, texts=None, says=None, target=None, checks=None
+    network,
+    batch,
+    *,
+    folder,
+    step,
+    class_names,
+    style=None,
+    texts=None,
+    says=None,
+    target=None,
+    checks=None,
+    capture=None,
 ):
     """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
 
     Args:
         texts, says, target: as of calling `vitcross.attention_maps.capture.Capture`.
         checks: callable as `MapChecks`, what is measured of the maps, or None.
+        capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
+            new one.
 
     Returns:
         `(AttentionMedia, Measured)`.
     """
-    capture, folder, style = Capture(network, explain=True), Path(folder), style or Style()
+    capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
     record = capture(batch, step=step, class_names=class_names, texts=texts, says=says, target=target)
     found = Measured(record=record, scalars={})
     if checks is not None:

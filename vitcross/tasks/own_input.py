@@ -57,13 +57,22 @@ class Answer:
     said: list[str]
 
 
-def answer(task, images, wish, first=0):
+def choices_of(task, wish):
+    """(K, D) float32, L2-normalised: what a contrastive model chooses from, the mean over all sentences of each class
+    (`class_embeddings`); None where there is nothing to choose."""
+    if not (isinstance(task, Contrastive) and wish.classes):
+        return None
+    return class_embeddings(task.network, wish.tokenizer, wish.classes, wish.templates)
+
+
+def answer(task, images, wish, first=0, choices=None):
     """Everything that is said of own pictures.
 
     Args:
         images: (B, H, W, C) float32 in [-1, 1].
         wish: `Wish`.
         first: int, number of the first picture.
+        choices: as of `choices_of`, for several calls; None: made here.
 
     Returns:
         `Answer`.
@@ -74,7 +83,9 @@ def answer(task, images, wish, first=0):
         said = [_first_two(row, wish.class_names) for row in probabilities]
         return Answer(batch=_batch(images, first, None, wish), texts=None, columns=columns, lines=lines, said=said)
     if isinstance(task, Contrastive):
-        return _choose(task, images, wish, first) if wish.classes else _compare(task, images, wish, first)
+        if not wish.classes:
+            return _compare(task, images, wish, first)
+        return _choose(task, images, wish, first, choices_of(task, wish) if choices is None else choices)
     return (_caption if isinstance(task, Captioning) else _reply)(task, images, wish, first)
 
 
@@ -88,10 +99,9 @@ def _compare(task, images, wish, first):
     return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, said=said)
 
 
-def _choose(task, images, wish, first):
+def _choose(task, images, wish, first, classes_KD):
     """Zero-shot: the class whose sentences are nearest; probabilities by the network's own scale."""
     any_text = _batch(images, first, list(wish.classes[:1]) * len(images), wish)
-    classes_KD = class_embeddings(task.network, wish.tokenizer, wish.classes, wish.templates)
     logits_BK = zero_shot_logits(task.predict_rows(any_text)["image_embeddings"], classes_KD)
     logits_BK = logits_BK * float(np.asarray(task.network.logit_scale))
     shares_BK = np.exp(logits_BK - logits_BK.max(axis=-1, keepdims=True))

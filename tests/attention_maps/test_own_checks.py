@@ -1,0 +1,109 @@
+"""What is measured of own pictures: classes that a user names, numbers of each picture, verdicts of many.
+
+Shape legend: B pictures, P patches, K classes.
+"""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
+from tests.attention_maps.text_records import tokenizer
+from vitcross.attention_maps import Capture
+from vitcross.attention_maps.own_checks import OwnChecks
+from vitcross.attention_maps.probe_text import own_text
+from vitcross.attention_maps.token_scores import TokenScorer
+from vitcross.layers import AttentionControls
+
+CLASSES = ("boat", "beach", "red star", "ring", "blue")
+TEMPLATES = ("a photo of a {}.", "one {}!")
+METHODS = ["raw", "rollout", "relevance", "leave_one_out"]
+
+
+def numpy(value):
+    return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
+
+
+def normalised(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def class_vectors(model):
+    """(K, E): of every class the normalised mean over its sentences, one sentence at a time."""
+    vectors = []
+    for name in CLASSES:
+        ids = [tokenizer().encode([t.replace("{}", name)], max_length=LENGTH)[:2] for t in TEMPLATES]
+        vectors.append(normalised(np.mean([normalised(numpy(model.encode_texts(*one))[0]) for one in ids], axis=0)))
+    return np.stack(vectors)
+
+
+def shares(model, vectors, images, **options):
+    """(B, K) what the model says of whole pictures, or of some of their patches, among all classes."""
+    embeddings = normalised(numpy(model.encode_images(images, training=False, **options)))
+    return softmax(float(np.exp(numpy(model.log_logit_scale.value))) * embeddings @ vectors.T)
+
+
+def one_text(count, text="a photo of a boat."):
+    """A batch in which every picture has the same text."""
+    batch, _ = pairs(count)
+    ids, mask, _ = tokenizer().encode([text] * count, max_length=LENGTH)
+    return {**batch, "token_ids": ids, "padding_mask": mask}, [own_text(tokenizer(), text, max_length=LENGTH)] * count
+
+
+def test_zero_shot_is_measured_among_all_classes_of_the_user():
+    model = tiny_text_model("dual", depth=1)
+    vectors = class_vectors(model)
+    batch, texts = one_text(3)
+    whole = shares(model, vectors, batch["images"])
+    best = whole.argmax(axis=1)
+    scores = TokenScorer(model, choices=vectors)(batch)
+    np.testing.assert_array_equal(scores.target, best)
+    np.testing.assert_allclose(scores.full, whole[np.arange(3), best], rtol=1e-4)
+    np.testing.assert_allclose(TokenScorer(model, choices=vectors)(batch, [4, 0, 2]).full, whole[range(3), [4, 0, 2]],
+                               rtol=1e-4)  # fmt: skip
+    with pytest.raises(ValueError, match=r"`target` must be in \[0, 5\)"):
+        TokenScorer(model, choices=vectors)(batch, [5, 0, 2])
+    capture, checks = Capture(model, explain=True), OwnChecks(model, choices=vectors)
+    found = checks(capture(batch, texts=texts), batch, capture, step=7)
+    image = found.record.image
+    P = image.token_layout.num_patches
+    for p in (0, 5, P - 1):  # what each class has without one patch, masked in every layer
+        without = AttentionControls(kept_patches=np.tile(np.arange(P) != p, (3, 1)))
+        dropped = whole - shares(model, vectors, batch["images"], attention_controls=without)
+        np.testing.assert_allclose(image.maps["leave_one_out"][:, p], dropped[range(3), best], rtol=1e-3, atol=1e-6)
+    assert np.abs(image.maps["leave_one_out"]).max() > 1e-5
+    # Of a single class the probability would always be 1.
+    single = TokenScorer(model, choices=vectors[2:3])(batch)
+    cosines = normalised(numpy(model.encode_images(batch["images"]))) @ vectors[2]
+    np.testing.assert_allclose(single.full, cosines, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "verdicts"), [(7, []), (9, METHODS)])
+def test_a_verdict_needs_pictures_enough_and_every_picture_has_its_numbers(count, verdicts):
+    model = tiny_text_model("questions", depth=1)
+    batch, texts = pairs(count, questions=True)
+    answers = tuple(f"answer {k}" for k in range(7))
+    capture, checks = Capture(model, explain=True), OwnChecks(model, answers)
+    record = capture(batch, texts=texts, class_names=answers, target="answer 3")
+    found = checks(record, batch, capture, step=11, target="answer 3")
+    report = found.record.image.trust
+    assert report.same_pictures and report.step == 11 and report.examples == count
+    assert list(report.fidelity) == verdicts and list(report.probes) == METHODS
+    assert {len(rows) for rows in report.probes.values()} == {count}
+    for method, row in report.fidelity.items():
+        assert row.gap == pytest.approx(np.mean([probe.gap for probe in report.probes[method]]), abs=1e-9)
+    assert ("trust/relevance/verdict" in found.scalars) == bool(verdicts)
+    # The probability of that answer, with all patches less with all but one.
+    inputs = {key: batch[key] for key in ("token_ids", "padding_mask")}
+    P = found.record.image.token_layout.num_patches
+    without = AttentionControls(kept_patches=np.tile(np.arange(P) != 4, (count, 1)))
+    said = [
+        softmax(numpy(model(batch["images"], **inputs, attention_controls=controls)))[:, 3]
+        for controls in (None, without)
+    ]
+    np.testing.assert_allclose(found.record.image.maps["leave_one_out"][:, 4], said[0] - said[1], rtol=1e-3, atol=1e-6)
