@@ -26,8 +26,8 @@ class Fidelity:
         gap: (insertion - deletion) minus the same of random orders.
         gap_low, gap_high: bootstrap interval of `gap`, 99 % as the test's 1 %.
         p_value: of the sign-flip test that `gap` is 0.
-        gap_other: (insertion - deletion) minus that of another picture's map; p_other: of its sign-flip test. None where
-            there is no other picture.
+        gap_other: (insertion - deletion) minus that of another picture's map; p_other: of its sign-flip test. None
+            where there is no other picture.
         gap_centre: the same against the centre prior; p_centre: of its test.
         gap_share: `gap` as a share of that of leave-one-token-out; None where that one is not positive.
         verdict: 1 follows the model, 0 no better than random, -1 nothing to explain.
