@@ -82,6 +82,16 @@ def test_what_was_not_measured_is_said():
     assert methods_sheet(partly, Style()).caption.count("not measured") == 2
 
 
+def test_whose_pictures_the_verdicts_come_from():
+    record = measured(plain(), same_pictures=True)
+    caption = methods_sheet(record, Style()).caption
+    assert "Verdicts come from these 61 pictures;" in caption and "other examples" not in caption
+    few = dataclasses.replace(record, trust=dataclasses.replace(record.trust, fidelity={}))
+    caption = methods_sheet(few, Style()).caption
+    assert "Too few pictures for a verdict: below each map its gap on that picture alone." in caption
+    assert "Verdicts" not in caption and caption.count(": too few pictures, brightest") == 4
+
+
 @pytest.mark.parametrize("size", [(64, 64, 8), (30, 70, 10)])
 def test_square_and_long_pictures_with_long_names(size):
     height, width, patch = size

@@ -186,6 +186,12 @@ def test_statistics_of_a_record():
     assert "attention_stats/head_similarity" not in statistics(random_record(heads=1))[0]
 
 
+def test_without_prefix_tokens_there_is_no_prefix_mass():
+    layout = TokenLayout(grid_height=3, grid_width=5, num_prefix_tokens=0)
+    scalars, tables = statistics(random_record(layout=layout, pooling="gap"))
+    assert set(tables) == {"entropy", "distance", "sink_share"} and not [key for key in scalars if "prefix" in key]
+
+
 def test_statistics_leave_out_the_pooling_and_what_is_not_finite():
     record = random_record(pooling="map")
     assert statistics(record)[1]["entropy"].shape == (L, N)

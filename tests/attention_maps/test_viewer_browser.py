@@ -1,5 +1,6 @@
 """The viewer in a real browser: what is clicked, what the canvas shows, what the read-out says, against NumPy."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -235,11 +236,53 @@ def test_scales_are_shared_or_absolute_as_they_say(view, runs):
     top = max(layer_of(r, 2)[:, 0, PREFIX:].max() for r in runs["classifier"])
     assert_shows(page, values, top=top)
     assert "all heads of this layer and captures" in read_out(page)["Top of the scale"]
+    assert "in a layer also its heads" in page.locator("#scale-hint").text_content()
     scale(page, "absolute")
     assert_shows(page, values, top=10 / 17)
     do(page, "fill", "#top", "0.05")
     assert_shows(page, values, top=0.05)
     assert "the number that you chose" in read_out(page)["Top of the scale"]
+
+
+def test_relevance_shares_its_scale_with_what_is_shown_only(view, runs):
+    page, maps = view("classifier"), [record.maps["relevance"][0] for record in runs["classifier"]]
+    assert page.input_value("#view") == "relevance"
+    opaque(page)
+    page.focus("#capture-0")
+    page.keyboard.press("Home")
+    settle(page)
+    assert_shows(page, maps[0])
+    assert read_out(page)["Top of the scale"].endswith(", the largest value of this map")
+    assert "captures have no scale in common" in page.locator("#scale-hint").text_content()
+    do(page, "check", "#compare")
+    top = max(maps[0].max(), maps[2].max())
+    for panel, values in ((0, maps[0]), (1, maps[2])):
+        assert_shows(page, values, panel=panel, top=top)
+        assert "of the two maps shown" in read_out(page, panel)["Top of the scale"]
+
+
+def test_relevance_of_words_shares_its_scale_with_the_words_of_this_capture(view, runs):
+    page, record = view("captions"), runs["captions"][-1]
+    choose(page, view="words/relevance")
+    do(page, "click", "#examples button:nth-child(5)")
+    opaque(page)
+    do(page, "click", "#text [data-word='1']")
+    each = [record.token_maps["relevance"][4, list(w.tokens)].mean(axis=0) for w in record.texts[4].words]
+    assert_shows(page, each[1].astype(float), grid=record.token_layout.grid, top=max(map(np.max, each)))
+    assert "all words of this text, this capture" in read_out(page)["Top of the scale"]
+
+
+def test_a_few_own_pictures_have_numbers_but_no_verdict(browser, tmp_path):
+    record = classifier_record()
+    few = dataclasses.replace(record.trust, fidelity={}, grounding={}, same_pictures=True, examples=5)
+    write_viewer([dataclasses.replace(record, trust=few)], tmp_path / "few.html", title="few")
+    page = browser.new_page()
+    page.goto((tmp_path / "few.html").as_uri())
+    settle(page)
+    words = page.locator("#trust").text_content()
+    assert "Relevance: no verdict" in words and "Too few pictures for a verdict" in words
+    assert "This picture+0.31" in words and "on these 5 pictures" in words and "other examples" not in words
+    page.close()
 
 
 def test_everything_goes_by_keyboard(view, runs):
@@ -307,12 +350,14 @@ def test_trust_stands_beside_the_map(view, runs):
     )
     assert numbers["Deletion"] == [f"{fidelity.deletion:.2f}", "random 0.52; lower is better"]
     assert numbers["Insertion"][0] == f"{fidelity.insertion:.2f}" and "random 0.53" in numbers["Insertion"][1]
-    assert numbers["Gap to random"] == ["+0.31", "95 %: +0.27 to +0.36; p < 0.001"]
-    assert numbers["to another picture's map"][0] == "+0.25" and numbers["to the centre"][0] == "+0.19"
+    assert numbers["Gap to random"] == ["+0.31", "99 %: +0.27 to +0.36; p < 0.001"]
+    assert numbers["to another picture's map"] == ["+0.25", "is it about this picture?; p < 0.001"]
+    assert numbers["to the centre"] == ["+0.19", "no better than a bright middle; p 0.02"]
+    assert numbers["On the planted mark"] == ["75 %", "chance 6 %; the brightest patch; lift 5.5"]
     assert numbers["Share of leave one out"][0] == "82 %"
     assert numbers["This picture"] == ["+0.31", "gap; deletion 0.30, insertion 0.70"]
     assert numbers["Pointing game"][0] == "90 %" and "chance 13 %" in numbers["Pointing game"][1]
-    assert numbers["Energy on the object"] == ["40 %", "lift 3.1; 1 is chance"] and numbers["Sanity"][0] == "0.12"
+    assert numbers["Energy on the boxes"] == ["40 %", "lift 3.1; 1 is chance"] and numbers["Sanity"][0] == "0.12"
     do(page, "click", "#examples button:nth-child(3)")
     assert "nothing to explain" in box.locator(".numbers").text_content()
     do(page, "click", "#trust .link >> text=Rollout")

@@ -37,6 +37,8 @@ def report(methods, *, count, step, gap=1.0):
             gap_centre=gap * GAPS[method] * 0.6,
             gap_share=GAPS[method] / GAPS["leave_one_out"],
             verdict=VERDICTS[method],
+            p_other=0.0004,
+            p_centre=0.02,
         )
         for method in methods
     }
@@ -56,6 +58,7 @@ def report(methods, *, count, step, gap=1.0):
         random_insertion=0.53,
         fidelity=fidelity,
         grounding=grounding,
+        grounding_mark={m: {"pointing": 0.75, "energy": 0.3, "lift": 5.5, "chance": 0.0625} for m in methods},
         sanity={m: 0.12 for m in methods if m != "leave_one_out"},
         probes=probes,
         seconds=1.5,

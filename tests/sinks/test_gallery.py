@@ -345,6 +345,57 @@ def test_runs_without_trust_without_boxes_and_without_captures(tmp_path):
     assert "Learning rate: rate 0.1 at step 2" in page.attributes("svg", "aria-label")
 
 
+def words_of(tmp_path, fidelity=None, **changes):
+    """What the section says of a report whose "relevance" has other numbers."""
+    record = random_record(step=3, depth=1, batch=3)
+    report = trust_report(record, **changes)
+    for method, numbers in (fidelity or {}).items():
+        report.fidelity[method] = dataclasses.replace(report.fidelity[method], **numbers)
+    gallery = Gallery(tmp_path, title="x")
+    record = dataclasses.replace(measured(record), trust=report)
+    gallery.media(3, AttentionMedia(record=record, sheets=sheets(record)))
+    return section(Page(gallery.path), "trust")
+
+
+@pytest.mark.parametrize(
+    ("gap", "p", "better"), [(0.2, 0.009, True), (0.2, 0.01, False), (-0.2, 0.0, False), (0.2, None, True)]
+)
+def test_only_what_the_test_finds_is_better_than_another_map(tmp_path, gap, p, better):
+    numbers = {"gap_other": gap, "p_other": p, "gap_centre": -gap, "p_centre": p}
+    words = plain(words_of(tmp_path, {"relevance": numbers}))
+    assert ("no better than another picture's map: it shows where such pictures matter" not in words) == better
+    assert ("no better than a bright middle" in words) == (p is not None and (gap > 0 or p >= 0.01))
+
+
+def test_a_gap_that_is_no_verdict_has_its_p(tmp_path):
+    words = plain(words_of(tmp_path, {"raw": {"gap": 0.1, "p_value": 0.0249}}))
+    assert "; p = .025, not below .01)" in words
+    words = plain(words_of(tmp_path / "b", {"raw": {"gap": -0.1, "p_value": 0.0249}}))
+    assert "not below .01" not in words
+
+
+def test_a_planted_mark_has_its_sentence_and_its_columns(tmp_path):
+    row = {"pointing": 1.0, "energy": 0.5, "lift": 7.25, "chance": 0.125}
+    trust = words_of(tmp_path, grounding_mark={"raw": row})
+    words = plain(trust)
+    assert words.count("Its brightest patch is on the planted mark in 100% of pictures (chance 12%).") == 1
+    assert words.count("Its brightest patch is on the boxes of what is explained in ") == 4
+    head = [plain(cell) for cell in re.findall(r"<th scope=\"col\".*?</th>", trust)]
+    assert head[-4:] == ["Pointing", "Lift", "Pointing at the mark", "Lift on the mark"]
+    cells = [plain(c) for c in re.findall(r"<td.*?</td>", re.findall(r"<tr>(.*?)</tr>", trust, re.S)[1])]
+    assert cells[-2:] == ["1.00 (0.12)", "7.25"]
+
+
+def test_whose_pictures_were_measured(tmp_path):
+    same = plain(words_of(tmp_path / "a", same_pictures=True))
+    assert "what the model says), these pictures." in same and "none of them" not in same
+    few = words_of(tmp_path / "b", methods=(), probes=trust_report(random_record(batch=3)).probes, same_pictures=True)
+    words = plain(few)
+    assert "Too few pictures for a verdict: below each map its gap on that picture alone." in words
+    assert "<table>" not in few and "nothing to explain" in words and "There is nothing" not in words
+    assert few.count('<li class="card">') == 3
+
+
 def test_a_model_that_nothing_changes_has_nothing_to_explain(tmp_path):
     record = random_record(step=3, depth=1, batch=3)
     report = trust_report(record, verdicts=dict.fromkeys(METHODS, NOTHING), explainable=0)

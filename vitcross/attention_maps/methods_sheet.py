@@ -16,7 +16,7 @@ from vitcross.attention_maps import colour_maps, drawing, reduce, render
 from vitcross.attention_maps.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
 from vitcross.attention_maps.media import Sheet
 from vitcross.attention_maps.painter import Painter, Style, captions
-from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, Fidelity
+from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, Fidelity, TrustReport
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
@@ -31,7 +31,7 @@ MEANINGS = {
 }
 COLUMN = 198  # a verdict with its interval must fit above a narrow picture
 HEAD, BAR = 98, 10  # room for the words of a column's head; height of its colour bar
-BAR_AT, NUMBER_ROOM = 76, 46
+BAR_AT, NUMBER_ROOM = 76, 60
 NOTE = 26
 MOST_LINES = 3
 
@@ -110,11 +110,7 @@ def _lines(painter: Painter, maps) -> list[str]:
         "Columns are told apart by their numbers, not by brightness.",
     ]
     if trust is not None:
-        lines.append(
-            f"Verdicts come from {trust.examples} other examples; in {trust.explainable} of them dropping patches "
-            "changes the answer. Gap: how much more it changes when they are dropped in the map's order than in random "
-            "ones, with its 99 % interval; below each map the gap on that picture alone."
-        )
+        lines += _source(trust)
     if "leave_one_out" in maps:
         lines.append("Leave one out is negative where the answer gains without a patch: its positive part is shown.")
     if any(len(painter.boxes[i]) for i in painter.examples):
@@ -124,11 +120,26 @@ def _lines(painter: Painter, maps) -> list[str]:
     return lines
 
 
+def _source(trust: TrustReport) -> list[str]:
+    gap = "Gap: how much more the answer changes when patches are dropped in the map's order than in random ones"
+    if not trust.fidelity:
+        return [f"Too few pictures for a verdict: below each map its gap on that picture alone. {gap}."]
+    whose = f"these {trust.examples} pictures" if trust.same_pictures else f"{trust.examples} other examples"
+    return [
+        f"Verdicts come from {whose}; in {trust.explainable} of them dropping patches changes the answer. "
+        f"{gap}, with its 99 % interval; below each map the gap on that picture alone."
+    ]
+
+
+def _no_verdict(record: AttentionRecord) -> str:
+    return "too few pictures" if record.trust is not None and not record.trust.fidelity else "not measured"
+
+
 def _measured(record: AttentionRecord, maps) -> list[str]:
     words = []
     for method, (_, vmax) in maps.items():
         measured = record.trust and record.trust.fidelity.get(method)
-        verdict = f"{measured.words}, {gap_words(measured)}" if measured else "not measured"
+        verdict = f"{measured.words}, {gap_words(measured)}" if measured else _no_verdict(record)
         words.append(f"{NAMES[method]}: {verdict}, brightest {drawing.number(vmax)}.")
     return words
 
@@ -142,7 +153,7 @@ def _head(paper: Paper, x: int, y: int, width: int, record: AttentionRecord, met
         paper.text(x, y + 36, measured.words, size=14, fill=colour, width=width)
         paper.text(x, y + 54, gap_words(measured), size=12, fill=MUTED, width=width)
     else:
-        paper.text(x, y + 36, "not measured", size=14, fill=MUTED)
+        paper.text(x, y + 36, _no_verdict(record), size=14, fill=MUTED)
     left, right, middle = x + 12, x + width - NUMBER_ROOM, y + BAR_AT + BAR / 2
     shares = np.linspace(0, 1, right - left)[None].repeat(BAR, axis=0)
     paper.paste(left, y + BAR_AT, colour_maps.colours(shares, colour_map, 0.0, 1.0))

@@ -201,8 +201,9 @@ def jensen_shannon(maps, previous) -> np.ndarray:
 
 
 def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
-    """name -> (L, N) float64: every statistic of every self-attention layer and head of the image tower, and where text
-    attends to pictures `cross_entropy` of every cross-attention layer and head; mean over the examples."""
+    """name -> (L, N) float64: every statistic of every self-attention layer and head of the image tower (`prefix_mass`
+    where it has prefix tokens), and where text attends to pictures `cross_entropy` of every cross-attention layer and
+    head; mean over the examples."""
     if isinstance(record, ImageTextRecord):
         cross = list(record.cross_attention.values())
         found = {"cross_entropy": entropy(cross, query_mask=query_mask(record)).mean(axis=1)} if cross else {}
@@ -211,9 +212,11 @@ def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
     values = {
         "entropy": entropy(layers),
         "distance": mean_distance(layers, record.token_layout, record.patch_size),
-        "prefix_mass": prefix_mass(layers, record.token_layout.num_prefix_tokens),
         "sink_share": sink_share(layers),
     }
+    # Without prefix tokens it would be 0 whatever the model does.
+    if record.token_layout.num_prefix_tokens:
+        values["prefix_mass"] = prefix_mass(layers, record.token_layout.num_prefix_tokens)
     return {name: value.mean(axis=1) for name, value in values.items()}
 
 
@@ -249,10 +252,11 @@ def statistics(
 
     Returns:
         `(scalars, tables)`: scalars is a dict of finite floats with the dashboard's keys,
-        `attention_stats/{entropy,distance,prefix_mass,sink_share}/{mean,min,max}` over layers,
-        `attention_stats/artifact_patches` (mean number per picture), `attention_stats/head_similarity` (mean over
-        layers; absent with one head) and `attention_stats/change` (absent at the first capture); where text attends to
-        pictures also `attention_stats/cross_entropy/{mean,min,max}` over its layers; tables is a dict name -> (L, N).
+        `attention_stats/{entropy,distance,prefix_mass,sink_share}/{mean,min,max}` over layers (prefix_mass: absent
+        without prefix tokens), `attention_stats/artifact_patches` (mean number per picture),
+        `attention_stats/head_similarity` (mean over layers; absent with one head) and `attention_stats/change` (absent
+        at the first capture); where text attends to pictures also `attention_stats/cross_entropy/{mean,min,max}` over
+        its layers; tables is a dict name -> (L, N).
     """
     by_name = tables(record)
     scalars = {}

@@ -13,6 +13,7 @@ from vitcross.attention_maps import drawing
 from vitcross.attention_maps.drawing import INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Paper
 from vitcross.attention_maps.fidelity import CENTRE, LEAVE_ONE_OUT, RANDOM
 from vitcross.attention_maps.media import Sheet
+from vitcross.attention_maps.significance import ALPHA
 from vitcross.attention_maps.trust_evaluation import MeanCurves, TrustEvaluation
 from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, Fidelity
 
@@ -48,6 +49,9 @@ COLUMNS = (
     ("verdict", 920),
 )
 WIDTH = 2 * MARGIN + 1110
+# Where the brightest patches lie: each part starts here, its columns beside it.
+PARTS = (("on the boxes of what is explained", 208), ("on the planted mark", 568))
+MEASURES = (("pointing (chance)", 0), ("energy", 132), ("lift", 202))
 
 
 def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
@@ -68,14 +72,19 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
         f"Step {report.step}. {report.examples} pictures{worth}.",
         "Insertion: the most important patches enter first, high is good. Deletion: they leave first, low is good.",
         "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
-        "Reference: leave one token out.",
+        "Grey: by that test no better than another's map, than the centre. Reference: leave one token out.",
     ]
     top = drawing.heading_height(len(lines))
     table = top + 22 + PANEL[0] + AXIS_ROOM + 24
-    paper = Paper(width=WIDTH, height=table + ROW * (len(rows) + 2) + 20 + MARGIN)
+    # Blurring changes no map: where they point is said once.
+    grounding = [] if blurred else [report.grounding, report.grounding_mark]
+    pointing = table + ROW * (len(rows) + 2) + 20
+    paper = Paper(width=WIDTH, height=pointing + _pointing_height(grounding) + MARGIN)
     paper.heading(title, lines, WIDTH - 2 * MARGIN)
     _charts(paper, top, curves)
     _table(paper, table, rows, curves)
+    if any(grounding):
+        _pointing(paper, pointing, grounding)
     words = "; ".join(f"{_name(method)}: {row.words} (gap {row.gap:+.3f})" for method, row in rows.items())
     return Sheet(image=paper.array(), title=title, caption=f"Step {report.step}, {report.examples} pictures. {words}.")
 
@@ -162,14 +171,45 @@ def _table(paper: Paper, top: int, rows: dict[str, Fidelity], curves: dict[str, 
             _signed(row.gap_centre),
             "" if row.gap_share is None else drawing.percent(row.gap_share),
         )
-        for (_, x), cell in zip(COLUMNS[1:-1], cells, strict=True):
-            paper.text(MARGIN + x, y, cell)
+        grey = {4: _no_better(row.gap_other, row.p_other), 5: _no_better(row.gap_centre, row.p_centre)}
+        for k, ((_, x), cell) in enumerate(zip(COLUMNS[1:-1], cells, strict=True)):
+            paper.text(MARGIN + x, y, cell, fill=MUTED if grey.get(k) else INK)
         colour = RIGHT if row.verdict == FOLLOWS else WRONG if row.verdict == NO_BETTER else MUTED
         paper.text(MARGIN + COLUMNS[-1][1], y, row.words, size=14, fill=colour)
         y += ROW
     x = MARGIN
     for name in (n for n in (CENTRE, RANDOM) if n in curves):
         x = _swatch(paper, y + 4, name, x) + 28
+
+
+def _no_better(gap: float | None, p_value: float | None) -> bool:
+    return p_value is not None and not (gap is not None and gap > 0 and p_value < ALPHA)
+
+
+def _pointing_height(grounding) -> int:
+    return ROW * (max(map(len, grounding)) + 2) + 8 if any(grounding) else 0
+
+
+def _pointing(paper: Paper, top: int, grounding: list[dict[str, dict[str, float]]]) -> None:
+    """Where the maps point, which is no question of following the model: it may look at the wrong place."""
+    paper.text(MARGIN, top + 8, "Where does it point?", size=14)
+    # Beside a single part the other's place stays free.
+    parts = [(where, x, rows) for (where, x), rows in zip(PARTS, grounding, strict=True) if rows]
+    for where, x, _ in parts:
+        paper.text(MARGIN + x, top + 8, where, size=12)
+        for name, offset in MEASURES:
+            paper.text(MARGIN + x + offset, top + 28, name, size=12, fill=MUTED)
+    paper.draw.line((MARGIN, top + 48, WIDTH - MARGIN, top + 48), fill=LINE)
+    for k, method in enumerate(dict.fromkeys(method for _, _, rows in parts for method in rows)):
+        y = top + 56 + k * ROW
+        _swatch(paper, y, method)
+        for _, x, rows in parts:
+            row = rows.get(method)
+            if row:
+                pointing = f"{drawing.percent(row['pointing'])} ({drawing.percent(row['chance'])})"
+                cells = pointing, drawing.percent(row["energy"]), f"{row['lift']:.2f}"
+                for (_, offset), cell in zip(MEASURES, cells, strict=True):
+                    paper.text(MARGIN + x + offset, y, cell)
 
 
 def _swatch(paper: Paper, y: float, name: str, x: float = MARGIN) -> float:

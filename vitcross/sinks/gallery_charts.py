@@ -40,14 +40,14 @@ TRUST = (
         reference=0.0,
     ),
     Chart(
-        title="Lift on the object's box",
+        title="Lift on the boxes of what is explained",
         meaning="energy in the box / its share of the picture; 1: no better than chance",
         series=_of_methods("grounding/{}/lift"),
         reference=1.0,
     ),
     Chart(
         title="Pointing game",
-        meaning="how often the brightest patch is on the object; dashed: chance",
+        meaning="how often the brightest patch is on the boxes of what is explained; dashed: chance",
         series=_of_methods("grounding/{}/pointing"),
         reference="grounding/*/chance",
     ),

@@ -8,6 +8,7 @@ import math
 
 from vitcross.attention_maps.methods_sheet import NAMES, meaning
 from vitcross.attention_maps.reduce import ORDER
+from vitcross.attention_maps.significance import ALPHA
 from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING
 
 # Kind and shape of a verdict's mark: a tick, a wave, an empty ring. The words beside it say the same.
@@ -31,8 +32,13 @@ COLUMNS = (
     ("Gap to the centre", "the same against pointing at the centre; near 0: objects lie there anyway"),
     ("Share of leave one out", "the gap as a share of that of leaving out patches one by one"),
     ("Untrained likeness", "rank correlation with the map of an untrained model; high: not what was learned"),
-    ("Pointing", "how often the brightest patch is on the object; in brackets: by chance"),
-    ("Lift", "energy on the object's box / the box's share of the picture; 1: chance"),
+    ("Pointing", "how often the brightest patch is on the boxes of what is explained; in brackets: by chance"),
+    ("Lift", "energy on the boxes of what is explained / their share of the picture; 1: chance"),
+)
+# Of a planted mark, which most runs do not have: not a lack where it is missing.
+MARK_COLUMNS = (
+    ("Pointing at the mark", "how often the brightest patch is on the planted mark; in brackets: by chance"),
+    ("Lift on the mark", "energy on the planted mark / its share of the picture; 1: chance"),
 )
 
 
@@ -50,16 +56,26 @@ def trust_section(capture, charts) -> str:
             f"follow the model. Read them as a question, not as an answer.</p>{grid}"
         )
     report = capture.trust
-    examples = "no example" if report.explainable == 0 else f"{report.explainable} of {report.examples} examples"
+    measured, probes = _measured(report), _probes(capture)
+    if not report.fidelity:
+        where = "below each map its gap on that picture alone" if probes else "no map has one"
+        return f'<p class="lead">{measured}.</p><p>Too few pictures for a verdict: {where}.</p>{grid}{probes}'
     methods = [method for method in ORDER if method in report.fidelity]
     if all(report.fidelity[method].verdict == NOTHING for method in methods):
         words = f"<li>{verdict_mark(NOTHING)}<b>There is nothing to explain.</b> {NO_EFFECT}</li>"
     else:
         words = "".join(f"<li>{sentence(method, report)}</li>" for method in methods)
     return (
-        f'<p class="lead">Measured at <b>step {report.step:,}</b>: <b>{examples}</b> explainable (dropping patches '
-        f"changes what the model says), none of them a picture below.</p>"
-        f'<ul class="verdicts">{words}</ul>{_table(methods, capture)}{grid}{_probes(capture)}'
+        f'<p class="lead">{measured}, {"these pictures" if report.same_pictures else "none of them a picture below"}.'
+        f'</p><ul class="verdicts">{words}</ul>{_table(methods, capture)}{grid}{probes}'
+    )
+
+
+def _measured(report) -> str:
+    examples = "no example" if report.explainable == 0 else f"{report.explainable} of {report.examples} examples"
+    return (
+        f"Measured at <b>step {report.step:,}</b>: <b>{examples}</b> explainable (dropping patches changes what the "
+        "model says)"
     )
 
 
@@ -77,24 +93,33 @@ def sentence(method, report) -> str:
         ]
     else:
         worse = "less than" if _below_zero(found.gap_high) else "not clearly more than"
+        test = f"; p = {_p_value(found.p_value)}, not below .01" if _above_zero(found.gap) else ""
         said = [
-            f"Dropping the patches that it marks changes the answer {worse} dropping random ones ({interval}). "
+            f"Dropping the patches that it marks changes the answer {worse} dropping random ones ({interval}{test}). "
             "Do not read it as the model's reasons."
         ]
-    grounded = report.grounding.get(method)
-    if grounded:
-        hits, chance = (_number(grounded.get(measure), "{:.0%}") for measure in ("pointing", "chance"))
-        said.append(f"Its brightest patch is on the object in {hits} of pictures (chance {chance}).")
+    said += _pointing(report.grounding.get(method), "the boxes of what is explained")
+    said += _pointing(report.grounding_mark.get(method), "the planted mark")
     verb = {FOLLOWS: " ", NO_BETTER: " is ", NOTHING: ": "}[found.verdict]
     return f"{verdict_mark(found.verdict)}<b>{name}{verb}{found.words}.</b> {' '.join(said)}"
 
 
+def _pointing(grounded, where) -> list[str]:
+    if not grounded:
+        return []
+    hits, chance = (_number(grounded.get(measure), "{:.0%}") for measure in ("pointing", "chance"))
+    return [f"Its brightest patch is on {where} in {hits} of pictures (chance {chance})."]
+
+
 def _limits(method, found) -> list[str]:
     limits = []
-    if _below_zero(found.gap_other):
-        limits.append("But another picture's map does it better: it says little of this one.")
-    if _below_zero(found.gap_centre):
-        limits.append("But pointing at the centre does it better.")
+    if found.p_other is not None and not (_above_zero(found.gap_other) and found.p_other < ALPHA):
+        limits.append(
+            "But it is no better than another picture's map: it shows where such pictures matter, not what is special "
+            "about this one."
+        )
+    if found.p_centre is not None and not (_above_zero(found.gap_centre) and found.p_centre < ALPHA):
+        limits.append("But it is no better than a bright middle.")
     if method != REFERENCE and found.gap_share is not None:
         limits.append(f"That is {_number(found.gap_share, '{:.0%}')} of what leaving out patches one by one reaches.")
     return limits
@@ -107,15 +132,15 @@ def verdict_mark(verdict) -> str:
 
 
 def _table(methods, capture) -> str:
-    report = capture.trust
+    report, every = capture.trust, COLUMNS + MARK_COLUMNS
     rows = {f"{NAMES[m]}<small>{meaning(m, capture.held)}</small>": _cells(m, report) for m in methods}
     random = {"Deletion": report.random_deletion, "Insertion": report.random_insertion}
-    baseline = [_number(random[name], "{:.3f}") if name in random else "" for name, _ in COLUMNS]
+    baseline = [_number(random[name], "{:.3f}") if name in random else "" for name, _ in every]
     rows["Random orders<small>the baseline</small>"] = baseline
     # A column without any number is named below the table instead.
-    shown = [any(_cells(m, report)[k] != MISSING for m in methods) for k in range(len(COLUMNS))]
-    columns = [column for column, is_shown in zip(COLUMNS, shown, strict=True) if is_shown]
-    missing = ", ".join(name for (name, _), is_shown in zip(COLUMNS, shown, strict=True) if not is_shown)
+    shown = [any(_cells(m, report)[k] != MISSING for m in methods) for k in range(len(every))]
+    columns = [column for column, is_shown in zip(every, shown, strict=True) if is_shown]
+    missing = ", ".join(name for (name, _), is_shown in zip(COLUMNS, shown, strict=False) if not is_shown)
     head = "".join(f'<th scope="col" title="{html.escape(about)}">{html.escape(name)}</th>' for name, about in columns)
     body = "".join(_row(name, columns, [v for v, s in zip(row, shown, strict=True) if s]) for name, row in rows.items())
     terms = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(about)}</dd>" for name, about in columns)
@@ -136,10 +161,9 @@ def _row(name, columns, values) -> str:
 
 
 def _cells(method, report) -> list[str]:
-    """One cell for each of `COLUMNS`, as HTML."""
-    found, grounded = report.fidelity[method], report.grounding.get(method, {})
+    """One cell for each of `COLUMNS` and `MARK_COLUMNS`, as HTML."""
+    found = report.fidelity[method]
     low, high = (_number(value, "{:+.3f}") for value in (found.gap_low, found.gap_high))
-    pointing, chance = (_number(grounded.get(measure), "{:.2f}") for measure in ("pointing", "chance"))
     return [
         f'<span class="verdict {MARKS[found.verdict][0]}">{verdict_mark(found.verdict)}{found.words}</span>',
         f"{_number(found.gap, '{:+.3f}')} <small>[{low}, {high}]</small>",
@@ -149,9 +173,16 @@ def _cells(method, report) -> list[str]:
         _number(found.gap_centre, "{:+.3f}"),
         _number(found.gap_share, "{:.0%}"),
         _number(report.sanity.get(method), "{:.2f}"),
-        f"{pointing} <small>({chance})</small>" if grounded else MISSING,
-        _number(grounded.get("lift"), "{:.2f}"),
+        *_grounded(report.grounding.get(method)),
+        *_grounded(report.grounding_mark.get(method)),
     ]
+
+
+def _grounded(row) -> list[str]:
+    if not row:
+        return [MISSING, MISSING]
+    pointing, chance, lift = (_number(row.get(measure), "{:.2f}") for measure in ("pointing", "chance", "lift"))
+    return [f"{pointing} <small>({chance})</small>", lift]
 
 
 def _number(value, form) -> str:
@@ -159,8 +190,17 @@ def _number(value, form) -> str:
     return MISSING if value is None or not math.isfinite(value) else form.format(value)
 
 
+def _p_value(value) -> str:
+    """Without the 0 before the point, as fine as it must be to be told from .01."""
+    return _number(value, "{:.3f}" if value is not None and value < 0.0995 else "{:.2f}").removeprefix("0")
+
+
 def _below_zero(value) -> bool:
     return value is not None and value < 0
+
+
+def _above_zero(value) -> bool:
+    return value is not None and value > 0
 
 
 def _probes(capture) -> str:
@@ -189,7 +229,7 @@ def _tile(capture, example, column) -> str:
     words = rows[example].words if example < len(rows) else "not measured"
     strength = "" if example < len(rows) and rows[example].explainable else ' class="missing"'
     mark = verdict_mark(found.verdict) if found else ""
-    method = found.words if found else "not measured"
+    method = found.words if found else "not measured" if report.fidelity else "too few pictures for a verdict"
     return (
         f"<figure>{tile(capture, example, column, f'{NAMES[column]}: {words}')}"
         f'<figcaption><span title="{NAMES[column]} over all examples: {method}">{mark}{NAMES[column]}</span>'

@@ -28,7 +28,7 @@ function drawControls() {
   control("top-field").hidden = state.scale !== "absolute";
   control("scale-hint").textContent = {
     map: "Each map reaches its own top: shapes are easy to see, strength is not.",
-    shared: "Heads and captures share one top: they can be compared.",
+    shared: sharedHint(),
     absolute: "A fixed top: also pictures and layers can be compared.",
   }[state.scale];
   control("opacity").value = state.opacity;

@@ -24,12 +24,23 @@ function absoluteTop(run, unit) {
   return 1;
 }
 
-// The largest value among everything that is reached without leaving view, layer, picture and query.
+// Attention sums to 1 and can be compared through a run. Relevance grows with the answer's score, so that one late
+// capture would leave all others black: it shares what is shown now, and so does all that is no attention.
+const throughRun = () => unitOf(state.view) === "attention";
+
+// The largest value among everything that is reached without leaving view, layer, picture and query, `throughRun` or
+// among what is shown and, of words, all of their text.
 async function sharedTop(sides, shown) {
   const view = viewOf(sides[0].run, state.view);
   let top = 0;
   for (const map of shown) if (map.values) for (const v of map.values) top = Math.max(top, Math.abs(v));
   const take = (row) => { if (row) top = Math.max(top, row.max || 0); };
+  if (!throughRun()) {
+    for (const { run, capture } of sides) {
+      if (view.words && state.query.kind === "word") for (const row of await allWordRows(run, capture, view)) take(row);
+    }
+    return top;
+  }
   for (const { run, capture } of sides) {
     const pointwise = view && view.pointwise && isToken(run, view);
     const layer = layerOf(run, state.view === "cross" ? "cross" : "layer");
@@ -62,6 +73,11 @@ function wordRows(run, capture, layer, view) {
   return Promise.all(Array.from({ length: layer.heads }, (_, h) => read(`${layer.key}/heads`, h * count + state.query.index)));
 }
 
+function allWordRows(run, capture, view) {
+  const name = view.key === "similarity" ? "similarity/words" : view.key;
+  return Promise.all(wordsOf(run).map((_, w) => readSigned(run, capture, state.example, name, w)));
+}
+
 // {bottom, top, what}: per map, shared or absolute. The bottom is 0, or below where values are.
 async function scalesOf(sides, shown) {
   const shared = state.scale === "shared" ? await sharedTop(sides, shown) : 0;
@@ -82,12 +98,25 @@ async function scalesOf(sides, shown) {
 }
 
 function sharedMeaning(sides) {
+  if (!throughRun()) {
+    const words = viewOf(sides[0].run, state.view)?.words && state.query.kind === "word" ? "all words of this text" : "";
+    if (words) return `the largest value among ${words}, ${sides.length > 1 ? "both maps shown" : "this capture"}`;
+    return sides.length > 1 ? "the largest value of the two maps shown" : "the largest value of this map";
+  }
   const captures = sides[0].run.captures.length > 1 || sides.length > 1 ? "captures" : "";
   const view = viewOf(sides[0].run, state.view);
   const heads = state.view === "layer" || (state.view === "cross" && state.query.kind === "word") ? "heads of this layer" : "";
   if (view && view.pointwise && isToken(sides[0].run, view)) return `the largest value among the ${heads || "maps shown"}`;
   const among = [heads, captures].filter(Boolean).join(" and ");
   return among ? `the largest value among all ${among}` : "the largest value of this map";
+}
+
+// What the hint below the control says of "shared".
+function sharedHint() {
+  if (throughRun()) return "All captures share one top, in a layer also its heads: they can be compared.";
+  const unit = unitOf(state.view);
+  const why = unit === "relevance" ? "Relevance grows with the answer's score: captures have no scale in common." : "Other captures have their own.";
+  return `Only what is shown now shares one top: both sides of a comparison, all words of a text. ${why}`;
 }
 
 // Below 0 the colours go from the table's dark end to red.

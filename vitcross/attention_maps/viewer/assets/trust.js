@@ -17,11 +17,13 @@ function measuredMethod({ run }, map) {
   return [null, "Trust is measured for raw (mean of heads of the last layer, as the read-out reads it), rollout and relevance, not for single layers, heads or patches."];
 }
 
+const noVerdicts = (report) => !Object.keys(report.fidelity).length;
+
 // The report of this capture, or the nearest earlier one that has the method.
 function reportOf({ run, capture }, method) {
   for (let c = capture; c >= 0; c--) {
     const report = run.captures[c].trust;
-    if (report && (!method || report.fidelity[method])) return [report, c];
+    if (report && (!method || report.fidelity[method] || (noVerdicts(report) && report.probes[method]))) return [report, c];
   }
   return [null, -1];
 }
@@ -53,36 +55,64 @@ function trustOf(side, map, name, limits) {
     return box;
   }
   const step = side.run.captures[at].step;
-  if (method) box.append(...detail(side, report, method, limits));
-  box.append(methodTable(side, report, method), make("p", { class: "muted small", text:
+  if (method) box.append(...(report.fidelity[method] ? detail(side, report, method, limits) : ofThisPicture(report, method)));
+  if (!noVerdicts(report)) box.append(methodTable(side, report, method));
+  const whose = report.same_pictures ? `these ${number(report.examples)} pictures` : `${number(report.examples)} other examples`;
+  box.append(make("p", { class: "muted small", text:
     (at < side.capture ? `Not measured at this capture; these numbers are of step ${number(step)}, the nearest before it. ` : `Measured at step ${number(step)}, `) +
-    `${at < side.capture ? "Measured " : ""}on ${number(report.examples)} examples, of which dropping patches changes the answer in ${number(report.explainable)}.` }));
+    `${at < side.capture ? "Measured " : ""}on ${whose}, of which dropping patches changes the answer in ${number(report.explainable)}.` }));
   return box;
+}
+
+// A handful of pictures gives no verdict, but each has its own numbers.
+function ofThisPicture(report, method) {
+  return [make("p", { class: "chip none", text: `${METHOD_NAMES[method]}: no verdict` }),
+    make("p", { class: "muted", text: "Too few pictures for a verdict: below stands the gap on this picture alone." }),
+    numbers([pictureLine(report, method)])];
+}
+
+function pictureLine(report, method) {
+  const probe = report.probes[method] && report.probes[method][state.example];
+  if (!probe) return ["This picture", "-", "not measured"];
+  if (!probe.explainable) return ["This picture", "-", "nothing to explain"];
+  return ["This picture", signed(probe.gap), `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}`];
+}
+
+const numbers = (lines) => make("table", { class: "numbers" }, make("tbody", {}, ...lines.map(([name, value, hint]) =>
+  make("tr", {}, make("th", { scope: "row", text: name }), make("td", { text: value }), make("td", { class: "muted", text: hint })))));
+
+const pValue = (p) => (p < 0.001 ? "p < 0.001" : `p ${number(p)}`);
+
+// What a gap against another map says; tests below 1 % count, and reports of older programs have none.
+function against(gap, p, question, no) {
+  if (p === null || p === undefined) return question;
+  return `${gap > 0 && p < 0.01 ? question : no}; ${pValue(p)}`;
 }
 
 function detail(side, report, method, limits) {
   const row = report.fidelity[method], [words, kind, meaning] = VERDICTS[row.verdict];
-  const probe = report.probes[method] && report.probes[method][state.example];
-  const grounding = report.grounding[method], sanity = report.sanity[method];
+  const grounding = report.grounding[method], mark = (report.grounding_mark || {})[method], sanity = report.sanity[method];
   const lines = [
     ["Deletion", area(row.deletion), `random ${area(report.random_deletion)}; lower is better`],
     ["Insertion", area(row.insertion), `random ${area(report.random_insertion)}; higher is better`],
-    ["Gap to random", signed(row.gap), `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; p ${row.p_value < 0.001 ? "< 0.001" : number(row.p_value)}`],
-    ["to another picture's map", signed(row.gap_other), "is it about this picture?"],
-    ["to the centre", signed(row.gap_centre), "is it more than a bright middle?"],
+    ["Gap to random", signed(row.gap), `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; ${pValue(row.p_value)}${row.verdict === 0 && row.gap > 0 ? ", not below 0.01" : ""}`],
+    ["to another picture's map", signed(row.gap_other), against(row.gap_other, row.p_other,
+      "is it about this picture?", "no better: it shows where such pictures matter, not what is special about this one")],
+    ["to the centre", signed(row.gap_centre), against(row.gap_centre, row.p_centre,
+      "is it more than a bright middle?", "no better than a bright middle")],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "that one finds nothing" : "100 %: as good as dropping each patch"],
-    ["This picture", probe ? (probe.explainable ? signed(probe.gap) : "-") : "-", probe ? (probe.explainable ? `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}` : "nothing to explain") : "not measured"],
+    pictureLine(report, method),
   ];
   if (grounding) {
-    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the object`]);
-    lines.push(["Energy on the object", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
+    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);
+    lines.push(["Energy on the boxes", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
   } else lines.push(["Grounding", "-", "no boxes are known"]);
+  if (mark) lines.push(["On the planted mark", percent(mark.pointing), `chance ${percent(mark.chance)}; the brightest patch; lift ${number(mark.lift)}`]);
   lines.push(["Sanity", area(sanity), sanity === undefined ? "not measured" : "likeness to an untrained model's map; near 1: nothing learned shows"]);
   return [
     make("p", { class: "chip " + kind, text: `${METHOD_NAMES[method]}: ${words}` }), make("p", { class: "muted", text: meaning }),
     gauge(row, report.fidelity.leave_one_out, limits),
-    make("table", { class: "numbers" }, make("tbody", {}, ...lines.map(([name, value, hint]) =>
-      make("tr", {}, make("th", { scope: "row", text: name }), make("td", { text: value }), make("td", { class: "muted", text: hint }))))),
+    numbers(lines),
   ];
 }
 
