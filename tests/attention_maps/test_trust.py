@@ -1,5 +1,6 @@
 """A report of a model from end to end: on a network trained to look at one patch, on constant ones, on every model."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -223,6 +224,18 @@ def test_the_sheet_says_the_verdicts_in_words(evaluation):
     blurred = trust_sheet(evaluation, blurred=True)
     assert "blurred" in blurred.title and (blurred.image.shape == sheet.image.shape)
     assert (blurred.image != sheet.image).any()
+
+
+def test_the_sheet_says_where_the_maps_point_once_it_is_known(evaluation):
+    row = {"pointing": 0.75, "energy": 0.5, "lift": 2.0, "chance": 0.25}
+    report = dataclasses.replace(evaluation.report, grounding={"raw": row}, grounding_mark={"rollout": row})
+    grounded = dataclasses.replace(evaluation, report=report)
+    without, found = trust_sheet(evaluation).image, trust_sheet(grounded).image
+    assert found.shape[0] > without.shape[0] and found.shape[1] == without.shape[1]
+    colours = [np.array(colour) for colour in ((0, 114, 178), (230, 159, 0), (213, 60, 40))]
+    below = found[without.shape[0] :]
+    assert [bool((below == colour).all(axis=-1).any()) for colour in colours] == [True, True, False]
+    assert trust_sheet(grounded, blurred=True).image.shape == trust_sheet(evaluation, blurred=True).image.shape
 
 
 def test_no_blurred_pixels_where_they_are_not_asked_for():

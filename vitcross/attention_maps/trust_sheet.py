@@ -72,7 +72,8 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
         f"Step {report.step}. {report.examples} pictures{worth}.",
         "Insertion: the most important patches enter first, high is good. Deletion: they leave first, low is good.",
         "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
-        "Grey: by that test no better than another's map, than the centre. Reference: leave one token out.",
+        "Reference: leave one token out.",
+        "In grey: a gap to another picture's map or to the centre that the same test does not find above 0.",
     ]
     top = drawing.heading_height(len(lines))
     table = top + 22 + PANEL[0] + AXIS_ROOM + 24
