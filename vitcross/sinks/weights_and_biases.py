@@ -19,6 +19,7 @@ from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
 from vitcross.sinks.wandb_environment import RunEnvironment, effective_mode, one_line, sync_command
+from vitcross.sinks.wandb_teardown import tear_down
 
 MODES = ("auto", "online", "offline", "disabled")
 STEP = "trainer/step"
@@ -153,7 +154,7 @@ class WeightsAndBiases(Sink):
             )
         finally:
             # Ends the background process: its log file lies in this run's folder, the next run gets its own.
-            wandb.teardown()
+            tear_down(wandb)
             self._environment.restore()
 
     @property
@@ -223,7 +224,7 @@ class WeightsAndBiases(Sink):
 
         # Settings are read from the environment once, and the background process may still hold a half-started run
         # and its id: both from an earlier run, or from the attempt to go online.
-        wandb.teardown()
+        tear_down(wandb)
         return wandb.setup(settings=wandb.Settings(**self._quiet, **self._server))
 
     def _init(self, mode):
@@ -287,7 +288,7 @@ def account(base_url=None):
     with tempfile.TemporaryDirectory(prefix="vitcross-") as folder:
         environment.enter(Path(folder), base_url)
         try:
-            wandb.teardown()
+            tear_down(wandb)
             # Its own patience with a server that does not answer is minutes.
             patience = {"x_graphql_retry_max": 2, "x_graphql_timeout_seconds": 10}
             session = wandb.setup(settings=wandb.Settings(silent=True, quiet=True, **patience))
@@ -296,5 +297,5 @@ def account(base_url=None):
                 raise LookupError(reason)
             yield lambda: wandb.Api().default_entity
         finally:
-            wandb.teardown()
+            tear_down(wandb)
             environment.restore()
