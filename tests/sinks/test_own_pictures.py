@@ -10,9 +10,12 @@ from tests.tasks import image_text
 from vitcross.attention_maps.text_record import ImageTextRecord
 from vitcross.data.batch import normalize
 from vitcross.data.unreadable import UnreadableImage
+from vitcross.layers import AttentionControls
+from vitcross.models import VisionTransformer
 from vitcross.sinks import own_pictures
 from vitcross.sinks.own_pictures import picture_lines, report_pictures
 from vitcross.tasks.captioning import Captioning
+from vitcross.tasks.classification import Classification
 from vitcross.tasks.contrastive import Contrastive
 from vitcross.tasks.own_input import Wish
 from vitcross.tasks.zero_shot import class_embeddings
@@ -45,19 +48,26 @@ def paths(count):
 
 def pixels(path):
     if path == BROKEN:
-        raise UnreadableImage(f"{path} is broken")
+        raise UnreadableImage(path, "cut off")
     return normalize(np.asarray(image_text.scenes()[int(path.stem)].image))
 
 
 def report(task, folder, chosen, **wish):
     sink = Sink()
-    wish = Wish(class_names=(), tokenizer=image_text.tokenizer(), max_length=image_text.LENGTH, **wish)
+    wish = Wish(**{"class_names": (), "tokenizer": image_text.tokenizer(), "max_length": image_text.LENGTH, **wish})
     return report_pictures(task, chosen, wish, preprocess=pixels, folder=folder, sink=sink, step=5), sink
 
 
 def rows(folder):
     with (folder / "predictions.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def shares(network, images, vectors, controls):
+    """(B, K) softmax over classes of what the network says of pictures under `AttentionControls`."""
+    logits = np.asarray(network.encode_images(images, attention_controls=controls), np.float64) @ vectors.T
+    exponentials = np.exp(float(np.exp(np.asarray(network.log_logit_scale))) * logits)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def count_made(monkeypatch):
@@ -76,26 +86,27 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     (names, said, unreadable, notes), sink = report(
         Contrastive(network=network), tmp_path, chosen, classes=CLASSES, templates=TEMPLATES
     )
-    assert made == ["Capture", "OwnChecks"] and unreadable == ["broken.jpg is broken"] and notes == []
+    assert made == ["Capture", "OwnChecks"] and len(unreadable) == 1 and "broken.jpg" in unreadable[0] and notes == []
     assert names == [str(path) for path in paths(8)] and len(said) == 8
     folders = sorted(path.name for path in (tmp_path / "attention").iterdir())
     assert folders == ["pictures_00001", "pictures_00004", "pictures_00007"] and len(sink.given) == 3
     # In both the table and the measurement: softmax over the classes of the user.
     vectors = class_embeddings(network, image_text.tokenizer(), CLASSES, TEMPLATES)
-    pictures = np.asarray(network.encode_images(np.stack([pixels(path) for path in paths(8)])))
-    exponentials = np.exp(float(np.exp(np.asarray(network.log_logit_scale))) * pictures @ vectors.T)
-    shares = (exponentials / exponentials.sum(axis=1, keepdims=True)).max(axis=1)
-    np.testing.assert_allclose([float(row["probability"]) for row in rows(tmp_path)], shares, rtol=1e-3)
-    first = 0
-    for media in sink.given:
-        image = media.record.image
-        last = first + len(image.images)
-        assert image.example_index.tolist() == list(range(first, last)) and image.trust.same_pictures
-        # Insertion ends at the whole picture; with a bare cosine it could be negative, and never near these shares.
-        for probe, share in zip(image.trust.probes["relevance"], shares[first:last], strict=True):
-            assert abs(probe.insertion - share) < 0.25 and 0 < probe.deletion < 1
-        assert "raw" not in image.maps
-        first = last
+    images, patches = np.stack([pixels(path) for path in paths(8)]), np.arange(20)
+    whole, without = (
+        shares(network, images, vectors, AttentionControls(kept_patches=np.tile(kept, (8, 1))))
+        for kept in (patches >= 0, patches != 6)
+    )
+    best = whole.argmax(axis=1)
+    found = rows(tmp_path)
+    np.testing.assert_allclose([float(row["probability"]) for row in found], whole.max(axis=1), rtol=1e-4)
+    assert [row["prediction"] for row in found] == [CLASSES[k] for k in best]
+    drops = np.concatenate([media.record.image.maps["leave_one_out"][:, 6] for media in sink.given])
+    np.testing.assert_allclose(drops, (whole - without)[np.arange(8), best], rtol=1e-3, atol=1e-6)
+    assert np.abs(drops).max() > 1e-5
+    records = [media.record.image for media in sink.given]
+    assert [record.example_index.tolist() for record in records] == [[0, 1, 2], [3, 4], [5, 6, 7]]
+    assert all(record.trust.same_pictures and "raw" not in record.maps for record in records)
 
 
 def test_nine_pictures_of_one_sheet_have_a_verdict(tmp_path):
@@ -110,7 +121,8 @@ def test_nine_pictures_of_one_sheet_have_a_verdict(tmp_path):
 
 def test_a_word_that_some_captions_lack(tmp_path, monkeypatch):
     monkeypatch.setattr(own_pictures, "PER_SHEET", 2)
-    has = {word: [word in caption.lower().split() for caption in image_text.captions()[:5]] for word in known_words(5)}
+    words = [set(caption.lower().replace(".", "").split()) for caption in image_text.captions()[:5]]
+    has = {word: [word in known for known in words] for word in sorted(set.union(*words))}
     word = next(word for word, where in has.items() if not any(where[:2]) and 0 < sum(where) < 4)
     task = Writes(network=image_text.captioner(), tokenizer=image_text.tokenizer())
     found, sink = report(task, tmp_path, paths(5), target=word)
@@ -131,5 +143,16 @@ def test_a_word_that_no_caption_has_is_refused_behind_the_predictions(tmp_path):
     assert not (tmp_path / "attention").exists()
 
 
-def known_words(count):
-    return sorted({word for caption in image_text.captions()[:count] for word in caption.lower().split()})
+def test_a_classifier_explains_the_class_by_name(tmp_path):
+    sizes = {"image_size": image_text.IMAGE_SIZE, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
+    task = Classification(network=VisionTransformer(num_classes=3, **sizes))
+    names = ("star", "ring", "heart")
+    (_, _, _, notes), sink = report(task, tmp_path, paths(2), target="Ring", class_names=names)
+    image = sink.given[0].record
+    probabilities = np.asarray(task.probabilities(np.stack([pixels(path) for path in paths(2)])))
+    assert notes == [] and image.targets == ("ring", "ring") and image.trust.fidelity == {}
+    np.testing.assert_allclose([float(row["probability"]) for row in rows(tmp_path)], probabilities.max(axis=1), 1e-4)
+    without = AttentionControls(kept_patches=np.tile(np.arange(20) != 6, (2, 1)))
+    logits = np.asarray(task.network(np.stack([pixels(path) for path in paths(2)]), attention_controls=without))
+    dropped = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
+    np.testing.assert_allclose(image.maps["leave_one_out"][:, 6], probabilities[:, 1] - dropped, rtol=1e-3, atol=1e-6)
