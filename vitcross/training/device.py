@@ -1,10 +1,13 @@
 """What the training runs on, and what is chosen for it where the user leaves the choice."""
 
 import contextlib
+import logging
 import os
 import sys
 
 import keras
+
+logger = logging.getLogger(__name__)
 
 
 def describe_device():
@@ -53,7 +56,10 @@ def make_deterministic(is_accelerator, num_threads):
     if is_accelerator:
         tf.config.experimental.enable_op_determinism()
     elif tf.config.threading.get_intra_op_parallelism_threads() != num_threads:
-        tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+        except RuntimeError:  # a notebook, or a test, that has computed something already
+            logger.info("the number of threads cannot be fixed to %d any more in this process", num_threads)
 
 
 @contextlib.contextmanager
