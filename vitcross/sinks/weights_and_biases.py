@@ -162,8 +162,8 @@ class WeightsAndBiases(Sink):
         """The command that uploads an offline or incomplete run, ready for a shell; None without a run."""
         if self.folder is None:
             return None
-        # All parts of a run that was resumed; wandb uploads them in order of their start.
-        folders = sorted(self.folder.parent.glob(f"*run-*-{self.run_id}"), key=lambda path: path.name.split("run-")[1])
+        # All parts of a run that was resumed, in order of their start; of two in one second the later ends in -1.
+        folders = sorted(self.folder.parent.glob(f"*run-*-{self.run_id}*"), key=lambda path: path.name.split("run-")[1])
         online = any(not path.name.startswith("offline") for path in folders)
         return sync_command(folders or [self.folder], online=online, base_url=self._base_url)
 
