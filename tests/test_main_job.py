@@ -22,6 +22,8 @@ def test_the_default_run_learns_the_scenes_and_looks_at_the_object(tmp_path):
     lifts = [row["grounding/rollout/lift"] for row in rows if "grounding/rollout/lift" in row]
     assert lifts[0] < 1.5, "an untrained model does not know where the object is"
     assert lifts[-1] > 3
+    last = [row for row in rows if "trust/relevance/verdict" in row][-1]
+    assert last["trust/relevance/verdict"] == 1 and last["grounding/relevance/pointing"] >= 0.9
 
 
 @pytest.mark.slow
