@@ -50,23 +50,12 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
     """
     import keras
 
-    from vitcross.training import device
     from vitcross.training.checkpoint import Checkpoints
     from vitcross.training.guards import updates
-    from vitcross.training.optimizer import parameter_groups, parameter_table
     from vitcross.training.trainer import Trainer
 
     settings = config["trainer"]
-    device_name, is_accelerator = device.describe_device()
-    deterministic = device.choose_deterministic(settings["deterministic"], is_accelerator)
-    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator, deterministic)
-    if deterministic:
-        device.make_deterministic(is_accelerator, run_folder.num_threads(folder))
-    print(
-        f"device      {device_name}, {settings['dtype_policy']}, XLA {'on' if jit_compile else 'off'}, "
-        f"{'the same bits in every run' if deterministic else 'bits may differ from run to run'}",
-        flush=True,
-    )
+    jit_compile = set_up_device(settings, folder)
     data = build_data(config if not resume else go_on.with_own_tokenizer(config, Path(folder) / TOKENIZER))
     config = fill_from_data(config, facts_of(data))
     if data.tokenizer is not None:
@@ -81,12 +70,9 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         class_weights=data.class_weights,
         has_scenes=references is not None and references.scene(0) is not None,
     )
-    network = task.network
     steps = lengths(config, num_examples=len(data.train))
     total_steps, warmup_steps = steps["total_steps"], steps.pop("warmup_steps")
-    make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
-    optimizer = make_optimizer(model=network, total_steps=total_steps, warmup_steps=warmup_steps)
-    print(parameter_table(parameter_groups(network)), flush=True)
+    optimizer = build_optimizer(config, task.network, total_steps, warmup_steps)
     checkpoints = Checkpoints(
         Path(folder) / "checkpoints",
         monitor=task.monitor,
@@ -127,6 +113,32 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
         raise
     return {"trainer": trainer, "sink": sink, "places": places, "unreadable": data.unreadable}
+
+
+def set_up_device(settings, folder):
+    """Choose how the device computes, and say it; returns whether XLA compiles the step. Comes before anything is
+    computed."""
+    from vitcross.training import device
+
+    name, is_accelerator = device.describe_device()
+    deterministic = device.choose_deterministic(settings["deterministic"], is_accelerator)
+    jit_compile = device.choose_jit_compile(settings["jit_compile"], is_accelerator, deterministic)
+    if deterministic:
+        device.make_deterministic(is_accelerator, run_folder.num_threads(folder))
+    bits = "the same bits in every run" if deterministic else "bits may differ from run to run"
+    xla = "on" if jit_compile else "off"
+    print(f"device      {name}, {settings['dtype_policy']}, XLA {xla}, {bits}", flush=True)
+    return jit_compile
+
+
+def build_optimizer(config, network, total_steps, warmup_steps):
+    """The optimizer of a network, and on the console the rule that covers each of its parameters."""
+    from vitcross.training.optimizer import parameter_groups, parameter_table
+
+    make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
+    optimizer = make_optimizer(model=network, total_steps=total_steps, warmup_steps=warmup_steps)
+    print(parameter_table(parameter_groups(network)), flush=True)
+    return optimizer
 
 
 def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):
