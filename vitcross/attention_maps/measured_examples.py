@@ -14,7 +14,7 @@ import numpy as np
 from vitcross.attention_maps.grounding import box_to_patches, mean_of_rows, measure
 from vitcross.attention_maps.methods_sheet import target_boxes
 from vitcross.attention_maps.reduce import read_map
-from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.text_record import ImageTextRecord, image_of
 from vitcross.attention_maps.word_grounding import word_measurements
 
 if TYPE_CHECKING:
@@ -98,11 +98,6 @@ def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: fl
         method: mean_of_rows([measure(grid[row], masks[row], tolerance, [0, int(seeds[row])]) for row in known])
         for method, grid in grids.items()
     }
-
-
-def image_of(record: AttentionRecord | ImageTextRecord) -> AttentionRecord:
-    """The record of the pictures, which an image-text record holds beside its texts."""
-    return record.image if isinstance(record, ImageTextRecord) else record
 
 
 def _mask(image: AttentionRecord, boxes) -> np.ndarray | None:

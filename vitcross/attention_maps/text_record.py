@@ -177,6 +177,11 @@ class ImageTextRecord:
             raise ValueError(f"`path` must be a complete image-text record. Received: {path} ({error})") from error
 
 
+def image_of(record: AttentionRecord | ImageTextRecord) -> AttentionRecord:
+    """The record of the pictures: of an image-text record its `image`, else the record itself."""
+    return record.image if isinstance(record, ImageTextRecord) else record
+
+
 def _is_cross(address: str) -> bool:
     return re.search(r"block_\d+/cross_attention$", address) is not None
 

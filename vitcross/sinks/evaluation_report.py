@@ -139,8 +139,9 @@ def write_maps(
     found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
     viewer = Viewer(title=str(folder), colour_map=style.colour_map)
     viewer.add(found.record)
-    viewer.write(folder / "viewer.html")
-    return AttentionMedia(record=found.record, sheets=pictures, viewer=viewer.html()), found
+    page = viewer.html()
+    atomic_files.write_text(folder / "viewer.html", page)
+    return AttentionMedia(record=found.record, sheets=pictures, viewer=page), found
 
 
 def split_lines(report, split, evaluation=None):

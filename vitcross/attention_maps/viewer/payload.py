@@ -17,10 +17,10 @@ import numpy as np
 
 from vitcross.attention_maps import colour_maps
 from vitcross.attention_maps.render import resize, to_rgb
+from vitcross.attention_maps.text_record import image_of
 from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
 from vitcross.attention_maps.viewer.capture import CompactCapture, describe, example_facts
 from vitcross.attention_maps.viewer.pictures import data_uris
-from vitcross.attention_maps.viewer.tables import image_of
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from vitcross.attention_maps.record import AttentionRecord
-from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.viewer.tables import image_of
+from vitcross.attention_maps.text_record import ImageTextRecord, image_of
 
 
 def select_examples(record, last, rows: list[int]):

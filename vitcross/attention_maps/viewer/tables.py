@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.reduce import layer_maps, methods_of, raw_maps, read_map, rollout
-from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.text_record import ImageTextRecord, image_of
 from vitcross.attention_maps.viewer.rows import Rows, encode_rows, signed_rows
 from vitcross.attention_maps.words import pooled_text_rows, word_maps, word_similarity_maps
 
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from vitcross.attention_maps.record import AttentionRecord
 
 SIGNED = ("leave_one_out",)
-
-
-def image_of(record: AttentionRecord | ImageTextRecord) -> AttentionRecord:
-    """The record of the image tower: of an image-text record its `image`, else the record itself."""
-    return record.image if isinstance(record, ImageTextRecord) else record
 
 
 def read_out_rows(record: AttentionRecord | ImageTextRecord) -> list[dict[str, Rows]]:
