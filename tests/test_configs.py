@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitcross import command_line, config, experiment
+from vitcross import command_line, config
 from vitcross.config_checks import validate
 from vitcross.config_combinations import ConfigError, image_tower
 from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
 from vitcross.data import load
 from vitcross.help_page import options
+from vitcross.run_lengths import OF_OPTIMIZER, lengths
+from vitcross.training import optimizer
 
 GROUPS = ("data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks", "experiment")
 CHOICES = [(group, option) for group in GROUPS for option in options(config.CONF, group)]
@@ -66,8 +68,19 @@ def test_each_schema_names_the_arguments_of_its_constructor(group, target):
         assert described == load.keys(constructor)
         return
     given_by_the_program = {"network", "class_weights", "tokenizer", "has_scenes", "name", "model"}
-    given_by_the_program |= {"total_steps", "warmup_steps"}
-    assert described - {"warmup"} == accepted_arguments(constructor) - given_by_the_program
+    arguments = accepted_arguments(constructor) - given_by_the_program
+    if group == "optimizer":
+        keys = {f"{length}_steps": length for length in OF_OPTIMIZER}
+        arguments |= accepted_arguments(optimizer.build) - {
+            *given_by_the_program,
+            "total_steps",
+            "own",
+            "optimizer_class",
+        }
+        arguments = {keys.get(name, name) for name in arguments}
+        if target.endswith("schedule_free_adamw"):
+            arguments -= {"schedule", "cooldown", "timescale", "final_share", "ema"}
+    assert described == arguments
 
 
 @pytest.mark.parametrize(("kind", "model"), TOWERS)
@@ -186,7 +199,7 @@ def test_wrong_input_gets_one_message_that_names_key_rule_and_value(overrides, m
 def test_typing_one_length_empties_the_other():
     composed, _ = config.compose("train", ["trainer.epochs=3"])
     assert (composed["trainer"]["steps"], composed["trainer"]["epochs"]) == (None, 3)
-    assert experiment.lengths(composed, num_examples=1000)["total_steps"] == round(3 * 1000 / 128)
+    assert lengths(composed, num_examples=1000)[0]["total_steps"] == round(3 * 1000 / 128)
 
 
 def test_a_run_of_an_older_version_opens(tmp_path):

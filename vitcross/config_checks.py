@@ -7,10 +7,10 @@ import re
 
 from pydantic import TypeAdapter, ValidationError
 
-from vitcross.config_combinations import ConfigError, check_data, check_kind, check_model
+from vitcross.config_combinations import ConfigError, check_data, check_kind, check_model, check_parts
 from vitcross.config_schema import SCHEMAS, EvaluateConfig, TrainConfig
 from vitcross.data.image_folder import list_image_folder
-from vitcross.training.lengths import to_steps
+from vitcross.run_lengths import check_lengths
 
 _ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
 
@@ -82,29 +82,12 @@ def _sentence(key, path, problems, values):
 
 
 def _check_combinations(config):
-    trainer, model, data = config["trainer"], config["model"], config["data"]
-    lengths = {key: trainer[key] for key in ("steps", "epochs")}
-    if (lengths["steps"] is None) == (lengths["epochs"] is None):
-        raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {lengths}")
-    for key in ("steps", "epochs", "evaluate_every", "log_every", "checkpoint_every"):
-        if trainer[key] is not None:
-            _check_length(f"trainer.{key}", trainer[key], total_steps=None if key in lengths else 1000)
-    _check_length("optimizer.warmup", config["optimizer"]["warmup"], total_steps=1000, minimum=0)
-    _check_warmup(config)
+    model, data = config["model"], config["data"]
+    check_lengths(config)
     check_kind(config)
     check_model(model, data)
     check_data(data)
-
-
-def _check_warmup(config):
-    """A warm-up as long as the run would leave nothing to decay; what needs the data's size is checked later."""
-    warmup, steps = config["optimizer"]["warmup"], config["trainer"]["steps"]
-    batch_size = config["data"]["batch_size"]
-    if "epoch" in f"{warmup} {steps}" or steps is None:
-        return
-    total = to_steps(steps, batch_size=batch_size, num_examples=None)
-    if total > 1 and to_steps(warmup, batch_size=batch_size, num_examples=None, total_steps=total) >= total:
-        raise ConfigError(f"optimizer.warmup must be shorter than the run. Received: {warmup} of {total} steps")
+    check_parts(config)
 
 
 def check_folder(data):
@@ -124,15 +107,6 @@ def check_folder(data):
         raise ConfigError(
             f"data.num_classes must be the {found} class folders of {data['root']}. Received: {data['num_classes']}"
         )
-
-
-def _check_length(key, value, total_steps, minimum=1):
-    try:
-        steps = to_steps(value, batch_size=1, num_examples=1000, total_steps=total_steps, name=key)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if steps < minimum:
-        raise ConfigError(f"{key} must be positive. Received: {value}")
 
 
 def explain(name, text, conf, base):

@@ -204,6 +204,23 @@ def check_data(data):
         raise ConfigError(f"data: {error}") from error
 
 
+def check_parts(config):
+    """A batch can be computed in parts: they are equal, and the loss is a mean over rows.
+
+    Raises:
+        ConfigError
+    """
+    parts, data = config["trainer"]["accumulate_steps"], config["data"]
+    pictures = data["batch_size"] // (data.get("texts_per_picture") or 1)
+    if pictures % parts:
+        raise ConfigError(f"trainer.accumulate_steps must divide the {pictures} pictures of a batch. Received: {parts}")
+    if parts > 1 and config["task"]["_target_"].endswith("Contrastive"):
+        raise ConfigError(
+            "trainer.accumulate_steps must be 1 with contrastive losses, which compare all rows of a batch; "
+            f"task.chunk_size saves memory there. Received: {parts}"
+        )
+
+
 def fill_from_data(config, facts):
     """The configuration with what only the data knows, as `config.yaml` keeps it: every key of the data and of the
     model (and its towers) that the facts name.

@@ -9,32 +9,14 @@ import os
 from pathlib import Path
 
 from vitcross import go_on, run_folder
-from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate
+from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate, open_run
 from vitcross.config_combinations import fill_from_data
-from vitcross.training.lengths import to_steps
+from vitcross.run_lengths import OF_OPTIMIZER, lengths
 
 
 def build_data(config):
     """`vitcross.data.image_data.ImageData` of a validated configuration; prepares the data where that is needed."""
     return instantiate(config["data"])
-
-
-def lengths(config, num_examples):
-    """All lengths of a run in steps: dict with total_steps, evaluate_every, log_every, warmup_steps."""
-    trainer, batch_size = config["trainer"], config["data"]["batch_size"]
-    known = {"batch_size": batch_size, "num_examples": num_examples}
-    unit = "steps" if trainer["steps"] is not None else "epochs"
-    total = to_steps(trainer[unit], unit=unit, name=f"trainer.{unit}", **known)
-    known["total_steps"] = total
-    return {
-        "total_steps": total,
-        "evaluate_every": min(total, to_steps(trainer["evaluate_every"], name="trainer.evaluate_every", **known)),
-        "log_every": to_steps(trainer["log_every"], name="trainer.log_every", **known),
-        "checkpoint_every": trainer["checkpoint_every"]
-        and to_steps(trainer["checkpoint_every"], name="trainer.checkpoint_every", **known),
-        # A share is rounded up to one step, which a run of one step does not have.
-        "warmup_steps": 0 if total == 1 else to_steps(config["optimizer"]["warmup"], name="optimizer.warmup", **known),
-    }
 
 
 def build_training(config, *, name, folder, stop_on_signal, started, resume=False):
@@ -70,16 +52,19 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         class_weights=data.class_weights,
         has_scenes=references is not None and references.scene(0) is not None,
     )
-    steps = lengths(config, num_examples=len(data.train))
-    total_steps, warmup_steps = steps["total_steps"], steps.pop("warmup_steps")
-    optimizer = build_optimizer(config, task.network, total_steps, warmup_steps)
+    steps, optimizer_steps = lengths(config, num_examples=len(data.train))
+    total_steps = steps["total_steps"]
+    optimizer = build_optimizer(config, task.network, total_steps=total_steps, **optimizer_steps)
     checkpoints = Checkpoints(
         Path(folder) / "checkpoints",
-        monitor=task.monitor,
+        monitor=task.monitor + (optimizer.average_suffix or ""),
         mode=task.monitor_mode,
         keep=settings["keep_checkpoints"],
     )
     found, goes_on_at = go_on.find_checkpoint(checkpoints, folder) if resume else (None, None)
+    if found is None and config.get("init_from") is not None:
+        initialize_from(config["init_from"], task.network, data.class_names)
+        optimizer.start_average()
     sink, places = build_sinks(
         config,
         name=name,
@@ -94,7 +79,12 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
             optimizer=optimizer,
             batches=functools.partial(data.train_batches, seed=config["seed"]),
             validation_splits=validation_splits(data),
-            **steps,
+            total_steps=total_steps,
+            evaluate_every=steps["evaluate_every"],
+            log_every=steps["log_every"],
+            checkpoint_every=steps["checkpoint_every"],
+            patience=steps["early_stopping"],
+            accumulate_steps=settings["accumulate_steps"],
             batch_size=data.batch_size,
             checkpoints=checkpoints,
             sink=sink,
@@ -131,14 +121,34 @@ def set_up_device(settings, folder):
     return jit_compile
 
 
-def build_optimizer(config, network, total_steps, warmup_steps):
-    """The optimizer of a network, and on the console the rule that covers each of its parameters."""
-    from vitcross.training.optimizer import parameter_groups, parameter_table
+def build_optimizer(config, network, **steps):
+    """The optimizer of a network, and on the console the rule that covers each of its parameters.
 
-    make_optimizer = instantiate({key: value for key, value in config["optimizer"].items() if key != "warmup"})
-    optimizer = make_optimizer(model=network, total_steps=total_steps, warmup_steps=warmup_steps)
-    print(parameter_table(parameter_groups(network)), flush=True)
+    Args:
+        **steps: `total_steps`, and the lengths of the optimizer (`vitcross.run_lengths.lengths`).
+    """
+    from vitcross.training.parameter_groups import parameter_groups, parameter_table
+
+    settings = config["optimizer"]
+    make_optimizer = instantiate({key: value for key, value in settings.items() if key not in OF_OPTIMIZER})
+    optimizer = make_optimizer(model=network, **steps)
+    print(parameter_table(parameter_groups(network, settings.get("layer_decay", 1.0))), flush=True)
     return optimizer
+
+
+def initialize_from(folder, network, class_names):
+    """Start a network from the best weights of the run in `folder`; says on the console what it took."""
+    from vitcross.finished_run import open_checkpoint
+    from vitcross.training.checkpoint import load_network
+    from vitcross.training.initial_weights import initialize
+
+    path, header = open_checkpoint(folder)
+    source = instantiate(open_run(folder, key="init_from")["model"])
+    load_network(source, path)
+    taken = initialize(network, source, same_classes=tuple(header["class_names"]) == tuple(class_names))
+    counts = [f"{len(paths)} variables {how}" for how, paths in taken.items() if paths]
+    anew = f" ({', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''})" if taken["anew"] else ""
+    print(f"init_from   {path}: {', '.join(counts)}{anew}", flush=True)
 
 
 def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):

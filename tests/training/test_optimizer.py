@@ -4,11 +4,13 @@ import pytest
 
 from tests.training.tiny import tiny_task
 from vitcross.models import VisionTransformer
-from vitcross.training.optimizer import adamw, block_matrices, muon, parameter_groups, warmup_cosine
+from vitcross.training.optimizer import adamw, muon
+from vitcross.training.parameter_groups import block_matrices, parameter_groups
+from vitcross.training.schedules import learning_rate_schedule
 
 
 def test_schedule_equals_its_formula():
-    schedule = warmup_cosine(learning_rate=0.3, warmup_steps=7, total_steps=101, final_share=0.1)
+    schedule = learning_rate_schedule(learning_rate=0.3, warmup_steps=7, total_steps=101, final_share=0.1)
     for step in (0, 3, 7, 50, 101):
         decayed = 0.3 * (0.1 + 0.9 * (1 + np.cos(np.pi * (step - 7) / 94)) / 2)
         expected = 0.3 * step / 7 if step <= 7 else decayed
@@ -18,7 +20,7 @@ def test_schedule_equals_its_formula():
 @pytest.mark.parametrize("bad", [{"learning_rate": 0}, {"warmup_steps": 11}, {"warmup_steps": -1}])
 def test_schedule_refuses(bad):
     with pytest.raises(ValueError, match="Received"):
-        warmup_cosine(**{"learning_rate": 0.1, "warmup_steps": 0, "total_steps": 11, **bad})
+        learning_rate_schedule(**{"learning_rate": 0.1, "warmup_steps": 0, "total_steps": 11, **bad})
 
 
 def test_every_parameter_is_covered_by_exactly_one_group():

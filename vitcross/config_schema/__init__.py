@@ -6,7 +6,15 @@ describes. What the keys mean is said in the YAML files under `conf/`.
 """
 
 from vitcross.config_schema import data, model, task
-from vitcross.config_schema.run import AdamWConfig, AttentionMapsConfig, EvaluateConfig, MuonConfig, TrainConfig
+from vitcross.config_schema.run import (
+    AdamWConfig,
+    AttentionMapsConfig,
+    EvaluateConfig,
+    LionConfig,
+    MuonConfig,
+    ScheduleFreeConfig,
+    TrainConfig,
+)
 
 SCHEMAS = {
     "data": data.SCHEMAS,
@@ -14,7 +22,9 @@ SCHEMAS = {
     "task": task.SCHEMAS,
     "optimizer": {
         "vitcross.training.optimizer.adamw": AdamWConfig,
+        "vitcross.training.optimizer.lion": LionConfig,
         "vitcross.training.optimizer.muon": MuonConfig,
+        "vitcross.training.optimizer.schedule_free_adamw": ScheduleFreeConfig,
     },
 }
 __all__ = ["SCHEMAS", "AttentionMapsConfig", "EvaluateConfig", "TrainConfig"]

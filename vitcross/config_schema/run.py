@@ -8,6 +8,7 @@ from vitcross.config_schema.fields import (
     Bool,
     Count,
     CountOrZero,
+    Float,
     Length,
     NonNegative,
     Positive,
@@ -18,20 +19,47 @@ from vitcross.config_schema.fields import (
 
 
 @config
-class AdamWConfig:
+class RulesConfig:
+    """What all optimizers share. Runs of an older version have no keys with a default."""
+
     learning_rate: Positive
     warmup: Length
     weight_decay: NonNegative
+    max_gradient_norm: Positive | None
+    layer_decay: Annotated[Float, Field(gt=0, le=1)] = 1.0
+    frozen: list[str] = Field(default_factory=list)
+
+
+@config
+class ScheduleConfig(RulesConfig):
+    schedule: Literal["cosine", "wsd", "rsqrt", "constant"] = "cosine"
+    cooldown: Length | None = None
+    timescale: Length | None = None
     final_share: ShareOrAll
+    ema: Length | None = None
+
+
+@config
+class LionConfig(ScheduleConfig):
     beta_1: Share
     beta_2: Share
+
+
+@config
+class AdamWConfig(LionConfig):
     epsilon: Positive
-    max_gradient_norm: Positive | None
 
 
 @config
 class MuonConfig(AdamWConfig):
     momentum: Share
+
+
+@config
+class ScheduleFreeConfig(RulesConfig):
+    beta_1: Annotated[Float, Field(gt=0, lt=1)]
+    beta_2: Share
+    epsilon: Positive
 
 
 @config
@@ -58,6 +86,8 @@ class TrainerConfig:
     checkpoint_every: Length | None
     checkpoint_minutes: Positive | None
     keep_checkpoints: Count
+    early_stopping: Length | None
+    accumulate_steps: Count
     deterministic: Bool | Literal["auto"]
     jit_compile: Bool | Literal["auto"]
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -93,6 +123,7 @@ class TrainConfig:
     """The whole of `python train.py`; groups with choices are checked by `SCHEMAS`."""
 
     seed: CountOrZero
+    init_from: str | None = None
     resume: str | None = None
     allow_changes: Bool = False
     data: dict[str, Any]

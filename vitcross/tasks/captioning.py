@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from vitcross.models.generation import generate
+from vitcross.tasks.gradient_accumulation import GradientAccumulation
 from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
@@ -15,7 +16,7 @@ KEPT = ("valid", "index", "image_id")
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Captioning(keras.Model):
+class Captioning(GradientAccumulation, keras.Model):
     """The next word of a caption, given the picture and the words before it, by softmax cross-entropy.
 
     The loss is the mean over real target tokens: the end of the text counts, padding and rows with `valid` False do
@@ -65,6 +66,10 @@ class Captioning(keras.Model):
         """Mean loss over the real target tokens of the valid rows: a scalar, float32."""
         targets_BT, weights_BT = _targets(x)
         return refusable(weighted_mean(softmax_cross_entropy(y_pred, targets_BT, self.label_smoothing), weights_BT))
+
+    def loss_weight(self, batch):
+        """Number of real target tokens of the valid rows, which the loss is the mean over."""
+        return ops.sum(_targets(batch)[1])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         targets_BT, weights_BT = _targets(x)

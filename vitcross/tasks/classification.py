@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from vitcross.tasks.classification_metrics import predictions, report, summarize
+from vitcross.tasks.gradient_accumulation import GradientAccumulation
 from vitcross.tasks.losses import (
     check_label_smoothing,
     refusable,
@@ -20,7 +21,7 @@ LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Classification(keras.Model):
+class Classification(GradientAccumulation, keras.Model):
     """One of K classes per picture, by softmax or sigmoid cross-entropy.
 
     Rows with `valid` False count neither in the loss nor in a metric. Of a picture that two are mixed in, each label
@@ -67,6 +68,10 @@ class Classification(keras.Model):
             share_B = x["mixing"]
             losses_B = share_B * losses_B + (1.0 - share_B) * self._class_losses(y_pred, x["mixed_labels"])
         return refusable(weighted_mean(losses_B, x["valid"]))
+
+    def loss_weight(self, batch):
+        """Number of valid rows, which the loss is the mean over."""
+        return ops.sum(ops.cast(batch["valid"], "float32"))
 
     def _class_losses(self, logits_BK, labels_B):
         losses_B = LOSSES[self.loss_kind](logits_BK, labels_B, self.label_smoothing)

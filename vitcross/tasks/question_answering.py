@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from vitcross.tasks import question_metrics
+from vitcross.tasks.gradient_accumulation import GradientAccumulation
 from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
@@ -12,7 +13,7 @@ KEPT = ("valid", "index", "image_id", "labels", "question_type", "annotator_answ
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class QuestionAnswering(keras.Model):
+class QuestionAnswering(GradientAccumulation, keras.Model):
     """One of K answers to a question about a picture, by softmax cross-entropy.
 
     Rows with `valid` False count nowhere; a question whose answer is no class (label -1) is not in the loss, and wrong.
@@ -50,7 +51,11 @@ class QuestionAnswering(keras.Model):
         """Mean loss over the valid questions with a known answer: a scalar, float32."""
         labels_B = ops.cast(x["labels"], "int32")
         losses_B = softmax_cross_entropy(y_pred, ops.maximum(labels_B, 0), self.label_smoothing)
-        return refusable(weighted_mean(losses_B, ops.logical_and(x["valid"], labels_B >= 0)))
+        return refusable(weighted_mean(losses_B, _has_answer(x)))
+
+    def loss_weight(self, batch):
+        """Number of valid questions with a known answer, which the loss is the mean over."""
+        return ops.sum(ops.cast(_has_answer(batch), "float32"))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         # No class is -1: an unknown answer is wrong.
@@ -102,3 +107,8 @@ class QuestionAnswering(keras.Model):
             truth = "" if right is None else "right" if right else f"true: {class_names[label]}"
             said.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
         return said
+
+
+def _has_answer(batch):
+    """(B,) bool: valid questions whose answer is one of the classes."""
+    return ops.logical_and(ops.cast(batch["valid"], "bool"), ops.cast(batch["labels"], "int32") >= 0)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from vitcross.evaluation import evaluate
+from vitcross.training.averages import WithAverage
 from vitcross.training.guards import guard_of, updates
 from vitcross.training.progress import INTERVAL_END, NOTHING
 
@@ -101,9 +102,9 @@ class EvaluationSplit:
     batches: Callable[[], Any]
     references: Any = None
 
-    def metrics(self, task):
-        """Scalar metrics of the split: dict of float."""
-        suffix = "" if self.name == "validation" else f"_{self.name}"
+    def metrics(self, task, suffix=""):
+        """Scalar metrics of the split: dict of float; `suffix` is put behind each name."""
+        suffix = suffix if self.name == "validation" else f"_{self.name}{suffix}"
         values = evaluate(task, self.batches(), self.references)
         return {f"{name}{suffix}": value for name, value in values.items()}
 
@@ -111,8 +112,11 @@ class EvaluationSplit:
 class Validation(keras.callbacks.Callback):
     """Evaluates the validation splits at the end of each interval and hands the metrics on.
 
+    Where the optimizer keeps an average of the weights, that has an evaluation of its own.
+
     Args:
         splits: sequence of `EvaluationSplit`.
+        optimizer: `vitcross.training.optimizer`.
 
     Attributes:
         latest: dict of float, the metrics of the last evaluation.
@@ -120,9 +124,11 @@ class Validation(keras.callbacks.Callback):
 
     state_name = "validation"
 
-    def __init__(self, *, sink, splits):
+    def __init__(self, *, sink, splits, optimizer):
         super().__init__()
         self.sink, self.splits = sink, splits
+        self.average_suffix = optimizer.average_suffix
+        self.with_average = WithAverage(optimizer)
         self.latest = {}
         self.seconds = 0.0
 
@@ -135,9 +141,18 @@ class Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         began = time.perf_counter()
         step = updates(self.model.optimizer)
-        self.latest = {name: value for split in self.splits for name, value in split.metrics(self.model).items()}
+        latest = {}
+        if self.average_suffix != "":
+            latest |= self._evaluate("")
+        if self.average_suffix is not None:
+            with self.with_average:
+                latest |= self._evaluate(self.average_suffix)
+        self.latest = latest
         self.sink.scalars(step, {f"val/{name}": value for name, value in self.latest.items()})
         self.seconds += time.perf_counter() - began
+
+    def _evaluate(self, suffix):
+        return {name: value for split in self.splits for name, value in split.metrics(self.model, suffix).items()}
 
 
 class KeepCheckpoints(keras.callbacks.Callback):

@@ -1,9 +1,10 @@
 """Checkpoints: arrays in `safetensors` keyed by variable path, and a versioned JSON. Nothing is unpickled.
 
-    checkpoints/step_00000500/weights.safetensors          what the network needs to predict
+    checkpoints/step_00000500/weights.safetensors          the network's weights
+    checkpoints/step_00000500/average.safetensors          their average, which predicts, in a run that keeps one
     checkpoints/step_00000500/training_state.safetensors   optimizer, random state, running means, state of callbacks
     checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress; written last,
-                                                           with size and SHA-256 of the other two
+                                                           with size and SHA-256 of the others
     checkpoints/index.json                                 which step is the latest, which the best
 
 A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A
@@ -20,22 +21,34 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from vitcross import atomic_files
+from vitcross.training.guards import guard_of
 from vitcross.training.progress import Progress
 
 VERSION = 2
 READABLE = (1, VERSION)  # version 1 holds what predicts, and nothing to go on from
-WEIGHTS, STATE, HEADER = "weights.safetensors", "training_state.safetensors", "checkpoint.json"
+WEIGHTS, AVERAGE = "weights.safetensors", "average.safetensors"
+STATE, HEADER = "training_state.safetensors", "checkpoint.json"
 
 
-def network_arrays(network):
-    """The network's weights as NumPy, keyed by variable path without the network's own name."""
-    arrays = {}
+def _by_path(network):
+    """The network's variables, keyed by their path without the network's own name."""
+    variables = {}
     for variable in network.weights:
         key = variable.path.removeprefix(f"{network.name}/")
-        if key in arrays:
+        if key in variables:
             raise ValueError(f"two variables share the path {key!r}; give the layers distinct names")
-        arrays[key] = np.asarray(variable.value)
-    return arrays
+        variables[key] = variable
+    return variables
+
+
+def network_arrays(network, instead=()):
+    """The network's weights as NumPy, keyed by variable path without the network's own name.
+
+    Args:
+        instead: pairs of a variable and the value that stands in for its own.
+    """
+    values = {id(variable): value for variable, value in instead}
+    return {key: np.asarray(values.get(id(v), v.value)) for key, v in _by_path(network).items()}
 
 
 def _rooms(task):
@@ -44,11 +57,16 @@ def _rooms(task):
     Paths of optimizer slots and seed generators hold counters of the process; their order is fixed by the model.
     """
     weights = {id(variable) for variable in task.weights}
+    averages = {id(average) for _, average in _stored_averages(task)}  # in a file of their own
     return {
-        "optimizer": task.optimizer.variables,
+        "optimizer": [v for v in task.optimizer.variables if id(v) not in averages],
         "random": [v for v in task.non_trainable_variables if id(v) not in weights],
         "metrics": task.metrics_variables,
     }
+
+
+def _stored_averages(task):
+    return getattr(guard_of(task.optimizer), "stored_averages", ())
 
 
 def training_arrays(task):
@@ -61,22 +79,24 @@ def training_arrays(task):
 
 
 def load_network(network, folder):
-    """Put the weights of a checkpoint folder into a built network.
+    """Put the weights of a checkpoint folder that predict into a built network: their average where the run kept one.
 
     Raises:
         ValueError: names the variables that are missing, left over or of another shape.
     """
-    arrays = load_file(Path(folder) / WEIGHTS)
-    variables = {v.path.removeprefix(f"{network.name}/"): v for v in network.weights}
-    _assign(variables, arrays, f"the checkpoint {folder} does not fit this model")
+    averaged = Path(folder) / AVERAGE
+    arrays = load_file(averaged if averaged.exists() else Path(folder) / WEIGHTS)
+    _assign(_by_path(network), arrays, f"the checkpoint {folder} does not fit this model")
 
 
 def load_training(task, folder):
-    """Put the state of a checkpoint folder into a compiled task: optimizer, random state, running means.
+    """Put all of a checkpoint folder into a compiled task: weights, their average, optimizer, random state, means.
 
     Raises:
         ValueError: names the variables that are missing, left over or of another shape.
     """
+    paths = _by_path(task.network)
+    _assign(paths, load_file(Path(folder) / WEIGHTS), f"the checkpoint {folder} does not fit this model")
     arrays = {key: array for key, array in load_file(Path(folder) / STATE).items() if not key.startswith("callbacks/")}
     variables = {
         f"{room}/{number:05d}": variable
@@ -84,6 +104,11 @@ def load_training(task, folder):
         for number, variable in enumerate(variables)
     }
     _assign(variables, arrays, f"the state of the checkpoint {folder} does not fit this task and optimizer")
+    if stored := _stored_averages(task):
+        averaged = load_file(Path(folder) / AVERAGE)
+        keys = {id(variable): key for key, variable in paths.items()}
+        for variable, average in stored:
+            average.assign(averaged[keys[id(variable)]])
 
 
 def _assign(variables, arrays, problem):
@@ -141,6 +166,9 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
         WEIGHTS: save(network_arrays(task.network)),
         STATE: save({**training_arrays(task), **callback_arrays}),
     }
+    optimizer = guard_of(task.optimizer)
+    if getattr(optimizer, "average_suffix", None) is not None:
+        files[AVERAGE] = save(network_arrays(task.network, instead=optimizer.averaged_weights()))
     header = {
         "version": VERSION,
         "step": progress.step,
@@ -268,11 +296,16 @@ class Checkpoints:
 
     def _count(self, name, metrics):
         """Note a checkpoint in the index: the latest, and where it is better than all before it, the best."""
-        value, best = metrics.get(self.monitor), self.index.get("best_value")
-        better = value is not None and (best is None or (value > best if self.mode == "max" else value < best))
-        if better or self.index["best"] is None:
+        value = metrics.get(self.monitor)
+        if self.is_better(value, self.index.get("best_value")) or self.index["best"] is None:
             self.index |= {"best": name, "best_value": value}
         self.index |= {"latest": name}
+
+    def is_better(self, value, than):
+        """Whether a value of the monitored metric is better than another; None is no value, and worse than any."""
+        if value is None or than is None:
+            return value is not None
+        return value > than if self.mode == "max" else value < than
 
     def _write_index(self):
         atomic_files.write_text(self.folder / "index.json", json.dumps(self.index, indent=1))

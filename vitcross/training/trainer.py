@@ -6,8 +6,9 @@ import time
 import keras
 
 from vitcross.training.callbacks import KeepCheckpoints, MetricRows, StopAfter, Validation
-from vitcross.training.checkpoint import load_network, load_training, read_progress
+from vitcross.training.checkpoint import load_training, read_progress
 from vitcross.training.device import peak_memory_gigabytes
+from vitcross.training.early_stopping import EarlyStopping
 from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, updates
 from vitcross.training.progress import BATCH_END, INTERVAL_END, Position
 
@@ -28,6 +29,8 @@ class Trainer:
         batch_size: for images/s.
         checkpoints: `vitcross.training.checkpoint.Checkpoints`.
         checkpoint_every, checkpoint_minutes: checkpoints between two validations, in steps and minutes; or None.
+        accumulate_steps: int, parts in which a batch is computed (`vitcross.tasks.gradient_accumulation`).
+        patience: int, steps without a better validation after which the run ends; None: it runs to its end.
         sink: receives scalars and media (`vitcross.sinks.sink.FanOut`).
         callbacks: further `keras.callbacks.Callback`s, e.g. the attention maps; called after validation.
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
@@ -56,14 +59,19 @@ class Trainer:
         started,
         checkpoint_every=None,
         checkpoint_minutes=None,
+        accumulate_steps=1,
+        patience=None,
     ):
         self.task, self.batches, self.batch_size, self.checkpoints = task, batches, batch_size, checkpoints
         self.total_steps, self.evaluate_every, self.started = total_steps, evaluate_every, started
         self.stop_on_signal = stop_on_signal
         self.timed_callbacks = [callback for callback in callbacks if hasattr(callback, "seconds")]
         self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size)
-        self.validation = Validation(sink=sink, splits=validation_splits)
-        self.position = Position(sink=sink, callbacks=[self.rows, self.validation, *callbacks])
+        self.validation = Validation(sink=sink, splits=validation_splits, optimizer=optimizer)
+        early = (
+            [EarlyStopping(checkpoints=checkpoints, validation=self.validation, patience=patience)] if patience else []
+        )
+        self.position = Position(sink=sink, callbacks=[self.rows, self.validation, *early, *callbacks])
         self.keep = KeepCheckpoints(
             checkpoints=checkpoints,
             position=self.position,
@@ -82,10 +90,12 @@ class Trainer:
             self.rows,
             self.position,
             self.validation,
+            *early,
             *callbacks,
             self.keep,
             stop_on_signal,
         ]
+        task.accumulate_steps = accumulate_steps
         task.compile(optimizer=optimizer, jit_compile=jit_compile)
 
     @property
@@ -99,7 +109,6 @@ class Trainer:
         Raises:
             ValueError: where it does not fit this model, task or optimizer.
         """
-        load_network(self.task.network, checkpoint)
         load_training(self.task, checkpoint)
         self.position.load(read_progress(checkpoint))
         return self.step
@@ -154,6 +163,7 @@ class Trainer:
         )
 
     def _save_what_was_learned(self, reason):
+        self.validation.with_average.restore()  # a signal may have come while weights were exchanged
         if self.position.in_step and not isinstance(reason, Interrupted):
             # TensorFlow had begun what does not depend on the batch that failed: counts, random states.
             reason.add_note(f"a step failed halfway: {self.checkpoints.index['latest'] or 'no checkpoint'} is kept")

@@ -1,0 +1,78 @@
+"""A training step whose batch is computed in parts, one after the other, in the memory of one part.
+
+The gradients of the parts are summed and applied once, so that schedule, average of the weights, and everything that
+counts steps see a single batch (as `grad_accum_steps` of big_vision does). B batch, K parts.
+"""
+
+import keras
+
+
+class GradientAccumulation:
+    """Mix-in for a task, put before `keras.Model`.
+
+    The gradient equals that of the whole batch within float error, also where parts hold different numbers of valid
+    rows or tokens; batch normalisation sees the parts, and dropout draws anew for each.
+
+    Attributes:
+        accumulate_steps: int, K >= 1; must divide the batch. Set before the task is compiled. Default 1.
+
+    A task has, besides what Keras asks for, `loss_weight(batch)`: scalar float32, what its mean loss is divided by.
+    """
+
+    accumulate_steps = 1
+
+    def train_step(self, data):
+        if self.accumulate_steps == 1:
+            return super().train_step(data)
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        loss, gradients = self._summed_gradients(batch)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=keras.ops.shape(batch["valid"])[0])
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        return self.get_metrics_result()
+
+    def _summed_gradients(self, batch):
+        """`(loss, gradients)` of the batch, each the mean over its rows; metrics are updated on the way."""
+        import tensorflow as tf
+
+        parts = {key: _in_parts(value, self.accumulate_steps, key) for key, value in batch.items()}
+
+        def add_part(number, losses, weights, sums):
+            part = {key: value[number] for key, value in parts.items()}
+            weight = tf.cast(self.loss_weight(part), tf.float32)
+            loss, gradients = self._gradients(part)
+            sums = [s + weight * tf.convert_to_tensor(g) for s, g in zip(sums, gradients, strict=True)]
+            return number + 1, losses + weight * loss, weights + weight, sums
+
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self.trainable_weights]
+        _, losses, weights, sums = tf.while_loop(
+            lambda number, *_: number < self.accumulate_steps,
+            add_part,
+            (tf.constant(0), tf.constant(0.0), tf.constant(0.0), zeros),
+            parallel_iterations=1,
+            maximum_iterations=self.accumulate_steps,
+        )
+        weights = tf.maximum(weights, 1.0)
+        return losses / weights, [gradient / weights for gradient in sums]
+
+    def _gradients(self, part):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            outputs = self(part, training=True)
+            loss = self.compute_loss(x=part, y_pred=outputs, training=True)
+            scaled = self.optimizer.scale_loss(loss)  # mixed_float16
+        self.compute_metrics(part, None, outputs)
+        zero = tf.UnconnectedGradients.ZERO
+        return loss, tape.gradient(scaled, [v.value for v in self.trainable_weights], unconnected_gradients=zero)
+
+
+def _in_parts(value, count, key):
+    """(B, ...) -> (K, B / K, ...)."""
+    import tensorflow as tf
+
+    if value.shape[0] is not None and value.shape[0] % count:
+        raise ValueError(f"accumulate_steps must divide the batch. Received: {count}, '{key}' of {value.shape[0]} rows")
+    rows = -1 if value.shape[0] is None else value.shape[0] // count
+    return tf.reshape(value, [count, rows, *value.shape[1:]])

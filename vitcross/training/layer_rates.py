@@ -1,0 +1,36 @@
+"""A learning rate of its own for each parameter, as a share of the optimizer's."""
+
+
+class LayerRates:
+    """Optimizer mix-in: each variable's update and weight decay are multiplied by its scale.
+
+    Put before a Keras optimizer. Keras has one learning rate for all variables; the update of each is a function of
+    it, so that scaling the rate scales the update.
+    """
+
+    def scale_learning_rates(self, scales):
+        """dict of variable path to a factor in (0, 1], for every variable that the built optimizer covers."""
+        self._scales = [scales[v.path] for v in self._trainable_variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        scale = self._scale_of(variable)
+        super().update_step(gradient, variable, learning_rate if scale == 1.0 else learning_rate * scale)
+
+    def _apply_weight_decay(self, variables):
+        decays = {name: getattr(self, name, None) for name in ("weight_decay", "adam_weight_decay")}
+        by_scale = {}
+        for variable in variables:
+            by_scale.setdefault(self._scale_of(variable), []).append(variable)
+        for scale, members in by_scale.items():
+            self._set({name: decay and decay * scale for name, decay in decays.items()})
+            super()._apply_weight_decay(members)
+        self._set(decays)
+
+    def _set(self, values):
+        for name, value in values.items():
+            if hasattr(self, name):
+                setattr(self, name, value)
+
+    def _scale_of(self, variable):
+        scales = getattr(self, "_scales", None)
+        return 1.0 if scales is None else scales[self._get_variable_index(variable)]

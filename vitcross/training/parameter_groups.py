@@ -1,0 +1,137 @@
+"""Which rule covers which parameter: weight decay, the scale of its learning rate, or frozen. Every parameter has
+exactly one.
+
+Weight decay is for kernels only, as in the ViT and DeiT recipes: biases, normalisation scales, position embeddings and
+special tokens are left out. Layer-wise decay (BEiT, arXiv 2106.08254, appendix; Clark et al. 2020, ELECTRA): block `i`
+of `L` learns at `layer_decay ** (L - i)` of the rate, what comes before the blocks at `layer_decay ** (L + 1)`, what
+comes after them at all of it; each tower counts its own blocks.
+"""
+
+import difflib
+import fnmatch
+import math
+import re
+from dataclasses import dataclass
+
+import keras
+
+_BLOCK = re.compile(r"^(?P<tower>.*)/[^/]+/block_(?P<number>\d+)/")
+_BEFORE_BLOCKS = re.compile(r"^(?P<tower>.*)/embedding/")
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """The variables that one rule covers."""
+
+    name: str
+    variables: tuple
+    decayed: bool
+    learning_rate_scale: float
+
+    @property
+    def count(self):
+        """Number of parameters (scalars)."""
+        return sum(math.prod(variable.shape) for variable in self.variables)
+
+
+def parameter_groups(model, layer_decay=1.0):
+    """Every variable of the model in exactly one group: kernels (decayed), the rest (not decayed), frozen; and by the
+    scale of their learning rate where `layer_decay` is below 1.
+
+    Args:
+        model: built `keras.Model`.
+        layer_decay: in (0, 1]; 1: all layers learn at the same rate.
+
+    Returns:
+        tuple of `ParameterGroup`, none empty.
+    """
+    trainable = {v.path for v in model.trainable_variables}
+    scales = learning_rate_scales(model.trainable_variables, layer_decay)
+    groups = []
+    for scale in sorted(set(scales.values())):
+        members = [v for v in model.trainable_variables if scales[v.path] == scale]
+        kernels = tuple(v for v in members if v.name == "kernel")
+        others = tuple(v for v in members if v.name != "kernel")
+        where = "" if layer_decay == 1.0 else f" of {_layer_of(members)}"
+        groups += [
+            ParameterGroup(f"kernels{where}", kernels, True, scale),
+            ParameterGroup(f"biases, norms, embeddings, tokens{where}", others, False, scale),
+        ]
+    frozen = tuple(v for v in model.weights if v.path not in trainable)
+    groups.append(ParameterGroup("not trained (statistics, frozen)", frozen, False, 0.0))
+    return tuple(group for group in groups if group.variables)
+
+
+def parameter_table(groups):
+    """The groups as lines of text: count, weight decay, scale of the learning rate."""
+    width = max(34, *(len(group.name) for group in groups))
+    lines = [f"{'parameters':<{width + 2}}{'count':>12}  {'decay':<6}learning rate"]
+    for group in groups:
+        decay = "yes" if group.decayed else "no"
+        scale = f"x {group.learning_rate_scale:.3g}" if group.learning_rate_scale else "none"
+        lines.append(f"  {group.name:<{width}}{group.count:>12,}  {decay:<6}{scale}")
+    return "\n".join([*lines, f"  {'all':<{width}}{sum(group.count for group in groups):>12,}"])
+
+
+def learning_rate_scales(variables, layer_decay):
+    """dict of each variable's path to the factor of its learning rate, in (0, 1]."""
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay}")
+    depths = {}  # tower -> number of its blocks
+    for variable in variables:
+        if block := _BLOCK.match(variable.path):
+            depths[block["tower"]] = max(depths.get(block["tower"], 0), int(block["number"]) + 1)
+    return {v.path: layer_decay ** _layers_above(v.path, depths) for v in variables}
+
+
+def _layers_above(path, depths):
+    """How many layers lie between a variable and the output: 0 behind the blocks, 1 in the last of them, ..."""
+    if block := _BLOCK.match(path):
+        return depths[block["tower"]] - int(block["number"])
+    before = _BEFORE_BLOCKS.match(path)
+    return depths.get(before["tower"], 0) + 1 if before else 0
+
+
+def _layer_of(variables):
+    blocks = [_BLOCK.match(v.path) for v in variables]
+    if all(blocks):
+        return ", ".join(dict.fromkeys(f"block_{block['number']}" for block in blocks))
+    return "embedding" if all(_BEFORE_BLOCKS.match(v.path) for v in variables) else "norm, pooling, head"
+
+
+def freeze(model, patterns):
+    """From now on the variables whose path matches one of the patterns are not trained.
+
+    A batch normalisation all of whose parameters are frozen uses, and keeps, its statistics.
+
+    Args:
+        model: built `keras.Model`.
+        patterns: sequence of shell patterns (`fnmatch`) of variable paths, as `*/embedding/*`, `*/block_0[0-5]/*`.
+
+    Raises:
+        ValueError: for a pattern that matches nothing, or where nothing is left to train.
+    """
+    paths = [v.path for v in model.trainable_variables]
+    for pattern in patterns:
+        if not fnmatch.filter(paths, pattern):
+            near = difflib.get_close_matches(pattern.replace("*", ""), paths, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"frozen must hold patterns that match a path of the model, such as '{near}'. Received: {pattern!r}"
+            )
+    frozen = {path for pattern in patterns for path in fnmatch.filter(paths, pattern)}
+    if len(frozen) == len(paths):
+        raise ValueError(f"frozen must leave something to train. Received: {list(patterns)}, which match all of it")
+    for variable in model.trainable_variables:
+        variable.trainable = variable.path not in frozen
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.trainable_variables:
+            layer.trainable = False
+
+
+def block_matrices(model):
+    """The 2-D kernels inside the model's transformer blocks: the projections of attention and the perceptrons."""
+    return [
+        v
+        for v in model.trainable_variables
+        if v.name == "kernel" and len(v.shape) == 2 and re.search(r"/block_\d+/", v.path)
+    ]
