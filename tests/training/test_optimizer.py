@@ -4,34 +4,8 @@ import pytest
 
 from tests.training.tiny import tiny_task
 from vitcross.models import VisionTransformer
-from vitcross.training.optimizer import adamw, muon
-from vitcross.training.parameter_groups import block_matrices, parameter_groups
-from vitcross.training.schedules import learning_rate_schedule
-
-
-def test_schedule_equals_its_formula():
-    schedule = learning_rate_schedule(learning_rate=0.3, warmup_steps=7, total_steps=101, final_share=0.1)
-    for step in (0, 3, 7, 50, 101):
-        decayed = 0.3 * (0.1 + 0.9 * (1 + np.cos(np.pi * (step - 7) / 94)) / 2)
-        expected = 0.3 * step / 7 if step <= 7 else decayed
-        assert float(schedule(step)) == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("bad", [{"learning_rate": 0}, {"warmup_steps": 11}, {"warmup_steps": -1}])
-def test_schedule_refuses(bad):
-    with pytest.raises(ValueError, match="Received"):
-        learning_rate_schedule(**{"learning_rate": 0.1, "warmup_steps": 0, "total_steps": 11, **bad})
-
-
-def test_every_parameter_is_covered_by_exactly_one_group():
-    network = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(7), keras.layers.BatchNormalization()])
-    network.layers[0].trainable = True
-    groups = parameter_groups(network)
-    paths = [v.path for group in groups for v in group.variables]
-    assert sorted(paths) == sorted(v.path for v in network.weights)
-    assert sum(group.count for group in groups) == network.count_params()
-    assert [v.name for v in groups[0].variables] == ["kernel"]
-    assert groups[0].decayed and not groups[1].decayed
+from vitcross.training.optimizer import adamw, lion, muon, schedule_free_adamw
+from vitcross.training.parameter_groups import block_matrices
 
 
 def test_one_step_equals_adamw_in_numpy_with_decay_on_the_kernel_only():
@@ -74,3 +48,59 @@ def test_muon_moves_block_matrices_by_orthogonal_steps_and_all_else_by_adamw():
         assert np.sum(moved * expected) / np.linalg.norm(moved) / np.linalg.norm(expected) > 0.95
         scale = np.linalg.svd(moved, compute_uv=False) / np.linalg.svd(expected, compute_uv=False)
         assert np.all((scale > 0.3) & (scale < 1.4))
+
+
+def test_lion_moves_by_the_sign_of_its_mean():
+    task = tiny_task()
+    kernel = task.network.weights[0]
+    optimizer = lion(
+        model=task.network,
+        total_steps=10,
+        learning_rate=0.01,
+        warmup_steps=0,
+        schedule="constant",
+        weight_decay=0.5,
+        beta_1=0.9,
+        beta_2=0.99,
+        max_gradient_norm=None,
+    )
+    expected, mean, random = kernel.numpy().astype("d"), 0.0, np.random.default_rng(1)
+    for _ in range(5):
+        gradients = [random.normal(size=v.shape).astype("f") for v in task.network.weights]
+        optimizer.apply([keras.ops.array(g) for g in gradients])
+        step = np.sign(0.9 * mean + 0.1 * gradients[0])
+        mean = 0.99 * mean + 0.01 * gradients[0]
+        expected = expected * (1 - 0.01 * 0.5) - 0.01 * step
+    np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [adamw, lion, muon, schedule_free_adamw])
+def test_layers_move_at_their_own_rate_and_frozen_ones_not_at_all(make):
+    """Step and weight decay of a layer are those of the optimizer at the layer's own learning rate."""
+
+    def moved(learning_rate, **options):
+        keras.utils.set_random_seed(3)
+        network = VisionTransformer(num_classes=3, image_size=8, patch_size=4, embed_dim=8, depth=2, num_heads=2)
+        optimizer = make(
+            model=network, total_steps=10, learning_rate=learning_rate, warmup_steps=0, weight_decay=0.3, **options
+        )
+        before = {v.path: v.numpy() for v in network.weights}
+        random = np.random.default_rng(1)
+        gradients = {v.path: random.normal(size=v.shape).astype("f") for v in network.weights}
+        optimizer.apply([keras.ops.array(gradients[v.path]) for v in network.trainable_variables])
+        return {v.path.partition("/")[2]: v.numpy() - before[v.path] for v in network.weights}
+
+    by_layer = moved(0.08, layer_decay=0.5, frozen=["*/block_01/mlp/*"], max_gradient_norm=None)
+    for end, layer_rate in (
+        ("embedding/", 0.01),
+        ("encoder/block_00/", 0.02),
+        ("encoder/block_01/", 0.04),
+        ("head/", 0.08),
+    ):
+        alone = moved(layer_rate, max_gradient_norm=None)
+        for path in (p for p in by_layer if p.startswith(end)):
+            if "block_01/mlp/" in path:
+                assert not by_layer[path].any()
+            else:
+                assert np.abs(alone[path]).max() > 0
+                np.testing.assert_allclose(by_layer[path], alone[path], rtol=1e-4, atol=1e-7, err_msg=path)

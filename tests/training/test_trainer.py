@@ -2,6 +2,7 @@
 process, on a task that trains in a blink; `tests/test_resume.py` has the real thing.
 """
 
+import functools
 import json
 import signal
 
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import tiny_batch, tiny_task
+from vitcross.evaluation import evaluate
 from vitcross.sinks.local_files import LocalFiles, count_rows
 from vitcross.sinks.sink import FanOut
 from vitcross.training.callbacks import EvaluationSplit
-from vitcross.training.checkpoint import Checkpoints, read_progress
+from vitcross.training.checkpoint import Checkpoints, load_network, read_progress
 from vitcross.training.guards import Interrupted, StopOnSignal
-from vitcross.training.optimizer import adamw
+from vitcross.training.optimizer import adamw, schedule_free_adamw
 from vitcross.training.trainer import Trainer
 
 STEPS, INTERVAL, LOG, BATCH = 23, 5, 3, 11
@@ -110,15 +112,15 @@ class Splits:
         self.bomb("validated")
 
 
-def train(folder, bomb, **settings):
+def train(folder, bomb, make=adamw, **settings):
     """Begin a run in `folder`, or go on with it."""
-    checkpoints = Checkpoints(folder / "checkpoints")
+    task = tiny_task()
+    optimizer = make(model=task.network, total_steps=STEPS, learning_rate=0.01, warmup_steps=2)
+    checkpoints = Checkpoints(folder / "checkpoints", monitor=f"accuracy{optimizer.average_suffix or ''}")
     found = checkpoints.newest(count_rows(folder))
     progress = read_progress(found) if found else None
     step, rows = (progress.step, progress.rows) if progress else (0, 0)
     sink = Sink(LocalFiles(run_folder=folder, goes_on_at=(step, rows)), bomb, rows)
-    task = tiny_task()
-    optimizer = adamw(model=task.network, total_steps=STEPS, learning_rate=0.01, warmup_steps=2)
     with StopOnSignal() as stop_on_signal:
         trainer = Trainer(
             task=task,
@@ -189,6 +191,44 @@ def test_stopped_anywhere_and_gone_on_with_it_is_the_same_run(undisturbed, tmp_p
     assert stops >= (1 if moment == "train end" else 2)
     assert rows(tmp_path) == rows(undisturbed)
     assert contents(tmp_path) == contents(undisturbed)
+
+
+WITH_AVERAGE = {"ema": functools.partial(adamw, ema_steps=5), "schedule_free": schedule_free_adamw}
+
+
+@pytest.mark.parametrize("kind", WITH_AVERAGE)
+def test_runs_with_an_average_that_stop_early_go_on_too(tmp_path, kind):
+    options = {"make": WITH_AVERAGE[kind], "patience": 10}
+    train(tmp_path / "whole", Bomb(), **options)
+    assert rows(tmp_path / "whole")[-1]["step"] == 15  # the first value stays the best: all are right from step 5 on
+    validated = [row for row in rows(tmp_path / "whole") if "val/loss" in row]
+    assert all(
+        ("val/loss_ema" in row and row["val/loss_ema"] != row["val/loss"]) == (kind == "ema") for row in validated
+    )
+    # In an evaluation of the trained weights and of their average, after the last of them, and at the very end.
+    stops = 0
+    moments = [("validation", 2, Stop()), ("validated", 2, Interrupted(signal.SIGTERM)), ("epoch end", 1, Stop())]
+    for moment, count, reason in [*moments, ("train end", 1, Stop())]:
+        try:
+            train(tmp_path / "cut", Bomb(moment, count, reason), **options)
+        except (Stop, Interrupted):
+            stops += 1
+    assert stops >= 3
+    train(tmp_path / "cut", Bomb(), **options)
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", WITH_AVERAGE)
+def test_the_average_is_what_is_kept_to_predict(tmp_path, kind):
+    trainer = train(tmp_path, Bomb(), make=WITH_AVERAGE[kind])
+    suffix = {"ema": "_ema", "schedule_free": ""}[kind]
+    last = [row for row in rows(tmp_path) if "val/loss" in row][-1]
+    other = tiny_task()
+    load_network(other.network, trainer.checkpoints.path("latest"))
+    batch = tiny_batch(BATCH, seed=1000)
+    assert float(evaluate(other, [batch])["loss"]) == last[f"val/loss{suffix}"]
+    assert float(evaluate(trainer.task, [batch])["loss"]) != last[f"val/loss{suffix}"]
 
 
 def test_stopped_once_in_the_middle_of_an_interval_between_two_rows(undisturbed, tmp_path):

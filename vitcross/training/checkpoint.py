@@ -14,6 +14,7 @@ equal bytes.
 
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -302,9 +303,11 @@ class Checkpoints:
         self.index |= {"latest": name}
 
     def is_better(self, value, than):
-        """Whether a value of the monitored metric is better than another; None is no value, and worse than any."""
-        if value is None or than is None:
-            return value is not None
+        """Whether a value of the monitored metric is better than another; None and NaN are worse than any."""
+        if value is None or math.isnan(value):
+            return False
+        if than is None or math.isnan(than):
+            return True
         return value > than if self.mode == "max" else value < than
 
     def _write_index(self):

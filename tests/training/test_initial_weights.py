@@ -1,0 +1,77 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.tasks import image_text
+from vitcross.models import VisionTransformer
+from vitcross.training.initial_weights import initialize
+
+
+def vision(seed, **changes):
+    keras.utils.set_random_seed(seed)
+    sizes = {"num_classes": 3, "image_size": (8, 12), "patch_size": 4, "embed_dim": 8, "depth": 2, "num_heads": 2}
+    network = VisionTransformer(**{**sizes, "pooling": "cls", **changes})
+    for variable in network.weights:  # nothing is left at an initial 0 or 1 that all networks share
+        variable.assign(variable + keras.random.normal(variable.shape, stddev=0.1, seed=seed))
+    return network
+
+
+def test_the_same_model_with_the_same_classes_is_the_same_function():
+    source, network = vision(1), vision(2)
+    images = np.random.default_rng(0).normal(size=(3, 8, 12, 3)).astype("f")
+    assert not np.allclose(source(images), network(images))
+    found = initialize(network, source, same_classes=True)
+    np.testing.assert_array_equal(np.asarray(source(images)), np.asarray(network(images)))
+    assert len(found["copied"]) == len(network.weights) and not found["resampled"] + found["anew"]
+
+
+def test_other_classes_and_another_size_of_pictures():
+    source, network = vision(1), vision(2, num_classes=5, image_size=(16, 20))
+    head = [v.numpy() for v in network.weights if "/head/" in v.path]
+    found = initialize(network, source, same_classes=False)
+    assert found["anew"] == ["head/kernel", "head/bias"]
+    assert found["resampled"] == ["embedding/position_embedding/embeddings"]
+    kept = [v.numpy() for v in network.weights if "/head/" in v.path]
+    assert all(np.array_equal(before, after) for before, after in zip(head, kept, strict=True))
+    # The class token keeps its position; the others are what the source itself uses on pictures of that size.
+    own = next(v for v in network.weights if v.path.endswith("position_embedding/embeddings")).numpy()
+    layer = next(layer for layer in source._flatten_layers() if layer.name == "position_embedding")
+    np.testing.assert_array_equal(own[0], layer.embeddings.numpy()[0])
+    np.testing.assert_allclose(own, np.asarray(layer.positions((4, 5))))
+    assert own.shape == (21, 8)
+
+
+def test_as_many_classes_that_are_others_get_a_new_head():
+    source, network = vision(1), vision(2)
+    assert initialize(network, source, same_classes=False)["anew"] == ["head/kernel", "head/bias"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"embed_dim": 16}, "patch_embedding.*there"),
+        ({"depth": 3}, "block_02.*missing"),
+        ({"in_channels": 1}, "patch_embedding/.*kernel"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(changes, named):
+    with pytest.raises(ValueError, match=f"init_from must be a run of a model that fits.*{named}"):
+        initialize(vision(2, **changes), vision(1), same_classes=True)
+
+
+def test_towers_of_pictures_are_shared_with_image_text_models():
+    both = image_text.dual_encoder()
+    tower = both.image_encoder
+    for variable in tower.weights:
+        variable.assign(variable + 0.01)
+    classifier = VisionTransformer(
+        num_classes=7, image_size=image_text.IMAGE_SIZE, patch_size=8, embed_dim=16, depth=1, num_heads=2, pooling="gap"
+    )
+    found = initialize(classifier, both, same_classes=False)
+    assert found["anew"] == ["head/kernel", "head/bias"] and len(found["copied"]) == len(classifier.weights) - 2
+    other = image_text.captioner()
+    found = initialize(other, classifier, same_classes=False)
+    assert any("text_decoder" in path for path in found["anew"])
+    by_end = {v.path.rpartition("image_encoder/")[2]: v.numpy() for v in tower.weights}
+    for variable in other.image_encoder.weights:
+        np.testing.assert_array_equal(variable.numpy(), by_end[variable.path.rpartition("image_encoder/")[2]])
