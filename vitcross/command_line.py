@@ -22,6 +22,7 @@ from vitcross.config_checks import check_folder
 from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
+from vitcross.init_from import check_init_from
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
@@ -150,6 +151,7 @@ def prepare_train(arguments, config):
         trials = config.check_arguments("train", overrides, multirun)
         for settings, _ in trials:
             check_folder(settings["data"])
+            check_init_from(settings, config)
         if multirun:
             return [*flags, *config.one_length(overrides)], None
         if folder := go_on.typed_value(overrides, "hydra.run.dir"):

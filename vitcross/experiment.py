@@ -9,8 +9,9 @@ import os
 from pathlib import Path
 
 from vitcross import go_on, run_folder
-from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate, open_run
+from vitcross.config import TOKENIZER, accepted, as_yaml, instantiate
 from vitcross.config_combinations import fill_from_data
+from vitcross.init_from import initialize_from
 from vitcross.run_lengths import OF_OPTIMIZER, lengths
 
 
@@ -134,21 +135,6 @@ def build_optimizer(config, network, **steps):
     optimizer = make_optimizer(model=network, **steps)
     print(parameter_table(parameter_groups(network, settings.get("layer_decay", 1.0))), flush=True)
     return optimizer
-
-
-def initialize_from(folder, network, class_names):
-    """Start a network from the best weights of the run in `folder`; says on the console what it took."""
-    from vitcross.finished_run import open_checkpoint
-    from vitcross.training.checkpoint import load_network
-    from vitcross.training.initial_weights import initialize
-
-    path, header = open_checkpoint(folder)
-    source = instantiate(open_run(folder, key="init_from")["model"])
-    load_network(source, path)
-    taken = initialize(network, source, same_classes=tuple(header["class_names"]) == tuple(class_names))
-    counts = [f"{len(paths)} variables {how}" for how, paths in taken.items() if paths]
-    anew = f" ({', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''})" if taken["anew"] else ""
-    print(f"init_from   {path}: {', '.join(counts)}{anew}", flush=True)
 
 
 def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):

@@ -1,0 +1,73 @@
+"""A run that starts from the best weights of another: `init_from=RUN_FOLDER`. What was typed is checked before anything
+heavy is there; the weights are taken when the network is built.
+"""
+
+import json
+from pathlib import Path
+
+from vitcross.config_combinations import ConfigError, image_tower, model_sizes, pair
+
+# Keys of a vision transformer that leave its weights as they are, or are settled when weights are taken.
+FREE = ("variant", "num_classes", "image_size", "position_interpolation", "layer_norm_epsilon")
+
+
+def check_init_from(settings, config):
+    """The run that is started from exists, has a checkpoint, and its vision transformer has the sizes of this one.
+
+    Args:
+        settings: dict, the validated configuration.
+        config: the module `vitcross.config`.
+
+    Raises:
+        ConfigError: says what to type where sizes differ.
+    """
+    folder = settings["init_from"]
+    if folder is None:
+        return
+    source = config.open_run(folder, key="init_from")
+    index = Path(folder) / "checkpoints" / "index.json"
+    if not index.is_file() or json.loads(index.read_text()).get("best") is None:
+        raise ConfigError(f"init_from must be the folder of a run that has a checkpoint. Received: {folder}")
+    (own, prefix), (known, _) = (image_tower(c["model"]) for c in (settings, source))
+    own, known = (_shape(tower) for tower in (own, known))
+    differing = [key for key in own if own[key] != known.get(key, own[key])]
+    if differing:
+        typed = " ".join(f"{prefix}.{key}={_text(known[key])}" for key in differing)
+        raise ConfigError(
+            f"init_from needs the model of its run: type {typed}. "
+            f"Received: {', '.join(f'{prefix}.{key}={_text(own[key])}' for key in differing)}"
+        )
+
+
+def _shape(tower):
+    """What decides which variables a vision transformer has, and what they mean."""
+    sizes = model_sizes(tower) | {"class_token": tower["class_token"] or tower["pooling"] == "cls"}
+    kept = {
+        k: v for k, v in tower.items() if k not in (*FREE, *sizes, "_target_", "pooling") and not k.endswith("_rate")
+    }
+    kept |= sizes | {"patch_size": pair(sizes["patch_size"]), "layer_scale_init": tower["layer_scale_init"] is not None}
+    return {key: value for key, value in kept.items() if key != "in_channels" or value is not None}
+
+
+def _text(value):
+    return json.dumps(list(value) if isinstance(value, tuple) else value, separators=(",", ":")).strip('"')
+
+
+def initialize_from(folder, network, class_names):
+    """Start a network from the best weights of the run in `folder`; says on the console what it took.
+
+    Raises:
+        ValueError: where the weights do not fit.
+    """
+    from vitcross.config import instantiate, open_run
+    from vitcross.finished_run import open_checkpoint
+    from vitcross.training.checkpoint import load_network
+    from vitcross.training.initial_weights import initialize
+
+    path, header = open_checkpoint(folder)
+    source = instantiate(open_run(folder, key="init_from")["model"])
+    load_network(source, path)
+    taken = initialize(network, source, same_classes=tuple(header["class_names"]) == tuple(class_names))
+    counts = [f"{len(paths)} variables {how}" for how, paths in taken.items() if paths]
+    anew = f" ({', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''})" if taken["anew"] else ""
+    print(f"init_from   {path}: {', '.join(counts)}{anew}", flush=True)
