@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,7 +15,8 @@ from yaml import YAMLError
 
 from vitcross.config_checks import explain, validate
 from vitcross.config_combinations import ConfigError
-from vitcross.config_sweep import check_own_keys, check_space, check_sweeper, whole_numbers
+from vitcross.config_sweep import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
+from vitcross.help_page import options
 from vitcross.sweep.space import Interval, Sweep, Values
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -92,19 +94,20 @@ def read_sweep(overrides):
     Raises:
         ConfigError
     """
-    own = [text for text in overrides if _key(text).startswith("hydra")]
+    own = [text for text in overrides if _key(text).lstrip("+~").startswith("hydra")]
     typed = [text for text in overrides if text not in own]
     check_own_keys([_key(text) for text in own])
+    own = [text for text in own if _key(text) != "hydra.sweep.dir"]  # a folder is taken as it is typed
     space = _space(typed)
     first = [f"{key}={part.corners()[0]}" for key, part in space.items()]
-    sweeper, options = _sweeper([*(text for text in typed if _key(text) not in space), *first, *own])
+    sweeper, settings = _sweeper([*(text for text in typed if _key(text) not in space), *first, *own])
     keys = {_key(text) for text in typed}
-    typed = [*(f"{key}={value}" for key, value in (options.pop("params") or {}).items() if key not in keys), *typed]
+    typed = [*(f"{key}={value}" for key, value in (settings.pop("params") or {}).items() if key not in keys), *typed]
     space = _space(typed)
     check_space(sweeper, space)
     return Sweep(
         sweeper=sweeper,
-        options=options,
+        options=settings,
         fixed=tuple(text for text in typed if _key(text) not in space),
         space=space,
         typed=tuple(text for text in typed if _key(text) in space),
@@ -152,6 +155,8 @@ def _part(text, override):
         if override.is_interval_sweep():
             integer = isinstance(value.start, int) and isinstance(value.end, int)
             return Interval(value.start, value.end, log="log" in value.tags, integer=integer)
+        if isinstance(value, Glob):
+            return Values(tuple(value.filter(options(CONF, _key(text)))))
         ordered = override.is_range_sweep() and not value.shuffle
         return Values(tuple(override.sweep_string_iterator()), ordered=ordered)
     except (HydraException, ValueError) as error:
@@ -164,10 +169,11 @@ def _sweeper(overrides):
         with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
             composed = hydra.compose("train", overrides=one_length(overrides), return_hydra_config=True).hydra
         name = composed.runtime.choices["hydra/sweeper"]
-        options = OmegaConf.to_container(composed.sweeper, resolve=True)
+        settings = OmegaConf.to_container(composed.sweeper, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain("train", str(error), CONF, lambda: _known_keys("train"))) from error
-    return name, check_sweeper(name, options)
+        explained = sweeper_problem(str(error)) or explain("train", str(error), CONF, lambda: _known_keys("train"))
+        raise ConfigError(explained) from error
+    return name, check_sweeper(name, settings)
 
 
 def _parse(text):

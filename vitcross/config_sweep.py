@@ -2,7 +2,9 @@
 in; no Hydra.
 """
 
+import dataclasses
 import importlib.util
+import re
 from typing import Any, Literal
 
 from vitcross.config_checks import check_section
@@ -27,6 +29,8 @@ class OptunaSweeperConfig:
 def check_own_keys(keys):
     """Raises ConfigError for a key of Hydra's own that a sweep does not take."""
     for key in keys:
+        if key.startswith("hydra.sweeper.params"):
+            raise ConfigError(f"type what is swept itself, e.g. model.depth=2,4,6. Received: {key}")
         if key not in OWN_KEYS and not key.startswith("hydra.sweeper."):
             known = f"{', '.join(OWN_KEYS)} and hydra.sweeper.*"
             raise ConfigError(f"of Hydra's own keys a sweep takes {known}. Received: {key}")
@@ -48,6 +52,20 @@ def check_sweeper(name, options):
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install -e '.[sweep]'")
     return options
+
+
+def sweeper_problem(text):
+    """Hydra's message about `hydra/sweeper` or an option of it in other words; None where it is about something else.
+
+    Args:
+        text: what Hydra said.
+    """
+    if match := re.search(r"Could not find 'hydra/sweeper/([^']*)'", text):
+        return f"hydra/sweeper must be one of {', '.join(SWEEPERS)}. Received: {match[1]}"
+    if match := re.search(r"'(hydra\.sweeper\.[^']*)'", text):
+        known = ", ".join(field.name for field in dataclasses.fields(OptunaSweeperConfig))
+        return f"there is no key '{match[1]}' here: hydra/sweeper=optuna has {known}"
+    return None
 
 
 def check_space(sweeper, space):

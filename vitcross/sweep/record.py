@@ -115,21 +115,20 @@ class Typed:
     swept: list
 
     def changes(self, sweep):
-        """`before -> now` of all that makes another sweep of it. A grid may grow: its trials are found by their
+        """`key: before -> now` of all that makes another sweep of it. A grid may grow: its trials are found by their
         values; Optuna learns from all trials of one space."""
-        found = [(self.sweeper, sweep.sweeper), (_that_counts(self.fixed), _that_counts(sweep.fixed))]
-        if sweep.sweeper == "optuna" or _keys(self.swept) != _keys(sweep.typed):
-            found.append((sorted(self.swept), sorted(sweep.typed)))
-        return [f"{_text(before)} -> {_text(now)}" for before, now in found if before != now]
+        before = {"hydra/sweeper": self.sweeper, **_that_counts(self.fixed), **_by_key(self.swept)}
+        now = {"hydra/sweeper": sweep.sweeper, **_that_counts(sweep.fixed), **_by_key(sweep.typed)}
+        if sweep.sweeper == self.sweeper == "basic":
+            for key in _by_key(self.swept).keys() & _by_key(sweep.typed).keys():
+                now[key] = before[key]
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        return [f"{key}: {before.get(key, 'not typed')} -> {now.get(key, 'not typed')}" for key in keys]
 
 
 def _that_counts(overrides):
-    return sorted(o for o in overrides if not run_folder.is_harmless(o.partition("=")[0]))
+    return {key: text for key, text in _by_key(overrides).items() if not run_folder.is_harmless(key)}
 
 
-def _keys(overrides):
-    return sorted(override.partition("=")[0] for override in overrides)
-
-
-def _text(part):
-    return part if isinstance(part, str) else " ".join(part) or "nothing"
+def _by_key(overrides):
+    return {key: text for key, _, text in (override.partition("=") for override in overrides)}
