@@ -19,17 +19,22 @@ from vitcross.config_combinations import ConfigError
 from vitcross.sweep.page import page
 from vitcross.sweep.process import outcome
 from vitcross.sweep.record import Record, open_record
-from vitcross.sweep.report import command, console_table, csv_text, failures, print_table, write_report
+from vitcross.sweep.report import csv_text, failures, write_report
 from vitcross.sweep.scales import key_scale, log_ticks
 from vitcross.sweep.space import Interval, Values
+from vitcross.sweep.table import console_table, print_table
 
 RATES = "optimizer.learning_rate=tag(log,interval(1e-4,3e-3))"
 OPTUNA = ["hydra/sweeper=optuna", RATES, "model.depth=choice(2,4,6)"]
 LONG = "a_recipe_of_somebody_whose_name_is_longer_than_any_axis_has_room_for_in_one_line"
 
 
+def needs_optuna():
+    pytest.importorskip("optuna", reason="Optuna is not installed: pip install -e '.[sweep]'")
+
+
 def optuna_record(folder, *typed):
-    pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
+    needs_optuna()
     return Record(folder, config.read_sweep([*OPTUNA, *typed]))
 
 
@@ -78,7 +83,7 @@ def test_a_grid_runs_each_trial_in_a_process_of_its_own_and_ends_with_a_table(ti
 
 
 def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scenes, tmp_path):
-    pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
+    needs_optuna()
     done = run(
         "train.py", "-m", "hydra/sweeper=optuna", *tiny_scenes, "trainer.steps=2", "optimizer.warmup=0",
         "optimizer.learning_rate=choice(1e38,1e-3)", f"hydra.sweep.dir={tmp_path}",
@@ -151,7 +156,7 @@ def test_a_wrong_sweep_ends_with_status_2_and_one_message(typed, message, tmp_pa
 )
 def test_what_cannot_be_swept_is_refused_before_a_trial_starts(typed, message):
     if OPTUNA[0] in typed:
-        pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
+        needs_optuna()
     with pytest.raises(ConfigError, match=message):
         config.check_trials(config.read_sweep(typed))
 
@@ -163,9 +168,9 @@ def test_optuna_is_asked_for_where_it_is_missing(monkeypatch):
     assert config.read_sweep(["seed=1,2"]).sweeper == "basic"
 
 
-def test_every_kind_of_list_and_interval_is_read(tmp_path):
+def test_every_kind_of_list_and_interval_is_read():
+    needs_optuna()
     typed = ["seed=1,2", "model.depth=range(2,7,2)", "model.embed_dim=tag(log,int(interval(16,64)))"]
-    pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
     sweep = config.read_sweep([OPTUNA[0], *typed, "data=glob(*mnist)", RATES, "trainer.steps=3"])
     assert sweep.space == {
         "seed": Values(("1", "2")),
@@ -226,9 +231,9 @@ def test_a_sweep_that_was_stopped_proposes_what_it_would_have_proposed(tmp_path)
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_optuna_learns_from_the_trials_before(mode, tmp_path):
+    record = optuna_record(tmp_path)
     from vitcross.sweep.optuna_proposals import propose
 
-    record = optuna_record(tmp_path)
     record.mode = mode
     for _ in range(30):
         values = propose(record)
@@ -238,9 +243,9 @@ def test_optuna_learns_from_the_trials_before(mode, tmp_path):
 
 
 def test_optuna_keeps_away_from_what_failed(tmp_path):
+    record = optuna_record(tmp_path)
     from vitcross.sweep.optuna_proposals import propose
 
-    record = optuna_record(tmp_path)
     record.mode = "max"
     for _ in range(30):
         trial = record.add(propose(record))
@@ -251,7 +256,7 @@ def test_optuna_keeps_away_from_what_failed(tmp_path):
 
 
 def test_no_combination_is_proposed_twice_and_a_small_space_ends(tmp_path):
-    pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
+    needs_optuna()
     from vitcross.sweep.optuna_proposals import propose
 
     sweep = config.read_sweep(["hydra/sweeper=optuna", "seed=range(0,5)", "model.depth=choice(2,4,6)"])
@@ -341,7 +346,7 @@ def test_the_csv_has_one_row_per_trial_and_the_command_runs_it_again(tmp_path):
     assert [row["trial"] for row in table] == list("0123456")
     assert [row["val/accuracy"] for row in table] == ["0.2", "0.5", "0.1", "0.3", "0.4", "", ""]
     assert table[1]["experiment"] == LONG and table[5]["note"].startswith("failed at step 3")
-    assert command(record.sweep, record.trials[2]) == (
+    assert record.sweep.command(record.trials[2].values) == (
         "python train.py trainer.steps=17 seed=3 'experiment=<b>bold</b>'"
     )
 

@@ -3,7 +3,6 @@ script, no network.
 """
 
 import html
-import shlex
 from importlib import resources
 from urllib.parse import quote
 
@@ -81,9 +80,9 @@ def _header(record, best, metric):
 
 
 def _best(record, best):
-    typed = f"python train.py {shlex.join(record.sweep.overrides(best.values))}"
     where = f'<a href="{_link(record, best)}">{best.number}</a>'
-    return f"<section><h2>The best trial: {where}</h2><pre>{html.escape(typed)}</pre></section>"
+    again = html.escape(record.sweep.command(best.values))
+    return f"<section><h2>The best trial: {where}</h2><pre>{again}</pre></section>"
 
 
 def _dot(record, trial, best, metric):
@@ -111,7 +110,7 @@ def _table(record, metric):
 
 def _cells(record, trial):
     note = f"<small>{html.escape(trial.note)}</small>" if trial.note else ""
-    values = [trial.values.get(key, "") for key in record.sweep.space]
+    values = record.texts(trial)
     cells = [
         f'<a href="{_link(record, trial)}">{trial.number}</a>',
         *map(html.escape, values),

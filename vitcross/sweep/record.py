@@ -56,6 +56,10 @@ class Record:
         self.trials.append(Trial(number=len(self.trials), values=dict(values)))
         return self.trials[-1]
 
+    def texts(self, trial):
+        """What is swept of a trial, in the order of the keys."""
+        return [trial.values.get(key, "") for key in self.sweep.space]
+
     def trial_folder(self, trial):
         return self.folder / str(trial.number)
 

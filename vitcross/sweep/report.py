@@ -1,21 +1,15 @@
-"""What a sweep says of itself: its header, the table of its trials on the console, and its files `trials.json`,
-`trials.csv` and `trials.html`.
-"""
+"""What a sweep says of itself: its header, its last words, and its files `trials.json`, `trials.csv`, `trials.html`."""
 
 import csv
 import io
-import shlex
 import sys
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from vitcross import atomic_files
 from vitcross.sinks.console_text import number, printable
 from vitcross.sweep.page import page
-
-MAX_UNFOLDED = 10  # letters
+from vitcross.sweep.table import console_table, print_table
 
 
 def header(record):
@@ -54,30 +48,8 @@ def csv_text(record):
     for trial in record.trials:
         value = "" if trial.value is None else repr(trial.value)
         ending = [value, f"{trial.minutes:.2f}", trial.state, trial.note, record.trial_folder(trial)]
-        writer.writerow([trial.number, *_values(record, trial), *ending])
+        writer.writerow([trial.number, *record.texts(trial), *ending])
     return file.getvalue()
-
-
-def console_table(record):
-    """`rich.table.Table` of all trials, best first."""
-    table = Table(title_justify="left")
-    for name in ("trial", *short_names(record.sweep.space), record.metric or "value", "minutes", "state"):
-        side = "right" if name in ("trial", "minutes") else "left"
-        table.add_column(Text(printable(name), overflow="fold"), justify=side, min_width=5)
-    for trial in record.ranked():
-        value = "" if trial.value is None else number(trial.value)
-        cells = [trial.number, *_values(record, trial), value, f"{trial.minutes:.1f}", trial.state]
-        for column, cell in zip(table.columns, cells, strict=True):
-            # Numbers stay whole as long as there is room; what is longer is folded.
-            column.min_width = max(column.min_width, min(len(str(cell)), MAX_UNFOLDED))
-        table.add_row(*(Text(printable(cell), overflow="fold") for cell in cells))
-    return table
-
-
-def short_names(keys):
-    """The last part of each dotted key, where no other key has the same; else the key."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
 
 
 def last_words(record):
@@ -89,24 +61,9 @@ def last_words(record):
         best = finished[0]
         what = f"{record.metric} {number(best.value)}"
         rows["best"] = f"trial {best.number}, {what}: {record.trial_folder(best)}"
-        rows["again"] = command(record.sweep, best)
+        rows["again"] = record.sweep.command(best.values)
     rows["trials"] = f"{record.folder}/trials.html, trials.csv"
     print(printable_rows(rows), flush=True)
-
-
-def print_table(table, console):
-    """Print a table without cutting it off: a file takes any width, a narrow terminal has its words folded."""
-    if not console.is_terminal:
-        console = Console(file=console.file, width=Console(width=10_000).measure(table).maximum)
-    elif sum(column.min_width for column in table.columns) + 3 * len(table.columns) >= console.width:
-        for column in table.columns:
-            column.min_width = None
-    console.print(table)
-
-
-def command(sweep, trial):
-    """What is typed to run a trial again."""
-    return f"python train.py {shlex.join(sweep.overrides(trial.values))}"
 
 
 def failures(record):
@@ -116,10 +73,6 @@ def failures(record):
         return ""
     lines = [f"  {record.trial_folder(trial)}: {' '.join(printable(trial.note).split())}" for trial in failed]
     return "\n".join([f"vitcross: {len(failed)} trials failed:", *lines])
-
-
-def _values(record, trial):
-    return [trial.values.get(key, "") for key in record.sweep.space]
 
 
 def _rows(rows):

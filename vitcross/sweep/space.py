@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import shlex
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,10 @@ class Sweep:
     def overrides(self, values):
         """What a trial is started with, of its dict of key to text."""
         return [*self.fixed, *(f"{key}={text}" for key, text in values.items())]
+
+    def command(self, values):
+        """What is typed to run a trial again by itself."""
+        return f"python train.py {shlex.join(self.overrides(values))}"
 
     def grid(self):
         """Every combination of the listed values, one dict of key to text each, the last key first to change."""
