@@ -85,8 +85,8 @@ def test_a_grid_runs_each_trial_in_a_process_of_its_own_and_ends_with_a_table(ti
 def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scenes, tmp_path):
     needs_optuna()
     done = run(
-        "train.py", "-m", "hydra/sweeper=optuna", *tiny_scenes, "trainer.steps=2", "optimizer.warmup=0",
-        "optimizer.learning_rate=choice(1e38,1e-3)", f"hydra.sweep.dir={tmp_path}",
+        "train.py", "-m", "hydra/sweeper=optuna", *tiny_scenes, "attention_maps=off", "trainer.steps=2",
+        "optimizer.warmup=0", "optimizer.learning_rate=choice(1e38,1e-3)", f"hydra.sweep.dir={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the sweep goes on" in done.stderr and "1 trials failed" in done.stderr
@@ -98,7 +98,8 @@ def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scen
 
 
 def test_a_sweep_hands_a_signal_to_its_trial_ends_and_goes_on_with_it(tiny_scenes, tmp_path):
-    typed = ["train.py", "-m", *tiny_scenes, "trainer.steps=100000", "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
+    length = ["attention_maps=off", "trainer.steps=100000"]
+    typed = ["train.py", "-m", *tiny_scenes, *length, "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
     for expected in ("starting TensorFlow", "goes on at step"):
         steps = (tmp_path / "0/metrics.jsonl").stat().st_size if (tmp_path / "0/metrics.jsonl").exists() else 0
         process = start(*typed)
