@@ -10,8 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from vitcross import command_line, config, experiment, run_folder
-
-FAILED_TRIALS = []  # folders of a sweep's trials that did not finish
+from vitcross.sweep import command as sweep_command
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="train")
@@ -19,9 +18,7 @@ def run(composed):
     job = HydraConfig.get()
     folder, choices = job.runtime.output_dir, dict(job.runtime.choices)
     if job.mode == RunMode.MULTIRUN:
-        if command_line.run_trial(__file__, list(job.overrides.task), folder, "best/value") is None:
-            FAILED_TRIALS.append(folder)
-        return None
+        command_line.fail("a sweep needs -m. Received: hydra.mode=MULTIRUN")
     settings = config.resolve(composed)
     run_folder.begin(folder, config.as_yaml(settings), choices)
     return sys.exit(train(settings, choices, folder))
@@ -48,9 +45,9 @@ def train(settings, choices, folder, resume=False):
 
 
 if __name__ == "__main__":
+    if command_line.is_sweep(sys.argv[1:]):
+        sys.exit(sweep_command.main(__file__, sys.argv[1:], config))
     sys.argv[1:], resumed = command_line.prepare_train(sys.argv[1:], config)
     if resumed is not None:
         sys.exit(train(resumed.settings, resumed.choices, resumed.folder, resume=True))
     run()
-    if FAILED_TRIALS:
-        command_line.fail(f"{len(FAILED_TRIALS)} trials failed: {', '.join(FAILED_TRIALS)}", status=1)

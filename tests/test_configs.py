@@ -215,10 +215,10 @@ def test_a_run_of_an_older_version_opens(tmp_path):
 
 
 def test_a_sweep_is_checked_trial_by_trial():
-    trials = config.check_arguments("train", ["model.depth=1,2", "seed=3"], multirun=True)
+    trials = config.check_trials(config.read_sweep(["model.depth=1,2", "seed=3"]))
     assert [trial["model"]["depth"] for trial, _ in trials] == [1, 2]
     with pytest.raises(ConfigError, match="num_heads must divide"):
-        config.check_arguments("train", ["model.num_heads=4,5"], multirun=True)
+        config.check_trials(config.read_sweep(["model.num_heads=4,5"]))
 
 
 def test_the_command_line_wins_over_the_experiment():

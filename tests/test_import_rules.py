@@ -53,6 +53,8 @@ def test_only_the_boundary_knows_hydra_and_only_one_sink_knows_wandb(path):
         assert "wandb" not in roots
     if name(path) != "vitcross/dashboard.py":
         assert "wandb_workspaces" not in roots
+    if name(path) != "vitcross/sweep/optuna_proposals.py":
+        assert "optuna" not in roots
 
 
 def test_no_room_is_called_utils():

@@ -263,35 +263,6 @@ def test_a_loss_that_explodes_stops_the_run_and_names_the_step(tiny_scenes, tmp_
     assert 0 < step <= summary["steps"]
 
 
-def test_a_sweep_runs_each_trial_in_a_process_of_its_own(tiny_scenes, tmp_path):
-    done = run("train.py", "-m", *tiny_scenes, "trainer.steps=2", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    first, second = (json.loads((tmp_path / trial / "summary.json").read_text()) for trial in ("0", "1"))
-    assert first["state"] == second["state"] == "finished"
-    assert rows(tmp_path / "0")[0] != rows(tmp_path / "1")[0]
-
-
-def test_a_sweep_with_a_trial_that_fails_goes_on_and_exits_1(tiny_scenes, tmp_path):
-    done = run(
-        "train.py", "-m", *tiny_scenes, "trainer.steps=2", "optimizer.warmup=0", "optimizer.learning_rate=1e38,1e-3",
-        f"hydra.sweep.dir={tmp_path}",
-    )  # fmt: skip
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "the sweep goes on" in done.stderr and "1 trials failed" in done.stderr
-    assert json.loads((tmp_path / "1/summary.json").read_text())["state"] == "finished"
-
-
-def test_a_sweep_hands_a_signal_to_its_trial_and_ends(tiny_scenes, tmp_path):
-    command = ["train.py", "-m", *tiny_scenes, "trainer.steps=100000", "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
-    process = start(*command)
-    wait_for_training(process, tmp_path / "0")
-    process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0].decode()
-    assert process.returncode == 128 + signal.SIGTERM, output
-    assert "SIGTERM" in json.loads((tmp_path / "0/summary.json").read_text())["state"]
-    assert not (tmp_path / "1").exists()
-
-
 def test_a_folder_with_a_run_is_refused(trained, tiny_scenes):
     done = run("train.py", *tiny_scenes, f"hydra.run.dir={trained[0]}")
     assert done.returncode == 2 and "holds a run with other settings" in done.stderr

@@ -1,5 +1,5 @@
-"""What a user types and reads before TensorFlow is there: checks, the header, the folder of the run, one process per
-trial of a sweep. Imports nothing heavy.
+"""What a user types and reads before TensorFlow is there: checks, the header, the folder of the run. Imports nothing
+heavy.
 """
 
 import contextlib
@@ -9,10 +9,8 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +36,12 @@ def split_arguments(arguments):
     return [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
 
 
+def is_sweep(arguments):
+    """Whether `-m` was typed, and not help asked for."""
+    flags = set(split_arguments(arguments)[1])
+    return bool(flags & set(MULTIRUN_FLAGS)) and not flags & {"-h", "--help"}
+
+
 def claim_folder(parent, now=None):
     """Make a new folder `parent/<date>_<time>` and return it; two runs of one second get two folders.
 
@@ -55,40 +59,6 @@ def claim_folder(parent, now=None):
         except FileExistsError:
             continue
     raise OSError(f"{parent} holds 1000 runs of this second")
-
-
-def run_trial(script, overrides, folder, metric):
-    """One trial of a sweep, in a process of its own. A signal is handed to it, waited for, and ends the sweep.
-
-    Args:
-        script: path of `train.py`.
-        overrides: the trial's own overrides.
-        folder: where it writes.
-        metric: key of `summary.json` to return.
-
-    Returns:
-        float, the metric at the end of the trial; None where the trial failed.
-    """
-    print(f"trial {Path(folder).name}: {' '.join(overrides)}", flush=True)
-    command = [sys.executable, str(script), *overrides, f"hydra.run.dir={folder}"]
-    began = time.perf_counter()
-    # A session of its own: else a terminal's Ctrl-C would reach the trial twice, and the second one means "at once".
-    process = subprocess.Popen(command, start_new_session=True)
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in signals}
-    try:
-        status = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if status - 128 in signals or -status in signals:
-        raise SystemExit(status if status > 0 else 128 - status)
-    if status != 0:
-        print(f"trial {Path(folder).name} ended with exit status {status}; the sweep goes on", file=sys.stderr)
-        return None
-    value = json.loads((Path(folder) / "summary.json").read_text()).get(metric)
-    print(f"trial {Path(folder).name}: {metric} {value} after {time.perf_counter() - began:.0f} s", flush=True)
-    return value
 
 
 def run_name(choices):
@@ -142,24 +112,20 @@ def prepare_train(arguments, config):
     if {"-h", "--help"} & set(flags):
         print(help_page(config.CONF))
         raise SystemExit(0)
-    multirun = any(flag in MULTIRUN_FLAGS for flag in flags)
     try:
-        if flags and not multirun:
+        if flags:
             return [*flags, *config.one_length(overrides)], None  # --cfg, --info and the like: Hydra answers
         if go_on.typed_value(overrides, "resume"):
-            return [], go_on.resume(overrides, multirun, config)
-        trials = config.check_arguments("train", overrides, multirun)
-        for settings, _ in trials:
-            check_folder(settings["data"])
-            check_init_from(settings, config)
-        if multirun:
-            return [*flags, *config.one_length(overrides)], None
+            return [], go_on.resume(overrides, False, config)
+        ((settings, choices),) = config.check_arguments("train", overrides)
+        check_folder(settings["data"])
+        check_init_from(settings, config)
         if folder := go_on.typed_value(overrides, "hydra.run.dir"):
             if run_folder.holds_run(folder):
-                return [], go_on.again(folder, *trials[0], config)
+                return [], go_on.again(folder, settings, choices, config)
             run_folder.lock(folder)
             return config.one_length(overrides), None
-        folder = claim_folder(Path("outputs") / run_name(trials[0][1]))
+        folder = claim_folder(Path("outputs") / run_name(choices))
         run_folder.lock(folder)
     except (ValueError, OSError) as error:
         fail(str(error))

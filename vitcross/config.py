@@ -3,11 +3,11 @@ Hydra and OmegaConf. `experiment.py` puts the rooms together from it.
 """
 
 import inspect
-import itertools
 from pathlib import Path
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +15,9 @@ from yaml import YAMLError
 
 from vitcross.config_checks import explain, validate
 from vitcross.config_combinations import ConfigError
+from vitcross.config_sweep import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
+from vitcross.help_page import options
+from vitcross.sweep.space import Interval, Sweep, Values
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 TOKENIZER = "tokenizer.json"  # in the folder of a run whose data has texts
@@ -62,28 +65,115 @@ def one_length(overrides):
     return [*overrides, *(f"{others[key]}=null" for key in typed if len(typed) == 1)]
 
 
-def check_arguments(name, overrides, multirun=False):
-    """Compose and validate what was typed; for a sweep, every trial of it.
+def check_arguments(name, overrides):
+    """Compose and validate what was typed for one run.
 
     Returns:
-        list of `(config, choices)`, one per trial.
+        list of one `(config, choices)`.
 
     Raises:
         ConfigError
     """
-    values = []
-    for text, override in ((text, _parse(text)) for text in overrides):
-        if override.is_sweep_override() and not multirun:
+    for text in overrides:
+        if _parse(text).is_sweep_override():
             raise ConfigError(f"'{text}' lists several values: a sweep needs -m; a list needs brackets, e.g. key=[1,2]")
-        sweep = override.is_sweep_override()
-        key = override.get_key_element()
-        values.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweep else [text])
-    trials = []
-    for combination in itertools.product(*values):
-        config, choices = compose(name, list(combination))
-        validate(config, name)
-        trials.append((config, choices))
-    return trials
+    config, choices = compose(name, overrides)
+    validate(config, name)
+    return [(config, choices)]
+
+
+def read_sweep(overrides):
+    """What was typed with `-m`.
+
+    Args:
+        overrides: list of str.
+
+    Returns:
+        `vitcross.sweep.space.Sweep`; its trials are not checked yet.
+
+    Raises:
+        ConfigError
+    """
+    own = [text for text in overrides if _key(text).lstrip("+~").startswith("hydra")]
+    typed = [text for text in overrides if text not in own]
+    check_own_keys([_key(text) for text in own])
+    own = [text for text in own if _key(text) != "hydra.sweep.dir"]  # a folder is taken as it is typed
+    space = _space(typed)
+    first = [f"{key}={part.corners()[0]}" for key, part in space.items()]
+    sweeper, settings = _sweeper([*(text for text in typed if _key(text) not in space), *first, *own])
+    keys = {_key(text) for text in typed}
+    typed = [*(f"{key}={value}" for key, value in (settings.pop("params") or {}).items() if key not in keys), *typed]
+    space = _space(typed)
+    check_space(sweeper, space)
+    return Sweep(
+        sweeper=sweeper,
+        options=settings,
+        fixed=tuple(text for text in typed if _key(text) not in space),
+        space=space,
+        typed=tuple(text for text in typed if _key(text) in space),
+    )
+
+
+def check_trials(sweep):
+    """Compose and validate every trial of a grid; of Optuna's space, every listed value and every end.
+
+    Returns:
+        list of `(config, choices)`.
+
+    Raises:
+        ConfigError
+    """
+    checked = []
+    for values in sweep.corners() if sweep.sweeper == "optuna" else sweep.grid():
+        try:
+            checked += check_arguments("train", sweep.overrides(values))
+        except ConfigError as error:
+            raise ConfigError(f"{error}{whole_numbers(error, sweep.space)}") from error
+    return checked
+
+
+def _key(text):
+    return text.partition("=")[0]
+
+
+def _space(overrides):
+    """Key to Values or Interval of what lists several values."""
+    space = {}
+    for text in overrides:
+        override = _parse(text)
+        if not override.is_sweep_override():
+            continue
+        if [_key(other) for other in overrides].count(_key(text)) > 1:
+            raise ConfigError(f"{_key(text)} is swept and typed twice. Received: {text}")
+        space[_key(text)] = _part(text, override)
+    return space
+
+
+def _part(text, override):
+    value = override.value()
+    try:
+        if override.is_interval_sweep():
+            integer = isinstance(value.start, int) and isinstance(value.end, int)
+            return Interval(value.start, value.end, log="log" in value.tags, integer=integer)
+        if isinstance(value, Glob):
+            return Values(tuple(value.filter(options(CONF, _key(text)))))
+        ordered = override.is_range_sweep() and not value.shuffle
+        return Values(tuple(override.sweep_string_iterator()), ordered=ordered)
+    except (HydraException, ValueError) as error:
+        raise ConfigError(f"{text} cannot be swept: {' '.join(str(error).split())}") from error
+
+
+def _sweeper(overrides):
+    """`(name, options)` of `hydra/sweeper` and `hydra.sweeper`, checked."""
+    try:
+        with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
+            composed = hydra.compose("train", overrides=one_length(overrides), return_hydra_config=True).hydra
+        name = composed.runtime.choices["hydra/sweeper"]
+        settings = OmegaConf.to_container(composed.sweeper, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        explained = sweeper_problem(str(error)) or explain("train", str(error), CONF, lambda: _known_keys("train"))
+        raise ConfigError(explained) from error
+    return name, check_sweeper(name, settings)
 
 
 def _parse(text):

@@ -37,6 +37,16 @@ def validate(config, name="train"):
         _check_combinations(config)
 
 
+def check_section(schema, values, prefix):
+    """Check the keys and types of one section, whose keys are typed behind `prefix`, a tuple of str.
+
+    Raises:
+        ConfigError: one line for each key that is wrong.
+    """
+    if problems := _problems(schema, values, prefix):
+        raise ConfigError("\n".join(problems))
+
+
 def _group_problems(group, section, schemas):
     target = section.get("_target_")
     if target not in schemas:

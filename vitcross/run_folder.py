@@ -100,13 +100,18 @@ def differences(old, new):
     old, new = _leaves(old), _leaves(new)
     found = []
     for key in sorted(old.keys() | new.keys()):
-        if any(key == harmless or key.startswith(f"{harmless}.") for harmless in HARMLESS):
+        if is_harmless(key):
             continue
         before, after = old.get(key), new.get(key)
         left_open = after is None and key.rpartition(".")[2] in FROM_DATA
         if not left_open and not _same(before, after):
             found.append(f"{key}: {_text(before)} -> {_text(after)}")
     return found
+
+
+def is_harmless(key):
+    """Whether a key may change on the way without making another run."""
+    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in HARMLESS)
 
 
 def _leaves(node, prefix=""):

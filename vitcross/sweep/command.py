@@ -1,0 +1,91 @@
+"""`python train.py -m ...`, from what was typed to the exit status."""
+
+import sys
+import time
+
+from vitcross import go_on, run_folder
+from vitcross.command_line import MULTIRUN_FLAGS, claim_folder, fail, split_arguments
+from vitcross.config_checks import check_folder
+from vitcross.init_from import check_init_from
+from vitcross.sinks.console_text import printable
+from vitcross.sweep.process import Signals, outcome, stopped_by
+from vitcross.sweep.proposals import upcoming
+from vitcross.sweep.record import open_record
+from vitcross.sweep.report import failures, header, last_words, write_report
+
+
+def main(script, arguments, config):
+    """Run a sweep; exits with status 2 and one message where what was typed is wrong.
+
+    Args:
+        script: path of `train.py`.
+        arguments: list of str, `sys.argv[1:]`, with `-m` or `--multirun` among them.
+        config: the module `vitcross.config`.
+
+    Returns:
+        int, exit status: 0, 1 with failed trials, 128 + number of the signal that ended it.
+    """
+    overrides, flags = split_arguments(arguments)
+    try:
+        if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
+            raise ValueError(f"a sweep takes no other flag beside -m. Received: {' '.join(others)}")
+        if go_on.typed_value(overrides, "resume"):
+            go_on.resume(overrides, True, config)
+        sweep = config.read_sweep(overrides)
+        for settings, _ in config.check_trials(sweep):
+            check_folder(settings["data"])
+            check_init_from(settings, config)
+        folder = go_on.typed_value(overrides, "hydra.sweep.dir") or claim_folder("multirun")
+        run_folder.lock(folder)
+        record = open_record(folder, sweep)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    return run(script, record, config)
+
+
+def run(script, record, config):
+    """Run what is left of a sweep, one trial after the other, and report; returns the exit status."""
+    print(header(record), flush=True)
+    stopped = None
+    with Signals() as signals:
+        for trial in upcoming(record):
+            status = run_trial(script, record, trial, config, signals)
+            write_report(record)
+            stopped = signals.received or stopped_by(status)
+            if stopped is not None:
+                break
+        write_report(record)
+        last_words(record)
+    if stopped is not None:
+        return 128 + stopped
+    if failed := failures(record):
+        print(failed, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run_trial(script, record, trial, config, signals):
+    """Run one trial in a process of its own and note how it ended; returns its exit status."""
+    overrides, folder = record.sweep.overrides(trial.values), record.trial_folder(trial)
+    swept = " ".join(f"{key}={text}" for key, text in trial.values.items())
+    print(f"\ntrial {trial.number}: {printable(swept)}", flush=True)
+    trial.state, trial.note = "running", ""
+    write_report(record)
+    try:
+        config.check_arguments("train", overrides)  # of Optuna's space only the corners were checked
+    except ValueError as error:
+        trial.state, trial.note = "failed", str(error)
+        print(f"trial {trial.number} cannot be run: {error}; the sweep goes on", file=sys.stderr)
+        return 2
+    began = time.perf_counter()
+    status = signals.run([sys.executable, str(script), *overrides, f'hydra.run.dir="{folder}"'])
+    seconds = time.perf_counter() - began
+    ended = outcome(folder, status)
+    trial.state, trial.value, trial.note = ended.state, ended.value, ended.note
+    trial.minutes += seconds / 60
+    if ended.state == "finished":
+        record.metric, record.mode = ended.metric, ended.mode
+        print(f"trial {trial.number}: {ended.metric} {ended.value:.4f} after {seconds:.0f} s", flush=True)
+    elif ended.state == "failed":
+        how = f"ended with exit status {status}: {ended.note}"
+        print(f"trial {trial.number} {how}; the sweep goes on", file=sys.stderr)
+    return status

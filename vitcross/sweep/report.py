@@ -1,0 +1,83 @@
+"""What a sweep says of itself: its header, its last words, and its files `trials.json`, `trials.csv`, `trials.html`."""
+
+import csv
+import io
+import sys
+
+from rich.console import Console
+
+from vitcross import atomic_files
+from vitcross.sinks.console_text import number, printable
+from vitcross.sweep.page import page
+from vitcross.sweep.table import console_table, print_table
+
+
+def header(record):
+    """What a sweep is going to do."""
+    sweep, options = record.sweep, record.sweep.options
+    if sweep.sweeper == "optuna":
+        kind = f"Optuna, {options['sampler']}, seed {options['seed']}"
+        total = min(options["n_trials"], sweep.size())
+    else:
+        kind, total = "every combination", sweep.size()
+    done = len(record.finished())
+    gone_on = f", {done} of them finished before" if done else ""
+    rows = {
+        "sweep": f"{', '.join(sweep.space) or 'nothing'}: {kind}",
+        "trials": f"{total}{gone_on}, one process each",
+        "results": str(record.folder),
+    }
+    return _rows(rows)
+
+
+def write_report(record):
+    """Bring the files of a sweep up to date; a disk that is full does not end it."""
+    try:
+        record.save()
+        atomic_files.write_text(record.folder / "trials.csv", csv_text(record))
+        atomic_files.write_text(record.folder / "trials.html", page(record))
+    except OSError as error:
+        print(f"vitcross: the files of the sweep cannot be written: {error}", file=sys.stderr)
+
+
+def csv_text(record):
+    """One row per trial, by number."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["trial", *record.sweep.space, record.metric or "value", "minutes", "state", "note", "folder"])
+    for trial in record.trials:
+        value = "" if trial.value is None else repr(trial.value)
+        ending = [value, f"{trial.minutes:.2f}", trial.state, trial.note, record.trial_folder(trial)]
+        writer.writerow([trial.number, *record.texts(trial), *ending])
+    return file.getvalue()
+
+
+def last_words(record):
+    """Print the table, the best trial and how to run it again, and where to look."""
+    if record.trials:
+        print_table(console_table(record), Console())
+    rows = {}
+    if finished := record.finished():
+        best = finished[0]
+        what = f"{record.metric} {number(best.value)}"
+        rows["best"] = f"trial {best.number}, {what}: {record.trial_folder(best)}"
+        rows["again"] = record.sweep.command(best.values)
+    rows["trials"] = f"{record.folder}/trials.html, trials.csv"
+    print(printable_rows(rows), flush=True)
+
+
+def failures(record):
+    """Which trials failed, in a few lines; empty where none did."""
+    failed = [trial for trial in record.trials if trial.state == "failed"]
+    if not failed:
+        return ""
+    lines = [f"  {record.trial_folder(trial)}: {' '.join(printable(trial.note).split())}" for trial in failed]
+    return "\n".join([f"vitcross: {len(failed)} trials failed:", *lines])
+
+
+def _rows(rows):
+    return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def printable_rows(rows):
+    return _rows({name: printable(value) for name, value in rows.items()})
