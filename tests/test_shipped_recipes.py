@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+import vitcross
 from tests import tiny_tfds
 from tests.tiny_texts import SHORT as QUICK
 from tests.tiny_texts import TINY_TOWERS, tiny_model, tiny_scene_texts, write_pairs
@@ -17,6 +18,7 @@ TFDS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "oxford_flowers102
 SHORT = [
     "trainer.steps=2",
     "trainer.evaluate_every=1",
+    "optimizer.warmup=0",
     "data.batch_size=8",
     "model.depth=2",
     "model.embed_dim=16",
@@ -38,7 +40,12 @@ ON_A_TINY_SET = {
 }
 
 
-OF_PICTURES = [name for name in options(config.CONF, "experiment") if name in TFDS_SETS]
+OF_PICTURES = {  # experiment -> its data set
+    "fashion_mnist": "fashion_mnist",
+    "fashion_mnist_long": "fashion_mnist",
+    "cifar10_small_vit": "cifar10",
+    "imagenet_s16": "imagenet2012",
+}
 
 
 def take_steps(overrides, folder):
@@ -69,6 +76,7 @@ def test_nothing_that_is_shipped_is_left_out():
         *(f"scenes_{kind}" for kind in TINY_TOWERS),
         "pairs_contrastive",
         "scenes_watermark",
+        "finetune",
     }
 
 
@@ -80,9 +88,56 @@ def test_data_set(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", OF_PICTURES)
 def test_experiment(name, tmp_path, monkeypatch):
-    tiny_tfds.prepare(name, tmp_path / "data", monkeypatch)
-    overrides = [f"experiment={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[name], *SHORT]
+    data = OF_PICTURES[name]
+    tiny_tfds.prepare(data, tmp_path / "data", monkeypatch)
+    overrides = [f"experiment={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[data], *SHORT]
     take_steps(overrides, tmp_path / "run")
+
+
+@pytest.mark.parametrize("how", [[], ['optimizer.frozen=["*/embedding/*","*/block_*"]', "optimizer.layer_decay=1"]])
+def test_fine_tuning_to_other_classes_and_another_size(how, tiny_scenes, tmp_path, capsys):
+    take_steps([*tiny_scenes, *SHORT], tmp_path / "first")
+    classes = {"cat": "red", "dog": "blue", "bird": "green"}
+    write_folder(tmp_path / "pictures", classes)
+    overrides = ["experiment=finetune", f"init_from={tmp_path / 'first'}", "data=image_folder", *SHORT, *how]
+    capsys.readouterr()
+    take_steps([*overrides, f"data.root={tmp_path / 'pictures'}", "data.image_size=[48,40]"], tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "variables copied, 1 variables resampled, 2 variables anew (head/kernel, head/bias)" in said
+    _, _, class_names = vitcross.load(tmp_path / "run")
+    assert class_names == tuple(sorted(classes))
+
+
+def write_folder(root, colours, count=5):
+    from PIL import Image
+
+    for label, colour in colours.items():
+        (root / label).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (40 + 7 * i, 43), colour).save(root / label / f"{i}.png")
+
+
+TRAINERS = {
+    "lion": ["optimizer=lion", "optimizer.schedule=wsd", "optimizer.cooldown=1", "optimizer.ema=3"],
+    "muon": ["optimizer=muon", "optimizer.schedule=rsqrt", "trainer.accumulate_steps=4", "optimizer.layer_decay=0.5"],
+    "schedule_free": ["optimizer=schedule_free", "trainer.early_stopping=2"],
+    "mixed_float16": ["trainer.dtype_policy=mixed_float16", "optimizer.ema=3", "trainer.accumulate_steps=2"],
+}
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_each_optimizer_and_what_belongs_to_it(kind, tiny_scenes, tmp_path):
+    take_steps([*tiny_scenes, *SHORT, "attention_maps=off", *TRAINERS[kind]], tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert ("val/loss_ema" in summary) == ("optimizer.ema=3" in TRAINERS[kind])
+    assert summary["best/metric"] == ("val/accuracy_ema" if "val/loss_ema" in summary else "val/accuracy")
+
+
+@pytest.mark.parametrize("kind", ["captioning", "vqa"])
+def test_texts_in_parts(kind, tmp_path):
+    overrides = [*tiny_scene_texts(kind, tmp_path / "data"), "trainer.steps=2", "trainer.evaluate_every=1"]
+    overrides += ["data.batch_size=12", "data.texts_per_picture=3", "trainer.accumulate_steps=2"]
+    take_steps([*overrides, "attention_maps=off"], tmp_path / "run")
 
 
 EVERYTHING = [

@@ -25,8 +25,7 @@ def check_init_from(settings, config):
     if folder is None:
         return
     source = config.open_run(folder, key="init_from")
-    index = Path(folder) / "checkpoints" / "index.json"
-    if not index.is_file() or json.loads(index.read_text()).get("best") is None:
+    if not _has_checkpoint(folder):
         raise ConfigError(f"init_from must be the folder of a run that has a checkpoint. Received: {folder}")
     (own, prefix), (known, _) = (image_tower(c["model"]) for c in (settings, source))
     own, known = (_shape(tower) for tower in (own, known))
@@ -39,13 +38,22 @@ def check_init_from(settings, config):
         )
 
 
+def _has_checkpoint(folder):
+    try:
+        return json.loads((Path(folder) / "checkpoints" / "index.json").read_text())["best"] is not None
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _shape(tower):
     """What decides which variables a vision transformer has, and what they mean."""
     sizes = model_sizes(tower) | {"class_token": tower["class_token"] or tower["pooling"] == "cls"}
     kept = {
         k: v for k, v in tower.items() if k not in (*FREE, *sizes, "_target_", "pooling") and not k.endswith("_rate")
     }
-    kept |= sizes | {"patch_size": pair(sizes["patch_size"]), "layer_scale_init": tower["layer_scale_init"] is not None}
+    kept |= sizes | {"patch_size": pair(sizes["patch_size"])}
+    if kept["layer_scale_init"] is not None:
+        kept["layer_scale_init"] = "set"  # whatever it is
     return {key: value for key, value in kept.items() if key != "in_channels" or value is not None}
 
 

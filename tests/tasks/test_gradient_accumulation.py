@@ -41,6 +41,11 @@ def question_answering():
     return task, batch
 
 
+def several_texts_of_a_picture():
+    task, batch = question_answering()
+    return task, batch | {"images": batch["images"][::2]}
+
+
 def step(make, parts, jit_compile=False):
     """Weights, loss and metric after one step of gradient descent."""
     import tensorflow as tf
@@ -54,7 +59,10 @@ def step(make, parts, jit_compile=False):
     return [v.numpy() for v in task.network.trainable_variables], {name: values[0] for name, values in history.items()}
 
 
-@pytest.mark.parametrize(("make", "counts"), [(classification, (3, 4)), (captioning, (4,)), (question_answering, (2,))])
+@pytest.mark.parametrize(
+    ("make", "counts"),
+    [(classification, (3, 4)), (captioning, (4,)), (question_answering, (2,)), (several_texts_of_a_picture, (4,))],
+)
 def test_parts_give_the_step_of_the_whole_batch(make, counts):
     before = [v.numpy() for v in make()[0].network.trainable_variables]
     whole, metrics = step(make, 1)
