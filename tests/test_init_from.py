@@ -38,7 +38,7 @@ def test_the_tower_of_an_image_text_model_fits_a_classifier(tmp_path):
     [
         (
             ["model.embed_dim=48", "model.depth=2"],
-            "type model.embed_dim=96 model.depth=4. Received: model.embed_dim=48",
+            "type model.embed_dim=96 model.depth=4. Received: model.embed_dim",
         ),
         (["model.stem=linear"], "type model.stem=conv. Received: model.stem=linear"),
         (["model.stem_depths=[2,1,1]"], r"type model.stem_depths=\[1,1,1\]"),
@@ -52,9 +52,7 @@ def test_what_to_type_where_sizes_differ(tmp_path, overrides, typed):
 
 
 def test_it_must_be_a_run_with_a_checkpoint(tmp_path):
-    with pytest.raises(
-        ConfigError, match="init_from must be the folder of a run, with a config.yaml. Received: .*none"
-    ):
+    with pytest.raises(ConfigError, match="init_from must be the folder of a run, with a config.yaml.*none"):
         check(tmp_path / "none")
     with pytest.raises(ConfigError, match="init_from must be the folder of a run that has a checkpoint"):
         check(run_folder(tmp_path / "run", best=None))

@@ -59,10 +59,10 @@ def step(make, parts, jit_compile=False):
     return [v.numpy() for v in task.network.trainable_variables], {name: values[0] for name, values in history.items()}
 
 
-@pytest.mark.parametrize(
-    ("make", "counts"),
-    [(classification, (3, 4)), (captioning, (4,)), (question_answering, (2,)), (several_texts_of_a_picture, (4,))],
-)
+CAN = {classification: (3, 4), captioning: (4,), question_answering: (2,), several_texts_of_a_picture: (4,)}
+
+
+@pytest.mark.parametrize(("make", "counts"), CAN.items())
 def test_parts_give_the_step_of_the_whole_batch(make, counts):
     before = [v.numpy() for v in make()[0].network.trainable_variables]
     whole, metrics = step(make, 1)
