@@ -20,6 +20,7 @@ from pathlib import Path
 from vitcross import go_on, run_folder
 from vitcross.config_checks import check_folder
 from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
+from vitcross.config_hydra import check_flags, check_typed
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
 
@@ -33,8 +34,15 @@ def fail(message, status=2):
 
 
 def split_arguments(arguments):
-    """`(overrides, flags)`: what sets a key, and what starts with a dash."""
-    return [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
+    """`(overrides, flags)`: what sets a key, and what starts with a dash; exits with status 2 for what could run other
+    code than this program's."""
+    overrides, flags = [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
+    try:
+        check_flags(flags)
+        check_typed(overrides)
+    except ValueError as error:
+        fail(str(error))
+    return overrides, flags
 
 
 def claim_folder(parent, now=None):
@@ -249,7 +257,7 @@ def check_target(run_config, settings):
         return
     try:
         names = class_names_of(settings["run"], settings["checkpoint"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return  # opening the checkpoint says what is wrong with it
     wanted = settings["target"]
     if wanted.isdecimal() and int(wanted) < len(names) or wanted.casefold() in [name.casefold() for name in names]:
