@@ -53,8 +53,9 @@ def write_bytes(path, content):
 
 
 def write_text(path, text):
-    """Write `text`, str, to `path` as a whole, in UTF-8 and with the line ends it has."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text`, str, to `path` as a whole, in UTF-8 and with the line ends it has; undecodable bytes of file names
+    become backslash escapes."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def sync_folder(path):

@@ -23,13 +23,14 @@ from vitcross.config_combinations import check_own_text, image_tower, model_size
 from vitcross.config_hydra import check_flags, check_typed
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
+from vitcross.printable import PlainLines, printable, printable_lines
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
 def fail(message, status=2):
     """One message on standard error, then exit."""
-    print(f"vitcross: {message}", file=sys.stderr)
+    print(f"vitcross: {printable_lines(message, sys.stderr.encoding)}", file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -122,7 +123,7 @@ def header(config, choices, folder):
         "length": f"{length} of {data['batch_size']} {'pictures' if text is None else 'pairs'}, seed {config['seed']}",
         "results": str(folder),
     }
-    return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+    return "\n".join(f"{name:<12}{printable(value)}" for name, value in rows.items())
 
 
 def _tower(sizes):
@@ -175,7 +176,7 @@ def prepare_train(arguments, config):
 def speak():
     """Show what the package logs (preparing data, unreadable pictures) as plain lines among what is printed."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(PlainLines())
     logger = logging.getLogger("vitcross")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
@@ -217,7 +218,7 @@ def explained(folder):
     except Exception as error:
         where = f"The traceback is in {folder}/traceback.txt"
         try:
-            (Path(folder) / "traceback.txt").write_text(traceback.format_exc())
+            (Path(folder) / "traceback.txt").write_text(printable_lines(traceback.format_exc()) + "\n")
         except OSError:  # the disk that is full may be the reason
             where = traceback.format_exc()
         text = "\n".join([*(str(error).strip().splitlines()[:12] or ["no message"]), *getattr(error, "__notes__", ())])

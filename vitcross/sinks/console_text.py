@@ -1,16 +1,6 @@
-"""How the console writes numbers, times and the words of strangers. Pure functions, str out."""
+"""How the console writes numbers, times and tables. Pure functions, str out."""
 
 import numbers
-
-
-def printable(text, encoding="utf-8"):
-    """`text` in one line that cannot drive a terminal, and that a stream of this encoding takes.
-
-    Control characters (escape sequences begin with one), line ends, tabs, marks that reverse the reading direction and
-    undecodable bytes of file names become `?`.
-    """
-    text = "".join(character if character.isprintable() else "?" for character in str(text))
-    return text.encode(encoding, "replace").decode(encoding)
 
 
 def number(value):

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from vitcross import atomic_files
+from vitcross.printable import say
 from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
@@ -77,7 +78,7 @@ class WeightsAndBiases(Sink):
         init_timeout=20,
         finish_timeout=60,
         captures=10,
-        report=print,
+        report=say,
         resume=False,
     ):
         if mode not in MODES:
