@@ -2,10 +2,16 @@
 
 import json
 import os
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
 from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["model.embed_dim=16", "model.num_heads=2", "model.depth=1", "trainer.steps=2", "data.image_size=[32,40]"]
+NO_WANDB = "sinks.wandb.mode=disabled"
 
 # A page that takes one of them for HTML has an element `pwned`, an attribute `on...`, or sets `window.pwned`.
 ELEMENT = "\"><img id=pwned src=x onerror=window.pwned=1>'><b id=pwned>"
@@ -68,6 +74,14 @@ def check_output(done):
         text = stream.decode("utf-8")
         assert unprintable(text) == [], text
         assert not [line for line in text.splitlines() if line.startswith(FORGED)], text
+
+
+def run(script, *arguments, status=0):
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=300)
+    assert done.returncode == status, (done.stdout + done.stderr).decode(errors="replace")
+    check_output(done)
+    return done
 
 
 def pages(folder):

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,37 +11,6 @@ import pytest
 from tests.browser import chromium
 from tests.security import hostile
 from tests.tiny_texts import SHORT, tiny_model
-
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ["model.embed_dim=16", "model.num_heads=2", "model.depth=1", "trainer.steps=2", "data.image_size=[32,40]"]
-NO_WANDB = "sinks.wandb.mode=disabled"
-
-
-def run(script, *arguments, status=0):
-    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=300)
-    assert done.returncode == status, (done.stdout + done.stderr).decode(errors="replace")
-    hostile.check_output(done)
-    return done
-
-
-@pytest.fixture(scope="module")
-def folder_run(tmp_path_factory):
-    """A run on an image folder of hostile names, evaluated on a split and on its own pictures: `(folder, outputs)`."""
-    top = tmp_path_factory.mktemp("hostile")
-    data, folder = hostile.write_folder(top / "pictures"), top / "run"
-    length = ["data.batch_size=8", "data.validation_share=0.3", "trainer.log_every=1"]
-    outputs = [
-        run("train.py", "data=image_folder", f"data.root={data}", *TINY, *SHORT, *length, f"hydra.run.dir={folder}"),
-        run("evaluate.py", f"run={folder}", NO_WANDB, "num_probes=3", "num_trust=5"),
-    ]
-    own = top / "own"
-    own.mkdir()
-    for k, text in enumerate(hostile.ALL):
-        shutil.copy(next((data / hostile.CLASSES[0]).glob("*0.png")), own / hostile.file_name(text, f"{k}.png"))
-    (own / hostile.file_name(hostile.LINES, ".png")).write_bytes(b"no picture")
-    outputs.append(run("evaluate.py", f"run={folder}", f"images={own}", NO_WANDB))
-    return folder, [(done.stdout + done.stderr).decode() for done in outputs]
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +67,15 @@ def test_a_run_that_fails_says_so_plainly(tmp_path):
     """Also what TensorFlow says of an error inside its pipeline, and the traceback."""
     data, folder = hostile.write_folder(tmp_path / "pictures"), tmp_path / "run"
     few = ["data.max_unreadable=0", "data.batch_size=8"]
-    done = run(
-        "train.py", "data=image_folder", f"data.root={data}", *TINY, *SHORT, *few, f"hydra.run.dir={folder}", status=1
+    done = hostile.run(
+        "train.py",
+        "data=image_folder",
+        f"data.root={data}",
+        *hostile.TINY,
+        *SHORT,
+        *few,
+        f"hydra.run.dir={folder}",
+        status=1,
     )
     assert b"pictures cannot be read, data.max_unreadable allows 0" in done.stderr
     assert hostile.unprintable((folder / "traceback.txt").read_text()) == []
@@ -110,13 +85,13 @@ def test_a_run_that_fails_says_so_plainly(tmp_path):
 def test_questions_answers_and_their_types(tmp_path, browser):
     file, folder = hostile.write_questions(tmp_path), tmp_path / "run"
     length = ["trainer.steps=2", "data.batch_size=4", "data.validation_share=0.4", "data.vocabulary_size=300"]
-    run(
+    hostile.run(
         "train.py", "data=pairs", "model=question_answering", "task=question_answering", f"data.file={file}",
         *tiny_model("vqa"), *SHORT, *length, "data.image_size=[32,40]", f"hydra.run.dir={folder}",
     )  # fmt: skip
-    run("evaluate.py", f"run={folder}", NO_WANDB, "num_probes=3", "num_trust=5")
+    hostile.run("evaluate.py", f"run={folder}", hostile.NO_WANDB, "num_probes=3", "num_trust=5")
     picture = next(tmp_path.glob("*.png"))
-    run("evaluate.py", f"run={folder}", f"images={picture}", f"text={hostile.SCRIPT}", NO_WANDB)
+    hostile.run("evaluate.py", f"run={folder}", f"images={picture}", f"text={hostile.SCRIPT}", hostile.NO_WANDB)
     found = {path: hostile.look(browser, path) for path in hostile.pages(folder)}
     assert len(found) == 4
     for page in found.values():
@@ -127,7 +102,7 @@ def test_questions_answers_and_their_types(tmp_path, browser):
 def test_a_wrong_command_says_hostile_words_plainly(tmp_path):
     root = tmp_path / hostile.file_name(hostile.LINES + hostile.TERMINAL)
     (root / "only one").mkdir(parents=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(hostile.ROOT)}
     for arguments in (
         ["train.py", "data=image_folder", f"data.root='{root}'"],
         ["train.py", f"data={hostile.REVERSED}"],
@@ -137,7 +112,7 @@ def test_a_wrong_command_says_hostile_words_plainly(tmp_path):
         ["train.py", f"--{hostile.TERMINAL[:-1]}"],
     ):
         done = subprocess.run(
-            [sys.executable, str(ROOT / arguments[0]), *arguments[1:]],
+            [sys.executable, str(hostile.ROOT / arguments[0]), *arguments[1:]],
             cwd=tmp_path, capture_output=True, check=False, timeout=120, env=environment,
         )  # fmt: skip
         assert done.returncode == 2 and done.stderr.startswith(b"vitcross: "), done.stderr
