@@ -11,6 +11,7 @@ import pytest
 from tests.browser import chromium
 from tests.security import hostile
 from tests.tiny_texts import SHORT, tiny_model
+from vitcross.printable import printable_lines
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,19 @@ def test_a_page_that_is_careless_is_found(text, browser, tmp_path):
     assert found["ran"] == 1
     with pytest.raises(AssertionError):
         hostile.check_page(found)
+
+
+@pytest.mark.parametrize(
+    "text", [hostile.TERMINAL, hostile.LINES, hostile.REVERSED, "\t", "\u2028", f"\n{hostile.FORGED}"]
+)
+def test_an_output_that_is_careless_is_found(text):
+    with pytest.raises(AssertionError):
+        hostile.check_output(subprocess.CompletedProcess([], 0, f"a {text}".encode(), b""))
+
+
+def test_messages_keep_their_lines_and_no_others():
+    assert printable_lines("one\n  two\nthree\x1b[0m\x85") == "one\n  two\n  three?[0m"
+    assert printable_lines("") == "" and printable_lines(hostile.LINES).count(f"\n  {hostile.FORGED}") == 2
 
 
 def test_the_output_of_every_process_is_plain(folder_run):
