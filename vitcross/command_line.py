@@ -17,7 +17,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from vitcross import go_on, run_folder
+from vitcross import atomic_files, go_on, run_folder
 from vitcross.config_checks import check_folder
 from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
 from vitcross.config_hydra import check_flags, check_typed
@@ -218,7 +218,7 @@ def explained(folder):
     except Exception as error:
         where = f"The traceback is in {folder}/traceback.txt"
         try:
-            (Path(folder) / "traceback.txt").write_text(printable_lines(traceback.format_exc()) + "\n")
+            atomic_files.write_text(Path(folder) / "traceback.txt", f"{printable_lines(traceback.format_exc())}\n")
         except OSError:  # the disk that is full may be the reason
             where = traceback.format_exc()
         text = "\n".join([*(str(error).strip().splitlines()[:12] or ["no message"]), *getattr(error, "__notes__", ())])

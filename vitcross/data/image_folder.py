@@ -156,8 +156,8 @@ def _cut(pairs, share, seed):
     cut = set()
     for label, paths in by_class.items():
         number = min(max(1, round(share * len(paths))), len(paths) - 1)
-        names = {path: f"{seed}/{label}/{os.path.basename(path)}" for path in paths}
-        # A name may be in another encoding than UTF-8.
-        ranked = sorted(paths, key=lambda p: hashlib.sha256(names[p].encode(errors="surrogateescape")).digest())
+        ranked = sorted(
+            paths, key=lambda path: hashlib.sha256(os.fsencode(f"{seed}/{label}/{os.path.basename(path)}")).digest()
+        )
         cut.update(ranked[:number])
     return [pair for pair in pairs if pair[0] not in cut], [pair for pair in pairs if pair[0] in cut]

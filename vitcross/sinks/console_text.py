@@ -2,6 +2,8 @@
 
 import numbers
 
+from vitcross.printable import printable
+
 
 def number(value):
     """Four significant digits, or thousands with commas: `0.5312`, `1,210`, `5,717,416`, `1.2e-05`, `nan`."""
@@ -29,7 +31,7 @@ def metrics(values, prefix, limit):
 
 def table(summary):
     """Lines of two aligned columns from a summary; nested dicts become `outer/inner`, None is left out."""
-    rows = [(key, value) for key, value in flat(summary) if value is not None]
+    rows = [(printable(key), value) for key, value in flat(summary) if value is not None]
     width = max((len(key) for key, _ in rows), default=0)
     return [f"  {key:<{width}}  {_cell(value)}" for key, value in rows]
 
