@@ -32,8 +32,8 @@ class WeightsAndBiases(Sink):
 
     A server that cannot be reached, answers errors or does not answer at the start: the run goes on offline under a
     new id after at most about `init_timeout` seconds. One that dies later: wandb keeps everything on disk and tries
-    again in the background; `close` waits at most `finish_timeout` seconds. Both are said in one line with the
-    command that uploads the rest.
+    again in the background; `close` waits at most `finish_timeout` seconds. One that refuses the run for good is told
+    at the next capture. Each is said in one line with the command that uploads the rest.
 
     Args:
         run_folder: str or path, everything is written below its `wandb/`.
