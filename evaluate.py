@@ -6,6 +6,7 @@ from pathlib import Path
 import hydra
 
 from vitcross import command_line, config, experiment, finished_run
+from vitcross.printable import say
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="evaluate")
@@ -19,7 +20,7 @@ def run(composed):
             return
         run_config = config.open_run(settings["run"])
         checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
-        print(f"{settings['checkpoint']} checkpoint: {checkpoint}\nstarting TensorFlow ...", flush=True)
+        say(f"{settings['checkpoint']} checkpoint: {checkpoint}", "starting TensorFlow ...")
         with command_line.quiet_start():
             from vitcross.training.device import describe_device
 
@@ -41,7 +42,7 @@ def compare(settings):
 
     with command_line.quiet_start():  # records know how tokens lie, and so load TensorFlow
         page = compare_runs(settings["run"], settings["compare"])
-    print(f"results  {page}", flush=True)
+    say(f"results  {page}")
 
 
 def measure_split(settings, run_config, task, header, folder, sink):
@@ -64,7 +65,7 @@ def measure_split(settings, run_config, task, header, folder, sink):
         templates=settings["templates"],
         seed=run_config["seed"],
     )
-    print("\n".join([*split_lines(report, split, evaluation), f"results  {folder / split}"]), flush=True)
+    say(*split_lines(report, split, evaluation), f"results  {folder / split}")
 
 
 def explain_pictures(settings, run_config, task, header, folder, sink):
@@ -91,7 +92,7 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
         sink=sink,
         step=header["step"],
     )
-    print("\n".join([*picture_lines(*found, text=settings["text"]), f"results  {folder / 'images'}"]), flush=True)
+    say(*picture_lines(*found, text=settings["text"]), f"results  {folder / 'images'}")
 
 
 if __name__ == "__main__":

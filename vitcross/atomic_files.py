@@ -53,8 +53,11 @@ def write_bytes(path, content):
 
 
 def write_text(path, text):
-    """Write `text`, str, to `path` as a whole, in UTF-8 and with the line ends it has."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text`, str, to `path` as a whole, in UTF-8 and with the line ends it has.
+
+    Bytes of file names that are no UTF-8 become `\\udcff`.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def sync_folder(path):

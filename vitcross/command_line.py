@@ -15,25 +15,34 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from vitcross import go_on, run_folder
+from vitcross import atomic_files, go_on, run_folder
 from vitcross.config_checks import check_folder
 from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
+from vitcross.config_hydra import check_flags, check_typed
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
 from vitcross.init_from import check_init_from
+from vitcross.printable import PlainLines, printable, printable_lines
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 
 def fail(message, status=2):
     """One message on standard error, then exit."""
-    print(f"vitcross: {message}", file=sys.stderr)
+    print(f"vitcross: {printable_lines(message, sys.stderr.encoding)}", file=sys.stderr)
     raise SystemExit(status)
 
 
 def split_arguments(arguments):
-    """`(overrides, flags)`: what sets a key, and what starts with a dash."""
-    return [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
+    """`(overrides, flags)`: what sets a key, and what starts with a dash; exits with status 2 for what could run other
+    code than this program's."""
+    overrides, flags = [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
+    try:
+        check_flags(flags)
+        check_typed(overrides)
+    except ValueError as error:
+        fail(str(error))
+    return overrides, flags
 
 
 def is_sweep(arguments):
@@ -85,7 +94,7 @@ def header(config, choices, folder):
         "length": f"{length} of {data['batch_size']} {'pictures' if text is None else 'pairs'}, seed {config['seed']}",
         "results": str(folder),
     }
-    return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+    return "\n".join(f"{name:<12}{printable(value)}" for name, value in rows.items())
 
 
 def _tower(sizes):
@@ -114,7 +123,8 @@ def prepare_train(arguments, config):
         raise SystemExit(0)
     try:
         if flags:
-            return [*flags, *config.one_length(overrides)], None  # --cfg, --info and the like: Hydra answers
+            # --cfg, --info and the like, whose values stand behind them: Hydra answers.
+            return [*arguments, *config.one_length(overrides)[len(overrides) :]], None
         if go_on.typed_value(overrides, "resume"):
             return [], go_on.resume(overrides, False, config)
         ((settings, choices),) = config.check_arguments("train", overrides)
@@ -135,7 +145,7 @@ def prepare_train(arguments, config):
 def speak():
     """Show what the package logs (preparing data, unreadable pictures) as plain lines among what is printed."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(PlainLines())
     logger = logging.getLogger("vitcross")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
@@ -177,7 +187,7 @@ def explained(folder):
     except Exception as error:
         where = f"The traceback is in {folder}/traceback.txt"
         try:
-            (Path(folder) / "traceback.txt").write_text(traceback.format_exc())
+            atomic_files.write_text(Path(folder) / "traceback.txt", f"{printable_lines(traceback.format_exc())}\n")
         except OSError:  # the disk that is full may be the reason
             where = traceback.format_exc()
         text = "\n".join([*(str(error).strip().splitlines()[:12] or ["no message"]), *getattr(error, "__notes__", ())])
@@ -217,7 +227,7 @@ def check_target(run_config, settings):
         return
     try:
         names = class_names_of(settings["run"], settings["checkpoint"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return  # opening the checkpoint says what is wrong with it
     wanted = settings["target"]
     if wanted.isdecimal() and int(wanted) < len(names) or wanted.casefold() in [name.casefold() for name in names]:
@@ -242,7 +252,7 @@ def prepare_evaluate(arguments, config):
         print(help_page(config.CONF, "evaluate"))
         raise SystemExit(0)
     if flags:
-        return [*flags, *overrides]
+        return [quote(argument) for argument in arguments]
     try:
         ((settings, _),) = config.check_arguments("evaluate", overrides)
         run_config = config.open_run(settings["run"])

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vitcross.config_checks import explain, validate
+from vitcross.config_checks import check_stored, explain, validate
 from vitcross.config_combinations import ConfigError
+from vitcross.config_hydra import check_hydra
 from vitcross.config_sweep import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
 from vitcross.help_page import options
 from vitcross.sweep.space import Interval, Sweep, Values
@@ -36,11 +37,13 @@ def compose(name, overrides):
         `(config, choices)`: dict without Hydra's own keys; dict of group to option name.
 
     Raises:
-        ConfigError: for an unknown key, group or option, a malformed override, an interpolation that leads nowhere.
+        ConfigError: for an unknown key, group or option, a malformed override, an interpolation that leads nowhere,
+            and for what of Hydra itself could run other code.
     """
     try:
         with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
             composed = hydra.compose(config_name=name, overrides=one_length(overrides), return_hydra_config=True)
+        check_hydra(OmegaConf.to_container(composed.hydra, resolve=False))
         choices = dict(composed.hydra.runtime.choices)
         # Hydra's own keys hold what only a running job has.
         config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
@@ -242,9 +245,10 @@ def read_run(folder, key="run"):
     if not path.is_file():
         raise ConfigError(f"{key} must be the folder of a run, with a config.yaml. Received: {folder}")
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OmegaConfBaseException, YAMLError) as error:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    check_stored(config, path)
     # A run of an older version lacks keys that came later and has some that went; what does not make the model is
     # filled in.
     for group in ("trainer", "attention_maps", "sinks"):
@@ -285,5 +289,6 @@ def resumed(folder, overrides):
 
 def _filled(section, defaults):
     """A nested dict with the defaults of the keys it lacks, without those that have none."""
-    both = {k: _filled(section[k], v) for k, v in defaults.items() if isinstance(v, dict) and k in section}
+    nested = [k for k, v in defaults.items() if isinstance(v, dict) and isinstance(section.get(k), dict)]
+    both = {k: _filled(section[k], defaults[k]) for k in nested}
     return defaults | {k: v for k, v in section.items() if k in defaults} | both

@@ -49,10 +49,46 @@ def check_section(schema, values, prefix):
 
 def _group_problems(group, section, schemas):
     target = section.get("_target_")
-    if target not in schemas:
+    if not isinstance(target, str) or target not in schemas:
         return [f"{group}._target_ must be one of {', '.join(schemas)}. Received: {target}"]
-    keys = {key: value for key, value in section.items() if key not in ("_target_", "_partial_")}
-    return _problems(schemas[target], keys, (group,))
+    known = ("_target_", "_partial_") if group == "optimizer" else ("_target_",)
+    keys = {key: value for key, value in section.items() if key not in known}
+    problems = _problems(schemas[target], keys, (group,))
+    if group == "optimizer" and section.get("_partial_") is not True:  # model and lengths come later
+        problems.append(f"optimizer._partial_ must be true. Received: {section.get('_partial_')!r}")
+    return problems
+
+
+def check_stored(config, path):
+    """What was read from a run's `config.yaml`, perhaps a stranger's, has the form of one; values may still be wrong.
+
+    It is kept resolved: an interpolation could only read what is not its own, an environment variable for one, and
+    carry it to Weights & Biases.
+
+    Args:
+        config: what the file holds.
+        path: of the file, for messages.
+
+    Raises:
+        ConfigError
+    """
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} must be the configuration of a run. Received: a {type(config).__name__}")
+    for name in (*SCHEMAS, "trainer", "attention_maps", "sinks"):
+        if not isinstance(config.get(name, None if name in SCHEMAS else {}), dict):
+            raise ConfigError(f"{path} must have a section {name}. Received: {config.get(name)!r}")
+    for name in SCHEMAS:
+        if not isinstance(target := config[name].get("_target_"), str):
+            raise ConfigError(f"{path}: {name}._target_ must be a name. Received: {target!r}")
+    for key, value in _leaves(config):
+        if isinstance(value, str) and "${" in value:
+            raise ConfigError(f"{path}: the configuration of a run must hold values alone. Received: {key}={value}")
+
+
+def _leaves(node, prefix=""):
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        yield from [(f"{prefix}{key}", child), *_leaves(child, f"{prefix}{key}.")]
 
 
 def _problems(schema, values, prefix):

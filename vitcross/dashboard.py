@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple
 
 from vitcross.attention_maps.reduce import ORDER as METHODS
+from vitcross.printable import say
 from vitcross.sinks.wandb_environment import one_line
 from vitcross.sinks.weights_and_biases import STEP, account
 
@@ -237,7 +238,7 @@ def main(arguments):
         with account(given.get("base_url")) as own_entity:
             entity = given.get("entity") or os.environ.get("WANDB_ENTITY") or own_entity()
             project = given.get("project") or os.environ.get("WANDB_PROJECT") or "vitcross"
-            print(f"vitcross: the view is saved: {workspace(entity, project, given.get('name', NAME)).save().url}")
+            say(f"vitcross: the view is saved: {workspace(entity, project, given.get('name', NAME)).save().url}")
     except LookupError as error:
         return _fail(str(error), 2)
     except Exception as error:
@@ -246,7 +247,7 @@ def main(arguments):
 
 
 def _fail(message, status):
-    print(f"vitcross: {message}", file=sys.stderr)
+    say(f"vitcross: {message}", file=sys.stderr)
     return status
 
 

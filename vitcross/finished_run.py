@@ -10,6 +10,7 @@ from pathlib import Path
 from vitcross.config import open_run
 from vitcross.config_combinations import ConfigError
 from vitcross.experiment import build_task, wandb_group
+from vitcross.printable import say
 
 
 def open_checkpoint(folder, which="best"):
@@ -85,5 +86,5 @@ def evaluation_sink(config, run_config, folder):
         **settings | filled,
     )
     if config["images"] is not None and wandb.mode == "online":
-        print(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}", flush=True)
+        say(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}")
     return FanOut([wandb])

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from vitcross import run_folder
+from vitcross.printable import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +77,10 @@ def _go_on(folder, choices, before, now, allowed):
     summary = run_folder.finished(folder)
     if summary and not changes:
         best = f"{summary.get('best/metric')} {summary.get('best/value')} in {summary.get('best/checkpoint')}"
-        print(f"the run in {folder} has finished at step {summary.get('steps')}, best {best}: nothing is left to do")
+        say(f"the run in {folder} has finished at step {summary.get('steps')}, best {best}: nothing is left to do")
         raise SystemExit(0)
     for change in changes:
-        print(f"changed     {change}")
+        say(f"changed     {change}")
     return Resumed(Path(folder), choices, now)
 
 
@@ -88,12 +89,12 @@ def find_checkpoint(checkpoints, folder):
     from vitcross.sinks.local_files import count_rows
     from vitcross.training.checkpoint import read_progress
 
-    path = checkpoints.newest(count_rows(folder))
+    path = checkpoints.newest(count_rows(folder), report=say)
     if path is None:
-        print("resume      no checkpoint: the run starts at step 0", flush=True)
+        say("resume      no checkpoint: the run starts at step 0")
         return None, (0, 0)
     progress = read_progress(path)
-    print(f"resume      goes on at step {progress.step}, from {path}", flush=True)
+    say(f"resume      goes on at step {progress.step}, from {path}")
     return path, (progress.step, progress.rows)
 
 

@@ -58,7 +58,7 @@ def finished(folder):
         summary = json.loads((Path(folder) / "summary.json").read_text())
     except (OSError, ValueError):
         return None
-    return summary if summary.get("state") == "finished" else None
+    return summary if isinstance(summary, dict) and summary.get("state") == "finished" else None
 
 
 def begin(folder, config_text, choices):
@@ -74,19 +74,23 @@ def begin(folder, config_text, choices):
 def read_choices(folder, config):
     """The chosen options of a run; of a folder without them what its configuration says."""
     targets = {group: config[group]["_target_"].rpartition(".")[2] for group in ("data", "model")}
-    return _origin(folder).get("choices", targets)
+    kept = _origin(folder).get("choices")
+    known = isinstance(kept, dict) and all(isinstance(option, str | None) for option in kept.values())
+    return targets | kept if known else targets
 
 
 def num_threads(folder):
     """Threads that shared one operation when the run began; of a folder without them those of this machine."""
-    return _origin(folder).get("threads", _threads_of_this_machine())
+    threads = _origin(folder).get("threads")
+    return threads if isinstance(threads, int) and 0 < threads <= 4096 else _threads_of_this_machine()
 
 
 def _origin(folder):
     try:
-        return json.loads((Path(folder) / ORIGIN).read_text())
+        origin = json.loads((Path(folder) / ORIGIN).read_text())
     except (OSError, ValueError):
         return {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def _threads_of_this_machine():

@@ -5,13 +5,16 @@ GraphQL operations that the client sends (wandb 0.31): `ServerFeaturesQuery`, `O
 `GetDefaultEntity`, `UpsertView2`. Any other is answered with a GraphQL error, as a real server does: empty data would
 be read as "there is none".
 
-Faults: while `fault` is a status (500: broken, 403: the account was closed), every request is answered with it;
-`stop()` closes the port, as a server that dies does.
+Faults: while `fault` is a status (500: broken, 403: the account was closed), every request is answered with it; while
+it is "garbage", with a page that is no JSON (a login page of a hotel's network); while it is "hang", not at all.
+`stop()` closes the port and every connection, as a server that dies does.
 """
 
+import contextlib
 import gzip
 import json
 import re
+import socket
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +35,7 @@ class LoopbackServer:
         self.fault = fault
         self.runs, self.operations, self.unknown = {}, [], []
         self.views, self.refused = [], set()
+        self.stopped, self.connections = threading.Event(), set()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self._http.handle_error = lambda *arguments: None  # a client that hangs up is nothing to print
@@ -46,11 +50,15 @@ class LoopbackServer:
         self.stop()
 
     def stop(self):
-        """Close the port. A second call does nothing."""
+        """Close the port and what is connected to it. A second call does nothing."""
         if self._http is not None:
+            self.stopped.set()
             self._http.shutdown()
             self._http.server_close()
             self._http = None
+            for connection in list(self.connections):
+                with contextlib.suppress(OSError):  # the client may have hung up
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def run(self, run_id):
         return self.runs.setdefault(run_id, ReceivedRun(run_id))
@@ -207,10 +215,18 @@ def _handler(server):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self):
+            super().setup()
+            server.connections.add(self.connection)
+
+        def finish(self):
+            server.connections.discard(self.connection)
+            super().finish()
+
         def do_POST(self):
             body = self._body()
             if server.fault:
-                return self._reply({"error": "on purpose"}, status=server.fault)
+                return self._fail()
             if self.path == "/graphql":
                 return self._reply(_answer(server, json.loads(body)))
             if match := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
@@ -221,13 +237,22 @@ def _handler(server):
         def do_PUT(self):
             body = self._body()
             if server.fault:
-                return self._reply({"error": "on purpose"}, status=server.fault)
+                return self._fail()
             match = re.fullmatch(r"/upload/([^/]+)/(.+)", self.path)
             server.run(match[1]).files[urllib.parse.unquote(match[2])] = body
             return self._reply({})
 
         def do_GET(self):
-            self._reply({}, status=server.fault or 200)
+            self._fail() if server.fault else self._reply({})
+
+        def _fail(self):
+            if server.fault == "hang":
+                server.stopped.wait()
+                self.close_connection = True
+            elif server.fault == "garbage":
+                self._send(b"<html>Welcome! Please log in.</html>", "text/html", 200)
+            else:
+                self._reply({"error": "on purpose"}, status=server.fault)
 
         def _body(self):
             if self.headers.get("Transfer-Encoding") == "chunked":
@@ -243,9 +268,11 @@ def _handler(server):
             return chunk
 
         def _reply(self, content, status=200):
-            content = json.dumps(content).encode()
+            self._send(json.dumps(content).encode(), "application/json", status)
+
+        def _send(self, content, kind, status):
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -17,6 +17,9 @@ from vitcross.config_schema.fields import (
     config,
 )
 
+# A name before the colon would be that of a collection whose code TFDS downloads and runs; a version may follow it.
+TFDSName = Annotated[str, Field(pattern=r"^[^:]+(:[\d.*]+)?$")]
+
 
 @config
 class AugmentationConfig:
@@ -54,7 +57,7 @@ class ImagesConfig:
 
 @config
 class TFDSConfig(ImagesConfig):
-    name: str
+    name: TFDSName
     train_split: str
     validation_split: str
     test_split: str | None
@@ -127,7 +130,7 @@ class PairsConfig(TextsConfig):
 
 @config
 class TFDSCaptionsConfig(TextsConfig):
-    name: str
+    name: TFDSName
     train_split: str
     validation_split: str
     test_split: str | None

@@ -157,7 +157,7 @@ def _cut(pairs, share, seed):
     for label, paths in by_class.items():
         number = min(max(1, round(share * len(paths))), len(paths) - 1)
         ranked = sorted(
-            paths, key=lambda path: hashlib.sha256(f"{seed}/{label}/{os.path.basename(path)}".encode()).digest()
+            paths, key=lambda path: hashlib.sha256(os.fsencode(f"{seed}/{label}/{os.path.basename(path)}")).digest()
         )
         cut.update(ranked[:number])
     return [pair for pair in pairs if pair[0] not in cut], [pair for pair in pairs if pair[0] in cut]

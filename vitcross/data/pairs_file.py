@@ -196,7 +196,9 @@ def _pair(name, row, problems):
         problem = EMPTY_TEXT
     elif is_question and not answers:
         problem = NO_ANSWER
-    elif any(_is_broken(value) for value in (row["image"], text, *answers)):
+    elif any(
+        _is_broken(value) for value in (row["image"], text, *answers, row.get("category", ""), row.get("type", ""))
+    ):
         problem = NOT_UTF8
     if problem is not None:
         problems.add(problem, name)

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from vitcross.sinks.console_text import duration, metrics, number, printable, table
+from vitcross.printable import printable
+from vitcross.sinks.console_text import duration, metrics, number, table
 from vitcross.sinks.sink import Sink
 
 PROGRESS = ("auto", "bar", "lines")

@@ -1,16 +1,8 @@
-"""How the console writes numbers, times and the words of strangers. Pure functions, str out."""
+"""How the console writes numbers, times and tables. Pure functions, str out."""
 
 import numbers
 
-
-def printable(text, encoding="utf-8"):
-    """`text` in one line that cannot drive a terminal, and that a stream of this encoding takes.
-
-    Control characters (escape sequences begin with one), line ends, tabs, marks that reverse the reading direction and
-    undecodable bytes of file names become `?`.
-    """
-    text = "".join(character if character.isprintable() else "?" for character in str(text))
-    return text.encode(encoding, "replace").decode(encoding)
+from vitcross.printable import printable
 
 
 def number(value):
@@ -39,7 +31,7 @@ def metrics(values, prefix, limit):
 
 def table(summary):
     """Lines of two aligned columns from a summary; nested dicts become `outer/inner`, None is left out."""
-    rows = [(key, value) for key, value in flat(summary) if value is not None]
+    rows = [(printable(key), value) for key, value in flat(summary) if value is not None]
     width = max((len(key) for key, _ in rows), default=0)
     return [f"  {key:<{width}}  {_cell(value)}" for key, value in rows]
 

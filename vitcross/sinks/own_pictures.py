@@ -15,7 +15,7 @@ from vitcross.attention_maps.own_checks import OwnChecks
 from vitcross.attention_maps.probe_text import own_text
 from vitcross.attention_maps.targets import kind_of, where_written
 from vitcross.data.unreadable import UnreadableImage
-from vitcross.sinks.console_text import printable
+from vitcross.printable import printable
 from vitcross.sinks.evaluation_files import csv_text
 from vitcross.sinks.evaluation_report import write_maps
 from vitcross.tasks.own_input import Answer, answer, choices_of

@@ -6,6 +6,8 @@ The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a s
 import contextlib
 import sys
 
+from vitcross.printable import say
+
 
 class Sink:
     """A place that a run reports to. Every method does nothing until a subclass says otherwise.
@@ -123,4 +125,4 @@ def _described(error):
 
 
 def _warn(text):
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    say(f"warning: {text}", file=sys.stderr)

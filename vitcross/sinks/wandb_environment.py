@@ -6,6 +6,8 @@ It imports no wandb.
 import os
 import shlex
 
+from vitcross.sinks.wandb_log import readable
+
 
 class RunEnvironment:
     """Keeps all that wandb writes below a run's own folder. Outside `enter` and `restore` nothing is changed."""
@@ -86,4 +88,4 @@ def one_line(error):
     text = " ".join(text.split()).rstrip(".")
     if text in ("", "<no message>"):  # what wandb makes of a 401, 403 or 404
         return f"{type(error).__name__} without a message: does the API key belong to this server?"
-    return text
+    return readable(text)

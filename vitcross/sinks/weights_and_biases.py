@@ -15,10 +15,12 @@ import tempfile
 from pathlib import Path
 
 from vitcross import atomic_files
+from vitcross.printable import say
 from vitcross.sinks import wandb_media
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
 from vitcross.sinks.wandb_environment import RunEnvironment, effective_mode, one_line, sync_command
+from vitcross.sinks.wandb_log import upload_problem
 from vitcross.sinks.wandb_teardown import tear_down
 
 MODES = ("auto", "online", "offline", "disabled")
@@ -30,8 +32,8 @@ class WeightsAndBiases(Sink):
 
     A server that cannot be reached, answers errors or does not answer at the start: the run goes on offline under a
     new id after at most about `init_timeout` seconds. One that dies later: wandb keeps everything on disk and tries
-    again in the background; `close` waits at most `finish_timeout` seconds. Both are said in one line with the
-    command that uploads the rest.
+    again in the background; `close` waits at most `finish_timeout` seconds. One that refuses the run for good is told
+    at the next capture. Each is said in one line with the command that uploads the rest.
 
     Args:
         run_folder: str or path, everything is written below its `wandb/`.
@@ -76,7 +78,7 @@ class WeightsAndBiases(Sink):
         init_timeout=20,
         finish_timeout=60,
         captures=10,
-        report=print,
+        report=say,
         resume=False,
     ):
         if mode not in MODES:
@@ -93,7 +95,7 @@ class WeightsAndBiases(Sink):
         self._base_url, self._finish_timeout, self._report = base_url, finish_timeout, report
         self._timeouts = {"init_timeout": float(init_timeout), "finish_timeout": float(finish_timeout)}
         self._run, self._environment = None, RunEnvironment()
-        self._captures, self._uploads = captures, None
+        self._captures, self._uploads, self._told = captures, None, False
         in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # the sweep has its own project and warns about ours
         self._arguments = {
             "dir": str(self.run_folder),
@@ -124,6 +126,7 @@ class WeightsAndBiases(Sink):
             self._log(step, self._uploads.row(step, media, folder))
         if self._uploads.note != note:
             self._report(f"Weights & Biases: {self._uploads.note}; all of them are in the run folder")
+        self._tell_refusal()
 
     def film(self, step, gif):
         if self._run is None:
@@ -143,19 +146,24 @@ class WeightsAndBiases(Sink):
         try:
             run.summary.update(json.loads(to_json(summary)))  # plain types: wandb refuses paths and arrays
             run.finish(exit_code=exit_code)
-            if self.mode == "offline":
-                self._report(f"Weights & Biases: the run is complete offline. Upload it with: {self.sync_command}")
-            else:
-                self._report(f"Weights & Biases: {self.url} (should anything be missing there: {self.sync_command})")
+            problem = upload_problem(self.folder)
         except TimeoutError:
-            self._report(
-                f"Weights & Biases: the server did not take everything within {self._finish_timeout:g} s. Nothing is "
-                f"lost, it is in the run folder. Upload it with: {self.sync_command}"
-            )
+            problem = f"not within {self._finish_timeout:g} s"
         finally:
             # Ends the background process: its log file lies in this run's folder, the next run gets its own.
             tear_down(wandb)
             self._environment.restore()
+        self._last_word(problem)
+
+    def _last_word(self, problem):
+        if self.mode == "offline":
+            text = f"the run is complete offline. Upload it with: {self.sync_command}"
+        elif problem is None:
+            text = f"{self.url} (should anything be missing there: {self.sync_command})"
+        else:
+            text = f"the server did not take everything ({one_line(problem)}). Nothing is lost, it is in the run "
+            text += f"folder. Upload it with: {self.sync_command}"
+        self._report(f"Weights & Biases: {text}")
 
     @property
     def sync_command(self):
@@ -177,6 +185,13 @@ class WeightsAndBiases(Sink):
         # Never `step=`: a step that is lower than the last one is dropped without an exception.
         if row:
             self._run.log({STEP: step, **row})
+
+    def _tell_refusal(self):
+        """A server that refuses the run for good is told when it is seen, once: the end may be a day away."""
+        problem = upload_problem(self.folder) if self.mode == "online" and not self._told else None
+        if problem is not None:
+            self._told = True
+            self._report(f"Weights & Biases: the server refuses the run ({one_line(problem)}); it goes on, all is kept")
 
     def _log_rest(self):
         try:
@@ -235,7 +250,6 @@ class WeightsAndBiases(Sink):
             **self._server,
             **self._timeouts,
             finish_timeout_raises=True,
-            silent=True,  # its background process prints to the console by itself otherwise
             x_transaction_log_flush_interval=2.0,  # seconds of rows that SIGKILL can cost; 15 otherwise
             x_stats_sampling_interval=30.0,
             disable_git=True,
@@ -254,8 +268,9 @@ class WeightsAndBiases(Sink):
         self.folder = Path(run.dir).parent
         self.url = run.url if mode == "online" else None
 
-    # `quiet` also keeps wandb from asking the server who we are, before any timeout is in force.
-    _quiet = {"quiet": True, "show_info": False}
+    # `quiet` also keeps wandb from asking the server who we are, before any timeout is in force. Its background process
+    # prints to the console by itself without `silent`: what it has to say is told here, once.
+    _quiet = {"silent": True, "quiet": True, "show_info": False}
 
     @property
     def _server(self):

@@ -7,7 +7,7 @@ from vitcross import go_on, run_folder
 from vitcross.command_line import MULTIRUN_FLAGS, claim_folder, fail, split_arguments
 from vitcross.config_checks import check_folder
 from vitcross.init_from import check_init_from
-from vitcross.sinks.console_text import printable
+from vitcross.printable import printable, say
 from vitcross.sweep.process import Signals, outcome, stopped_by
 from vitcross.sweep.proposals import upcoming
 from vitcross.sweep.record import open_record
@@ -74,7 +74,7 @@ def run_trial(script, record, trial, config, signals):
         config.check_arguments("train", overrides)  # of Optuna's space only the corners were checked
     except ValueError as error:
         trial.state, trial.note = "failed", str(error)
-        print(f"trial {trial.number} cannot be run: {error}; the sweep goes on", file=sys.stderr)
+        say(f"trial {trial.number} cannot be run: {error}; the sweep goes on", file=sys.stderr)
         return 2
     began = time.perf_counter()
     status = signals.run([sys.executable, str(script), *overrides, f'hydra.run.dir="{folder}"'])
@@ -87,5 +87,5 @@ def run_trial(script, record, trial, config, signals):
         print(f"trial {trial.number}: {ended.metric} {ended.value:.4f} after {seconds:.0f} s", flush=True)
     elif ended.state == "failed":
         how = f"ended with exit status {status}: {ended.note}"
-        print(f"trial {trial.number} {how}; the sweep goes on", file=sys.stderr)
+        say(f"trial {trial.number} {how}; the sweep goes on", file=sys.stderr)
     return status

@@ -7,7 +7,8 @@ import sys
 from rich.console import Console
 
 from vitcross import atomic_files
-from vitcross.sinks.console_text import number, printable
+from vitcross.printable import printable, say
+from vitcross.sinks.console_text import number
 from vitcross.sweep.page import page
 from vitcross.sweep.table import console_table, print_table
 
@@ -37,7 +38,7 @@ def write_report(record):
         atomic_files.write_text(record.folder / "trials.csv", csv_text(record))
         atomic_files.write_text(record.folder / "trials.html", page(record))
     except OSError as error:
-        print(f"vitcross: the files of the sweep cannot be written: {error}", file=sys.stderr)
+        say(f"vitcross: the files of the sweep cannot be written: {error}", file=sys.stderr)
 
 
 def csv_text(record):

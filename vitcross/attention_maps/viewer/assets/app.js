@@ -88,6 +88,7 @@ function chooseMethod(method) {
 }
 
 function placeOf(panel, event) {
+  if (!panel.shown) return null;  // pointed at before the first map is drawn
   const { run } = panel.shown.side, box = panel.canvas.getBoundingClientRect();
   const y = (event.clientY - box.top) / box.height * run.size[0], x = (event.clientX - box.left) / box.width * run.size[1];
   const row = Math.floor(y / run.patch[0]), column = Math.floor(x / run.patch[1]);
@@ -113,8 +114,8 @@ function listenToPanel(panel, index) {
 }
 
 function point(panel, place) {
+  if (!place || !panel.shown.map.values) { panel.pointer.textContent = ""; return; }
   const { side, map } = panel.shown;
-  if (!place || !map.values) { panel.pointer.textContent = ""; return; }
   const patch = place[0] * side.run.grid[1] + place[1];
   panel.pointer.textContent = `${placeName(side.run, patch)}: ${number(map.values[patch])}` +
     (map.unit === "attention" ? `, ${number(map.values[patch] / uniformOf(side.run))} x uniform` : "");
