@@ -161,6 +161,8 @@ def quiet_start():
     if Path("/dev/nvidiactl").exists():
         yield
         return
+    # Later notes (of costs that it cannot guess, say) are warnings; errors are still shown.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as notes:
