@@ -20,6 +20,8 @@ from vitcross.data.source import Source
 from vitcross.data.tfrecord import FOOTER, HEADER, TFRecordFile
 from vitcross.data.vanished import check_still_there
 
+_OF_THE_PROCESS = ("can't start new thread", "Too many open files", "Cannot allocate memory")  # no fault of a file
+
 
 class TFDSSource(Source):
     """One split of a prepared TFDS builder.
@@ -151,6 +153,8 @@ def _named(path):
     try:
         yield
     except (ValueError, OSError, RuntimeError, DecodeError) as error:
+        if any(words in str(error) for words in _OF_THE_PROCESS):
+            raise
         check_still_there(path)
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = said.split("\n")[0].removeprefix(f"{path} ") or "cut short"
