@@ -141,8 +141,6 @@ def tear(path, how):
 @pytest.mark.parametrize("file", ["weights.safetensors", "training_state.safetensors", "checkpoint.json"])
 @pytest.mark.parametrize("how", ["cut short", "one bit", "missing"])
 def test_a_torn_checkpoint_is_told_and_left_out_for_the_one_before(task, tmp_path, file, how):
-    if (file, how) == ("checkpoint.json", "one bit"):
-        pytest.skip("a letter of a name can change and the file is whole all the same")
     checkpoints = Checkpoints(tmp_path)
     for step, accuracy in ((2, 0.5), (4, 0.9)):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})
