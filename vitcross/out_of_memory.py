@@ -4,8 +4,8 @@ import re
 
 _NAMES = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow, torch
 _REMEDY = (
-    "What needs less: a smaller data.batch_size (trainer.accumulate_steps keeps the number of examples of an update), a "
-    "smaller data.image_size or a larger model.patch_size, a smaller model, trainer.dtype_policy=mixed_bfloat16"
+    "What needs less: a smaller data.batch_size (trainer.accumulate_steps keeps the number of examples of an update), "
+    "a smaller data.image_size or a larger model.patch_size, a smaller model, trainer.dtype_policy=mixed_bfloat16"
 )
 
 

@@ -31,7 +31,7 @@ def nan_in_the_pictures(folder):
 
 
 def little_memory(folder):
-    """The process may take `SPARE_GIGABYTES` more than it has: what the system refuses beyond that is really refused."""
+    """The process may take `SPARE_GIGABYTES` more than it has; what goes beyond is refused by the system."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + SPARE_GIGABYTES * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,4 +1,4 @@
-"""One run that meets a SIGTERM in its validation, a NaN and a damaged checkpoint, and ends as if nothing had happened."""
+"""A run that meets a SIGTERM in its validation, a NaN and a damaged checkpoint ends as if nothing had happened."""
 
 import json
 import os

@@ -187,6 +187,7 @@ def test_what_a_killed_process_left_is_cleared_up(task, tmp_path):
 def test_a_run_of_an_earlier_version_is_refused_and_its_weights_stay(task, tmp_path):
     path = Checkpoints(tmp_path).save(task, progress=at(2))
     header = json.loads((path / "checkpoint.json").read_text())
+    header = {key: header[key] for key in ("step", "metrics", "class_names")}
     (path / "checkpoint.json").write_text(json.dumps({**header, "version": 1}))
     with pytest.raises(ValueError, match="earlier version"):
         Checkpoints(tmp_path).newest(0)

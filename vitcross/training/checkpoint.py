@@ -26,7 +26,9 @@ from vitcross.training.guards import guard_of
 from vitcross.training.progress import Progress
 
 VERSION = 2
-READABLE = (1, VERSION)  # version 1 holds what predicts, and nothing to go on from
+_PREDICTS = {"version", "step", "metrics", "class_names"}
+# Version -> keys of its header; version 1 holds what predicts, and nothing to go on from.
+READABLE = {1: _PREDICTS, VERSION: _PREDICTS | {"progress", "files"}}
 WEIGHTS, AVERAGE = "weights.safetensors", "average.safetensors"
 STATE, HEADER = "training_state.safetensors", "checkpoint.json"
 
@@ -130,13 +132,15 @@ def read_header(folder):
     Raises:
         ValueError: where it is damaged, or was written by a version of vitcross that this one does not know.
     """
-    header = json.loads((Path(folder) / HEADER).read_text())
-    if not isinstance(header, dict) or not {"version", "step", "metrics", "class_names"} <= header.keys():
-        raise ValueError(f"{HEADER} is damaged")
-    if header["version"] not in READABLE:
-        raise ValueError(f"{folder} has checkpoint version {header['version']}; this vitcross reads {READABLE}")
-    seal = header.pop("seal", None)
-    if seal is not None and header["version"] == VERSION and seal != _seal(header):
+    try:
+        header = json.loads((Path(folder) / HEADER).read_text())
+        version, seal = header["version"], header.pop("seal", None)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{HEADER} is damaged ({error})") from None
+    if version not in READABLE:
+        raise ValueError(f"{folder} has checkpoint version {version}; this vitcross reads {tuple(READABLE)}")
+    # One that was written before there were seals has none; a key more is a seal that lost its name.
+    if header.keys() != READABLE[version] or seal not in (None, _seal(header)):
         raise ValueError(f"{HEADER} is damaged")
     return header
 
