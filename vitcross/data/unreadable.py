@@ -69,7 +69,8 @@ class UnreadableImages:
                 self.reasons[problem.name] = problem.reason
                 logger.warning("Skipping an unreadable picture (%d so far): %s", len(self.reasons), problem)
             if len(self.reasons) > self.max_unreadable:
-                raise TooManyUnreadable(self._too_many())
+                self.error = self.error or TooManyUnreadable(self._too_many())
+                raise self.error  # every thread that reads says the same
 
     def _too_many(self):
         named = [f"{name} ({reason})" for name, reason in list(self.reasons.items())[:NAMED_IN_ERROR]]
