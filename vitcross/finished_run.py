@@ -19,12 +19,12 @@ def open_checkpoint(folder, which="best"):
     Raises:
         ConfigError: where the run has none, or its weights are not those that were written.
     """
-    from vitcross.training.checkpoint import WEIGHTS, Checkpoints, problem_of, read_header
+    from vitcross.training.checkpoint import PREDICTS, Checkpoints, problem_of, read_header
 
     checkpoints = Checkpoints(Path(folder) / "checkpoints")
     try:
         path = checkpoints.path(which)
-        problem = problem_of(path, files=(WEIGHTS,))
+        problem = problem_of(path, files=PREDICTS)
     except ValueError as error:
         raise ConfigError(f"{error}{_other_checkpoint(checkpoints, which)}") from error
     if problem is not None:

@@ -4,7 +4,8 @@
     checkpoints/step_00000500/average.safetensors          their average, which predicts, in a run that keeps one
     checkpoints/step_00000500/training_state.safetensors   optimizer, random state, running means, state of callbacks
     checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress; written last,
-                                                           with size and SHA-256 of the others
+                                                           with size and SHA-256 of the others and a seal of its
+                                                           own content
     checkpoints/index.json                                 which step is the latest, which the best
 
 A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A
@@ -31,6 +32,7 @@ _PREDICTS = {"version", "step", "metrics", "class_names"}
 READABLE = {1: _PREDICTS, VERSION: _PREDICTS | {"progress", "files"}}
 WEIGHTS, AVERAGE = "weights.safetensors", "average.safetensors"
 STATE, HEADER = "training_state.safetensors", "checkpoint.json"
+PREDICTS = (WEIGHTS, AVERAGE)  # the files from which a network is loaded
 
 
 def _by_path(network):
@@ -152,12 +154,12 @@ def read_progress(folder):
     return Progress.from_parts(header["step"], header["progress"], arrays)
 
 
-def problem_of(folder, files=(WEIGHTS, STATE)):
-    """Why these files of a checkpoint folder cannot be used, str: it is torn; None where they are whole."""
+def problem_of(folder, files=None):
+    """Why these files of a checkpoint folder (None: all) cannot be used, str: it is torn; None where they are whole."""
     try:
         header = read_header(folder)
         for name, expected in header["files"].items() if header["version"] == VERSION else ():
-            if name not in files:
+            if files is not None and name not in files:
                 continue
             found = _fingerprint((Path(folder) / name).read_bytes())
             if found != expected:
