@@ -34,7 +34,7 @@ def test_two_runs_of_one_second_prepare_one_data_set_and_keep_two_folders(tmp_pa
 def test_an_interrupted_preparation_leaves_nothing_half_made_and_resume_begins_anew(runs, tmp_path):
     folder, data = tmp_path / "run", tmp_path / "data"
     command = [o for o in tiny_classifier(data) if "train_examples" not in o]
-    command += ["data.train_examples=3000", "trainer.steps=2", "attention_maps=off"]
+    command += ["data.train_examples=1500", "trainer.steps=2", "attention_maps=off"]
     process = start(*command, f"hydra.run.dir={folder}", cwd=tmp_path)
     while not list(data.glob("vitcross_scenes/*/incomplete*/*")) and process.poll() is None:
         time.sleep(0.01)
@@ -48,5 +48,5 @@ def test_an_interrupted_preparation_leaves_nothing_half_made_and_resume_begins_a
     assert runs.run(f"resume={folder}", log=log) == 0, log.read_text()
     assert "no checkpoint: the run starts at step 0" in log.read_text()
     assert json.loads((folder / "summary.json").read_text())["steps"] == 2
-    sizes = {"image_size": (32, 40), "train_examples": 3000, "validation_examples": 19, "test_examples": 13}
-    assert len(load.scenes(data_dir=str(data), **sizes).train) == 3000
+    sizes = {"image_size": (32, 40), "train_examples": 1500, "validation_examples": 19, "test_examples": 13}
+    assert len(load.scenes(data_dir=str(data), **sizes).train) == 1500
