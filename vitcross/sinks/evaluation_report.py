@@ -18,7 +18,7 @@ from vitcross.attention_maps.sheets import Style, sheets
 from vitcross.attention_maps.trust_sheet import trust_sheet
 from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation import predict_all
-from vitcross.sinks.console_text import printable, table
+from vitcross.sinks.console_text import table
 from vitcross.sinks.evaluation_files import write_evaluation
 from vitcross.sinks.local_files import to_json
 
@@ -152,7 +152,7 @@ def split_lines(report, split, evaluation=None):
         "unreadable pictures": report["unreadable_pictures"] or None,
         **{key: value for key, value in report.items() if key not in hidden and isinstance(value, (int, float))},
         **{
-            f"accuracy of {printable(name)}": value
+            f"accuracy of {name}": value
             for name, value in report.get("accuracy_per_class", {}).items()
             if value is not None
         },
