@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -44,17 +45,18 @@ class Runs:
         self._process.stdin.close()
         self._process.wait()
 
-    def start(self, *arguments, log, die_at=None, die_in=None, fault=None):
+    def start(self, *arguments, log, script="train.py", die_at=None, die_in=None, fault=None):
         """Begin a run; returns its process number. `finish` must follow.
 
         Args:
-            arguments: what is typed after `train.py`.
+            arguments: what is typed after the script.
             log: path of what the run prints.
             die_at: int, kill the process at the n-th event on disk; None: never.
             die_in: str, kill the process when it touches a path of the run folder that has this in it.
-            fault: name of a function of this module, called in the process before the run begins.
+            fault: name of a function of this module, or `tests.x:name` of another one, called in the process with the
+                run folder before the run begins.
         """
-        order = {"arguments": list(map(str, arguments)), "log": str(log)}
+        order = {"arguments": list(map(str, arguments)), "log": str(log), "script": script}
         order |= {"die_at": die_at, "die_in": die_in, "fault": fault}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -99,15 +101,18 @@ def _run(order):
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    folder = next(a.partition("=")[2] for a in order["arguments"] if a.startswith(("hydra.run.dir=", "resume=")))
+    folder = next(
+        a.partition("=")[2] for a in order["arguments"] if a.startswith(("hydra.run.dir=", "resume=", "run="))
+    )
     if order["fault"]:
-        globals()[order["fault"]](folder)
+        module, _, name = order["fault"].rpartition(":")
+        pkgutil.resolve_name(f"{module or 'tests.killing'}:{name}")(folder)
     if order["die_at"] is not None or order["die_in"] is not None:
         _die(folder, at=order["die_at"], inside=order["die_in"])
-    sys.argv = ["train.py", *order["arguments"]]
+    sys.argv = [order["script"], *order["arguments"]]
     status = 1
     try:
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        runpy.run_path(str(ROOT / order["script"]), run_name="__main__")
         status = 0
     except SystemExit as stop:
         status = stop.code or 0

@@ -15,7 +15,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from vitcross import atomic_files, go_on, run_folder
+from vitcross import atomic_files, go_on, out_of_memory, run_folder
 from vitcross.config_checks import check_folder
 from vitcross.config_combinations import check_own_text, image_tower, model_sizes, text_tower
 from vitcross.config_hydra import check_flags, check_typed
@@ -187,6 +187,7 @@ def explained(folder):
     try:
         yield
     except Exception as error:
+        error = out_of_memory.explained(error)
         where = f"The traceback is in {folder}/traceback.txt"
         try:
             atomic_files.write_text(Path(folder) / "traceback.txt", f"{printable_lines(traceback.format_exc())}\n")

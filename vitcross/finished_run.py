@@ -17,15 +17,30 @@ def open_checkpoint(folder, which="best"):
     """`(path, header)` of a checkpoint of a run: its folder, and step, metrics and class names.
 
     Raises:
-        ConfigError: where the run has none.
+        ConfigError: where the run has none, or its weights are not those that were written.
     """
-    from vitcross.training.checkpoint import Checkpoints, read_header
+    from vitcross.training.checkpoint import PREDICTS, Checkpoints, problem_of, read_header
 
+    checkpoints = Checkpoints(Path(folder) / "checkpoints")
     try:
-        path = Checkpoints(Path(folder) / "checkpoints").path(which)
-        return path, read_header(path)
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error)) from error
+        path = checkpoints.path(which)
+        problem = problem_of(path, files=PREDICTS)
+    except ValueError as error:
+        raise ConfigError(f"{error}{_other_checkpoint(checkpoints, which)}") from error
+    if problem is not None:
+        hint = _other_checkpoint(checkpoints, which)
+        raise ConfigError(f"the checkpoint {path} cannot be used: {problem}{hint}")
+    return path, read_header(path)
+
+
+def _other_checkpoint(checkpoints, which):
+    """What a message says of the other checkpoint of a run, where there is another."""
+    other = "latest" if which == "best" else "best"
+    try:
+        name = checkpoints.path(other).name
+    except ValueError:
+        return ""
+    return "" if name == checkpoints.index.get(which) else f". evaluate.py takes {name} with checkpoint={other}"
 
 
 def load_task(config, checkpoint):

@@ -287,8 +287,8 @@ def test_too_many_unreadable_pictures_are_an_error(cache):
     data = image_data(EncodedSource(pictures), max_unreadable=2, cache_gigabytes=cache)
     with pytest.raises((TooManyUnreadable, tf.errors.OpError), match="data.max_unreadable allows 2"):
         take(data.train_batches(seed=0), 5)
-    assert data.unreadable.error.startswith("3 pictures cannot be read")
-    assert "train/" in data.unreadable.error and "no picture" in data.unreadable.error
+    assert str(data.unreadable.error).startswith("3 pictures cannot be read")
+    assert "train/" in str(data.unreadable.error) and "no picture" in str(data.unreadable.error)
 
 
 @pytest.mark.parametrize("cache", [0, 1])

@@ -141,8 +141,6 @@ def tear(path, how):
 @pytest.mark.parametrize("file", ["weights.safetensors", "training_state.safetensors", "checkpoint.json"])
 @pytest.mark.parametrize("how", ["cut short", "one bit", "missing"])
 def test_a_torn_checkpoint_is_told_and_left_out_for_the_one_before(task, tmp_path, file, how):
-    if (file, how) == ("checkpoint.json", "one bit"):
-        pytest.skip("a letter of a name can change and the file is whole all the same")
     checkpoints = Checkpoints(tmp_path)
     for step, accuracy in ((2, 0.5), (4, 0.9)):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})
@@ -189,6 +187,7 @@ def test_what_a_killed_process_left_is_cleared_up(task, tmp_path):
 def test_a_run_of_an_earlier_version_is_refused_and_its_weights_stay(task, tmp_path):
     path = Checkpoints(tmp_path).save(task, progress=at(2))
     header = json.loads((path / "checkpoint.json").read_text())
+    header = {key: header[key] for key in ("step", "metrics", "class_names")}
     (path / "checkpoint.json").write_text(json.dumps({**header, "version": 1}))
     with pytest.raises(ValueError, match="earlier version"):
         Checkpoints(tmp_path).newest(0)

@@ -66,6 +66,8 @@ class Picture:
             return function()
         except MemoryError:
             raise
+        except Image.DecompressionBombError as error:  # Pillow has a limit too, and names no width and height
+            raise UnreadableImage(self.name, f"the limit is {MAX_PIXELS} pixels. {error}") from None
         except UnidentifiedImageError:
             raise UnreadableImage(self.name, "no picture in a known format") from None
         except Exception as error:  # noqa: BLE001 - decoders raise almost anything on broken input (struct, zlib, Syntax...)

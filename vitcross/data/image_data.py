@@ -102,6 +102,7 @@ class ImageData:
             batch_size=batch_size or self.batch_size,
             seed=seed,
             start_position=start_position,
+            remember=self.unreadable.remember,
         )
 
     def evaluation_batches(self, split, *, batch_size=None, limit=None):
@@ -125,6 +126,7 @@ class ImageData:
             options=self.options,
             batch_size=batch_size or self.batch_size,
             indices=np.arange(count, dtype=np.int64) * size // count,
+            remember=self.unreadable.remember,
         )
 
     def examples(self, split, indices):

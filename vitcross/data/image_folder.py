@@ -95,10 +95,15 @@ class ImageFolderSource(Source):
         return {"image": path, "label": label}
 
     def example_name(self, index):
-        return self._pairs[index][0]
+        return as_text(self._pairs[index][0])
 
     def labels(self):
         return np.array([label for _, label in self._pairs], np.int64)
+
+
+def as_text(path):
+    """A path as text that any file can take: bytes that are no UTF-8 become `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _split_folders(root):
@@ -113,7 +118,9 @@ def _split_folders(root):
 
 def _classes(folder, allowed=None):
     """Class name -> sorted paths of its pictures."""
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    folders = {as_text(entry.name): folder / entry.name for entry in entries}
+    names = sorted(folders)
     if allowed is not None:
         unknown = sorted(set(names) - set(allowed))
         if unknown:
@@ -122,7 +129,7 @@ def _classes(folder, allowed=None):
         loose = any(_is_picture(entry.name) for entry in os.scandir(folder))
         hint = " (its pictures lie in no subfolder: make one folder a class)" if loose else ""
         raise ValueError(f"{folder} must hold at least two folders, one a class. Received: {names or 'none'}{hint}")
-    classes = {name: _pictures(folder / name) for name in names}
+    classes = {name: _pictures(folders[name]) for name in names}
     empty = [name for name, paths in classes.items() if not paths]
     if empty:
         raise ValueError(

@@ -14,8 +14,10 @@ from vitcross.data.streams import MIXING, NUM_STREAMS
 _INT64_MAX = np.iinfo(np.int64).max
 
 
-def training_batches(reader, *, options, batch_size, seed, start_position):
+def training_batches(reader, *, options, batch_size, seed, start_position, remember):
     """Endless batches from example `start_position` on; batches are always full.
+
+    What reading raises is handed to `remember` (`UnreadableImages.remember`): TensorFlow makes a page of it.
 
     Where the reader gives several texts of each picture, `images` has so many times fewer rows than the other keys.
     With `Augmentation.repeats` each example has so many positions that follow each other.
@@ -31,7 +33,7 @@ def training_batches(reader, *, options, batch_size, seed, start_position):
         positions = number * num_pictures + start_picture + tf.range(num_pictures, dtype=tf.int64)
         indices = randomness.example_indices(positions // changes.repeats, num_examples=len(reader), seed=seed)
         uniforms = randomness.uniforms(positions, seed=seed)
-        batch = _read(reader, indices, uniforms, num_pictures, batch_size, substitute=True)
+        batch = _read(reader, indices, uniforms, num_pictures, batch_size, substitute=True, remember=remember)
         boxes = {key: batch[key] for key in BOX_KEYS if key in batch}
         batch["images"], moved = augmentation.augment(
             batch["images"],
@@ -71,15 +73,16 @@ def _mixed(batch, uniforms, changes):
     )
 
 
-def evaluation_batches(reader, *, options, batch_size, indices):
-    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid."""
+def evaluation_batches(reader, *, options, batch_size, indices, remember):
+    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid. `remember` as in
+    `training_batches`."""
     padded = np.concatenate([indices, np.zeros(-len(indices) % batch_size, np.int64)])
     real = np.arange(len(padded)) < len(indices)
     rows = tf.data.Dataset.from_tensor_slices((padded.reshape(-1, batch_size), real.reshape(-1, batch_size)))
 
     def load(indices, real):
         nothing_random = tf.zeros([batch_size, NUM_STREAMS])
-        batch = _read(reader, indices, nothing_random, batch_size, batch_size, substitute=False)
+        batch = _read(reader, indices, nothing_random, batch_size, batch_size, substitute=False, remember=remember)
         batch["valid"] = batch["valid"] & real
         return _normalized(batch, options.image_size)
 
@@ -91,11 +94,15 @@ def _dataset(dataset, load):
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _read(reader, indices, uniforms, num_pictures, batch_size, *, substitute):
+def _read(reader, indices, uniforms, num_pictures, batch_size, *, substitute, remember):
     keys = reader.spec
 
     def read(indices, uniforms):
-        batch = reader.read(indices, uniforms=uniforms, substitute=substitute)
+        try:
+            batch = reader.read(indices, uniforms=uniforms, substitute=substitute)
+        except Exception as error:
+            remember(error)
+            raise
         return [batch[key] for key in keys]
 
     tensors = tf.numpy_function(read, [indices, uniforms], [tf.as_dtype(dtype) for _, dtype in keys.values()])

@@ -13,6 +13,7 @@ from vitcross.data import batch as contract
 from vitcross.data import geometry, streams
 from vitcross.data.decode import to_array
 from vitcross.data.unreadable import UnreadableImage
+from vitcross.data.vanished import check_still_there
 
 _GIGABYTE = 2**30
 
@@ -52,6 +53,9 @@ class DecodingReader:
 
         Returns:
             dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.
+
+        Raises:
+            TooManyUnreadable, DataVanished; ValueError for a damaged file of a data set, or without a readable picture.
         """
         out = self.empty(len(indices))
 
@@ -101,6 +105,7 @@ class DecodingReader:
                 else:
                     pixels = geometry.resample(picture, view, self._options.image_size, channels=self._options.channels)
             except UnreadableImage as problem:
+                check_still_there(record["image"])  # else the pictures are blamed, one by one
                 # Counted first: beyond the limit `add` raises, and then every reading thread must hear that reason.
                 self._unreadable.add(problem)
                 self._bad.add(candidate)

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 
 from vitcross.data.scene_shapes import SHAPES
 from vitcross.data.scene_workers import render_scenes
+from vitcross.data.tfds_prepare import is_prepared, prepare, readable_description
 
 logger = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
@@ -114,26 +115,24 @@ def prepared_scenes(*, scenes, counts, data_dir=None, progress=None):
         counts: dict of split to number of scenes.
         data_dir: path or None.
         progress: callable (done, total) or None to log.
+
+    Raises:
+        OSError: if they cannot be written; it names the key of another folder.
+        ValueError: if the folder holds half of them.
     """
     builder = _builder(scenes, counts, data_dir, progress)
-    if builder.data_path.exists():
-        return builder
-    logger.info("Rendering %d scenes into %s (once)", sum(counts.values()), builder.data_path)
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
-    tfds.disable_progress_bar()  # its bars are as many as TFDS has steps; ours is one line
-    try:
+    if not is_prepared(builder):
+        logger.info("Rendering %d scenes into %s (once)", sum(counts.values()), builder.data_path)
+        tfds.disable_progress_bar()  # its bars are as many as TFDS has steps; ours is one line
         with contextlib.redirect_stdout(io.StringIO()), _quiet():
-            builder.download_and_prepare(download_config=config)
-    except OSError:
-        # Another process renamed its finished folder to this name first; the content is the same.
-        if not _builder(scenes, counts, data_dir, progress).data_path.exists():
-            raise
-    return _builder(scenes, counts, data_dir, progress)
+            prepare(builder, data_dir)
+    return builder if builder.info.splits else _builder(scenes, counts, data_dir, progress)
 
 
 def _builder(scenes, counts, data_dir, progress):
-    with _quiet():
-        return VitcrossScenes(config=ScenesConfig(scenes=scenes, counts=counts), data_dir=data_dir, progress=progress)
+    config = ScenesConfig(scenes=scenes, counts=counts)
+    with _quiet(), readable_description(f"{data_dir or 'the data folder of TFDS'}/vitcross_scenes/{config.name}"):
+        return VitcrossScenes(config=config, data_dir=data_dir, progress=progress)
 
 
 @contextlib.contextmanager

@@ -4,16 +4,20 @@ TFDS itself retries a missing network for minutes before it gives up; so the pre
 download begins only when it was asked for and a first request to the data set's own host was answered.
 """
 
+import contextlib
 import difflib
+import errno
 import logging
 import threading
 import urllib.error
 import urllib.request
 
 import tensorflow_datasets as tfds
+from google.protobuf.json_format import ParseError
 
 logger = logging.getLogger(__name__)
 PREFLIGHT_SECONDS = 8.0
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 
 
 def prepared_builder(*, name, data_dir=None, download=False):
@@ -25,23 +29,45 @@ def prepared_builder(*, name, data_dir=None, download=False):
         download: bool, whether to download and prepare what is missing.
 
     Raises:
-        ValueError: for an unknown name; it names the nearest ones.
+        ValueError: for an unknown name; it names the nearest ones. For a folder that holds half of a set.
         FileNotFoundError: if it is not prepared and `download` is false, or it needs files that only people can get.
         ConnectionError: if its host does not answer.
     """
-    builder = _find(name, data_dir)
-    if _is_prepared(builder):
-        return builder
-    if not download:
-        raise FileNotFoundError(_not_prepared(builder, name, data_dir))
-    _preflight(builder)
-    logger.info("Downloading and preparing %s into %s", name, builder.data_dir)
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    with readable_description(f"{data_dir or 'the data folder of TFDS'}/{name}"):
+        builder = _find(name, data_dir)
+    if not is_prepared(builder):
+        if not download:
+            raise FileNotFoundError(_not_prepared(builder, name, data_dir))
+        _preflight(builder)
+        logger.info("Downloading and preparing %s into %s", name, builder.data_dir)
+        try:
+            prepare(builder, data_dir)
+        except AssertionError as error:  # how TFDS reports files that have to be fetched by hand
+            raise FileNotFoundError(f"{name} cannot be prepared: {error}") from None
+    return builder if builder.info.splits else _find(name, data_dir)  # another process may have prepared it just now
+
+
+def prepare(builder, data_dir):
+    """Prepare the set of a builder; safe to call from several processes at once (the first to finish wins).
+
+    Args:
+        builder: `tfds.core.DatasetBuilder`.
+        data_dir: what the user chose, or None.
+
+    Raises:
+        OSError: if it cannot be written; it names the key of another folder.
+    """
     try:
-        builder.download_and_prepare(download_config=config)
-    except AssertionError as error:  # how TFDS reports files that have to be fetched by hand
-        raise FileNotFoundError(f"{name} cannot be prepared: {error}") from None
-    return builder
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except OSError as error:
+        if builder.data_path.exists():
+            return  # another process renamed its finished folder to this name first; the content is the same
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        raise OSError(
+            f"the data set cannot be written below {data_dir or tfds.core.constants.DATA_DIR} ({error.strerror}). "
+            "Name a folder that can be written: data.data_dir=DIR (or TFDS_DATA_DIR in the environment)"
+        ) from error
 
 
 def _find(name, data_dir):
@@ -58,8 +84,33 @@ def _find(name, data_dir):
         ) from None
 
 
-def _is_prepared(builder):
-    return builder.data_path.exists() and bool(builder.info.splits)
+def is_prepared(builder):
+    """Whether the folder of a builder holds its data.
+
+    Raises:
+        ValueError: if it holds half of it, which TFDS takes for all.
+    """
+    if not builder.data_path.exists():
+        return False
+    if not (builder.data_path / "dataset_info.json").exists():
+        raise ValueError(
+            f"{builder.data_path} is not a whole prepared set: its dataset_info.json is missing. "
+            "Delete that folder and prepare the set again (rendered scenes are drawn again by themselves)"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def readable_description(folder):
+    """Turns what TFDS raises of a damaged `dataset_info.json` into a ValueError that names the set's folder."""
+    try:
+        yield
+    except ParseError as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"a dataset_info.json below {folder} is damaged ({reason}). "
+            "Delete that folder and prepare the set again (rendered scenes are drawn again by themselves)"
+        ) from None
 
 
 def _not_prepared(builder, name, data_dir):

@@ -6,15 +6,21 @@ network.
 """
 
 import bisect
+import contextlib
 import itertools
 import json
+import os
+import pathlib
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from vitcross.data.batch import OPTIONAL_KEYS
 from vitcross.data.source import Source
-from vitcross.data.tfrecord import TFRecordFile
+from vitcross.data.tfrecord import FOOTER, HEADER, TFRecordFile
+from vitcross.data.vanished import check_still_there
+
+_OF_THE_PROCESS = ("can't start new thread", "Too many open files", "Cannot allocate memory")  # no fault of a file
 
 
 class TFDSSource(Source):
@@ -27,7 +33,9 @@ class TFDSSource(Source):
         labelled: bool, whether the set has labels; without them, every label is -1.
 
     Raises:
-        ValueError: for an unknown split, a set without image and label, or a file format without random access.
+        ValueError: for an unknown split, a set without image and label, a file format without random access, or a file
+            that is missing or cut short; also later, for one that is damaged inside.
+        DataVanished: when an example is read, if the folder of the set has gone.
     """
 
     def __init__(self, *, builder, split, channels=None, labelled=True):
@@ -61,7 +69,8 @@ class TFDSSource(Source):
         place = bisect.bisect_right(self._ends, index)
         file, first = self._files[place]
         before = self._ends[place - 1] if place else 0
-        return self._parse(file[first + index - before])
+        with _named(file.path):
+            return self._parse(file[first + index - before])
 
     def record(self, index):
         feature = self.example(index).features.feature
@@ -126,12 +135,33 @@ class _ArrayRecords:
     def __init__(self, path, *, num_records):
         from array_record.python import array_record_data_source
 
-        self._source = array_record_data_source.ArrayRecordDataSource([str(path)])
-        if len(self._source) != num_records:
-            raise ValueError(f"{path} must hold {num_records} records. Received: {len(self._source)}; prepare it again")
+        self.path = path
+        with _named(path):
+            self._source = array_record_data_source.ArrayRecordDataSource([str(path)])
+            if len(self._source) != num_records:
+                raise ValueError(f"it must hold {num_records} records. Received: {len(self._source)}")
 
     def __getitem__(self, index):
         return self._source[index]
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Whatever a reader says of a broken file of a set becomes one message that names the file and what to do."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, DecodeError) as error:
+        if any(words in str(error) for words in _OF_THE_PROCESS):
+            raise
+        check_still_there(path)
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = said.split("\n")[0].removeprefix(f"{path} ") or "cut short"
+        raise ValueError(
+            f"{path} is missing or damaged ({reason}). Delete the folder {pathlib.Path(path).parent} and prepare the "
+            "set again (rendered scenes are drawn again by themselves)"
+        ) from None
 
 
 def _open_files(builder, split):
@@ -159,5 +189,27 @@ def _open_files(builder, split):
             files[instruction.filename] = readers[suffix](
                 instruction.filename, num_records=instruction.examples_in_shard
             )
+    if suffix == "tfrecord":
+        _check_sizes(splits, files)
     places = [(files[instruction.filename], instruction.skip) for instruction in instructions]
     return places, list(itertools.accumulate(instruction.take for instruction in instructions))
+
+
+def _check_sizes(splits, files):
+    """Raises ValueError for a TFRecord file that is missing or cut short, before a run begins and without reading all.
+
+    Args:
+        splits: of the builder's info.
+        files: dict of path to `TFRecordFile`, those that will be read.
+    """
+    for split in splits.values():
+        paths = [path for path in map(str, split.filepaths) if path in files]
+        sizes = []
+        for path in paths:
+            with _named(path):
+                sizes.append(os.path.getsize(path))
+        promised = split.num_bytes + (HEADER + FOOTER) * split.num_examples
+        if len(paths) == split.num_shards and sum(sizes) < promised:
+            for path in paths:  # which one it is only its records tell
+                with _named(path):
+                    files[path].index()

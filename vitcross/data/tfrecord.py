@@ -1,21 +1,24 @@
 """Random access to TFRecord files: the offset of every record, found by walking over the length headers.
 
+No file is kept open, and none stays mapped: a large set has more files than a process may hold open, and touching a map
+whose file was cut short kills the process.
+
 Record layout (tensorflow/core/lib/io/record_writer.h): uint64 length, uint32 masked crc of the length, the data,
 uint32 masked crc of the data.
 """
 
 import mmap
+import os
 import struct
 import threading
 
 import numpy as np
 
-_HEADER, _FOOTER = 12, 4
+HEADER, FOOTER = 12, 4
 
 
 class TFRecordFile:
-    """One TFRecord file as a sequence of bytes; indexed and memory-mapped at the first access, safe to read from
-    several threads.
+    """One TFRecord file as a sequence of bytes; indexed at the first access, safe to read from several threads.
 
     Args:
         path: str or path.
@@ -23,12 +26,12 @@ class TFRecordFile:
 
     Raises:
         ValueError: at the first access, if the file is cut off or holds another number of records.
+        OSError: if it is not there, or no longer.
     """
 
     def __init__(self, path, *, num_records):
         self.path = path
         self._num_records = num_records
-        self._map = None
         self._offsets = None
         self._lock = threading.Lock()
 
@@ -36,21 +39,32 @@ class TFRecordFile:
         return self._num_records
 
     def __getitem__(self, index):
+        self.index()
+        start, stop = self._offsets[index] + HEADER, self._offsets[index + 1] - FOOTER
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(start)
+            content = file.read(stop - start)
+        if len(content) != stop - start:
+            raise ValueError(f"{self.path} must be a whole TFRecord file. Received: one cut off since it was opened")
+        return content
+
+    def index(self):
+        """Find the offsets of all records, if they are not known yet."""
         with self._lock:
             if self._offsets is None:
-                self._open()
-        start, stop = self._offsets[index] + _HEADER, self._offsets[index + 1] - _FOOTER
-        return self._map[start:stop]
+                self._offsets = self._checked(self._find())
 
-    def _open(self):
+    def _find(self):
         with open(self.path, "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        offsets = record_offsets(self._map, name=self.path)
+            if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+                return record_offsets(b"", name=self.path)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return record_offsets(content, name=self.path)
+
+    def _checked(self, offsets):
         if len(offsets) - 1 != self._num_records:
-            raise ValueError(
-                f"{self.path} must hold {self._num_records} records. Received: {len(offsets) - 1}; prepare it again"
-            )
-        self._offsets = offsets
+            raise ValueError(f"{self.path} must hold {self._num_records} records. Received: {len(offsets) - 1}")
+        return offsets
 
 
 def record_offsets(content, *, name):
@@ -58,12 +72,10 @@ def record_offsets(content, *, name):
     offsets, position, size = [0], 0, len(content)
     unpack = struct.Struct("<Q").unpack_from
     while position < size:
-        if position + _HEADER > size:
+        if position + HEADER > size:
             break
-        position += _HEADER + unpack(content, position)[0] + _FOOTER
+        position += HEADER + unpack(content, position)[0] + FOOTER
         offsets.append(position)
     if position != size:
-        raise ValueError(
-            f"{name} must be a whole TFRecord file. Received: one cut off after byte {offsets[-1]}; prepare it again"
-        )
+        raise ValueError(f"{name} must be a whole TFRecord file. Received: one cut off at byte {size}")
     return np.array(offsets, np.int64)

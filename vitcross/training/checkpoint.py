@@ -4,7 +4,8 @@
     checkpoints/step_00000500/average.safetensors          their average, which predicts, in a run that keeps one
     checkpoints/step_00000500/training_state.safetensors   optimizer, random state, running means, state of callbacks
     checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress; written last,
-                                                           with size and SHA-256 of the others
+                                                           with size and SHA-256 of the others and a seal of its
+                                                           own content
     checkpoints/index.json                                 which step is the latest, which the best
 
 A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A
@@ -26,9 +27,12 @@ from vitcross.training.guards import guard_of
 from vitcross.training.progress import Progress
 
 VERSION = 2
-READABLE = (1, VERSION)  # version 1 holds what predicts, and nothing to go on from
+_PREDICTS = {"version", "step", "metrics", "class_names"}
+# Version -> keys of its header; version 1 holds what predicts, and nothing to go on from.
+READABLE = {1: _PREDICTS, VERSION: _PREDICTS | {"progress", "files"}}
 WEIGHTS, AVERAGE = "weights.safetensors", "average.safetensors"
 STATE, HEADER = "training_state.safetensors", "checkpoint.json"
+PREDICTS = (WEIGHTS, AVERAGE)  # the files from which a network is loaded
 
 
 def _by_path(network):
@@ -128,11 +132,18 @@ def read_header(folder):
     """Step, metrics, class names and progress of a checkpoint folder: the dict in its `checkpoint.json`.
 
     Raises:
-        ValueError: where it was written by a version of vitcross that this one does not know.
+        ValueError: where it is damaged, or was written by a version of vitcross that this one does not know.
     """
-    header = json.loads((Path(folder) / HEADER).read_text())
-    if header["version"] not in READABLE:
-        raise ValueError(f"{folder} has checkpoint version {header['version']}; this vitcross reads {READABLE}")
+    try:
+        header = json.loads((Path(folder) / HEADER).read_text())
+        version, seal = header["version"], header.pop("seal", None)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{HEADER} is damaged ({error})") from None
+    if version not in READABLE:
+        raise ValueError(f"{folder} has checkpoint version {version}; this vitcross reads {tuple(READABLE)}")
+    # One that was written before there were seals has none; a key more is a seal that lost its name.
+    if header.keys() != READABLE[version] or seal not in (None, _seal(header)):
+        raise ValueError(f"{HEADER} is damaged")
     return header
 
 
@@ -143,11 +154,13 @@ def read_progress(folder):
     return Progress.from_parts(header["step"], header["progress"], arrays)
 
 
-def problem_of(folder):
-    """Why nothing can go on from a checkpoint folder, str: it is torn; None where it is whole."""
+def problem_of(folder, files=None):
+    """Why these files of a checkpoint folder (None: all) cannot be used, str: it is torn; None where they are whole."""
     try:
         header = read_header(folder)
         for name, expected in header["files"].items() if header["version"] == VERSION else ():
+            if files is not None and name not in files:
+                continue
             found = _fingerprint((Path(folder) / name).read_bytes())
             if found != expected:
                 return f"{name} is damaged: {found['bytes']} bytes, {expected['bytes']} were written"
@@ -178,7 +191,8 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
         "progress": facts,
         "files": {name: _fingerprint(content) for name, content in files.items()},
     }
-    files[HEADER] = json.dumps(header, indent=1).encode()
+    header = json.loads(json.dumps(header))  # as it will be read
+    files[HEADER] = json.dumps({**header, "seal": _seal(header)}, indent=1).encode()
     temporary, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("writing", "replaced"))
     for leftover in (temporary, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -202,6 +216,10 @@ def _fingerprint(content):
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def _seal(header):
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
 class Checkpoints:
     """The `checkpoints/` folder of a run: keeps the last ones and the best.
 
@@ -218,9 +236,17 @@ class Checkpoints:
         if keep < 1:
             raise ValueError(f"keep_checkpoints must be at least 1. Received: {keep}")
         self.folder, self.monitor, self.mode, self.keep = Path(folder), monitor, mode, keep
-        self.index = self._empty_index()
-        if (self.folder / "index.json").exists():
-            self.index = json.loads((self.folder / "index.json").read_text())
+        self.index = self._read_index()
+
+    def _read_index(self):
+        """What is on disk; an empty one for none or a damaged one, which `newest` makes anew."""
+        try:
+            index = json.loads((self.folder / "index.json").read_text())
+            if all(index[which] is None or isinstance(index[which], str) for which in ("latest", "best")):
+                return index
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return self._empty_index()
 
     def _empty_index(self):
         return {"version": VERSION, "monitor": self.monitor, "mode": self.mode, "latest": None, "best": None}
@@ -242,9 +268,16 @@ class Checkpoints:
         """Folder of the `best` or `latest` checkpoint.
 
         Raises:
-            ValueError: where the run has none.
+            ValueError: where the run has none, or none is known as the best.
         """
-        name = self.index.get(which)
+        name, found = self.index.get(which), sorted(folder.name for folder in self.folder.glob("step_*"))
+        if found and name not in found and which == "latest":
+            return self.folder / found[-1]
+        if found and name not in found:
+            raise ValueError(
+                f"{self.folder / 'index.json'} is missing or damaged: the {which} checkpoint is {name or 'not known'}, "
+                f"there are {', '.join(found)}"
+            )
         if name is None or not (self.folder / name).is_dir():
             raise ValueError(f"{self.folder} holds no {which} checkpoint; was the run stopped before its first one?")
         return self.folder / name

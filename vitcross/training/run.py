@@ -1,5 +1,6 @@
 """How a run ends: whatever happens, sinks are closed, the summary is written, and the exit status says which it was."""
 
+from vitcross import out_of_memory
 from vitcross.training.guards import Interrupted
 
 
@@ -25,9 +26,13 @@ def train_and_close(trainer, sink, places, unreadable):
     except Interrupted as interruption:
         state, status = f"interrupted by {interruption} at step {trainer.step}", 128 + interruption.signal_number
     except Exception as error:
-        error = unreadable.behind(error)
-        state = f"failed at step {trainer.step}: {type(error).__name__}: {error}"
-        raise error from None
+        reason = out_of_memory.explained(unreadable.behind(error))
+        state = f"failed at step {trainer.step}: {type(reason).__name__}: {reason}"
+        if reason is error:
+            raise
+        for note in getattr(error, "__notes__", ()):
+            reason.add_note(note)
+        raise reason from error
     finally:
         trainer.stop_on_signal.hold()  # closing is short and is not to be torn
         skipped = {"data/unreadable_pictures": len(unreadable)} if len(unreadable) else {}
