@@ -4,7 +4,7 @@ import re
 
 _NAMES = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow, torch
 _REMEDY = (
-    "What needs less: a smaller data.batch_size (trainer.accumulate_steps keeps the number of examples of an update), "
+    "What needs less: trainer.accumulate_steps=4 (the same batch, a quarter at a time), a smaller data.batch_size, "
     "a smaller data.image_size or a larger model.patch_size, a smaller model, trainer.dtype_policy=mixed_bfloat16"
 )
 

@@ -82,7 +82,7 @@ class Console(Sink):
         self.begin()
         self._values.update(values)
         if any(key.startswith("val/") for key in values):
-            self.line(f"step {step}/{self._total}  validation  {metrics(values, 'val/', 4)}", style="bold")
+            self.line(f"step {step}/{self._total}  validation  {metrics(values, 'val/', 6)}", style="bold")
         if any(key.startswith("train/") for key in values):
             self._train_row(step)
 

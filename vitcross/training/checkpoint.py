@@ -278,7 +278,8 @@ class Checkpoints:
                 f"{self.folder / 'index.json'} is missing or damaged: the {which} checkpoint is {name or 'not known'}, "
                 f"there are {', '.join(found)}"
             )
-        if name is None or not (self.folder / name).is_dir():
+        # A name, and no way to another folder.
+        if name is None or Path(name).name != name or not (self.folder / name).is_dir():
             raise ValueError(f"{self.folder} holds no {which} checkpoint; was the run stopped before its first one?")
         return self.folder / name
 
