@@ -39,20 +39,10 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
 
     settings = config["trainer"]
     jit_compile = set_up_device(settings, folder)
-    data = build_data(config if not resume else go_on.with_own_tokenizer(config, Path(folder) / TOKENIZER))
-    config = fill_from_data(config, facts_of(data))
-    if data.tokenizer is not None:
-        data.tokenizer.save(Path(folder) / TOKENIZER)
-    check_first_batches(data, config["seed"])
+    data, config = open_data(config, folder, resume)
     # After the data: preparing it for the first time draws from the global random state.
     keras.utils.set_random_seed(config["seed"])
-    references = data.references("validation")
-    task = build_task(
-        config,
-        tokenizer=data.tokenizer,
-        class_weights=data.class_weights,
-        has_scenes=references is not None and references.scene(0) is not None,
-    )
+    task = build_task(config, **offers_of(data))
     steps, optimizer_steps = lengths(config, num_examples=len(data.train))
     total_steps = steps["total_steps"]
     optimizer = build_optimizer(config, task.network, total_steps=total_steps, **optimizer_steps)
@@ -104,6 +94,27 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
         raise
     return {"trainer": trainer, "sink": sink, "places": places, "unreadable": data.unreadable}
+
+
+def open_data(config, folder, resume):
+    """`(data, config)`: the data of a run, and its configuration with what only the data knows; its words are kept in
+    the run folder, and those of a run that goes on are taken from there."""
+    data = build_data(config if not resume else go_on.with_own_tokenizer(config, Path(folder) / TOKENIZER))
+    config = fill_from_data(config, facts_of(data))
+    if data.tokenizer is not None:
+        data.tokenizer.save(Path(folder) / TOKENIZER)
+    check_first_batches(data, config["seed"])
+    return data, config
+
+
+def offers_of(data):
+    """What the data gives to tasks that take it."""
+    references = data.references("validation")
+    return {
+        "tokenizer": data.tokenizer,
+        "class_weights": data.class_weights,
+        "has_scenes": references is not None and references.scene(0) is not None,
+    }
 
 
 def set_up_device(settings, folder):
