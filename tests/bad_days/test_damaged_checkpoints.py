@@ -95,7 +95,7 @@ def test_evaluate_ends_with_one_message(runs, run):
     assert runs.run(f"run={run}", "sinks.wandb.mode=disabled", log=log, script="evaluate.py") == 1
     *_, first, second = log.read_text().strip().splitlines()
     assert first.startswith(f"vitcross: the checkpoint {run / 'checkpoints/step_00000002'} cannot be used: weights.saf")
-    assert second.startswith("The traceback is in ") and "Traceback" not in log.read_text()
+    assert second.strip().startswith("The traceback is in ") and "Traceback" not in log.read_text()
 
 
 @pytest.mark.filterwarnings("ignore")

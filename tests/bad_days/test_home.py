@@ -61,7 +61,7 @@ def test_the_default_data_says_which_folder_it_needs(home, stranger):
     message, where = done.stderr.strip().splitlines()
     assert message.startswith(f"vitcross: the data set cannot be written below {home}/tensorflow_datasets")
     assert "Name a folder that can be written: data.data_dir=DIR (or TFDS_DATA_DIR in the environment)" in message
-    assert where.startswith(f"The traceback is in {stranger.own}/outputs/scenes/")
+    assert where.strip().startswith(f"The traceback is in {stranger.own}/outputs/scenes/")
     assert not list(stranger.home.iterdir())
 
 
