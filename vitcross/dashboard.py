@@ -159,7 +159,7 @@ SECTIONS = (
         3,
         (
             Curves("Loss", ("train/loss", "val/loss")),
-            Curves("Accuracy", ("train/accuracy", "val/accuracy"), y_range=(0, 1)),
+            Curves("Accuracy", ("train/accuracy", "val/accuracy", "val/accuracy_ema"), y_range=(0, 1)),
             Curves("Accuracy by type", regex="val/accuracy/.*", y_range=(0, 1)),
             Curves("Retrieval: recall", regex="val/(image_to_text|text_to_image)_r[0-9]+", y_range=(0, 1)),
             Curves("Captions", ("val/attribute_accuracy", "val/attribute_accuracy_unseen", "val/bleu4", "val/rouge_l",

@@ -25,6 +25,7 @@ from vitcross.sinks.sink import Sink
 # Figures of the summary that the page prints, where they are known.
 FACTS = (
     ("val/accuracy", "validation accuracy", "{:.1%}"),
+    ("val/accuracy_ema", "with averaged weights", "{:.1%}"),
     ("val/attribute_accuracy", "right attributes", "{:.1%}"),
     ("val/mean_r1", "retrieval R@1", "{:.1%}"),
     ("val/image_to_text_r1", "image to text, R@1", "{:.1%}"),

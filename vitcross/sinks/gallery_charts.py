@@ -113,12 +113,16 @@ HEALTH = (
 )
 
 TRAINING = (
-    Chart(title="Loss", series=(("train", "train/loss"), ("validation", "val/loss"))),
+    Chart(
+        title="Loss",
+        series=(("train", "train/loss"), ("validation", "val/loss"), ("average of the weights", "val/loss_ema")),
+    ),
     Chart(
         title="Accuracy",
         series=(
             ("train", "train/accuracy"),
             ("validation", "val/accuracy"),
+            ("average of the weights", "val/accuracy_ema"),
             ("without the mark", "val/accuracy_unmarked"),
             ("mark of another class", "val/accuracy_misleading"),
         ),
@@ -131,12 +135,20 @@ TRAINING = (
     Chart(
         title="Retrieval",
         meaning="validation, R@1: how often the right one is found first",
-        series=(("image to text", "val/image_to_text_r1"), ("text to image", "val/text_to_image_r1")),
+        series=(
+            ("image to text", "val/image_to_text_r1"),
+            ("text to image", "val/text_to_image_r1"),
+            ("mean of both, average of the weights", "val/mean_r1_ema"),
+        ),
     ),
     Chart(
         title="Right attributes of captions",
         meaning="shape, colour, size and relation; unseen: combinations that training never showed",
-        series=(("validation", "val/attribute_accuracy"), ("unseen", "val/attribute_accuracy_unseen")),
+        series=(
+            ("validation", "val/attribute_accuracy"),
+            ("average of the weights", "val/attribute_accuracy_ema"),
+            ("unseen", "val/attribute_accuracy_unseen"),
+        ),
     ),
     Chart(title="CIDEr of captions", meaning="validation", series=(("CIDEr", "val/cider"),)),
     Chart(title="Learning rate", series=(("rate", "optimizer/learning_rate"),)),

@@ -62,13 +62,17 @@ def _line(rows, place, label, key, band) -> Line:
     return Line(place=place, label=label, points=points(rows, key), band=tuple(sides) if sides and all(sides) else None)
 
 
+# Endings of keys of another split, and of the average of the weights.
+NOT_ANOTHER = "".join(f"(?<!_{ending})" for ending in ("unseen", "unmarked", "misleading", "ema"))
+
+
 def _matching(rows, label, key) -> list[tuple[str, str]]:
     """(label, key) of the keys that a key with a star stands for, sorted; of a key without one itself."""
     if "*" not in key:
         return [(label, key)]
     start, end = key.split("*")
-    # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`; nor another split.
-    fits = re.compile(re.escape(start) + r"([^/]+)(?<!_unseen)(?<!_unmarked)(?<!_misleading)" + re.escape(end))
+    # No slash in what the star stands for: `val/accuracy/*` is not `val/accuracy/x/y`.
+    fits = re.compile(re.escape(start) + r"([^/]+)" + NOT_ANOTHER + re.escape(end))
     matches = map(fits.fullmatch, sorted({name for row in rows for name in row}))
     found = [(match[0], match[1]) for match in matches if match]
     if len(found) > MAX_SERIES:
