@@ -186,6 +186,8 @@ WRONG = [
     (["optimizer.cooldown=5"], "optimizer.cooldown belongs to optimizer.schedule=wsd or rsqrt.*5.*cosine"),
     (["optimizer.schedule=wsd", "optimizer.timescale=5"], "optimizer.timescale belongs to .*rsqrt.*wsd"),
     (["optimizer.schedule=wsd", 'optimizer.cooldown="99 percent"'], "warmup and optimizer.cooldown must fit.*1200"),
+    (["optimizer.schedule=constant", "optimizer.final_share=0.5"], "final_share must be 0 with .*constant.*0.5"),
+    (["optimizer=schedule_free", "optimizer.ema=5"], "there is no key 'optimizer.ema'. The chosen optimizer has none"),
     (["optimizer.ema=0"], "optimizer.ema must be positive"),
     (['optimizer.ema="5 parsecs"'], "optimizer.ema must be a number"),
     (["optimizer=schedule_free", "+optimizer.ema=5"], "there is no key 'optimizer.ema'"),

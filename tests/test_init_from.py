@@ -43,7 +43,8 @@ def test_the_tower_of_an_image_text_model_fits_a_classifier(tmp_path):
         (["model.stem=linear"], "type model.stem=conv. Received: model.stem=linear"),
         (["model.stem_depths=[2,1,1]"], r"type model.stem_depths=\[1,1,1\]"),
         (["model.layer_scale_init=1e-5"], "type model.layer_scale_init=null"),
-        (["model.pooling=cls"], "type model.class_token=false"),
+        (["model.pooling=cls"], "type model.pooling=gap. Received: model.pooling=cls"),
+        (["model.pooling=map", "model.class_token=true"], "type model.class_token=false. Received: .*class_token=true"),
     ],
 )
 def test_what_to_type_where_sizes_differ(tmp_path, overrides, typed):
@@ -59,3 +60,13 @@ def test_it_must_be_a_run_with_a_checkpoint(tmp_path):
     (tmp_path / "run/checkpoints/index.json").write_text("{")
     with pytest.raises(ConfigError, match="checkpoint"):
         check(tmp_path / "run")
+
+
+def test_vectors_of_words_need_the_same_words(tmp_path):
+    kind = ["data=scenes_captions", "model=dual_encoder", "task=contrastive"]
+    source = run_folder(tmp_path / "run", *kind)
+    (source / "tokenizer.json").write_text("{}")
+    with pytest.raises(ConfigError, match=f"type data.tokenizer={source}/tokenizer.json. Received: None"):
+        check(source, *kind)
+    check(source, *kind, f"data.tokenizer={source}/tokenizer.json")
+    check(source, "data=scenes_captions", "model=captioner", "task=captioning")  # the towers of pictures alone

@@ -129,10 +129,11 @@ def prepare_train(arguments, config):
             return [], go_on.resume(overrides, False, config)
         ((settings, choices),) = config.check_arguments("train", overrides)
         check_folder(settings["data"])
+        folder = go_on.typed_value(overrides, "hydra.run.dir")
+        if folder and run_folder.holds_run(folder):
+            return [], go_on.again(folder, settings, choices, config)
         check_init_from(settings, config)
-        if folder := go_on.typed_value(overrides, "hydra.run.dir"):
-            if run_folder.holds_run(folder):
-                return [], go_on.again(folder, settings, choices, config)
+        if folder:
             run_folder.lock(folder)
             return config.one_length(overrides), None
         folder = claim_folder(Path("outputs") / run_name(choices))

@@ -181,6 +181,8 @@ def explain(name, text, conf, base):
 def _nearest_key(key, config):
     known = list(_dotted_keys(config))
     section, _, last = key.rpartition(".")
+    if key in known:  # of the default option, not of the chosen one
+        return f" The chosen {section.partition('.')[0]} has none."
     same_leaf = [k for k in known if k.rpartition(".")[2] == last]
     if same_leaf:
         return f" Did you mean '{same_leaf[0]}'?"

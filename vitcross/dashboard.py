@@ -158,7 +158,7 @@ SECTIONS = (
         "Training",
         3,
         (
-            Curves("Loss", ("train/loss", "val/loss")),
+            Curves("Loss", ("train/loss", "val/loss", "val/loss_ema")),
             Curves("Accuracy", ("train/accuracy", "val/accuracy", "val/accuracy_ema"), y_range=(0, 1)),
             Curves("Accuracy by type", regex="val/accuracy/.*", y_range=(0, 1)),
             Curves("Retrieval: recall", regex="val/(image_to_text|text_to_image)_r[0-9]+", y_range=(0, 1)),

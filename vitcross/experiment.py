@@ -33,7 +33,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
     """
     import keras
 
-    from vitcross.training.checkpoint import Checkpoints
+    from vitcross.training.checkpoint import Checkpoints, check_fits
     from vitcross.training.guards import updates
     from vitcross.training.trainer import Trainer
 
@@ -53,7 +53,9 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         keep=settings["keep_checkpoints"],
     )
     found, goes_on_at = go_on.find_checkpoint(checkpoints, folder) if resume else (None, None)
-    if found is None and config.get("init_from") is not None:
+    if found is not None:
+        check_fits(task.network, optimizer, found)  # before anything of the folder changes
+    elif config.get("init_from") is not None:
         initialize_from(config["init_from"], task.network, data.class_names)
         optimizer.start_average()
     sink, places = build_sinks(

@@ -8,6 +8,9 @@ from pathlib import Path
 from vitcross import run_folder
 from vitcross.printable import say
 
+# The optimizer's state is that of the parameters that were trained.
+FIXED = ("optimizer.frozen:", "optimizer._target_:")
+
 
 @dataclasses.dataclass(frozen=True)
 class Resumed:
@@ -73,6 +76,8 @@ def _go_on(folder, choices, before, now, allowed):
             f"{folder} holds a run with other settings; another folder takes another run, and with allow_changes=true "
             "this one changes on its way:\n  " + "\n  ".join(changes)
         )
+    if frozen := [change for change in changes if change.startswith(FIXED)]:
+        raise ValueError(f"what is trained cannot change on the way, also with allow_changes=true: {'; '.join(frozen)}")
     run_folder.lock(folder)
     summary = run_folder.finished(folder)
     if summary and not changes:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from vitcross.config_combinations import ConfigError, image_tower, model_sizes, pair
+from vitcross.printable import say
 
 # Keys of a vision transformer that leave its weights as they are, or are settled when weights are taken.
 FREE = ("variant", "num_classes", "image_size", "position_interpolation", "layer_norm_epsilon")
@@ -27,15 +28,26 @@ def check_init_from(settings, config):
     source = config.open_run(folder, key="init_from")
     if not _has_checkpoint(folder):
         raise ConfigError(f"init_from must be the folder of a run that has a checkpoint. Received: {folder}")
-    (own, prefix), (known, _) = (image_tower(c["model"]) for c in (settings, source))
-    own, known = (_shape(tower) for tower in (own, known))
+    _check_words(folder, settings, source, config)
+    (tower, prefix), (their_tower, _) = (image_tower(c["model"]) for c in (settings, source))
+    own, known = _shape(tower), _shape(their_tower)
     differing = [key for key in own if own[key] != known.get(key, own[key])]
+    # A class token that follows from the pooling is changed by it.
+    names = ["pooling" if key == "class_token" and tower["class_token"] is None else key for key in differing]
     if differing:
-        typed = " ".join(f"{prefix}.{key}={_text(known[key])}" for key in differing)
-        raise ConfigError(
-            f"init_from needs the model of its run: type {typed}. "
-            f"Received: {', '.join(f'{prefix}.{key}={_text(own[key])}' for key in differing)}"
-        )
+        typed = " ".join(f"{prefix}.{name}={_text(their_tower[name] or known.get(name))}" for name in names)
+        received = ", ".join(f"{prefix}.{name}={_text(tower[name] or own.get(name))}" for name in names)
+        raise ConfigError(f"init_from needs the model of its run: type {typed}. Received: {received}")
+
+
+def _check_words(folder, settings, source, config):
+    """Vectors of words are of use for the same words only."""
+    words = Path(folder) / config.TOKENIZER
+    typed = settings["data"].get("tokenizer")
+    if settings["model"]["_target_"] != source["model"]["_target_"] or not words.is_file():
+        return
+    if typed is None or Path(typed).read_bytes() != words.read_bytes():
+        raise ConfigError(f"init_from needs the words of its run: type data.tokenizer={words}. Received: {typed}")
 
 
 def _has_checkpoint(folder):
@@ -76,6 +88,6 @@ def initialize_from(folder, network, class_names):
     source = instantiate(open_run(folder, key="init_from")["model"])
     load_network(source, path)
     taken = initialize(network, source, same_classes=tuple(header["class_names"]) == tuple(class_names))
-    counts = [f"{len(paths)} variables {how}" for how, paths in taken.items() if paths]
-    anew = f" ({', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''})" if taken["anew"] else ""
-    print(f"init_from   {path}: {', '.join(counts)}{anew}", flush=True)
+    counts = [f"{len(paths)} {how}" for how, paths in taken.items() if paths]
+    anew = f"; anew: {', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''}" if taken["anew"] else ""
+    say(f"init_from   {path}: variables {', '.join(counts)}{anew}")

@@ -4,7 +4,8 @@ import re
 
 _NAMES = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow, torch
 _REMEDY = (
-    "What needs less: trainer.accumulate_steps=4 (the same batch, a quarter at a time), a smaller data.batch_size, "
+    "What needs less: trainer.accumulate_steps=4 (the same batch, a quarter at a time; contrastive losses: "
+    "task.chunk_size), a smaller data.batch_size, "
     "a smaller data.image_size or a larger model.patch_size, a smaller model, trainer.dtype_policy=mixed_bfloat16"
 )
 

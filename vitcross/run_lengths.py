@@ -75,6 +75,10 @@ def _check_schedule(config):
                 f"optimizer.{key} belongs to optimizer.schedule={' or '.join(owners)}. "
                 f"Received: optimizer.{key}={optimizer[key]}, optimizer.schedule={schedule}"
             )
+    if schedule == "constant" and optimizer["final_share"]:
+        raise ConfigError(
+            f"optimizer.final_share must be 0 with optimizer.schedule=constant. Received: {optimizer['final_share']}"
+        )
     warmup, cooldown = optimizer["warmup"], optimizer.get("cooldown")
     if steps is None or "epoch" in f"{warmup} {cooldown} {steps}":
         return

@@ -1,12 +1,14 @@
 """The moving average against NumPy, and weights that come back to the bit."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from tests.training.tiny import tiny_task
 from vitcross.training.averages import WithAverage
-from vitcross.training.optimizer import adamw, lion, muon
+from vitcross.training.optimizer import adamw, lion, muon, schedule_free_adamw
 from vitcross.training.parameter_groups import parameter_groups
 
 SHORT = {"total_steps": 50, "warmup_steps": 0, "learning_rate": 0.05, "schedule": "constant"}
@@ -44,6 +46,15 @@ def test_moving_statistics_are_averaged_too():
     optimizer = adamw(model=network, ema_steps=3, **SHORT)
     averaged = {variable.path for variable, _ in optimizer.stored_averages}
     assert averaged == {v.path for group in parameter_groups(network) for v in group.variables}
+
+
+@pytest.mark.parametrize("make", [functools.partial(adamw, ema_steps=3), schedule_free_adamw])
+def test_the_state_of_the_optimizer_holds_no_weights_of_the_model(make):
+    network = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(7), keras.layers.BatchNormalization()])
+    optimizer = make(model=network, total_steps=50, warmup_steps=0, learning_rate=0.05)
+    optimizer.apply(gradients_of(network.trainable_variables, 0))
+    assert not {id(v) for v in optimizer.variables} & {id(v) for v in network.weights}
+    assert len({v.path for v in optimizer.variables}) == len(optimizer.variables)
 
 
 def test_a_refused_update_does_not_move_it():

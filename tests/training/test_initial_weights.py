@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.tasks import image_text
-from vitcross.models import VisionTransformer
+from vitcross.models import DualEncoder, VisionTransformer
 from vitcross.training.initial_weights import initialize
 
 
@@ -22,7 +22,8 @@ def test_the_same_model_with_the_same_classes_is_the_same_function():
     assert not np.allclose(source(images), network(images))
     found = initialize(network, source, same_classes=True)
     np.testing.assert_array_equal(np.asarray(source(images)), np.asarray(network(images)))
-    assert len(found["copied"]) == len(network.weights) and not found["resampled"] + found["anew"]
+    assert len(found["copied"]) == len(network.weights)
+    assert not found["resampled"] + found["anew"] + found["not used"]
 
 
 def test_other_classes_and_another_size_of_pictures():
@@ -75,3 +76,38 @@ def test_towers_of_pictures_are_shared_with_image_text_models():
     by_end = {v.path.rpartition("image_encoder/")[2]: v.numpy() for v in tower.weights}
     for variable in other.image_encoder.weights:
         np.testing.assert_array_equal(variable.numpy(), by_end[variable.path.rpartition("image_encoder/")[2]])
+
+
+def test_grids_of_equally_many_patches_are_resampled_too():
+    source, network = vision(1, image_size=(8, 8)), vision(2, image_size=(4, 16))
+    assert initialize(network, source, same_classes=True)["resampled"] == ["embedding/position_embedding/embeddings"]
+
+
+def test_image_text_models_of_other_sizes_and_other_kinds():
+    def both(size, **options):
+        tower = VisionTransformer(
+            num_classes=None,
+            image_size=size,
+            patch_size=8,
+            embed_dim=16,
+            depth=1,
+            num_heads=2,
+            pooling=options.pop("pooling", "gap"),
+        )
+        return DualEncoder(image_encoder=tower, text_encoder=image_text.text_tower(), projection_dim=13)
+
+    found = initialize(both((32, 48)), both((16, 24)), same_classes=True)
+    assert [path.rpartition("image_encoder/")[2] for path in found["resampled"]] == [
+        "embedding/position_embedding/embeddings"
+    ] and not found["anew"]
+    # A pooling that the source lacks starts anew; one that the network lacks is not used.
+    classifier = VisionTransformer(
+        num_classes=7, image_size=(16, 24), patch_size=8, embed_dim=16, depth=1, num_heads=2, pooling="gap"
+    )
+    found = initialize(both((16, 24), pooling="map"), classifier, same_classes=False)
+    assert any("pooling/probe" in path for path in found["anew"]) and found["not used"] == ["head/kernel", "head/bias"]
+    found = initialize(classifier, both((16, 24), pooling="map"), same_classes=False)
+    assert any("pooling/probe" in path for path in found["not used"]) and found["anew"] == ["head/kernel", "head/bias"]
+    captioner = image_text.captioner()
+    found = initialize(captioner, both((32, 40)), same_classes=True)
+    assert all("image_encoder" not in path for path in found["anew"]) and len(found["copied"]) > 10

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.tasks import image_text
 from vitcross.models import DualEncoder, TextTransformer, VisionTransformer
 from vitcross.training.parameter_groups import (
     block_matrices,
@@ -37,7 +38,7 @@ def test_every_parameter_is_covered_by_exactly_one_group(layer_decay):
 
 def test_scales_by_layer():
     network = vision()
-    scales = learning_rate_scales(network.trainable_variables, 0.5)
+    scales = learning_rate_scales(network, 0.5)
     by_end = {path.partition("/")[2]: scale for path, scale in scales.items()}
     assert by_end["embedding/patch_embedding/conv_0/kernel"] == by_end["embedding/class_token/embeddings"] == 0.5**4
     assert by_end["encoder/block_00/mlp/expand/kernel"] == 0.5**3
@@ -48,10 +49,8 @@ def test_scales_by_layer():
 def test_each_tower_counts_its_own_blocks():
     text = TextTransformer(vocabulary_size=11, max_length=5, embed_dim=8, depth=1, num_heads=2)
     network = DualEncoder(image_encoder=vision(num_classes=None), text_encoder=text, projection_dim=7)
-    by_end = {p.split("_encoder/")[-1]: s for p, s in learning_rate_scales(network.trainable_variables, 0.5).items()}
-    towers = {
-        p: s for p, s in learning_rate_scales(network.trainable_variables, 0.5).items() if "/block_00/mlp/expand/k" in p
-    }
+    by_end = {p.split("_encoder/")[-1]: s for p, s in learning_rate_scales(network, 0.5).items()}
+    towers = {p: s for p, s in learning_rate_scales(network, 0.5).items() if "/block_00/mlp/expand/k" in p}
     assert sorted(towers.values()) == [0.5**3, 0.5]
     assert by_end["norm/gamma"] == 1.0
 
@@ -59,7 +58,7 @@ def test_each_tower_counts_its_own_blocks():
 @pytest.mark.parametrize("bad", [0.0, 1.1, -0.5])
 def test_layer_decay_is_a_share(bad):
     with pytest.raises(ValueError, match="layer_decay must be in .*Received"):
-        learning_rate_scales(vision().trainable_variables, bad)
+        learning_rate_scales(vision(), bad)
 
 
 def test_freezing_by_pattern():
@@ -95,3 +94,21 @@ def test_nothing_is_frozen_without_patterns():
     network = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(7), keras.layers.BatchNormalization()])
     freeze(network, [])
     assert len(network.trainable_variables) == 4
+
+
+def test_frozen_blocks_count_and_tied_token_vectors_are_the_head():
+    network = vision()
+    freeze(network, ["*/block_01/*", "*/block_02/*"])
+    scales = {path.partition("/")[2]: scale for path, scale in learning_rate_scales(network, 0.5).items()}
+    assert scales["embedding/class_token/embeddings"] == 0.5**4
+    captioner = image_text.captioner()
+    scales = learning_rate_scales(captioner, 0.5)
+    tied = next(path for path in scales if path.endswith("text_decoder/embedding/embeddings"))
+    assert captioner.tie_embeddings and scales[tied] == 1.0
+
+
+def test_the_table_names_layers_and_their_towers():
+    names = [group.name for group in parameter_groups(image_text.dual_encoder(), 0.5)]
+    assert "kernels of image_encoder/block_00, text_encoder/block_00" in names
+    assert "kernels of norm, pooling, head" in names
+    assert "kernels of block_02" in [group.name for group in parameter_groups(vision(), 0.5)]

@@ -15,9 +15,9 @@ from vitcross.evaluation import evaluate
 from vitcross.sinks.local_files import LocalFiles, count_rows
 from vitcross.sinks.sink import FanOut
 from vitcross.training.callbacks import EvaluationSplit
-from vitcross.training.checkpoint import Checkpoints, load_network, read_progress
+from vitcross.training.checkpoint import Checkpoints, check_fits, load_network, read_progress
 from vitcross.training.guards import Interrupted, StopOnSignal
-from vitcross.training.optimizer import adamw, schedule_free_adamw
+from vitcross.training.optimizer import adamw, lion, schedule_free_adamw
 from vitcross.training.trainer import Trainer
 
 STEPS, INTERVAL, LOG, BATCH = 23, 5, 3, 11
@@ -217,6 +217,39 @@ def test_runs_with_an_average_that_stop_early_go_on_too(tmp_path, kind):
     train(tmp_path / "cut", Bomb(), **options)
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_patience_is_asked_for_at_validations_only(tmp_path):
+    """Steps 5, 10, 15, ... are validated: patience of 7 is over at 12, and is told at 15, also after a stop at 13."""
+    train(tmp_path / "whole", Bomb(), patience=7)
+    with pytest.raises(Exception, match="stop"):  # a checkpoint of step 12 is there
+        train(tmp_path / "cut", Bomb("batch", 14, RuntimeError("stop")), patience=7)
+    train(tmp_path / "cut", Bomb(), patience=7)
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole") and contents(tmp_path / "cut") == contents(
+        tmp_path / "whole"
+    )
+    assert rows(tmp_path / "whole")[-1]["step"] == 15
+
+
+def test_an_average_that_comes_on_the_way_begins_at_the_weights(tmp_path):
+    with pytest.raises(Exception, match="stop"):
+        train(tmp_path, Bomb("batch", 9, RuntimeError("stop")))
+    trainer = train(tmp_path, Bomb(), make=WITH_AVERAGE["ema"])
+    assert "val/loss_ema" in rows(tmp_path)[-2] or "val/loss_ema" in rows(tmp_path)[-1]
+    assert trainer.step == STEPS
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused_before_anything_is_touched(tmp_path):
+    with pytest.raises(Exception, match="stop"):
+        train(tmp_path, Bomb("batch", 9, RuntimeError("stop")))
+    folder = Checkpoints(tmp_path / "checkpoints").path("latest")
+    network = tiny_task().network
+    check_fits(network, adamw(model=network, total_steps=9, learning_rate=0.1, warmup_steps=0, ema_steps=3), folder)
+    with pytest.raises(ValueError, match="optimizer and optimizer.frozen cannot change"):
+        check_fits(network, lion(model=network, total_steps=9, learning_rate=0.1, warmup_steps=0), folder)
+    other = tiny_task(num_classes=5).network
+    with pytest.raises(ValueError, match="does not fit this model.*head/kernel"):
+        check_fits(other, adamw(model=other, total_steps=9, learning_rate=0.1, warmup_steps=0), folder)
 
 
 @pytest.mark.parametrize("kind", WITH_AVERAGE)

@@ -10,7 +10,7 @@ from vitcross.init_from import check_init_from
 from vitcross.printable import printable, say
 from vitcross.sweep.process import Signals, outcome, stopped_by
 from vitcross.sweep.proposals import upcoming
-from vitcross.sweep.record import open_record
+from vitcross.sweep.record import has_record, open_record
 from vitcross.sweep.report import failures, header, last_words, write_report
 
 
@@ -32,10 +32,12 @@ def main(script, arguments, config):
         if go_on.typed_value(overrides, "resume"):
             go_on.resume(overrides, True, config)
         sweep = config.read_sweep(overrides)
+        folder = go_on.typed_value(overrides, "hydra.sweep.dir")
         for settings, _ in config.check_trials(sweep):
             check_folder(settings["data"])
-            check_init_from(settings, config)
-        folder = go_on.typed_value(overrides, "hydra.sweep.dir") or claim_folder("multirun")
+            if folder is None or not has_record(folder):  # trials that have begun need it no more
+                check_init_from(settings, config)
+        folder = folder or claim_folder("multirun")
         run_folder.lock(folder)
         record = open_record(folder, sweep)
     except (ValueError, OSError) as error:
@@ -82,10 +84,19 @@ def run_trial(script, record, trial, config, signals):
     ended = outcome(folder, status)
     trial.state, trial.value, trial.note = ended.state, ended.value, ended.note
     trial.minutes += seconds / 60
-    if ended.state == "finished":
-        record.metric, record.mode = ended.metric, ended.mode
+    if ended.state == "finished" and record.metric and _base(ended.metric) != _base(record.metric):
+        trial.state, trial.value = "failed", None
+        trial.note = f"it is judged by {ended.metric}, the trials before it by {record.metric}"
+        say(f"trial {trial.number}: {trial.note}; the sweep goes on", file=sys.stderr)
+    elif ended.state == "finished":
+        record.metric, record.mode = record.metric or ended.metric, record.mode or ended.mode
         print(f"trial {trial.number}: {ended.metric} {ended.value:.4f} after {seconds:.0f} s", flush=True)
     elif ended.state == "failed":
         how = f"ended with exit status {status}: {ended.note}"
         say(f"trial {trial.number} {how}; the sweep goes on", file=sys.stderr)
     return status
+
+
+def _base(metric):
+    """A metric without the ending that says which weights it is of: trials with and without an average compare."""
+    return metric.removesuffix("_ema")

@@ -7,6 +7,7 @@ import html
 import textwrap
 
 from vitcross.sweep.scales import key_scale, metric_scale, trial_scale
+from vitcross.sweep.space import Values
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 18, 12, 42
@@ -38,6 +39,8 @@ def charts(space, dots, metric):
     """
     figures = [_figure("From trial to trial", "line: the best so far", metric, _over_trials(dots, metric))]
     for key, part in space.items():
+        if isinstance(part, Values):  # a list that has changed since keeps the trials of before
+            part = dataclasses.replace(part, texts=tuple(dict.fromkeys([*part.texts, *(d.values[key] for d in dots)])))
         scale = key_scale(part)
         svg = _over_names(key, part, dots, metric) if scale is None else _over_numbers(key, scale, dots, metric)
         figures.append(_figure(key, "logarithmic axis" if scale is not None and scale.log else "", metric, svg))

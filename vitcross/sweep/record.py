@@ -78,11 +78,17 @@ class Record:
             "sweeper": self.sweep.sweeper,
             "fixed": list(self.sweep.fixed),
             "swept": list(self.sweep.typed),
+            "options": self.sweep.options,
             "metric": self.metric,
             "mode": self.mode,
             "trials": [dataclasses.asdict(trial) for trial in self.trials],
         }
         atomic_files.write_text(self.folder / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def has_record(folder):
+    """Whether a folder holds a sweep that has begun."""
+    return (Path(folder) / FILE).exists()
 
 
 def open_record(folder, sweep):
@@ -94,13 +100,13 @@ def open_record(folder, sweep):
     path = Path(folder) / FILE
     if run_folder.holds_run(folder):
         raise ValueError(f"hydra.sweep.dir must be the folder of a sweep, new or begun. Received: {folder}, a run")
-    if not path.exists():
+    if not has_record(folder):
         return Record(folder, sweep)
     try:
         kept = json.loads(path.read_text())
         # What was running when its process was killed goes on as what was stopped.
         trials = [Trial(**{**t, "state": "stopped" if t["state"] == "running" else t["state"]}) for t in kept["trials"]]
-        before = Typed(kept["sweeper"], kept["fixed"], kept["swept"])
+        before = Typed(kept["sweeper"], kept["fixed"], kept["swept"], kept["options"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read as the record of a sweep: {error}") from error
     if changes := before.changes(sweep):
@@ -117,17 +123,24 @@ class Typed:
     sweeper: str
     fixed: list
     swept: list
+    options: dict
 
     def changes(self, sweep):
         """`key: before -> now` of all that makes another sweep of it. A grid may grow: its trials are found by their
         values; Optuna learns from all trials of one space."""
         before = {"hydra/sweeper": self.sweeper, **_that_counts(self.fixed), **_by_key(self.swept)}
         now = {"hydra/sweeper": sweep.sweeper, **_that_counts(sweep.fixed), **_by_key(sweep.typed)}
+        before, now = before | _of_sweeper(self.options), now | _of_sweeper(sweep.options)
         if sweep.sweeper == self.sweeper == "basic":
             for key in _by_key(self.swept).keys() & _by_key(sweep.typed).keys():
                 now[key] = before[key]
         keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         return [f"{key}: {before.get(key, 'not typed')} -> {now.get(key, 'not typed')}" for key in keys]
+
+
+def _of_sweeper(options):
+    """All but how many trials there are, and what is swept, which is compared by key."""
+    return {f"hydra.sweeper.{key}": value for key, value in options.items() if key not in ("n_trials", "params")}
 
 
 def _that_counts(overrides):

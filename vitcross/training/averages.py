@@ -5,14 +5,16 @@ optimizer, so that it moves once per update and is part of every checkpoint. Opt
 (schedule-free) answer the same three questions: `average_suffix`, `averaged_weights()`, `stored_averages`.
 """
 
+import types
+
 from keras import ops
 
 
 class MovingAverage:
     """Optimizer mix-in: an exponential moving average of the weights, one step of it per update.
 
-    `average += (1 - d) (weights - average)` with `d = min(1 - 1 / ema_steps, (1 + t) / (10 + t))` after update `t`, so
-    that the first weights are soon forgotten (as `num_updates` of `tf.train.ExponentialMovingAverage`).
+    `average += (1 - d) (weights - average)` with `d = min(1 - 1 / ema_steps, (1 + t) / (10 + t))` after update `t + 1`,
+    so that the first weights are soon forgotten (as `num_updates` of `tf.train.ExponentialMovingAverage`).
 
     Put between `FiniteUpdates` and a Keras optimizer: an update that is refused does not move the average.
 
@@ -30,8 +32,8 @@ class MovingAverage:
             raise ValueError(f"ema must be at least one step. Received: {ema_steps}")
         super().__init__(**kwargs)
         self.ema_steps = ema_steps
-        self._ema_besides = tuple(ema_besides)
-        self._averaged, self._averages = [], []
+        # Keras takes what it finds in an attribute for a variable of the optimizer; it does not look into this.
+        self._average = types.SimpleNamespace(besides=tuple(ema_besides), pairs=[])
 
     @property
     def average_suffix(self):
@@ -40,7 +42,7 @@ class MovingAverage:
     @property
     def stored_averages(self):
         """list of `(variable, variable of its average)`."""
-        return list(zip(self._averaged, self._averages, strict=True))
+        return list(self._average.pairs)
 
     def averaged_weights(self):
         """list of `(variable, its average as a tensor)`."""
@@ -52,8 +54,8 @@ class MovingAverage:
         super().build(variables)
         if self.ema_steps is None:
             return
-        self._averaged = [*variables, *self._ema_besides]
-        self._averages = [self.add_variable_from_reference(v, "average") for v in self._averaged]
+        averaged = [*variables, *self._average.besides]
+        self._average.pairs = [(v, self.add_variable_from_reference(v, "average")) for v in averaged]
         self.start_average()
 
     def start_average(self):

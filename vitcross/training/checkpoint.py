@@ -109,14 +109,46 @@ def load_training(task, folder):
         for number, variable in enumerate(variables)
     }
     _assign(variables, arrays, f"the state of the checkpoint {folder} does not fit this task and optimizer")
-    if stored := _stored_averages(task):
-        averaged = load_file(Path(folder) / AVERAGE)
-        keys = {id(variable): key for key, variable in paths.items()}
+    _load_average(task, paths, Path(folder) / AVERAGE)
+
+
+def _load_average(task, paths, file):
+    """The average of a checkpoint; it begins at the weights where the run kept none before (`allow_changes`)."""
+    stored = _stored_averages(task)
+    if stored and not file.exists():
+        guard_of(task.optimizer).start_average()
+    elif stored:
+        averaged, keys = load_file(file), {id(variable): key for key, variable in paths.items()}
         for variable, average in stored:
             average.assign(averaged[keys[id(variable)]])
 
 
+def check_fits(network, optimizer, folder):
+    """Whether a run can go on from a checkpoint folder with this network and this built optimizer.
+
+    Raises:
+        ValueError: names what differs.
+    """
+    _compare(_by_path(network), load_file(Path(folder) / WEIGHTS), f"the checkpoint {folder} does not fit this model")
+    averages = {id(average) for _, average in getattr(optimizer, "stored_averages", ())}
+    slots = [v for v in optimizer.variables if id(v) not in averages]
+    state = load_file(Path(folder) / STATE)
+    known = [state[key].shape for key in sorted(state) if key.startswith("optimizer/")]
+    # In mixed_float16 the loss scale and its counts come before the rest.
+    if [tuple(v.shape) for v in slots] != known[-len(slots) :]:
+        raise ValueError(
+            f"the state of the checkpoint {folder} does not fit this optimizer and what it trains: optimizer and "
+            "optimizer.frozen cannot change on the way"
+        )
+
+
 def _assign(variables, arrays, problem):
+    _compare(variables, arrays, problem)
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
+
+
+def _compare(variables, arrays, problem):
     missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
     shapes = [k for k in variables.keys() & arrays.keys() if tuple(variables[k].shape) != arrays[k].shape]
     if missing or extra or shapes:
@@ -124,8 +156,6 @@ def _assign(variables, arrays, problem):
             f"{problem}. Missing: {missing[:5] or 'none'}; left over: {extra[:5] or 'none'}; "
             f"other shape: {sorted(shapes)[:5] or 'none'}"
         )
-    for key, variable in variables.items():
-        variable.assign(arrays[key])
 
 
 def read_header(folder):

@@ -24,29 +24,25 @@ class EarlyStopping(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints, self.validation, self.patience = checkpoints, validation, patience
         self._report = report
-        self._best, self._best_step = None, 0
+        self._best, self._best_step, self._stopped = None, 0, False
 
     def state(self):
-        return {"best": self._best, "best_step": self._best_step}
+        return {"best": self._best, "best_step": self._best_step, "stopped": self._stopped}
 
     def load_state(self, state):
-        self._best, self._best_step = state["best"], state["best_step"]
+        self._best, self._best_step, self._stopped = state["best"], state["best_step"], state["stopped"]
 
     def on_train_begin(self, logs=None):
-        # A run that was killed after its last checkpoint has nothing more to learn.
-        self._stop_where_due()
+        # It had stopped, and was killed after its last checkpoint.
+        self.model.stop_training = self.model.stop_training or self._stopped
 
     def on_epoch_end(self, epoch, logs=None):
-        value = self.validation.latest[self.checkpoints.monitor]
+        value, step = self.validation.latest[self.checkpoints.monitor], updates(self.model.optimizer)
         if self.checkpoints.is_better(value, self._best):
-            self._best, self._best_step = value, updates(self.model.optimizer)
-        self._stop_where_due()
-
-    def _stop_where_due(self):
-        step = updates(self.model.optimizer)
-        if self._best is None or step - self._best_step < self.patience:
+            self._best, self._best_step = value, step
+        if self._best is None or step - self._best_step < self.patience or self.model.stop_training:
             return
-        self.model.stop_training = True
+        self._stopped = self.model.stop_training = True
         self._report(
             f"early stopping at step {step}: val/{self.checkpoints.monitor} has not been better than {self._best:.4g} "
             f"since step {self._best_step}"

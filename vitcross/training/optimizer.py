@@ -158,7 +158,7 @@ def build(
     kept = [v for group in parameter_groups(model) if not group.decayed for v in group.variables]
     optimizer.exclude_from_weight_decay(var_list=kept)
     optimizer.build(model.trainable_variables)
-    optimizer.scale_learning_rates(learning_rate_scales(model.trainable_variables, layer_decay))
+    optimizer.scale_learning_rates(learning_rate_scales(model, layer_decay))
     return optimizer
 
 

@@ -46,13 +46,13 @@ def parameter_groups(model, layer_decay=1.0):
         tuple of `ParameterGroup`, none empty.
     """
     trainable = {v.path for v in model.trainable_variables}
-    scales = learning_rate_scales(model.trainable_variables, layer_decay)
+    scales, labels = learning_rate_scales(model, layer_decay), _labels(model)
     groups = []
     for scale in sorted(set(scales.values())):
         members = [v for v in model.trainable_variables if scales[v.path] == scale]
         kernels = tuple(v for v in members if v.name == "kernel")
         others = tuple(v for v in members if v.name != "kernel")
-        where = "" if layer_decay == 1.0 else f" of {_layer_of(members)}"
+        where = "" if layer_decay == 1.0 else f" of {', '.join(dict.fromkeys(labels[v.path] for v in members))}"
         groups += [
             ParameterGroup(f"kernels{where}", kernels, True, scale),
             ParameterGroup(f"biases, norms, embeddings, tokens{where}", others, False, scale),
@@ -73,15 +73,23 @@ def parameter_table(groups):
     return "\n".join([*lines, f"  {'all':<{width}}{sum(group.count for group in groups):>12,}"])
 
 
-def learning_rate_scales(variables, layer_decay):
-    """dict of each variable's path to the factor of its learning rate, in (0, 1]."""
+def learning_rate_scales(model, layer_decay):
+    """dict of each trainable variable's path to the factor of its learning rate, in (0, 1]."""
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay}")
-    depths = {}  # tower -> number of its blocks
-    for variable in variables:
+    depths = {}  # tower -> number of its blocks, frozen ones too
+    for variable in model.weights:
         if block := _BLOCK.match(variable.path):
             depths[block["tower"]] = max(depths.get(block["tower"], 0), int(block["number"]) + 1)
-    return {v.path: layer_decay ** _layers_above(v.path, depths) for v in variables}
+    return {
+        v.path: 1.0 if _is_head(model, v) else layer_decay ** _layers_above(v.path, depths)
+        for v in model.trainable_variables
+    }
+
+
+def _is_head(model, variable):
+    """Whether token vectors are the output layer too."""
+    return getattr(model, "tie_embeddings", False) and variable.path.endswith("text_decoder/embedding/embeddings")
 
 
 def _layers_above(path, depths):
@@ -92,11 +100,17 @@ def _layers_above(path, depths):
     return depths.get(before["tower"], 0) + 1 if before else 0
 
 
-def _layer_of(variables):
-    blocks = [_BLOCK.match(v.path) for v in variables]
-    if all(blocks):
-        return ", ".join(dict.fromkeys(f"block_{block['number']}" for block in blocks))
-    return "embedding" if all(_BEFORE_BLOCKS.match(v.path) for v in variables) else "norm, pooling, head"
+def _labels(model):
+    """dict of each variable's path to the layer that it is of, with its tower where there are several."""
+    matches = {v.path: _BLOCK.match(v.path) or _BEFORE_BLOCKS.match(v.path) for v in model.weights}
+    towers = {match["tower"] for match in matches.values() if match}
+    labels = {}
+    for path, match in matches.items():
+        tower = f"{match['tower'].rpartition('/')[2]}/" if match and len(towers) > 1 else ""
+        number = match.groupdict().get("number") if match else None
+        layer = "norm, pooling, head" if match is None else "embedding" if number is None else f"block_{number}"
+        labels[path] = f"{tower}{layer}"
+    return labels
 
 
 def freeze(model, patterns):

@@ -45,7 +45,7 @@ def learning_rate_schedule(
     Raises:
         ValueError: for lengths that do not fit into the run, and for those that the schedule does not have.
     """
-    _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, timescale_steps)
+    _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, timescale_steps, final_share)
     if schedule == "cosine":
         decay_steps = total_steps - warmup_steps  # Keras counts the decay after the warm-up
         if warmup_steps == 0:
@@ -66,11 +66,13 @@ def learning_rate_schedule(
     )
 
 
-def _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, timescale_steps):
+def _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, timescale_steps, final_share):
     if learning_rate <= 0:
         raise ValueError(f"learning_rate must be positive. Received: learning_rate={learning_rate}")
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}. Received: schedule={schedule!r}")
+    if schedule == "constant" and final_share:
+        raise ValueError(f"final_share belongs to schedules that fall. Received: final_share={final_share}, constant")
     if not 0 <= warmup_steps < total_steps:
         raise ValueError(
             f"the warm-up must be shorter than the run. Received: warmup={warmup_steps} of {total_steps} steps"

@@ -95,6 +95,8 @@ class Trainer:
             self.keep,
             stop_on_signal,
         ]
+        if accumulate_steps > 1 and not hasattr(task, "loss_weight"):
+            raise ValueError(f"accumulate_steps must be 1 for {type(task).__name__}. Received: {accumulate_steps}")
         task.accumulate_steps = accumulate_steps
         task.compile(optimizer=optimizer, jit_compile=jit_compile)
 
