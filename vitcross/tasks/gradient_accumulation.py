@@ -21,9 +21,15 @@ class GradientAccumulation:
 
     accumulate_steps = 1
 
-    def train_step(self, data):
+    def train_step(self, *arguments):
         if self.accumulate_steps == 1:
-            return super().train_step(data)
+            return super().train_step(*arguments)  # of JAX: (state, data)
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                f"accumulate_steps must be 1 with another backend than TensorFlow. Received: {self.accumulate_steps}, "
+                f"{keras.backend.backend()}"
+            )
+        (data,) = arguments
         batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         loss, gradients = self._summed_gradients(batch)
         for metric in self.metrics:
