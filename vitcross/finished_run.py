@@ -19,7 +19,8 @@ def open_checkpoint(folder, which="best"):
     Raises:
         ConfigError: where the run has none, or its weights are not those that were written.
     """
-    from vitcross.training.checkpoint import PREDICTS, Checkpoints, problem_of, read_header
+    from vitcross.training.checkpoint import PREDICTS, problem_of, read_header
+    from vitcross.training.checkpoints import Checkpoints
 
     checkpoints = Checkpoints(Path(folder) / "checkpoints")
     try:

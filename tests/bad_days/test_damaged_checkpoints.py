@@ -10,7 +10,8 @@ from tests.killing import tiny_classifier
 from tests.training.tiny import tiny_task
 from vitcross import config, finished_run
 from vitcross.config_combinations import ConfigError
-from vitcross.training.checkpoint import Checkpoints, problem_of, read_header
+from vitcross.training.checkpoint import problem_of, read_header
+from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.optimizer import adamw
 from vitcross.training.progress import Progress
 

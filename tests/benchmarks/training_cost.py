@@ -67,7 +67,7 @@ def seconds(function):
 
 def write_seconds(task, times):
     """Seconds of writing checkpoints of a task, and MiB of one."""
-    from vitcross.training.checkpoint import Checkpoints
+    from vitcross.training.checkpoints import Checkpoints
     from vitcross.training.progress import Progress
 
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import endless, tiny_batch, tiny_task
-from vitcross.training.checkpoint import Checkpoints, load_network, load_training, problem_of, read_progress
+from vitcross.training.checkpoint import load_network, load_training, problem_of, read_progress
+from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.optimizer import adamw
 from vitcross.training.progress import Progress
 

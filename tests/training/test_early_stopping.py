@@ -1,6 +1,6 @@
 import pytest
 
-from vitcross.training.checkpoint import Checkpoints
+from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.early_stopping import EarlyStopping
 
 

@@ -15,7 +15,8 @@ from vitcross.evaluation import evaluate
 from vitcross.sinks.local_files import LocalFiles, count_rows
 from vitcross.sinks.sink import FanOut
 from vitcross.training.callbacks import EvaluationSplit
-from vitcross.training.checkpoint import Checkpoints, check_fits, load_network, read_progress
+from vitcross.training.checkpoint import check_fits, load_network, read_progress
+from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.guards import Interrupted, StopOnSignal
 from vitcross.training.optimizer import adamw, lion, schedule_free_adamw
 from vitcross.training.trainer import Trainer
@@ -272,18 +273,18 @@ def test_stopped_once_in_the_middle_of_an_interval_between_two_rows(undisturbed,
 
 
 def test_a_full_disk_costs_checkpoints_but_the_last_one_must_be_written(undisturbed, tmp_path, monkeypatch, capsys):
-    from vitcross.training import checkpoint
+    from vitcross.training import checkpoints
 
     def full(folder, *arguments, **options):
         raise OSError(28, "No space left on device", str(folder))
 
     with monkeypatch.context() as patch:
-        train_until = checkpoint.write_checkpoint
+        train_until = checkpoints.write_checkpoint
 
         def full_after_the_first(folder, *arguments, **options):
             (full if list(folder.parent.glob("step_*")) else train_until)(folder, *arguments, **options)
 
-        patch.setattr(checkpoint, "write_checkpoint", full_after_the_first)
+        patch.setattr(checkpoints, "write_checkpoint", full_after_the_first)
         with pytest.raises(RuntimeError, match="step 23 could not be written.*last good one is step_00000004.*resume="):
             train(tmp_path, Bomb())
     assert capsys.readouterr().out.count("Training goes on") == 1

@@ -162,7 +162,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
     checkpoint and not the run; only where the last one of the run cannot be written the run fails.
 
     Args:
-        checkpoints: `vitcross.training.checkpoint.Checkpoints`.
+        checkpoints: `vitcross.training.checkpoints.Checkpoints`.
         position: `vitcross.training.progress.Position`.
         validation: `Validation`, whose metrics decide which checkpoint is the best.
         sink: has `flush()`: rows must be on disk before a checkpoint counts them.

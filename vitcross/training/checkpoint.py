@@ -6,16 +6,13 @@
     checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress; written last,
                                                            with size and SHA-256 of the others and a seal of its
                                                            own content
-    checkpoints/index.json                                 which step is the latest, which the best
 
-A checkpoint is written into a temporary folder, flushed to disk and renamed; the index is replaced after that. A
-process killed at any moment leaves the previous checkpoint intact. The files hold no time, path or id: equal runs make
-equal bytes.
+A checkpoint is written into a temporary folder, flushed to disk and renamed: a process killed at any moment leaves the
+previous one intact. The files hold no time, path or id: equal runs make equal bytes.
 """
 
 import hashlib
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -248,141 +245,3 @@ def _fingerprint(content):
 
 def _seal(header):
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
-
-
-class Checkpoints:
-    """The `checkpoints/` folder of a run: keeps the last ones and the best.
-
-    Args:
-        folder: path, made when needed.
-        monitor: name of the validation metric that decides, e.g. `accuracy`.
-        mode: `max` or `min`.
-        keep: int, how many of the last ones stay, the best besides. Two, so that a damaged one has one before it.
-    """
-
-    def __init__(self, folder, *, monitor="accuracy", mode="max", keep=2):
-        if mode not in ("max", "min"):
-            raise ValueError(f"mode must be 'max' or 'min'. Received: mode={mode!r}")
-        if keep < 1:
-            raise ValueError(f"keep_checkpoints must be at least 1. Received: {keep}")
-        self.folder, self.monitor, self.mode, self.keep = Path(folder), monitor, mode, keep
-        self.index = self._read_index()
-
-    def _read_index(self):
-        """What is on disk; an empty one for none or a damaged one, which `newest` makes anew."""
-        try:
-            index = json.loads((self.folder / "index.json").read_text())
-            if all(index[which] is None or isinstance(index[which], str) for which in ("latest", "best")):
-                return index
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return self._empty_index()
-
-    def _empty_index(self):
-        return {"version": VERSION, "monitor": self.monitor, "mode": self.mode, "latest": None, "best": None}
-
-    def save(self, task, *, progress, metrics=None, class_names=()):
-        """Write the task's state at `progress`; with `metrics` it may become the best. Returns its folder."""
-        target = self.folder / _name(progress.step)
-        if metrics is None and target.is_dir():
-            metrics = read_header(target)["metrics"]  # this very state is on disk; the index may not know it yet
-        else:
-            metrics = dict(metrics or {})
-            write_checkpoint(target, task, metrics=metrics, class_names=class_names, progress=progress)
-        self._count(target.name, metrics)
-        self._write_index()
-        self._delete_others()
-        return target
-
-    def path(self, which="best"):
-        """Folder of the `best` or `latest` checkpoint.
-
-        Raises:
-            ValueError: where the run has none, or none is known as the best.
-        """
-        name, found = self.index.get(which), sorted(folder.name for folder in self.folder.glob("step_*"))
-        if found and name not in found and which == "latest":
-            return self.folder / found[-1]
-        if found and name not in found:
-            raise ValueError(
-                f"{self.folder / 'index.json'} is missing or damaged: the {which} checkpoint is {name or 'not known'}, "
-                f"there are {', '.join(found)}"
-            )
-        # A name, and no way to another folder.
-        if name is None or Path(name).name != name or not (self.folder / name).is_dir():
-            raise ValueError(f"{self.folder} holds no {which} checkpoint; was the run stopped before its first one?")
-        return self.folder / name
-
-    def newest(self, num_rows, report=print):
-        """The newest checkpoint that a run can go on from, or None; what is newer and damaged is told and deleted.
-
-        The index is made anew from what is there: a process may have been killed before it wrote it.
-
-        Args:
-            num_rows: int, rows of metrics that the run folder holds: a checkpoint that counts more is of no use.
-            report: callable of one str.
-
-        Raises:
-            ValueError: where the run is of a version of vitcross that kept nothing to go on from.
-        """
-        self._clear_up()
-        whole = []
-        for folder in sorted(self.folder.glob("step_*")):
-            problem = problem_of(folder) or self._missing_rows(folder, num_rows)
-            if problem is None:
-                whole.append(folder)
-                continue
-            report(f"the checkpoint {folder.name} is left out: {problem}")
-            shutil.rmtree(folder, ignore_errors=True)
-        self.index = self._empty_index()
-        for folder in whole:
-            self._count(folder.name, read_header(folder)["metrics"])
-        if self.folder.is_dir():
-            self._write_index()
-        return whole[-1] if whole else None
-
-    def _clear_up(self):
-        """What a process that was killed left behind: half of a new checkpoint, the old one it was to replace."""
-        for leftover in self.folder.glob(".step_*"):
-            target = leftover.with_name(leftover.name.split(".")[1])
-            if leftover.suffix == ".replaced" and not target.exists():
-                leftover.rename(target)
-            else:
-                shutil.rmtree(leftover, ignore_errors=True)
-        for leftover in self.folder.glob(".index.json.*"):
-            leftover.unlink()
-
-    def _missing_rows(self, folder, num_rows):
-        header = read_header(folder)
-        if header["version"] != VERSION:
-            raise ValueError(f"{folder} is of an earlier version of vitcross, which kept nothing to go on from")
-        counted = header["progress"]["rows"]
-        return None if counted <= num_rows else f"metrics.jsonl has {num_rows} of the {counted} rows before it"
-
-    def _count(self, name, metrics):
-        """Note a checkpoint in the index: the latest, and where it is better than all before it, the best."""
-        value = metrics.get(self.monitor)
-        if self.is_better(value, self.index.get("best_value")) or self.index["best"] is None:
-            self.index |= {"best": name, "best_value": value}
-        self.index |= {"latest": name}
-
-    def is_better(self, value, than):
-        """Whether a value of the monitored metric is better than another; None and NaN are worse than any."""
-        if value is None or math.isnan(value):
-            return False
-        if than is None or math.isnan(than):
-            return True
-        return value > than if self.mode == "max" else value < than
-
-    def _write_index(self):
-        atomic_files.write_text(self.folder / "index.json", json.dumps(self.index, indent=1))
-
-    def _delete_others(self):
-        folders = sorted(self.folder.glob("step_*"))
-        for folder in folders[: -self.keep]:
-            if folder.name != self.index["best"]:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _name(step):
-    return f"step_{step:08d}"

@@ -12,7 +12,7 @@ class EarlyStopping(keras.callbacks.Callback):
     Comes after validation, and before what keeps the last state.
 
     Args:
-        checkpoints: has `monitor` and `is_better(value, than)` (`vitcross.training.checkpoint.Checkpoints`).
+        checkpoints: has `monitor` and `is_better(value, than)` (`vitcross.training.checkpoints.Checkpoints`).
         validation: `vitcross.training.callbacks.Validation`.
         patience: int, steps.
         report: callable of one str.

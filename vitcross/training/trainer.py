@@ -27,7 +27,7 @@ class Trainer:
         validation_splits: sequence of `vitcross.training.callbacks.EvaluationSplit`, `validation` first.
         total_steps, evaluate_every, log_every: in steps.
         batch_size: for images/s.
-        checkpoints: `vitcross.training.checkpoint.Checkpoints`.
+        checkpoints: `vitcross.training.checkpoints.Checkpoints`.
         checkpoint_every, checkpoint_minutes: checkpoints between two validations, in steps and minutes; or None.
         accumulate_steps: int, parts in which a batch is computed (`vitcross.tasks.gradient_accumulation`).
         patience: int, steps without a better validation after which the run ends; None: it runs to its end.
