@@ -7,7 +7,6 @@ STARTED = time.perf_counter()  # before the imports, which take a share of the t
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from vitcross import command_line, config, experiment, run_folder
 from vitcross.sweep import command as sweep_command
@@ -17,8 +16,6 @@ from vitcross.sweep import command as sweep_command
 def run(composed):
     job = HydraConfig.get()
     folder, choices = job.runtime.output_dir, dict(job.runtime.choices)
-    if job.mode == RunMode.MULTIRUN:
-        command_line.fail("a sweep needs -m. Received: hydra.mode=MULTIRUN")
     settings = config.resolve(composed)
     run_folder.begin(folder, config.as_yaml(settings), choices)
     return sys.exit(train(settings, choices, folder))

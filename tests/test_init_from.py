@@ -10,7 +10,7 @@ from vitcross.init_from import check_init_from
 
 
 def run_folder(folder, *overrides, best="step_00000004"):
-    ((settings, _),) = config.check_arguments("train", [*overrides])
+    settings, _ = config.check_arguments("train", [*overrides])
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.yaml").write_text(config.as_yaml(settings))
     (folder / "checkpoints/index.json").write_text(json.dumps({"version": 2, "latest": best, "best": best}))
@@ -18,7 +18,7 @@ def run_folder(folder, *overrides, best="step_00000004"):
 
 
 def check(source, *overrides):
-    ((settings, _),) = config.check_arguments("train", [f"init_from={source}", *overrides])
+    settings, _ = config.check_arguments("train", [f"init_from={source}", *overrides])
     check_init_from(settings, config)
 
 

@@ -52,7 +52,7 @@ def take_steps(overrides, folder):
     from vitcross.training.guards import StopOnSignal
     from vitcross.training.run import train_and_close
 
-    ((settings, _),) = config.check_arguments("train", overrides)
+    settings, _ = config.check_arguments("train", overrides)
     with StopOnSignal() as stop_on_signal:
         parts = experiment.build_training(
             settings, name="recipe", folder=folder, stop_on_signal=stop_on_signal, started=time.perf_counter()
@@ -205,12 +205,8 @@ def test_own_pictures_with_one_that_cannot_be_read(tmp_path):
 
 
 def test_too_many_unreadable_pictures_end_the_run_with_their_names(tmp_path):
-    from PIL import Image
-
+    write_folder(tmp_path / "pictures", {"cat": "red", "dog": "blue"}, count=4)
     for label in ("cat", "dog"):
-        (tmp_path / "pictures" / label).mkdir(parents=True)
-        for i in range(4):
-            Image.new("RGB", (32, 32), label == "cat" and "red" or "blue").save(tmp_path / f"pictures/{label}/{i}.png")
         (tmp_path / f"pictures/{label}/broken.jpg").write_bytes(b"no picture")
     overrides = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "data.image_size=32", *SHORT]
     with pytest.raises(Exception, match="broken.jpg") as caught:

@@ -19,7 +19,7 @@ from vitcross.config_combinations import ConfigError
 from vitcross.sweep.page import page
 from vitcross.sweep.process import outcome
 from vitcross.sweep.record import Record, open_record
-from vitcross.sweep.report import csv_text, failures, write_report
+from vitcross.sweep.report import failures, table_text, write_report
 from vitcross.sweep.scales import key_scale, log_ticks
 from vitcross.sweep.space import Interval, Values
 from vitcross.sweep.table import console_table, print_table
@@ -343,7 +343,7 @@ def test_the_table_fits_a_narrow_terminal_and_loses_nothing(tmp_path):
 
 def test_the_csv_has_one_row_per_trial_and_the_command_runs_it_again(tmp_path):
     record = record_of_all_kinds(tmp_path)
-    table = list(csv.DictReader(csv_text(record).splitlines()))
+    table = list(csv.DictReader(table_text(record).splitlines()))
     assert [row["trial"] for row in table] == list("0123456")
     assert [row["val/accuracy"] for row in table] == ["0.2", "0.5", "0.1", "0.3", "0.4", "", ""]
     assert table[1]["experiment"] == LONG and table[5]["note"].startswith("failed at step 3")

@@ -22,7 +22,7 @@ from vitcross.config_hydra import check_flags, check_typed
 from vitcross.data.find_pictures import find_pictures
 from vitcross.help_page import help_page
 from vitcross.init_from import check_init_from
-from vitcross.printable import PlainLines, printable, printable_lines
+from vitcross.printable import PlainLines, printable_lines, printable_rows
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
@@ -94,7 +94,7 @@ def header(config, choices, folder):
         "length": f"{length} of {data['batch_size']} {'pictures' if text is None else 'pairs'}, seed {config['seed']}",
         "results": str(folder),
     }
-    return "\n".join(f"{name:<12}{printable(value)}" for name, value in rows.items())
+    return printable_rows(rows)
 
 
 def _tower(sizes):
@@ -127,7 +127,7 @@ def prepare_train(arguments, config):
             return [*arguments, *config.one_length(overrides)[len(overrides) :]], None
         if go_on.typed_value(overrides, "resume"):
             return [], go_on.resume(overrides, False, config)
-        ((settings, choices),) = config.check_arguments("train", overrides)
+        settings, choices = config.check_arguments("train", overrides)
         check_folder(settings["data"])
         folder = go_on.typed_value(overrides, "hydra.run.dir")
         if folder and run_folder.holds_run(folder):
@@ -258,7 +258,7 @@ def prepare_evaluate(arguments, config):
     if flags:
         return [quote(argument) for argument in arguments]
     try:
-        ((settings, _),) = config.check_arguments("evaluate", overrides)
+        settings, _ = config.check_arguments("evaluate", overrides)
         run_config = config.open_run(settings["run"])
         if settings["images"] is not None:
             find_pictures(settings["images"])

@@ -72,7 +72,7 @@ def check_arguments(name, overrides):
     """Compose and validate what was typed for one run.
 
     Returns:
-        list of one `(config, choices)`.
+        `(config, choices)`, as `compose` does.
 
     Raises:
         ConfigError
@@ -82,7 +82,7 @@ def check_arguments(name, overrides):
             raise ConfigError(f"'{text}' lists several values: a sweep needs -m; a list needs brackets, e.g. key=[1,2]")
     config, choices = compose(name, overrides)
     validate(config, name)
-    return [(config, choices)]
+    return config, choices
 
 
 def read_sweep(overrides):
@@ -129,7 +129,7 @@ def check_trials(sweep):
     checked = []
     for values in sweep.corners() if sweep.sweeper == "optuna" else sweep.grid():
         try:
-            checked += check_arguments("train", sweep.overrides(values))
+            checked.append(check_arguments("train", sweep.overrides(values)))
         except ConfigError as error:
             raise ConfigError(f"{error}{whole_numbers(error, sweep.space)}") from error
     return checked

@@ -8,6 +8,7 @@ import re
 from pydantic import TypeAdapter, ValidationError
 
 from vitcross.config_combinations import ConfigError, check_data, check_kind, check_model, check_parts
+from vitcross.config_hydra import nodes
 from vitcross.config_schema import SCHEMAS, EvaluateConfig, TrainConfig
 from vitcross.data.image_folder import list_image_folder
 from vitcross.run_lengths import check_lengths
@@ -80,15 +81,9 @@ def check_stored(config, path):
     for name in SCHEMAS:
         if not isinstance(target := config[name].get("_target_"), str):
             raise ConfigError(f"{path}: {name}._target_ must be a name. Received: {target!r}")
-    for key, value in _leaves(config):
+    for key, value in nodes(config):
         if isinstance(value, str) and "${" in value:
             raise ConfigError(f"{path}: the configuration of a run must hold values alone. Received: {key}={value}")
-
-
-def _leaves(node, prefix=""):
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, child in children:
-        yield from [(f"{prefix}{key}", child), *_leaves(child, f"{prefix}{key}.")]
 
 
 def _problems(schema, values, prefix):

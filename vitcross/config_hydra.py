@@ -69,15 +69,14 @@ def check_hydra(section):
             value = value.get(key) if isinstance(value, dict) else None
         if value:
             raise ConfigError(f"hydra.{'.'.join(path)} must be empty. Received: {value}")
-    for key, target in _targets(section, "hydra"):
-        if not str(target).startswith(PLUGINS):
+    for key, target in nodes(section, "hydra."):
+        if key.endswith("._target_") and not str(target).startswith(PLUGINS):
             raise ConfigError(f"{key} must begin with {' or '.join(PLUGINS)}. Received: {target}")
 
 
-def _targets(node, path):
-    """Key and value of every `_target_`, to any depth."""
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+def nodes(section, prefix=""):
+    """Dotted key and value of everything in nested dicts and lists, to any depth."""
+    children = section.items() if isinstance(section, dict) else enumerate(section) if isinstance(section, list) else ()
     for key, child in children:
-        if key == "_target_":
-            yield f"{path}.{key}", child
-        yield from _targets(child, f"{path}.{key}")
+        yield f"{prefix}{key}", child
+        yield from nodes(child, f"{prefix}{key}.")

@@ -92,15 +92,15 @@ def _go_on(folder, choices, before, now, allowed):
 def find_checkpoint(checkpoints, folder):
     """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
     from vitcross.sinks.local_files import count_rows
-    from vitcross.training.checkpoint import read_progress
+    from vitcross.training.checkpoint import read_header
 
     path = checkpoints.newest(count_rows(folder), report=say)
     if path is None:
         say("resume      no checkpoint: the run starts at step 0")
         return None, (0, 0)
-    progress = read_progress(path)
-    say(f"resume      goes on at step {progress.step}, from {path}")
-    return path, (progress.step, progress.rows)
+    header = read_header(path)
+    say(f"resume      goes on at step {header['step']}, from {path}")
+    return path, (header["step"], header["progress"]["rows"])
 
 
 def with_own_tokenizer(config, path):

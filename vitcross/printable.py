@@ -22,6 +22,11 @@ def printable_lines(text, encoding="utf-8"):
     return "\n".join([first, *(line if line.startswith("  ") else f"  {line}" for line in rest)])
 
 
+def printable_rows(rows):
+    """A dict of name to value as lines of two aligned columns, each in one line."""
+    return "\n".join(f"{name:<12}{printable(value)}" for name, value in rows.items())
+
+
 def say(*lines, file=None):
     """Print lines, each in one line, at once."""
     file = file or sys.stdout

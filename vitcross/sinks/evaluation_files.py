@@ -3,8 +3,6 @@
 K classes, n examples.
 """
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from vitcross import atomic_files
 from vitcross.attention_maps import colour_maps, drawing
 from vitcross.attention_maps.drawing import MARGIN, MUTED, Paper
 from vitcross.attention_maps.media import Sheet
+from vitcross.sinks.csv_text import csv_text
 
 MOST_CLASSES = 100  # beyond, a cell of the picture would be smaller than a few pixels
 
@@ -44,19 +43,6 @@ def write_evaluation(folder, *, report, predictions):
     sheet = confusion_sheet(counts, class_names)
     atomic_files.write_bytes(folder / "confusion_matrix.png", sheet.png)
     return sheet
-
-
-def csv_text(columns, lines):
-    """A table as the text of a CSV file; numbers in [0, 1] and losses with six decimals.
-
-    It is data for programs: names are quoted, never changed, so that they find the file and the class. To a spreadsheet
-    a name that begins with `=` is a formula: import the columns as text.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in line] for line in lines)
-    return text.getvalue()
 
 
 def confusion_sheet(counts_KK, class_names):

@@ -13,6 +13,7 @@ from vitcross.attention_maps import colour_maps
 from vitcross.attention_maps.methods_sheet import NAMES
 from vitcross.sinks.gallery_state import Extra
 from vitcross.sinks.gallery_trust import tile, trust_section
+from vitcross.sinks.html_page import html_page
 from vitcross.sinks.local_files import to_json
 
 STATE_ID = "captures"
@@ -64,38 +65,21 @@ def page(*, title, status, facts, captures, trust=(), health=(), training=(), ex
         _section("training", "Training", _grid("charts", training)),
     )
     body = "".join((_how_to_read(colour_map, with_words) if captures else "", *sections))
-    return _TEMPLATE.format(
-        title=html.escape(title),
-        policy=html.escape(POLICY),
+    state = _json([dataclasses.asdict(capture) for capture in captures])
+    scripts = (
+        f'<script type="application/json" id="{STATE_ID}">{state}</script>\n<script>{_asset("gallery.js")}</script>'
+    )
+    return html_page(
+        title=f"{title} - attention",
+        policy=POLICY,
         style=_asset("gallery.css"),
-        body=_header(title, status, facts, steps, body) + body + _footer(captures),
-        state_id=STATE_ID,
-        state=_json([dataclasses.asdict(capture) for capture in captures]),
-        script=_asset("gallery.js"),
+        body=f"{_header(title, status, facts, steps, body)}{body}{_footer(captures)}\n{scripts}",
     )
 
 
 def _footer(captures) -> str:
     weights = " Weights of every capture: <code>step_*/record.npz</code>." if captures else ""
     return f"<footer>Made by <b>vitcross</b>.{weights}</footer>"
-
-
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title} - attention</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-<script type="application/json" id="{state_id}">{state}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
 
 
 def _asset(name) -> str:

@@ -16,7 +16,7 @@ from vitcross.attention_maps.probe_text import own_text
 from vitcross.attention_maps.targets import kind_of, where_written
 from vitcross.data.unreadable import UnreadableImage
 from vitcross.printable import printable
-from vitcross.sinks.evaluation_files import csv_text
+from vitcross.sinks.csv_text import csv_text
 from vitcross.sinks.evaluation_report import write_maps
 from vitcross.tasks.own_input import Answer, answer, choices_of
 

@@ -6,6 +6,7 @@ import html
 from importlib import resources
 from urllib.parse import quote
 
+from vitcross.sinks.html_page import html_page
 from vitcross.sweep.plot import Dot, charts
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -40,26 +41,8 @@ def page(record):
         f'The best one stands out.</p><div class="charts">{plots}</div></section>'
         + f'<section><h2>Trials, best first</h2><div class="trials">{_table(record, metric)}</div></section>'
     )
-    return _TEMPLATE.format(
-        title=html.escape(record.folder.name), policy=html.escape(POLICY), style=_style(), body=body
-    )
-
-
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title} - sweep</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-<footer>Made by <b>vitcross</b>. The same as a table: <code>trials.csv</code>.</footer>
-</body>
-</html>
-"""
+    footer = "<footer>Made by <b>vitcross</b>. The same as a table: <code>trials.csv</code>.</footer>"
+    return html_page(title=f"{record.folder.name} - sweep", policy=POLICY, style=_style(), body=f"{body}\n{footer}")
 
 
 def _style():

@@ -1,14 +1,13 @@
 """What a sweep says of itself: its header, its last words, and its files `trials.json`, `trials.csv`, `trials.html`."""
 
-import csv
-import io
 import sys
 
 from rich.console import Console
 
 from vitcross import atomic_files
-from vitcross.printable import printable, say
+from vitcross.printable import printable, printable_rows, say
 from vitcross.sinks.console_text import number
+from vitcross.sinks.csv_text import csv_text
 from vitcross.sweep.page import page
 from vitcross.sweep.table import console_table, print_table
 
@@ -28,29 +27,28 @@ def header(record):
         "trials": f"{total}{gone_on}, one process each",
         "results": str(record.folder),
     }
-    return _rows(rows)
+    return printable_rows(rows)
 
 
 def write_report(record):
     """Bring the files of a sweep up to date; a disk that is full does not end it."""
     try:
         record.save()
-        atomic_files.write_text(record.folder / "trials.csv", csv_text(record))
+        atomic_files.write_text(record.folder / "trials.csv", table_text(record))
         atomic_files.write_text(record.folder / "trials.html", page(record))
     except OSError as error:
         say(f"vitcross: the files of the sweep cannot be written: {error}", file=sys.stderr)
 
 
-def csv_text(record):
-    """One row per trial, by number."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", *record.sweep.space, record.metric or "value", "minutes", "state", "note", "folder"])
+def table_text(record):
+    """`trials.csv`: one row per trial, by number."""
+    columns = ["trial", *record.sweep.space, record.metric or "value", "minutes", "state", "note", "folder"]
+    lines = []
     for trial in record.trials:
         value = "" if trial.value is None else repr(trial.value)
         ending = [value, f"{trial.minutes:.2f}", trial.state, trial.note, record.trial_folder(trial)]
-        writer.writerow([trial.number, *record.texts(trial), *ending])
-    return file.getvalue()
+        lines.append([trial.number, *record.texts(trial), *ending])
+    return csv_text(columns, lines)
 
 
 def last_words(record):
@@ -74,11 +72,3 @@ def failures(record):
         return ""
     lines = [f"  {record.trial_folder(trial)}: {' '.join(printable(trial.note).split())}" for trial in failed]
     return "\n".join([f"vitcross: {len(failed)} trials failed:", *lines])
-
-
-def _rows(rows):
-    return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
-
-
-def printable_rows(rows):
-    return _rows({name: printable(value) for name, value in rows.items()})

@@ -4,7 +4,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vitcross.sinks.console_text import number, printable
+from vitcross.printable import printable
+from vitcross.sinks.console_text import number
 
 MAX_UNFOLDED = 10  # letters of a value that stays whole on a narrow terminal
 

@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from vitcross import atomic_files
@@ -32,8 +33,8 @@ STATE, HEADER = "training_state.safetensors", "checkpoint.json"
 PREDICTS = (WEIGHTS, AVERAGE)  # the files from which a network is loaded
 
 
-def _by_path(network):
-    """The network's variables, keyed by their path without the network's own name."""
+def variables_by_path(network):
+    """The variables of a network, or of a tower of one, keyed by their path without its own name."""
     variables = {}
     for variable in network.weights:
         key = variable.path.removeprefix(f"{network.name}/")
@@ -50,7 +51,7 @@ def network_arrays(network, instead=()):
         instead: pairs of a variable and the value that stands in for its own.
     """
     values = {id(variable): value for variable, value in instead}
-    return {key: np.asarray(values.get(id(v), v.value)) for key, v in _by_path(network).items()}
+    return {key: np.asarray(values.get(id(v), v.value)) for key, v in variables_by_path(network).items()}
 
 
 def _rooms(task):
@@ -59,16 +60,21 @@ def _rooms(task):
     Paths of optimizer slots and seed generators hold counters of the process; their order is fixed by the model.
     """
     weights = {id(variable) for variable in task.weights}
-    averages = {id(average) for _, average in _stored_averages(task)}  # in a file of their own
     return {
-        "optimizer": [v for v in task.optimizer.variables if id(v) not in averages],
+        "optimizer": _slots(task.optimizer),
         "random": [v for v in task.non_trainable_variables if id(v) not in weights],
         "metrics": task.metrics_variables,
     }
 
 
-def _stored_averages(task):
-    return getattr(guard_of(task.optimizer), "stored_averages", ())
+def _stored_averages(optimizer):
+    return getattr(guard_of(optimizer), "stored_averages", ())
+
+
+def _slots(optimizer):
+    """The optimizer's variables without the averages of weights, which have a file of their own."""
+    averages = {id(average) for _, average in _stored_averages(optimizer)}
+    return [v for v in optimizer.variables if id(v) not in averages]
 
 
 def training_arrays(task):
@@ -88,7 +94,7 @@ def load_network(network, folder):
     """
     averaged = Path(folder) / AVERAGE
     arrays = load_file(averaged if averaged.exists() else Path(folder) / WEIGHTS)
-    _assign(_by_path(network), arrays, f"the checkpoint {folder} does not fit this model")
+    _assign(variables_by_path(network), arrays, f"the checkpoint {folder} does not fit this model")
 
 
 def load_training(task, folder):
@@ -97,7 +103,7 @@ def load_training(task, folder):
     Raises:
         ValueError: names the variables that are missing, left over or of another shape.
     """
-    paths = _by_path(task.network)
+    paths = variables_by_path(task.network)
     _assign(paths, load_file(Path(folder) / WEIGHTS), f"the checkpoint {folder} does not fit this model")
     arrays = {key: array for key, array in load_file(Path(folder) / STATE).items() if not key.startswith("callbacks/")}
     variables = {
@@ -111,7 +117,7 @@ def load_training(task, folder):
 
 def _load_average(task, paths, file):
     """The average of a checkpoint; it begins at the weights where the run kept none before (`allow_changes`)."""
-    stored = _stored_averages(task)
+    stored = _stored_averages(task.optimizer)
     if stored and not file.exists():
         guard_of(task.optimizer).start_average()
     elif stored:
@@ -126,32 +132,37 @@ def check_fits(network, optimizer, folder):
     Raises:
         ValueError: names what differs.
     """
-    _compare(_by_path(network), load_file(Path(folder) / WEIGHTS), f"the checkpoint {folder} does not fit this model")
-    averages = {id(average) for _, average in getattr(optimizer, "stored_averages", ())}
-    slots = [v for v in optimizer.variables if id(v) not in averages]
-    state = load_file(Path(folder) / STATE)
-    known = [state[key].shape for key in sorted(state) if key.startswith("optimizer/")]
+    weights, state = (_shapes(Path(folder) / name) for name in (WEIGHTS, STATE))
+    _compare(variables_by_path(network), weights, f"the checkpoint {folder} does not fit this model")
+    slots = [tuple(v.shape) for v in _slots(optimizer)]
+    known = [state[key] for key in sorted(state) if key.startswith("optimizer/")]
     # In mixed_float16 the loss scale and its counts come before the rest.
-    if [tuple(v.shape) for v in slots] != known[-len(slots) :]:
+    if slots != known[-len(slots) :]:
         raise ValueError(
             f"the state of the checkpoint {folder} does not fit this optimizer and what it trains: optimizer and "
             "optimizer.frozen cannot change on the way"
         )
 
 
+def _shapes(file):
+    """Shape of every array of a file, which are not read."""
+    with safe_open(file, framework="numpy") as arrays:
+        return {key: tuple(arrays.get_slice(key).get_shape()) for key in arrays.keys()}  # noqa: SIM118 (no dict)
+
+
 def _assign(variables, arrays, problem):
-    _compare(variables, arrays, problem)
+    _compare(variables, {key: array.shape for key, array in arrays.items()}, problem)
     for key, variable in variables.items():
         variable.assign(arrays[key])
 
 
-def _compare(variables, arrays, problem):
-    missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
-    shapes = [k for k in variables.keys() & arrays.keys() if tuple(variables[k].shape) != arrays[k].shape]
-    if missing or extra or shapes:
+def _compare(variables, shapes, problem):
+    missing, extra = sorted(variables.keys() - shapes.keys()), sorted(shapes.keys() - variables.keys())
+    other = [k for k in variables.keys() & shapes.keys() if tuple(variables[k].shape) != shapes[k]]
+    if missing or extra or other:
         raise ValueError(
             f"{problem}. Missing: {missing[:5] or 'none'}; left over: {extra[:5] or 'none'}; "
-            f"other shape: {sorted(shapes)[:5] or 'none'}"
+            f"other shape: {sorted(other)[:5] or 'none'}"
         )
 
 

@@ -1,6 +1,7 @@
 """A network that starts from the weights of another run: other classes, another size of pictures."""
 
 from vitcross.layers.position_embedding import PositionEmbedding
+from vitcross.training.checkpoint import variables_by_path
 
 MAY_BE_NEW = ("head/", "pooling/")  # what a network may have that its source has not
 
@@ -23,7 +24,7 @@ def initialize(network, source, *, same_classes):
         ValueError: names the variables that the source lacks or has in another shape.
     """
     target, part = shared_parts(network, source)
-    own, known = _by_path(target), _by_path(part)
+    own, known = variables_by_path(target), variables_by_path(part)
     grids, their_grids = _position_layers(target), _position_layers(part)
     shared = {id(variable) for variable in own.values()}
     found = {"copied": [], "resampled": [], "anew": [v.path for v in network.weights if id(v) not in shared]}
@@ -52,11 +53,6 @@ def shared_parts(network, source):
     if type(network) is type(source):
         return network, source
     return tuple(getattr(model, "image_encoder", model) for model in (network, source))
-
-
-def _by_path(model):
-    """Variables by their path inside the model, which may be a tower of another one."""
-    return {v.path.rpartition(f"{model.name}/")[2]: v for v in model.weights}
 
 
 def _position_layers(model):

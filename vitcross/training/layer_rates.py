@@ -17,7 +17,7 @@ class LayerRates:
         super().update_step(gradient, variable, learning_rate if scale == 1.0 else learning_rate * scale)
 
     def _apply_weight_decay(self, variables):
-        decays = {name: getattr(self, name, None) for name in ("weight_decay", "adam_weight_decay")}
+        decays = {name: getattr(self, name) for name in ("weight_decay", "adam_weight_decay") if hasattr(self, name)}
         by_scale = {}
         for variable in variables:
             by_scale.setdefault(self._scale_of(variable), []).append(variable)
@@ -28,8 +28,7 @@ class LayerRates:
 
     def _set(self, values):
         for name, value in values.items():
-            if hasattr(self, name):
-                setattr(self, name, value)
+            setattr(self, name, value)
 
     def _scale_of(self, variable):
         scales = getattr(self, "_scales", None)
