@@ -5,23 +5,26 @@ from pathlib import Path
 
 import hydra
 
-from vitcross import command_line, config, experiment, finished_run
-from vitcross.printable import say
+from vitcross.command_line.evaluate import prepare_evaluate
+from vitcross.command_line.process import configure_logging, quiet_start, report_errors
+from vitcross.config import compose
+from vitcross.experiment import build, finished_run
+from vitcross.terminal import say
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="evaluate")
 def run(composed):
-    settings = config.resolve(composed)
+    settings = compose.resolve(composed)
     folder = Path(settings["run"]) / "evaluation"
-    command_line.speak()
-    with command_line.explained(folder):
+    configure_logging()
+    with report_errors(folder):
         if settings["compare"] is not None:
             compare(settings)
             return
-        run_config = config.open_run(settings["run"])
+        run_config = compose.open_run(settings["run"])
         checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
         say(f"{settings['checkpoint']} checkpoint: {checkpoint}", "starting TensorFlow ...")
-        with command_line.quiet_start():
+        with quiet_start():
             from vitcross.training.device import describe_device
 
             describe_device()  # TensorFlow looks for devices now
@@ -38,19 +41,19 @@ def run(composed):
 
 def compare(settings):
     """The captures of two runs, side by side in one page; no model is loaded."""
-    from vitcross.attention_maps.comparison import compare_runs
+    from vitcross.attention_maps.viewer.comparison import compare_runs
 
-    with command_line.quiet_start():  # records know how tokens lie, and so load TensorFlow
+    with quiet_start():  # records know how tokens lie, and so load TensorFlow
         page = compare_runs(settings["run"], settings["compare"])
     say(f"results  {page}")
 
 
 def measure_split(settings, run_config, task, header, folder, sink):
     """Metrics, confusion matrix, predictions and maps of one split."""
-    from vitcross.sinks.evaluation_report import report_split, split_lines
+    from vitcross.evaluation.split_report import report_split, split_lines
 
     split = settings["split"]
-    data = experiment.build_data(run_config)
+    data = build.build_data(run_config)
     report, evaluation = report_split(
         task,
         data,
@@ -70,9 +73,9 @@ def measure_split(settings, run_config, task, header, folder, sink):
 
 def explain_pictures(settings, run_config, task, header, folder, sink):
     """What the model says of own pictures (and an own text), and maps."""
-    from vitcross.data.find_pictures import find_pictures
-    from vitcross.sinks.own_pictures import picture_lines, report_pictures
-    from vitcross.tasks.own_input import Wish
+    from vitcross.data.sources.image_files import find_pictures
+    from vitcross.evaluation.image_report import picture_lines, report_pictures
+    from vitcross.evaluation.predict_images import Wish
 
     wish = Wish(
         class_names=tuple(header["class_names"]),
@@ -96,5 +99,5 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = command_line.prepare_evaluate(sys.argv[1:], config)
+    sys.argv[1:] = prepare_evaluate(sys.argv[1:])
     run()

@@ -8,7 +8,10 @@ STARTED = time.perf_counter()  # before the imports, which take a share of the t
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
-from vitcross import command_line, config, experiment, run_folder
+from vitcross.command_line.process import configure_logging, quiet_start, report_errors
+from vitcross.command_line.train import header, is_sweep, prepare_train, run_name
+from vitcross.config import compose
+from vitcross.experiment import build, run_folder
 from vitcross.sweep import command as sweep_command
 
 
@@ -16,35 +19,35 @@ from vitcross.sweep import command as sweep_command
 def run(composed):
     job = HydraConfig.get()
     folder, choices = job.runtime.output_dir, dict(job.runtime.choices)
-    settings = config.resolve(composed)
-    run_folder.begin(folder, config.as_yaml(settings), choices)
+    settings = compose.resolve(composed)
+    run_folder.begin(folder, compose.as_yaml(settings), choices)
     return sys.exit(train(settings, choices, folder))
 
 
 def train(settings, choices, folder, resume=False):
     """One run in this process; returns its exit status."""
-    command_line.speak()
-    print(command_line.header(settings, choices, folder), flush=True)
-    with command_line.explained(folder):
+    configure_logging()
+    print(header(settings, choices, folder), flush=True)
+    with report_errors(folder):
         print("starting TensorFlow ...", flush=True)
-        with command_line.quiet_start():
+        with quiet_start():
             from vitcross.training.device import describe_device
             from vitcross.training.guards import StopOnSignal
             from vitcross.training.run import train_and_close
 
             describe_device()  # TensorFlow looks for devices now
         with StopOnSignal() as stop_on_signal:
-            name = command_line.run_name(choices)
-            parts = experiment.build_training(
+            name = run_name(choices)
+            parts = build.build_training(
                 settings, name=name, folder=folder, stop_on_signal=stop_on_signal, started=STARTED, resume=resume
             )
             return train_and_close(**parts)
 
 
 if __name__ == "__main__":
-    if command_line.is_sweep(sys.argv[1:]):
-        sys.exit(sweep_command.main(__file__, sys.argv[1:], config))
-    sys.argv[1:], resumed = command_line.prepare_train(sys.argv[1:], config)
+    if is_sweep(sys.argv[1:]):
+        sys.exit(sweep_command.main(__file__, sys.argv[1:]))
+    sys.argv[1:], resumed = prepare_train(sys.argv[1:])
     if resumed is not None:
         sys.exit(train(resumed.settings, resumed.choices, resumed.folder, resume=True))
     run()

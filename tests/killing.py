@@ -79,9 +79,9 @@ def serve():
     import tensorflow  # noqa: F401
 
     import vitcross.attention_maps.callback
-    import vitcross.config
-    import vitcross.experiment
-    import vitcross.finished_run
+    import vitcross.config.compose
+    import vitcross.experiment.build
+    import vitcross.experiment.finished_run
     import vitcross.training.trainer  # noqa: F401
 
     for line in sys.stdin:

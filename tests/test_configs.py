@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitcross import command_line, config
-from vitcross.config_checks import validate
-from vitcross.config_combinations import ConfigError, image_tower
-from vitcross.config_schema import SCHEMAS, AttentionMapsConfig
+from vitcross.command_line import train
+from vitcross.config import compose
+from vitcross.config.compatibility import ConfigError, image_tower
+from vitcross.config.durations import OF_OPTIMIZER, lengths
+from vitcross.config.help_page import options
+from vitcross.config.schema import SCHEMAS, AttentionMapsConfig
+from vitcross.config.validate import validate
 from vitcross.data import load
-from vitcross.help_page import options
-from vitcross.run_lengths import OF_OPTIMIZER, lengths
 from vitcross.training import optimizer
 
 GROUPS = ("data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks", "experiment")
-CHOICES = [(group, option) for group in GROUPS for option in options(config.CONF, group)]
+CHOICES = [(group, option) for group in GROUPS for option in options(compose.CONF, group)]
 # What a choice needs typed beside it.
 CONTRASTIVE = ["data=scenes_captions", "model=dual_encoder", "task=contrastive"]
 CAPTIONING = ["data=scenes_captions", "model=captioner", "task=captioning"]
@@ -42,12 +43,12 @@ NEEDS = {
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
 def test_every_option_composes_and_is_valid(group, option):
-    composed, choices = config.compose("train", [f"{group}={option}", *NEEDS.get((group, option), [])])
+    composed, choices = compose.compose("train", [f"{group}={option}", *NEEDS.get((group, option), [])])
     if group in ("data", "model"):
         image_tower(composed["model"])[0].update({"patch_size": [1, 1], "stem": "linear"})
     validate(composed)
     assert choices[group] == option
-    header = command_line.header(composed, choices, "somewhere")
+    header = train.header(composed, choices, "somewhere")
     assert [line.split()[0] for line in header.splitlines()] == ["experiment", "data", "model", "length", "results"]
 
 
@@ -101,20 +102,20 @@ def accepted_arguments(constructor):
 
 
 def test_attention_style_keys_are_described():
-    from vitcross.attention_maps.sheets import Style
+    from vitcross.attention_maps.sheets.sheets import Style
 
     assert {f.name for f in dataclasses.fields(Style)} <= {f.name for f in dataclasses.fields(AttentionMapsConfig)}
 
 
-OWN = sorted(path for path in config.CONF.rglob("*.yaml") if path.parent.name != "sweeps")  # W&B's own format
+OWN = sorted(path for path in compose.CONF.rglob("*.yaml") if path.parent.name != "sweeps")  # W&B's own format
 
 
-@pytest.mark.parametrize("path", OWN, ids=lambda p: str(p.relative_to(config.CONF)))
+@pytest.mark.parametrize("path", OWN, ids=lambda p: str(p.relative_to(compose.CONF)))
 def test_every_key_has_a_comment(path):
     lines = path.read_text().splitlines()
     is_override = path.parent.name == "experiment" or (yaml.safe_load(path.read_text()) or {}).get("defaults")
     assert any(line.startswith("# ") for line in lines[:3]), "a file starts with what it is"
-    if is_override and path.parent != config.CONF:
+    if is_override and path.parent != compose.CONF:
         return  # keys are explained where they are first set
     in_hydra = False
     for number, line in enumerate(lines):
@@ -207,36 +208,36 @@ WRONG = [
 )
 def test_wrong_input_gets_one_message_that_names_key_rule_and_value(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        config.check_arguments("train", overrides)
+        compose.check_arguments("train", overrides)
 
 
 def test_typing_one_length_empties_the_other():
-    composed, _ = config.compose("train", ["trainer.epochs=3"])
+    composed, _ = compose.compose("train", ["trainer.epochs=3"])
     assert (composed["trainer"]["steps"], composed["trainer"]["epochs"]) == (None, 3)
     assert lengths(composed, num_examples=1000)[0]["total_steps"] == round(3 * 1000 / 128)
 
 
 def test_a_run_of_an_older_version_opens(tmp_path):
-    composed, _ = config.compose("train", ["sinks.wandb.project=mine"])
+    composed, _ = compose.compose("train", ["sinks.wandb.project=mine"])
     del composed["attention_maps"]["record_megabytes"], composed["sinks"]["wandb"]["finish_timeout"]
     del composed["task"]["loss"]
     first = ("flip", "padded_crop", "random_resized_crop", "colour_jitter")
     composed["data"]["augmentation"] = {key: composed["data"]["augmentation"][key] for key in first}
-    (tmp_path / "config.yaml").write_text(config.as_yaml(composed))
-    opened = config.open_run(tmp_path)
+    (tmp_path / "config.yaml").write_text(compose.as_yaml(composed))
+    opened = compose.open_run(tmp_path)
     assert opened["attention_maps"]["record_megabytes"] == 64
     assert opened["sinks"]["wandb"]["project"] == "mine" and opened["sinks"]["wandb"]["finish_timeout"] > 0
 
 
 def test_a_sweep_is_checked_trial_by_trial():
-    trials = config.check_trials(config.read_sweep(["model.depth=1,2", "seed=3"]))
+    trials = compose.check_trials(compose.read_sweep(["model.depth=1,2", "seed=3"]))
     assert [trial["model"]["depth"] for trial, _ in trials] == [1, 2]
     with pytest.raises(ConfigError, match="num_heads must divide"):
-        config.check_trials(config.read_sweep(["model.num_heads=4,5"]))
+        compose.check_trials(compose.read_sweep(["model.num_heads=4,5"]))
 
 
 def test_the_command_line_wins_over_the_experiment():
-    composed, choices = config.compose(
+    composed, choices = compose.compose(
         "train", ["experiment=fashion_mnist", "data=scenes", "optimizer.learning_rate=0.5"]
     )
     assert choices["data"] == "scenes"
@@ -244,15 +245,15 @@ def test_the_command_line_wins_over_the_experiment():
 
 
 def test_experiments_start_with_their_command_and_time():
-    for path in Path(config.CONF / "experiment").glob("*.yaml"):
+    for path in Path(compose.CONF / "experiment").glob("*.yaml"):
         text = path.read_text()
         assert f"python train.py experiment={path.stem}" in text and "Time:" in text and "Score:" in text
         assert "to be measured" not in text
 
 
 def test_the_wandb_sweep_sets_keys_that_exist():
-    sweep = yaml.safe_load((config.CONF / "sweeps/wandb.yaml").read_text())
+    sweep = yaml.safe_load((compose.CONF / "sweeps/wandb.yaml").read_text())
     for key, rule in sweep["parameters"].items():
         value = rule.get("value", rule.get("min", rule.get("values", [None])[0]))
-        config.check_arguments("train", [f"{key}={value}"])
-    assert (config.CONF.parent / sweep["program"]).exists()
+        compose.check_arguments("train", [f"{key}={value}"])
+    assert (compose.CONF.parent / sweep["program"]).exists()

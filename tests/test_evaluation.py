@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vitcross.evaluation import evaluate, predict_all
+from vitcross.tasks.evaluation import evaluate, predict_all
 
 
 class Doubling:

@@ -4,22 +4,22 @@ import json
 
 import pytest
 
-from vitcross import config
-from vitcross.config_combinations import ConfigError
-from vitcross.init_from import check_init_from
+from vitcross.config import compose
+from vitcross.config.compatibility import ConfigError
+from vitcross.experiment.init_from import check_init_from
 
 
 def run_folder(folder, *overrides, best="step_00000004"):
-    settings, _ = config.check_arguments("train", [*overrides])
+    settings, _ = compose.check_arguments("train", [*overrides])
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "config.yaml").write_text(config.as_yaml(settings))
+    (folder / "config.yaml").write_text(compose.as_yaml(settings))
     (folder / "checkpoints/index.json").write_text(json.dumps({"version": 2, "latest": best, "best": best}))
     return folder
 
 
 def check(source, *overrides):
-    settings, _ = config.check_arguments("train", [f"init_from={source}", *overrides])
-    check_init_from(settings, config)
+    settings, _ = compose.check_arguments("train", [f"init_from={source}", *overrides])
+    check_init_from(settings)
 
 
 def test_the_model_of_the_run_fits_itself_with_other_pictures_and_another_head(tmp_path):
@@ -53,7 +53,7 @@ def test_what_to_type_where_sizes_differ(tmp_path, overrides, typed):
 
 
 def test_it_must_be_a_run_with_a_checkpoint(tmp_path):
-    with pytest.raises(ConfigError, match="init_from must be the folder of a run, with a config.yaml.*none"):
+    with pytest.raises(ConfigError, match="init_from must be the folder of a run, with a compose.yaml.*none"):
         check(tmp_path / "none")
     with pytest.raises(ConfigError, match="init_from must be the folder of a run that has a checkpoint"):
         check(run_folder(tmp_path / "run", best=None))

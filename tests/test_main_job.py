@@ -29,7 +29,7 @@ def test_the_default_run_learns_the_scenes_and_looks_at_the_object(tmp_path):
 @pytest.mark.slow
 def test_real_fashion_mnist_trains(tmp_path):
     """A few steps on the real set, where it is prepared (TFDS_DATA_DIR); otherwise the skip says what is missing."""
-    from vitcross.data.tfds_prepare import prepared_builder
+    from vitcross.data.sources.tfds_prepare import prepared_builder
 
     try:
         prepared_builder(name="fashion_mnist")

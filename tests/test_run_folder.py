@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_train import ROOT, run
-from vitcross import config, go_on, run_folder
+from vitcross.config import compose
+from vitcross.experiment import resume, run_folder
 
 HOLD = "import sys, time; from vitcross import run_folder; run_folder.lock(sys.argv[1]); print('held', flush=True); "
 keys = st.sampled_from(["seed", "trainer.steps", "model.depth", "optimizer.learning_rate"])
@@ -19,8 +20,8 @@ keys = st.sampled_from(["seed", "trainer.steps", "model.depth", "optimizer.learn
 @pytest.fixture
 def begun(tmp_path):
     """`(folder, configuration)` of a run that was begun and got nowhere."""
-    settings, choices = config.compose("train", ["trainer.steps=17", "model.depth=2"])
-    run_folder.begin(tmp_path / "run", config.as_yaml(settings), choices)
+    settings, choices = compose.compose("train", ["trainer.steps=17", "model.depth=2"])
+    run_folder.begin(tmp_path / "run", compose.as_yaml(settings), choices)
     return tmp_path / "run", settings
 
 
@@ -62,9 +63,9 @@ def test_the_threads_of_the_first_part_stay(begun):
 
 def test_resume_is_the_configuration_of_the_run_and_what_is_typed(begun):
     folder, settings = begun
-    before, now = config.resumed(folder, [])
+    before, now = compose.resumed(folder, [])
     assert before == now == settings
-    _, now = config.resumed(folder, ["sinks.console.progress=lines", "trainer.epochs=3", "attention_maps=off"])
+    _, now = compose.resumed(folder, ["sinks.console.progress=lines", "trainer.epochs=3", "attention_maps=off"])
     assert now["sinks"]["console"]["progress"] == "lines" and now["model"]["depth"] == 2
     assert (now["trainer"]["steps"], now["trainer"]["epochs"]) == (None, 3)
     assert now["attention_maps"]["enabled"] is False
@@ -84,17 +85,17 @@ def test_resume_is_the_configuration_of_the_run_and_what_is_typed(begun):
 )
 def test_a_wrong_key_beside_resume_is_refused(begun, typed, message):
     with pytest.raises(ValueError, match=message):
-        config.resumed(begun[0], typed)
+        compose.resumed(begun[0], typed)
 
 
 def test_other_settings_are_listed_and_refused_unless_they_are_allowed(begun, capsys):
     folder, _ = begun
     typed = [f"resume={folder}", "optimizer.learning_rate=0.25", "trainer.steps=19", "trainer.keep_checkpoints=5"]
     with pytest.raises(ValueError, match="other settings") as refused:
-        go_on.resume(typed, False, config)
+        resume.resume(typed, multirun=False)
     lines = str(refused.value).splitlines()[1:]
     assert lines == ["  optimizer.learning_rate: 0.001 -> 0.25", "  trainer.steps: 17 -> 19"]
-    resumed = go_on.resume([*typed, "allow_changes=true"], False, config)
+    resumed = resume.resume([*typed, "allow_changes=true"], multirun=False)
     assert resumed.settings["optimizer"]["learning_rate"] == 0.25 and str(resumed.folder) == str(folder)
     assert "changed     trainer.steps: 17 -> 19" in capsys.readouterr().out
 
@@ -110,14 +111,14 @@ def test_other_settings_are_listed_and_refused_unless_they_are_allowed(begun, ca
 )
 def test_what_cannot_be_gone_on_with(typed, multirun, message):
     with pytest.raises(ValueError, match=message):
-        go_on.resume(typed, multirun, config)
+        resume.resume(typed, multirun)
 
 
 def test_the_same_command_again_goes_on_and_another_one_is_refused(begun):
     folder, settings = begun
-    assert go_on.again(folder, settings, {"data": "scenes"}, config).folder == folder
+    assert resume.resume_same_folder(folder, settings, {"data": "scenes"}).folder == folder
     with pytest.raises(ValueError, match="seed: 0 -> 7"):
-        go_on.again(folder, {**settings, "seed": 7}, {}, config)
+        resume.resume_same_folder(folder, {**settings, "seed": 7}, {})
 
 
 def test_a_finished_run_says_so_and_exits_0(begun):

@@ -10,9 +10,10 @@ import vitcross
 from tests import tiny_tfds
 from tests.tiny_texts import SHORT as QUICK
 from tests.tiny_texts import TINY_TOWERS, tiny_model, tiny_scene_texts, write_pairs
-from vitcross import config, experiment
-from vitcross.data.unreadable import TooManyUnreadable
-from vitcross.help_page import options
+from vitcross.config import compose
+from vitcross.config.help_page import options
+from vitcross.data.problems import TooManyUnreadable
+from vitcross.experiment import build
 
 TFDS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "oxford_flowers102", "imagenet2012")
 SHORT = [
@@ -52,9 +53,9 @@ def take_steps(overrides, folder):
     from vitcross.training.guards import StopOnSignal
     from vitcross.training.run import train_and_close
 
-    settings, _ = config.check_arguments("train", overrides)
+    settings, _ = compose.check_arguments("train", overrides)
     with StopOnSignal() as stop_on_signal:
-        parts = experiment.build_training(
+        parts = build.build_training(
             settings, name="recipe", folder=folder, stop_on_signal=stop_on_signal, started=time.perf_counter()
         )
         before = [np.array(v) for v in parts["trainer"].task.network.trainable_variables]
@@ -66,11 +67,11 @@ def take_steps(overrides, folder):
 
 
 def test_nothing_that_is_shipped_is_left_out():
-    shipped = set(options(config.CONF, "data"))
+    shipped = set(options(compose.CONF, "data"))
     # The last ones: below, test_train, test_train_texts, tests/data.
     with_texts = {"scenes_captions", "scenes_questions", "pairs", "coco_captions"}
     assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", *with_texts}
-    experiments = set(options(config.CONF, "experiment"))
+    experiments = set(options(compose.CONF, "experiment"))
     assert experiments == {
         *OF_PICTURES,
         *(f"scenes_{kind}" for kind in TINY_TOWERS),

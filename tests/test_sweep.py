@@ -14,14 +14,14 @@ from rich.console import Console
 
 from tests.browser import chromium
 from tests.test_train import rows, run, start, wait_for_training
-from vitcross import config
-from vitcross.config_combinations import ConfigError
+from vitcross.config import compose
+from vitcross.config.compatibility import ConfigError
+from vitcross.config.search_space import Interval, Values
 from vitcross.sweep.page import page
 from vitcross.sweep.process import outcome
 from vitcross.sweep.record import Record, open_record
 from vitcross.sweep.report import failures, table_text, write_report
 from vitcross.sweep.scales import key_scale, log_ticks
-from vitcross.sweep.space import Interval, Values
 from vitcross.sweep.table import console_table, print_table
 
 RATES = "optimizer.learning_rate=tag(log,interval(1e-4,3e-3))"
@@ -35,7 +35,7 @@ def needs_optuna():
 
 def optuna_record(folder, *typed):
     needs_optuna()
-    return Record(folder, config.read_sweep([*OPTUNA, *typed]))
+    return Record(folder, compose.read_sweep([*OPTUNA, *typed]))
 
 
 def finish(record, values, value):
@@ -46,7 +46,7 @@ def finish(record, values, value):
 
 def record_of_all_kinds(folder, mode="max"):
     """7 trials: 5 finished with the values 0.1 ... 0.5 in another order, one failed, one stopped."""
-    sweep = config.read_sweep(["seed=1,2,3", "experiment=fashion_mnist,scenes_vqa", "trainer.steps=17"])
+    sweep = compose.read_sweep(["seed=1,2,3", "experiment=fashion_mnist,scenes_vqa", "trainer.steps=17"])
     sweep.space["experiment"] = Values(("null", LONG, "<b>bold</b>"))
     record = Record(folder, sweep, metric="val/accuracy", mode=mode)
     for place, value in enumerate((0.2, 0.5, 0.1, 0.3, 0.4)):
@@ -159,20 +159,20 @@ def test_what_cannot_be_swept_is_refused_before_a_trial_starts(typed, message):
     if OPTUNA[0] in typed:
         needs_optuna()
     with pytest.raises(ConfigError, match=message):
-        config.check_trials(config.read_sweep(typed))
+        compose.check_trials(compose.read_sweep(typed))
 
 
 def test_optuna_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)  # what an import takes for "not installed"
     with pytest.raises(ConfigError, match=r"hydra/sweeper=optuna needs Optuna: pip install -e '.\[sweep\]'"):
-        config.read_sweep(OPTUNA)
-    assert config.read_sweep(["seed=1,2"]).sweeper == "basic"
+        compose.read_sweep(OPTUNA)
+    assert compose.read_sweep(["seed=1,2"]).sweeper == "basic"
 
 
 def test_every_kind_of_list_and_interval_is_read():
     needs_optuna()
     typed = ["seed=1,2", "model.depth=range(2,7,2)", "model.embed_dim=tag(log,int(interval(16,64)))"]
-    sweep = config.read_sweep([OPTUNA[0], *typed, "data=glob(*mnist)", RATES, "trainer.steps=3"])
+    sweep = compose.read_sweep([OPTUNA[0], *typed, "data=glob(*mnist)", RATES, "trainer.steps=3"])
     assert sweep.space == {
         "seed": Values(("1", "2")),
         "model.depth": Values(("2", "4", "6"), ordered=True),
@@ -188,7 +188,7 @@ def test_the_corners_hold_every_listed_value_and_both_ends(tmp_path):
     found = list(record.sweep.corners())
     assert [v["model.depth"] for v in found] == ["2", "2", "4", "6"]
     assert [v["optimizer.learning_rate"] for v in found] == ["0.0001", "0.003", "0.0001", "0.0001"]
-    assert len(config.check_trials(record.sweep)) == 4
+    assert len(compose.check_trials(record.sweep)) == 4
 
 
 @given(st.floats(0.001234567, 0.98765432))
@@ -260,7 +260,7 @@ def test_no_combination_is_proposed_twice_and_a_small_space_ends(tmp_path):
     needs_optuna()
     from vitcross.sweep.optuna_proposals import propose
 
-    sweep = config.read_sweep(["hydra/sweeper=optuna", "seed=range(0,5)", "model.depth=choice(2,4,6)"])
+    sweep = compose.read_sweep(["hydra/sweeper=optuna", "seed=range(0,5)", "model.depth=choice(2,4,6)"])
     record = Record(tmp_path, sweep, mode="max")
     while (values := propose(record)) is not None:
         finish(record, values, float(values["seed"]))
@@ -281,15 +281,15 @@ def test_a_record_is_read_back_and_what_was_running_goes_on_as_stopped(tmp_path)
 
 
 def test_a_grid_may_grow_and_report_elsewhere_but_not_become_another_sweep(tmp_path):
-    Record(tmp_path, config.read_sweep(["seed=1,2", "trainer.steps=17"])).save()
-    open_record(tmp_path, config.read_sweep(["trainer.steps=17", "seed=1,2,3", "sinks=local"]))
+    Record(tmp_path, compose.read_sweep(["seed=1,2", "trainer.steps=17"])).save()
+    open_record(tmp_path, compose.read_sweep(["trainer.steps=17", "seed=1,2,3", "sinks=local"]))
     with pytest.raises(ValueError, match=r"holds another sweep(.|\n)*trainer.steps: 17 -> 19"):
-        open_record(tmp_path, config.read_sweep(["seed=1,2", "trainer.steps=19"]))
+        open_record(tmp_path, compose.read_sweep(["seed=1,2", "trainer.steps=19"]))
     with pytest.raises(ValueError, match="model.depth: not typed -> 2,4"):
-        open_record(tmp_path, config.read_sweep(["seed=1,2", "trainer.steps=17", "model.depth=2,4"]))
+        open_record(tmp_path, compose.read_sweep(["seed=1,2", "trainer.steps=17", "model.depth=2,4"]))
     (tmp_path / "trials.json").write_text("{half")
     with pytest.raises(ValueError, match="trials.json cannot be read as the record of a sweep"):
-        open_record(tmp_path, config.read_sweep(["seed=1,2"]))
+        open_record(tmp_path, compose.read_sweep(["seed=1,2"]))
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_the_page_draws_every_trial_in_every_panel_and_trusts_no_text(mode, tmp_
 
 @pytest.mark.parametrize("trials", [0, 1])
 def test_a_sweep_of_no_trial_or_one_has_a_page(trials, tmp_path):
-    record = Record(tmp_path, config.read_sweep(["seed=7"]), metric="val/loss", mode="min")
+    record = Record(tmp_path, compose.read_sweep(["seed=7"]), metric="val/loss", mode="min")
     for _ in range(trials):
         finish(record, {}, 0.25)
     write_report(record)

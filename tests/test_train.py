@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import vitcross
-from vitcross.attention_maps.record import AttentionRecord
+from vitcross.attention_maps.records.record import AttentionRecord
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -294,7 +294,7 @@ def test_mixed_precision_trains_and_all_agree_on_the_step(policy, tiny_scenes, t
 
 
 def test_two_runs_of_one_second_get_two_folders(tmp_path):
-    from vitcross.command_line import claim_folder
+    from vitcross.experiment.run_folder import claim_folder
 
     assert len({claim_folder(tmp_path) for _ in range(5)}) == 5
 
@@ -339,7 +339,7 @@ def test_cfg_job_prints_the_configuration():
 def test_free_text_reaches_evaluate_literally(value):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from vitcross.command_line import quote
+    from vitcross.command_line.evaluate import quote
 
     (override,) = OverridesParser.create().parse_overrides([quote(f"images={value}")])
     assert override.value() == value
@@ -361,13 +361,14 @@ def test_nothing_is_written_outside_run_folder_and_data(tiny_scenes, tmp_path):
 
 def test_an_evaluation_reports_where_its_run_did(tmp_path):
     """Also that nothing is uploaded, where the run was not to be."""
-    from vitcross import config, finished_run
+    from vitcross.config import compose
+    from vitcross.experiment import finished_run
 
-    run_config, _ = config.compose("train", ["sinks.wandb.mode=disabled", "sinks.wandb.project=mine"])
-    settings, _ = config.compose("evaluate", [f"run={tmp_path}"])
+    run_config, _ = compose.compose("train", ["sinks.wandb.mode=disabled", "sinks.wandb.project=mine"])
+    settings, _ = compose.compose("evaluate", [f"run={tmp_path}"])
     (sink,) = finished_run.evaluation_sink(settings, run_config, tmp_path).sinks
     assert sink.mode == "disabled" and not list(tmp_path.iterdir())
-    typed, _ = config.compose("evaluate", [f"run={tmp_path}", "sinks.wandb.mode=offline"])
+    typed, _ = compose.compose("evaluate", [f"run={tmp_path}", "sinks.wandb.mode=offline"])
     fan_out = finished_run.evaluation_sink(typed, run_config, tmp_path)
     assert fan_out.sinks[0].mode == "offline"
     fan_out.close({}, 0)

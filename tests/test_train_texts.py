@@ -9,7 +9,7 @@ import pytest
 import vitcross
 from tests.test_train import rows, run
 from tests.tiny_texts import tiny_scene_texts
-from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 KINDS = ("contrastive", "captioning", "vqa")
 CROSS = {"contrastive": ["cross_similarity"], "captioning": ["cross_words", "cross_matrix"]}

@@ -21,6 +21,6 @@ def load(run_folder):
     Raises:
         ValueError: where the folder is not a run folder or holds no complete checkpoint.
     """
-    from vitcross.finished_run import load_run
+    from vitcross.experiment.finished_run import load_run
 
     return load_run(run_folder)

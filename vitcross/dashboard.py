@@ -11,10 +11,10 @@ import os
 import sys
 from typing import NamedTuple
 
-from vitcross.attention_maps.reduce import ORDER as METHODS
-from vitcross.printable import say
-from vitcross.sinks.wandb_environment import one_line
-from vitcross.sinks.weights_and_biases import STEP, account
+from vitcross.attention_maps.methods.rollout import ORDER as METHODS
+from vitcross.sinks.weights_and_biases.environment import one_line
+from vitcross.sinks.weights_and_biases.sink import STEP, account
+from vitcross.terminal import say
 
 ARGUMENTS = ("entity", "project", "name", "base_url")
 NAME = "vitcross: where it looks, and whether to believe it"

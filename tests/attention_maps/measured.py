@@ -4,7 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING, Fidelity, ProbeFidelity, TrustReport
+from vitcross.attention_maps.records.trust_report import (
+    FOLLOWS,
+    NO_BETTER,
+    NOTHING,
+    Fidelity,
+    ProbeFidelity,
+    TrustReport,
+)
 
 METHODS = ("raw", "rollout", "relevance", "leave_one_out")
 VERDICTS = {"raw": NO_BETTER, "rollout": FOLLOWS, "relevance": FOLLOWS, "leave_one_out": NOTHING}

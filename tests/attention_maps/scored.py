@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitcross.attention_maps.scores import Scores
+from vitcross.attention_maps.trust.scores import Scores
 from vitcross.layers.token_layout import TokenLayout
 
 LAYOUT = TokenLayout(grid_height=3, grid_width=5)

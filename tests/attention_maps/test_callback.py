@@ -6,8 +6,8 @@ import pytest
 
 from tests.attention_maps.test_capture import B, batch, tiny_model
 from vitcross.attention_maps import AttentionMaps, capture, grounding
-from vitcross.attention_maps.checks import MapChecks
-from vitcross.attention_maps.portions import portions
+from vitcross.attention_maps.trust.checks import MapChecks
+from vitcross.attention_maps.trust.portions import portions
 from vitcross.sinks.sink import Sink
 
 

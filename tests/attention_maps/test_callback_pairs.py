@@ -8,7 +8,7 @@ from tests.attention_maps.test_callback import Kept, Losses
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import tokenizer
 from vitcross.attention_maps import AttentionMaps, capture, word_grounding
-from vitcross.attention_maps.checks import MapChecks
+from vitcross.attention_maps.trust.checks import MapChecks
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.contrastive import Contrastive
 

@@ -18,8 +18,7 @@ from vitcross.attention_maps import (
     statistics,
     token_rollout_maps,
 )
-from vitcross.attention_maps.methods_sheet import meaning
-from vitcross.attention_maps.reduce import methods_of, read_map
+from vitcross.attention_maps.methods.rollout import meaning, methods_of, read_map
 from vitcross.attention_maps.viewer.capture import describe
 
 KINDS = ("dual", "captioner", "questions")

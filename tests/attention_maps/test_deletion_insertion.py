@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitcross.attention_maps.deletion_insertion import (
+from vitcross.attention_maps.trust.deletion_insertion import (
     area,
     centre_prior,
     deletion_insertion,

@@ -9,10 +9,10 @@ from PIL import Image
 
 from tests.attention_maps.records import LAYOUT, PATCH, random_record
 from tests.attention_maps.text_records import text_record
-from vitcross.attention_maps import colour_maps, evolution
-from vitcross.attention_maps.evolution import MOST_BYTES, evolution_gif, frame_of, read_frames
-from vitcross.attention_maps.render import overlay, panel_size
-from vitcross.attention_maps.trust_report import Fidelity, TrustReport
+from vitcross.attention_maps.records.trust_report import Fidelity, TrustReport
+from vitcross.attention_maps.sheets import animation, color_maps
+from vitcross.attention_maps.sheets.animation import MOST_BYTES, evolution_gif, frame_of, read_frames
+from vitcross.attention_maps.sheets.render import overlay, panel_size
 
 STEPS = (0, 7, 101)
 
@@ -62,7 +62,7 @@ def test_one_frame_a_capture_for_ever_the_last_one_longest():
     assert all((a != b).any() for a, b in zip(frames, frames[1:], strict=False))
 
 
-class Listening(evolution.Paper):
+class Listening(animation.Paper):
     """A sheet that remembers what was put on it."""
 
     made = []
@@ -84,7 +84,7 @@ class Listening(evolution.Paper):
 @pytest.fixture
 def sheets(monkeypatch):
     monkeypatch.setattr(Listening, "made", [])
-    monkeypatch.setattr(evolution, "Paper", Listening)
+    monkeypatch.setattr(animation, "Paper", Listening)
     return Listening.made
 
 
@@ -170,7 +170,7 @@ def test_many_captures_of_large_pictures_stay_small(noise):
 def test_maps_of_nothing_are_dark_and_not_an_error():
     for value in (0.0, np.nan):
         _, frames, _ = opened(evolution_gif(captures((value, value, value))))
-        darkest = colour_maps.table("viridis")[0]
+        darkest = color_maps.table("viridis")[0]
         assert len(frames) == 3 and (np.abs(frames[0] - darkest).sum(axis=-1) < 140).any()
 
 

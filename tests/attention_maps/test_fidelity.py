@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.scored import LAYOUT, P, Portioned, important_patches, looking_model, scores_of
-from vitcross.attention_maps.deletion_insertion import deletion_insertion, kept_counts, orders_of_maps
-from vitcross.attention_maps.fidelity import baseline, fidelity, leave_one_out, measure, plan, probe_fidelity
-from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.trust.deletion_insertion import deletion_insertion, kept_counts, orders_of_maps
+from vitcross.attention_maps.trust.fidelity import baseline, fidelity, leave_one_out, measure, plan, probe_fidelity
 
 COUNT = 23
 IMPORTANT = important_patches(COUNT)

@@ -5,8 +5,8 @@ import pytest
 
 from tests.backend import randomise, to_numpy
 from tests.models import image_text
-from vitcross.attention_maps.head_importance import head_importance
-from vitcross.attention_maps.sanity import rank_correlation
+from vitcross.attention_maps.trust.head_importance import head_importance
+from vitcross.attention_maps.trust.model_randomization import rank_correlation
 from vitcross.layers import AttentionControls
 from vitcross.models import VisionTransformer
 

@@ -8,14 +8,17 @@ import pytest
 from tests.attention_maps.measured import measured, measured_text, trust_report
 from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.text_records import text_record
-from vitcross.attention_maps import Style, colour_maps, sheets
-from vitcross.attention_maps.methods_sheet import gap_words, meaning, method_maps, methods_sheet, target_boxes
-from vitcross.attention_maps.thumbnails import thumbnails
+from vitcross.attention_maps import Style, sheets
+from vitcross.attention_maps.methods.rollout import meaning
+from vitcross.attention_maps.records.text_record import target_boxes
+from vitcross.attention_maps.sheets import color_maps
+from vitcross.attention_maps.sheets.methods_sheet import gap_words, method_maps, methods_sheet
+from vitcross.attention_maps.sheets.thumbnails import thumbnails
 from vitcross.layers.token_layout import TokenLayout
 
 KEY = "attention/self/methods"
-TOP = colour_maps.table("viridis")[-1]
-LOW = colour_maps.table("viridis")[0]
+TOP = color_maps.table("viridis")[-1]
+LOW = color_maps.table("viridis")[0]
 
 
 def plain(batch=3, **changes):
@@ -44,7 +47,7 @@ def test_a_column_has_a_scale_of_its_own_that_its_pictures_share():
         weights[:] = 0
     sheet = methods_sheet(record, Style(opacity=1.0))
     patch = 4 * 6 * (192 // 30) ** 2  # one patch of 4 x 6 pixels, enlarged
-    half = colour_maps.colours(np.array([0.5]), "viridis", 0.0, 1.0)[0]
+    half = color_maps.colours(np.array([0.5]), "viridis", 0.0, 1.0)[0]
     assert 2 * patch <= count(sheet.image, TOP) < 2.5 * patch  # the largest of two columns, and ends of bars
     assert patch <= count(sheet.image, half) < 1.5 * patch
     for words in ("Relevance: follows the model", "brightest 5.", "brightest 0.125.", "Raw attention: no better than"):
@@ -159,7 +162,7 @@ def test_thumbnails_are_a_grid_of_pictures_and_maps():
         np.testing.assert_array_equal(cells[b, 0], record.images[b].repeat(factor, 0).repeat(factor, 1))
         for k, method in enumerate(columns[1:], start=1):
             maps_BP, top = method_maps(record)[method]
-            colours = colour_maps.colours(maps_BP[b].reshape(3, 5), "viridis", 0.0, top)
+            colours = color_maps.colours(maps_BP[b].reshape(3, 5), "viridis", 0.0, top)
             expected = colours.repeat(4 * factor, 0).repeat(6 * factor, 1)
             np.testing.assert_array_equal(cells[b, k], expected)
 

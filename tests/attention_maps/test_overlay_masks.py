@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitcross.attention_maps.overlay_masks import LEVELS, level_mask, quantile_levels
+from vitcross.attention_maps.sheets.overlay_masks import LEVELS, level_mask, quantile_levels
 
 SHARES = (0.03, 0.10, 0.25, 0.50)
 

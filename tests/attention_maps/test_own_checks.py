@@ -10,9 +10,9 @@ import pytest
 from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
 from tests.attention_maps.text_records import tokenizer
 from vitcross.attention_maps import Capture
-from vitcross.attention_maps.own_checks import OwnChecks
-from vitcross.attention_maps.probe_text import own_text
-from vitcross.attention_maps.token_scores import TokenScorer
+from vitcross.attention_maps.records.probe_text import own_text
+from vitcross.attention_maps.trust.token_scores import TokenScorer
+from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
 from vitcross.layers import AttentionControls
 
 CLASSES = ("boat", "beach", "red star", "ring", "blue")

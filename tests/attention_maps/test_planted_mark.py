@@ -5,8 +5,9 @@ import pytest
 
 from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.test_capture import batch, tiny_model
-from vitcross.attention_maps import AttentionRecord, capture, drawing, grounding, sheets
-from vitcross.attention_maps.viewer.select import take
+from vitcross.attention_maps import AttentionRecord, capture, grounding, sheets
+from vitcross.attention_maps.records.select import take
+from vitcross.attention_maps.sheets import canvas
 
 # Of 12 x 30 pixels in patches of 4 x 6: the last patch; none; the first row's last two patches.
 MARKS = np.array([[8 / 12, 24 / 30, 1, 1], [0, 0, 0, 0], [0, 18 / 30, 4 / 12, 1]], np.float32)
@@ -70,14 +71,14 @@ def test_what_is_not_there_cannot_be_measured():
 def test_a_dashed_box_lies_on_the_same_line_with_gaps():
     whole, dashed = (np.full((60, 90, 3), 90, np.uint8) for _ in range(2))
     box = (0.25, 0.2, 0.75, 0.9)
-    drawing.draw_box(whole, box)
-    drawing.draw_box(dashed, box, dashed=True)
+    canvas.draw_box(whole, box)
+    canvas.draw_box(dashed, box, dashed=True)
     line, drawn = ((panel != 90).any(axis=-1) for panel in (whole, dashed))
     assert (line | ~drawn).all(), "no pixel beside the line"
     assert 0.3 < drawn.sum() / line.sum() < 0.7
     np.testing.assert_array_equal(dashed[drawn], whole[drawn])
     nothing = np.full((60, 90, 3), 90, np.uint8)
-    drawing.draw_box(nothing, (0, 0, 0, 0), dashed=True)
+    canvas.draw_box(nothing, (0, 0, 0, 0), dashed=True)
     assert (nothing == 90).all()
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.attention_maps import records
 from tests.attention_maps.records import LAYOUT, random_record
 from vitcross.attention_maps import AttentionRecord
-from vitcross.attention_maps.reduce import methods_of, read_map
-from vitcross.attention_maps.trust_report import Fidelity, ProbeFidelity, TrustReport
+from vitcross.attention_maps.methods.rollout import methods_of, read_map
+from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
 
 
 def test_save_and_load_give_back_everything(tmp_path):

@@ -9,7 +9,7 @@ from tests.attention_maps import relevance_reference as reference
 from tests.attention_maps.test_capture import batch, tiny_model
 from tests.attention_maps.text_models import LENGTH, SIZE, pairs, text_tower, tiny_text_model, tower
 from vitcross.attention_maps import Explainer, RelevanceMaps, relevance
-from vitcross.attention_maps.gradients import compiled_gradients
+from vitcross.attention_maps.capture.gradients import compiled_gradients
 from vitcross.layers import AttentionControls
 from vitcross.models import DualEncoder, QuestionAnsweringModel, VisionTransformer
 

@@ -16,7 +16,7 @@ from vitcross.attention_maps import (
     self_attention_relevance,
     two_stream_relevance,
 )
-from vitcross.attention_maps.relevance_rules import identity, mean_pooling_weights, read_row
+from vitcross.attention_maps.methods.relevance_rules import identity, mean_pooling_weights, read_row
 
 B, N, T, S, L = 2, 3, 7, LAYOUT.num_tokens, 5  # S = 17: a 3 x 5 grid behind two prefix tokens
 

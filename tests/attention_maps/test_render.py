@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vitcross.attention_maps import colour_maps
 from vitcross.attention_maps import overlay as shown_overlay
-from vitcross.attention_maps.render import overlay, panel_size, to_rgb, upsample
+from vitcross.attention_maps.sheets import color_maps
+from vitcross.attention_maps.sheets.render import overlay, panel_size, to_rgb, upsample
 
 
 def hot(row, column, shape=(3, 5)):
@@ -17,7 +17,7 @@ def hot(row, column, shape=(3, 5)):
 def test_the_colours_of_a_patch_cover_exactly_its_pixels():
     image = np.zeros((12, 30, 3), np.uint8)
     found = overlay(image, hot(1, 3), opacity=1.0)
-    top, bottom = colour_maps.table("viridis")[-1], colour_maps.table("viridis")[0]
+    top, bottom = color_maps.table("viridis")[-1], color_maps.table("viridis")[0]
     expected = np.where(hot(1, 3).repeat(4, 0).repeat(6, 1)[..., None] > 0, top, bottom)
     np.testing.assert_array_equal(found, expected)
 
@@ -58,7 +58,7 @@ def test_the_scale_starts_at_zero_and_can_be_shared():
     noise = np.full((3, 5), 0.5)
     noise[0, 0] = 0.51
     found = overlay(image, noise, opacity=1.0)
-    table = colour_maps.table("viridis")
+    table = color_maps.table("viridis")
     assert np.all(found[8, 20] == table[250]) and np.all(found[0, 0] == table[255])
     shared = overlay(image, noise, opacity=1.0, vmax=1.0)
     assert np.all(shared[8, 20] == table[128])
@@ -67,7 +67,7 @@ def test_the_scale_starts_at_zero_and_can_be_shared():
 @pytest.mark.parametrize("value", [0.0, np.nan, -1.0])
 def test_a_map_of_nothing_is_the_lowest_colour(value):
     found = overlay(np.zeros((12, 30, 1), np.uint8), np.full((3, 5), value), opacity=1.0)
-    assert np.all(found == colour_maps.table("viridis")[0])
+    assert np.all(found == color_maps.table("viridis")[0])
 
 
 def test_opacity_mixes_with_the_grey_picture():
@@ -75,7 +75,7 @@ def test_opacity_mixes_with_the_grey_picture():
     clear = overlay(image, hot(0, 0), opacity=0.0)
     assert np.all(clear == clear[0, 0, 0]) and abs(int(clear[0, 0, 0]) - 124) <= 1
     half = overlay(image, hot(0, 0), opacity=0.5)
-    np.testing.assert_allclose(half[0, 0], (124 + colour_maps.table("viridis")[255].astype(float)) / 2, atol=1)
+    np.testing.assert_allclose(half[0, 0], (124 + color_maps.table("viridis")[255].astype(float)) / 2, atol=1)
 
 
 def test_artifact_patches_are_outlined_inside_their_own_pixels():
@@ -97,12 +97,12 @@ def test_channels():
 
 
 def test_colour_tables_rise_in_lightness():
-    for name in colour_maps.NAMES:
-        table = colour_maps.table(name).astype(float)
+    for name in color_maps.NAMES:
+        table = color_maps.table(name).astype(float)
         lightness = table @ [0.2126, 0.7152, 0.0722]
         assert table.shape == (256, 3) and np.all(np.diff(lightness) > -1.0) and lightness[-1] - lightness[0] > 150
-    np.testing.assert_array_equal(colour_maps.table("viridis")[[0, 255]], [[68, 1, 84], [253, 231, 37]])
-    np.testing.assert_array_equal(colour_maps.table("inferno")[[0, 255]], [[0, 0, 4], [252, 255, 164]])
+    np.testing.assert_array_equal(color_maps.table("viridis")[[0, 255]], [[68, 1, 84], [253, 231, 37]])
+    np.testing.assert_array_equal(color_maps.table("inferno")[[0, 255]], [[0, 0, 4], [252, 255, 164]])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.backend import to_numpy
 from tests.models import image_text
-from vitcross.attention_maps.sanity import fresh_model, rank_correlation, sanity
+from vitcross.attention_maps.trust.model_randomization import fresh_model, rank_correlation, sanity
 from vitcross.models import VisionTransformer
 
 RNG = np.random.default_rng(3)

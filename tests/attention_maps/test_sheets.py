@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.records import LAYOUT, random_record
-from vitcross.attention_maps import Style, captions, colour_maps, heat_map_sheet, sheets
+from vitcross.attention_maps import Style, captions, heat_map_sheet, sheets
+from vitcross.attention_maps.sheets import color_maps
 from vitcross.layers.token_layout import TokenLayout
 
 KEYS = ["attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"]
@@ -46,7 +47,7 @@ def test_the_overlay_sheet_shows_the_colours_of_the_raw_map():
     )
     sheet = sheets(record, Style(opacity=1.0))["attention/self/overlay"]
     assert sheet.vmax == 0.25 and "0.25" in sheet.caption
-    top = (sheet.image == colour_maps.table("viridis")[-1]).all(-1)
+    top = (sheet.image == color_maps.table("viridis")[-1]).all(-1)
     scale = 192 // 30
     # The hot patch, 4 x 6 pixels enlarged; the bar holds a few pixels of that colour too.
     assert top.sum() >= 24 * scale**2 and top.sum() < 24 * scale**2 + 14 * 10
@@ -79,7 +80,7 @@ def test_artifact_patches_are_announced():
     plain = sheets(random_record(depth=1, token_norms=norms))["attention/self/overlay"].image
     norms[3, 9] = 50
     marked = sheets(random_record(depth=1, token_norms=norms))["attention/self/overlay"].image
-    accent = np.array(colour_maps.accent("viridis"))
+    accent = np.array(color_maps.accent("viridis"))
     assert marked.shape[0] > plain.shape[0]  # a line more in the heading
     assert (marked == accent).all(-1).any() and not (plain == accent).all(-1).any()
 

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from vitcross.attention_maps.deletion_insertion import area, kept_counts, orders_of_maps, random_orders
-from vitcross.attention_maps.significance import bootstrap_interval, decide, explainable, sign_flip_test
-from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.trust.deletion_insertion import area, kept_counts, orders_of_maps, random_orders
+from vitcross.attention_maps.trust.significance import bootstrap_interval, decide, explainable, sign_flip_test
 
 
 def test_sign_flips_of_few_examples_are_counted():

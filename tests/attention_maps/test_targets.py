@@ -9,7 +9,7 @@ from tests.attention_maps.test_capture import tiny_model
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import scene_texts
 from vitcross.attention_maps import choose_target
-from vitcross.attention_maps.targets import kind_of, where_written
+from vitcross.attention_maps.capture.targets import kind_of, where_written
 
 NAMES = ("circle", "Square", "triangle", "star", "2")
 

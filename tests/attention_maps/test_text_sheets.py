@@ -7,9 +7,10 @@ import pytest
 
 from tests.attention_maps.measured import measured_text
 from tests.attention_maps.text_records import text_record, tokenizer
-from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, colour_maps, drawing, own_text, sheets
-from vitcross.attention_maps.matrix_sheet import matrix_sheet
-from vitcross.attention_maps.words import token_word_maps
+from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, own_text, sheets
+from vitcross.attention_maps.methods.words import token_word_maps
+from vitcross.attention_maps.sheets import canvas, color_maps
+from vitcross.attention_maps.sheets.matrix_sheet import matrix_sheet
 
 SELF = ["attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"]
 CROSS = ["attention/cross/words", "attention/cross/matrix"]
@@ -51,7 +52,7 @@ def test_the_colours_of_a_word_are_those_of_its_map():
     for position in text.words[shown].tokens:
         record.weights[address][0, :, position - 1, 1 + 9] = 0.25
     sheet = sheets(record, Style(opacity=1.0))["attention/cross/words"]
-    top = (sheet.image == colour_maps.table("viridis")[-1]).all(-1)
+    top = (sheet.image == color_maps.table("viridis")[-1]).all(-1)
     patch = 8 * (128 // 56)
     assert patch**2 <= top.sum() < patch**2 + 14 * 10  # one patch, and a few pixels of the bar
     assert "1: 0.25" in sheet.caption
@@ -72,15 +73,15 @@ def test_text_of_any_script_is_drawn(kind):
 
 
 def test_letters_without_a_glyph_lose_their_accent_and_nothing_else():
-    assert drawing.drawable("a\n b\tc") == "a b c" and drawing.drawable("café naïve") == "cafe naive"
-    assert drawing.drawable("“x” \ud800 שלום") == "“x” ? שלום"
+    assert canvas.drawable("a\n b\tc") == "a b c" and canvas.drawable("café naïve") == "cafe naive"
+    assert canvas.drawable("“x” \ud800 שלום") == "“x” ? שלום"
 
 
 def test_lines_are_wrapped_at_words_and_cut():
-    lines = drawing.wrap("a small red star is left of a large blue circle " + "y" * 200, 13, 100, 4)
-    assert len(lines) == 4 and all(drawing.text_width(line, 13) <= 100 for line in lines)
+    lines = canvas.wrap("a small red star is left of a large blue circle " + "y" * 200, 13, 100, 4)
+    assert len(lines) == 4 and all(canvas.text_width(line, 13) <= 100 for line in lines)
     assert lines[0].startswith("a small") and lines[-1].endswith("...")
-    assert drawing.wrap("", 13, 100, 4) == [""] and drawing.wrap("one", 13, 100, 1) == ["one"]
+    assert canvas.wrap("", 13, 100, 4) == [""] and canvas.wrap("one", 13, 100, 1) == ["one"]
 
 
 def test_many_words_pictures_and_heads_stay_within_sane_sizes():
@@ -143,7 +144,7 @@ def test_the_map_of_a_word_is_the_mean_of_its_tokens_at_their_own_places():
     values[0, tokens[0], 9] = 0.5 * len(tokens)
     record = dataclasses.replace(record, token_maps={"relevance": values})
     sheet = sheets(record, Style(opacity=1.0))["attention/cross/relevance"]
-    top = (sheet.image == colour_maps.table("viridis")[-1]).all(-1)
+    top = (sheet.image == color_maps.table("viridis")[-1]).all(-1)
     patch = 8 * (128 // 56)
     assert patch**2 <= top.sum() < patch**2 + 14 * 10
     assert "1 Relevance: 0.5." in sheet.caption

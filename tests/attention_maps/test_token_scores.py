@@ -6,9 +6,9 @@ import pytest
 
 from tests.backend import randomise, to_numpy
 from tests.models import image_text
-from vitcross.attention_maps.pixel_scores import PixelScorer, blur, patch_mask
-from vitcross.attention_maps.scores import Portions
-from vitcross.attention_maps.token_scores import TokenScorer
+from vitcross.attention_maps.trust.pixel_scores import PixelScorer, blur, patch_mask
+from vitcross.attention_maps.trust.scores import Portions
+from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.layers import AttentionControls
 from vitcross.layers.token_layout import TokenLayout
 from vitcross.models import VisionTransformer

@@ -10,11 +10,11 @@ import pytest
 
 from tests.backend import randomise, to_numpy
 from tests.models import image_text
-from vitcross.attention_maps.token_scores import TokenScorer
-from vitcross.attention_maps.trust import Trust, trust, trust_scalars
-from vitcross.attention_maps.trust_evaluation import evaluate_trust
-from vitcross.attention_maps.trust_report import FOLLOWS, NO_BETTER, NOTHING, TrustReport
-from vitcross.attention_maps.trust_sheet import trust_sheet
+from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING, TrustReport
+from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
+from vitcross.attention_maps.trust.token_scores import TokenScorer
+from vitcross.attention_maps.trust.trust import Trust, trust, trust_scalars
+from vitcross.attention_maps.trust.trust_evaluation import evaluate_trust
 from vitcross.models import VisionTransformer
 
 COUNT, P = 19, 15

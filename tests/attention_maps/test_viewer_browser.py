@@ -16,12 +16,13 @@ from tests.attention_maps.viewer_samples import (
     dual_record,
 )
 from tests.browser import chromium
-from vitcross.attention_maps import colour_maps, rollout
+from vitcross.attention_maps import rollout
+from vitcross.attention_maps.methods.words import patch_words, word_maps
+from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.viewer import write_viewer
-from vitcross.attention_maps.words import patch_words, word_maps
 
 PREFIX, GRID = 2, (3, 5)
-VIRIDIS = colour_maps.table("viridis").astype(int)
+VIRIDIS = color_maps.table("viridis").astype(int)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from vitcross.attention_maps import (
     word_prefix_mass,
     word_similarity_maps,
 )
-from vitcross.attention_maps.word_grounding import best_layer, word_mask
-from vitcross.attention_maps.words import pooled_text_rows, query_mask, word_rows
+from vitcross.attention_maps.methods.words import pooled_text_rows, query_mask, word_rows
+from vitcross.attention_maps.trust.word_grounding import best_layer, word_mask
 
 
 @pytest.mark.parametrize("predicts_next", [True, False])

@@ -7,9 +7,9 @@ import numpy as np
 
 from tests.attention_maps.records import random_weights, softmax
 from vitcross.attention_maps import AttentionRecord, ImageTextRecord, ProbeText, Verdict
-from vitcross.attention_maps.word_grounding import word_mask
-from vitcross.data.scene_links import scene_links
-from vitcross.data.scenes import SceneOptions, render_scene
+from vitcross.attention_maps.trust.word_grounding import word_mask
+from vitcross.data.scenes.scene import SceneOptions, render_scene
+from vitcross.data.scenes.word_boxes import scene_links
 from vitcross.data.tokenizer import Tokenizer
 from vitcross.layers.token_layout import TokenLayout
 

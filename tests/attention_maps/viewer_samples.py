@@ -11,9 +11,9 @@ from tests.attention_maps import text_records
 from tests.attention_maps.records import softmax
 from tests.attention_maps.text_records import scenes, text_record, with_boxes
 from vitcross.attention_maps import AttentionRecord, raw_map, rollout_map
-from vitcross.attention_maps.grounding import box_to_patches
-from vitcross.attention_maps.trust_report import Fidelity, ProbeFidelity, TrustReport
-from vitcross.data.scenes import SHAPES as CLASSES
+from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
+from vitcross.attention_maps.trust.grounding import box_to_patches
+from vitcross.data.scenes.scene import SHAPES as CLASSES
 from vitcross.layers.token_layout import TokenLayout
 
 SIZE, PATCH = (48, 80), (16, 16)

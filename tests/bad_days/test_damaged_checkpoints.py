@@ -8,8 +8,9 @@ import pytest
 import vitcross
 from tests.killing import tiny_classifier
 from tests.training.tiny import tiny_task
-from vitcross import config, finished_run
-from vitcross.config_combinations import ConfigError
+from vitcross.config import compose
+from vitcross.config.compatibility import ConfigError
+from vitcross.experiment import finished_run
 from vitcross.training.checkpoint import problem_of, read_header
 from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.optimizer import adamw
@@ -67,7 +68,7 @@ def test_a_damaged_checkpoint_is_named_and_the_other_one_offered(file, damage, r
     assert "evaluate.py takes step_00000004 with checkpoint=latest" in str(caught.value)
     path, header = finished_run.open_checkpoint(run, "latest")
     assert path.name == "step_00000004" and header["step"] == 4
-    finished_run.load_task(config.open_run(run), path)
+    finished_run.load_task(compose.open_run(run), path)
 
 
 def test_evaluate_needs_no_state_of_training(run):

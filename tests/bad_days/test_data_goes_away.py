@@ -15,9 +15,9 @@ from tests.data.pictures import encode, gradient
 from tests.data.test_tfds import TRAIN, TinyPictures, prepare, values
 from tests.killing import tiny_classifier, wait_for_step
 from vitcross.data import load
-from vitcross.data.tfds_prepare import prepared_builder
-from vitcross.data.tfds_source import TFDSSource
-from vitcross.data.vanished import DataVanished
+from vitcross.data.problems import DataVanished
+from vitcross.data.sources.tfds_prepare import prepared_builder
+from vitcross.data.sources.tfds_source import TFDSSource
 
 ENDLESS = ["trainer.steps=100000", "trainer.evaluate_every=3", "attention_maps=off", "data.cache_gigabytes=0"]
 

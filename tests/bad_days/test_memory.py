@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tests.killing import tiny_classifier
-from vitcross import out_of_memory
+from vitcross.training import out_of_memory
 
 # The attention weights of one layer: 512 x 8 x 1025 x 1025 x 4 bytes = 16 GiB.
 LARGE = ["data.batch_size=512", "data.image_size=32", "model=vision_transformer", "model.patch_size=1"]
@@ -35,9 +35,11 @@ def test_numpy_is_understood_too_and_other_errors_stay_as_they_are():
 
     with pytest.raises(MemoryError) as caught:
         np.empty((2**31, 2**27))
-    assert "memory ran out at a tensor of shape (2147483648, 134217728)" in str(out_of_memory.explained(caught.value))
+    assert "memory ran out at a tensor of shape (2147483648, 134217728)" in str(
+        out_of_memory.as_out_of_memory(caught.value)
+    )
     for error in (ValueError("a full stop"), OSError(28, os.strerror(28))):
-        assert out_of_memory.explained(error) is error
+        assert out_of_memory.as_out_of_memory(error) is error
 
 
 def test_a_full_disk_is_not_taken_for_full_memory():
@@ -46,4 +48,4 @@ def test_a_full_disk_is_not_taken_for_full_memory():
     with tf.io.TFRecordWriter("/dev/full") as file, pytest.raises(tf.errors.ResourceExhaustedError) as caught:
         file.write(b"x" * 2**20)
         file.flush()
-    assert "No space left" in str(caught.value) and out_of_memory.explained(caught.value) is caught.value
+    assert "No space left" in str(caught.value) and out_of_memory.as_out_of_memory(caught.value) is caught.value

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.data.pictures import encode, gradient
 from tests.killing import tiny_classifier
-from vitcross.attention_maps.record import AttentionRecord
+from vitcross.attention_maps.records.record import AttentionRecord
 
 # The same picture in all of these; four areas, so that a flip or a turn is seen at any size.
 UPRIGHT = np.zeros((64, 80, 3), np.uint8)

@@ -51,7 +51,7 @@ def own_batches(options, batch_size):
 
     from vitcross.data.image_data import ImageData
     from vitcross.data.options import ImageOptions
-    from vitcross.data.source import ArraySource
+    from vitcross.data.sources.source import ArraySource
 
     count = 2 * batch_size
     source = ArraySource(images=pictures(count), labels=np.arange(count) % 2, class_names=("a", "b"))

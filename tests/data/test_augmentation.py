@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tests.data.pictures import gradient
-from vitcross.data import augmentation, geometry
+from vitcross.data import geometry
+from vitcross.data.augment import augmentation
+from vitcross.data.augment.randomness import uniforms
+from vitcross.data.augment.streams import NUM_STREAMS
 from vitcross.data.options import Augmentation
-from vitcross.data.randomness import uniforms
-from vitcross.data.streams import NUM_STREAMS
 
 SIZE = (7, 11)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3), np.uint8)

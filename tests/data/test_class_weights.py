@@ -1,6 +1,6 @@
 import numpy as np
 
-from vitcross.data.class_weights import balanced_class_weights
+from vitcross.data.image_data import balanced_class_weights
 
 
 def test_inverse_frequency_with_mean_one():

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from tests.data.pictures import encode, gradient
-from vitcross.data import decode
-from vitcross.data.decode import Picture, decode_image
-from vitcross.data.unreadable import UnreadableImage
+from vitcross.data.problems import UnreadableImage
+from vitcross.data.sources import decode
+from vitcross.data.sources.decode import Picture, decode_image
 
 PIXELS = gradient(13, 29)
 

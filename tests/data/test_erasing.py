@@ -6,9 +6,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitcross.data import erasing
-from vitcross.data.randomness import uniforms
-from vitcross.data.streams import ERASING
+from vitcross.data.augment import erasing
+from vitcross.data.augment.randomness import uniforms
+from vitcross.data.augment.streams import ERASING
 
 SIZE = (23, 37)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitcross.data import geometric
+from vitcross.data.augment import geometric
 
 SIZE = (13, 17)
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)

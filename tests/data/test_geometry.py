@@ -3,7 +3,7 @@ import pytest
 
 from tests.data.pictures import encode, gradient
 from vitcross.data import geometry
-from vitcross.data.decode import Picture
+from vitcross.data.sources.decode import Picture
 
 SOURCE, TARGET = (40, 100), (20, 30)  # height, width
 

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tests.data.pictures import encode, gradient
-from vitcross.data import decode
 from vitcross.data.batch import check_batch, normalize, to_uint8
 from vitcross.data.image_data import ImageData
 from vitcross.data.options import ImageOptions
-from vitcross.data.source import ArraySource, Source
-from vitcross.data.unreadable import TooManyUnreadable, UnreadableImage
+from vitcross.data.problems import TooManyUnreadable, UnreadableImage
+from vitcross.data.sources import decode
+from vitcross.data.sources.source import ArraySource, Source
 
 SIZE = (6, 10)
 CLASSES = ("a", "b", "c")

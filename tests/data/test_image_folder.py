@@ -8,7 +8,7 @@ from PIL import Image
 from tests.data.pictures import encode, gradient, write_folder
 from vitcross.data import load
 from vitcross.data.batch import check_batch
-from vitcross.data.image_folder import ImageFolderSource, list_image_folder
+from vitcross.data.sources.image_folder import ImageFolderSource, list_image_folder
 
 
 def names(pairs):
@@ -99,7 +99,7 @@ def test_listing_and_preprocessing_import_no_tensorflow(tmp_path):
     write_folder(tmp_path, {"a": 2, "b": 2})
     code = (
         "import sys; from vitcross.data import load, image_data, preprocess, scenes, options\n"
-        "from vitcross.data.image_folder import list_image_folder\n"
+        "from vitcross.data.sources.image_folder import list_image_folder\n"
         f"print(list_image_folder({str(tmp_path)!r}).num_classes)\n"
         "print(sorted({'tensorflow', 'keras', 'tensorflow_datasets', 'hydra', 'omegaconf'} & set(sys.modules)))"
     )

@@ -4,9 +4,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitcross.data import mixing
-from vitcross.data.randomness import uniforms
-from vitcross.data.streams import MIXING
+from vitcross.data.augment import mixing
+from vitcross.data.augment.randomness import uniforms
+from vitcross.data.augment.streams import MIXING
 
 SIZE, COUNT = (7, 11), 60
 RANDOM = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.data.pictures import encode, gradient
-from vitcross.data.pairs_file import list_pairs
-from vitcross.data.text_problems import TextProblems
+from vitcross.data.problems import TextProblems
+from vitcross.data.sources.pairs_file import list_pairs
 
 
 def write(folder, rows, *, kind="jsonl", pictures=(), name="pairs"):

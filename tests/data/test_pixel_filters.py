@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import ImageEnhance, ImageFilter
 
 from tests.data.test_pixel_tables import NOISE, luma, pillow
-from vitcross.data import pixel_filters
+from vitcross.data.augment import pixel_filters
 
 FACTORS = st.floats(0.125, 1.875, width=32)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from vitcross.data import pixel_tables
+from vitcross.data.augment import pixel_tables
 
 SHAPE = (3, 7, 11, 3)
 RANDOM = np.random.default_rng(0)

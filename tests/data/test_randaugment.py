@@ -8,10 +8,10 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
 from tests.data.test_geometric import sampled
-from vitcross.data import randaugment, three_augment
-from vitcross.data.randaugment import OPERATIONS
-from vitcross.data.randomness import uniforms
-from vitcross.data.streams import RANDAUGMENT, THREE_AUGMENT
+from vitcross.data.augment import randaugment, three_augment
+from vitcross.data.augment.randaugment import OPERATIONS
+from vitcross.data.augment.randomness import uniforms
+from vitcross.data.augment.streams import RANDAUGMENT, THREE_AUGMENT
 
 SIZE = (13, 17)
 RANDOM = np.random.default_rng(0)

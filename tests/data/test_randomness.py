@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vitcross.data.randomness import example_indices, uniforms
-from vitcross.data.streams import NUM_STREAMS
+from vitcross.data.augment.randomness import example_indices, uniforms
+from vitcross.data.augment.streams import NUM_STREAMS
 
 MASK = 2**64 - 1
 FIRST_VERSION = ([12104898, 10900229, 15362519, 13925795], [16303731, 3208018, 15442737, 8276289])

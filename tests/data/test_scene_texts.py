@@ -5,9 +5,9 @@ import pytest
 
 from vitcross.data import load
 from vitcross.data.batch import check_batch
-from vitcross.data.scene_links import scene_links
-from vitcross.data.scene_shapes import SHAPES
-from vitcross.data.scenes import COLOURS, SceneOptions, held_out_combinations, render_scene
+from vitcross.data.scenes.scene import COLOURS, SceneOptions, held_out_combinations, render_scene
+from vitcross.data.scenes.shapes import SHAPES
+from vitcross.data.scenes.word_boxes import scene_links
 
 HELD_OUT = SceneOptions(held_out=True)
 CAPTION_OF_7 = "A large red triangle is in the middle centre."

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitcross.data.decode import decode_image
-from vitcross.data.png import stored_png
-from vitcross.data.scene_language import OPPOSITE, relation
-from vitcross.data.scene_shapes import SHAPES, draw_mask
-from vitcross.data.scenes import COLOURS, SIZES, SceneOptions, render_scene
+from vitcross.data.scenes.language import OPPOSITE, relation
+from vitcross.data.scenes.scene import COLOURS, SIZES, SceneOptions, render_scene
+from vitcross.data.scenes.shapes import SHAPES, draw_mask
+from vitcross.data.sources.decode import decode_image
+from vitcross.png import stored_png
 
 OPTIONS = SceneOptions()
 SCENES = [render_scene(OPTIONS, split="train", index=k) for k in range(400)]

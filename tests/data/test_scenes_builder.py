@@ -9,9 +9,9 @@ import pytest
 
 from vitcross.data import load
 from vitcross.data.batch import check_batch
-from vitcross.data.scene_workers import render_scenes
-from vitcross.data.scenes import SceneOptions, render_scene
-from vitcross.data.scenes_builder import prepared_scenes
+from vitcross.data.scenes.scene import SceneOptions, render_scene
+from vitcross.data.scenes.scenes_builder import prepared_scenes
+from vitcross.data.scenes.workers import render_scenes
 
 COUNTS = {"train": 23, "validation": 7, "test": 5}
 SIZE = (40, 56)
@@ -72,7 +72,7 @@ def test_a_flipped_scene_has_a_flipped_box(data, folder):
 
 
 def test_a_second_use_renders_nothing(folder, data, monkeypatch):
-    monkeypatch.setattr("vitcross.data.scenes_builder.render_scenes", None)
+    monkeypatch.setattr("vitcross.data.scenes.scenes_builder.render_scenes", None)
     assert len(scenes(folder).train) == 23
 
 
@@ -110,7 +110,8 @@ def test_an_abandoned_stream_ends_its_processes():
 
 def test_two_processes_may_prepare_at_once(tmp_path):
     code = (
-        "from vitcross.data.scenes import SceneOptions; from vitcross.data.scenes_builder import prepared_scenes\n"
+        "from vitcross.data.scenes.scene import SceneOptions;"
+        "from vitcross.data.scenes.scenes_builder import prepared_scenes\n"
         "import sys; counts = {'train': 300, 'test': 50}\n"
         "builder = prepared_scenes(scenes=SceneOptions(), counts=counts, data_dir=sys.argv[1])\n"
         "print(builder.info.splits['train'].num_examples, builder.info.splits['test'].num_examples)"

@@ -9,15 +9,14 @@ from tests.data.pictures import encode, gradient
 from tests.data.test_pairs_file import NAMES, write
 from vitcross.data import load
 from vitcross.data.batch import check_batch, to_uint8
-from vitcross.data.options import ImageOptions
-from vitcross.data.pair_source import Pair, PairSource
-from vitcross.data.source import ArraySource
+from vitcross.data.options import ImageOptions, TextOptions
+from vitcross.data.problems import TooManyUnreadable
+from vitcross.data.sources.pair_source import Pair, PairSource
+from vitcross.data.sources.source import ArraySource
 from vitcross.data.text_arrays import first_of_each_text
 from vitcross.data.text_data import ImageTextData
-from vitcross.data.text_options import TextOptions
 from vitcross.data.text_reader import exchanged
 from vitcross.data.tokenizer import Tokenizer
-from vitcross.data.unreadable import TooManyUnreadable
 
 SIZE = (6, 10)
 TEXTS = [f"picture {name}" for name in ("one", "two", "three", "four", "five", "six", "seven")]
@@ -173,7 +172,7 @@ def test_missing_pictures_count_as_unreadable_ones(tmp_path, caplog):
     data = load.pairs(file=file, image_size=SIZE, max_unreadable=2)
     assert len(data.train) + len(data.validation) == 13 and len(data.unreadable) == 2
     assert data.text_problems["missing picture"] == [f"pairs.jsonl:{k}" for k in (14, 15, 16)]
-    lines = [record.message for record in caplog.records if record.name == "vitcross.data.text_problems"]
+    lines = [record.message for record in caplog.records if record.name == "vitcross.data.problems"]
     assert lines == ["missing picture: 3 (pairs.jsonl:14, pairs.jsonl:15, pairs.jsonl:16)"]
     with pytest.raises(TooManyUnreadable, match="2 pictures cannot be read, data.max_unreadable allows 1.*gone.png"):
         load.pairs(file=file, image_size=SIZE, max_unreadable=1)

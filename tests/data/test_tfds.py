@@ -7,11 +7,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests.data.pictures import encode, gradient
-from vitcross.data import load, tfds_prepare
+from vitcross.data import load
 from vitcross.data.batch import check_batch
-from vitcross.data.tfds_prepare import prepared_builder
-from vitcross.data.tfds_source import TFDSSource
-from vitcross.data.tfrecord import TFRecordFile
+from vitcross.data.sources import tfds_prepare
+from vitcross.data.sources.tfds_prepare import prepared_builder
+from vitcross.data.sources.tfds_source import TFDSSource
+from vitcross.data.sources.tfrecord import TFRecordFile
 
 SIZES = {"train": 31, "test": 7}
 

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from tests.data.pictures import encode, gradient
 from vitcross.data import load
 from vitcross.data.batch import check_batch
-from vitcross.data.tfds_captions import caption_key
+from vitcross.data.sources.tfds_captions import caption_key
 
 SIZES = {"train": 7, "val": 5, "test": 3, "restval": 2}
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 
-from vitcross import config, models
-from vitcross.config_schema.model import SCHEMAS
+from vitcross import models
+from vitcross.config import compose
+from vitcross.config.schema.model import SCHEMAS
 from vitcross.models.options import option_names
 
 FILLED = {"vocabulary_size": 31, "max_length": 11, "num_answers": 7, "image_size": [16, 24], "in_channels": 3}
@@ -30,7 +31,7 @@ def test_a_section_names_the_arguments_of_its_constructor(schema):
 
 
 def test_the_towers_of_texts_are_one_file():
-    text = yaml.safe_load((config.CONF / "model" / "towers" / "text.yaml").read_text())
+    text = yaml.safe_load((compose.CONF / "model" / "towers" / "text.yaml").read_text())
     assert set(text) - {"_target_"} == set(option_names(models.TextTransformer))
 
 
@@ -41,7 +42,7 @@ def filled(section):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_builds_and_answers(name):
-    composed, _ = config.compose("train", [f"model={name}"])
+    composed, _ = compose.compose("train", [f"model={name}"])
     model = instantiate(filled(composed["model"]), _convert_="all")
     ids, real = np.array([[1, 5, 2, 0], [1, 5, 4, 2]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)
     output = model(np.zeros((2, 16, 24, 3), "float32"), token_ids=ids, padding_mask=real)

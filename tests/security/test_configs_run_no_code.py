@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from vitcross import command_line, config
-from vitcross.config_combinations import ConfigError
-from vitcross.config_hydra import FLAGS, check_flags, check_hydra, check_typed
+from vitcross.command_line import evaluate, train
+from vitcross.config import compose
+from vitcross.config.allowed_hydra import FLAGS, check_flags, check_hydra, check_typed
+from vitcross.config.compatibility import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO_TOWERS = ["data=scenes_captions", "model=dual_encoder", "task=contrastive"]
@@ -30,7 +31,7 @@ TARGETS = [
     ["optimizer._target_=subprocess.check_output"],
     ["model._target_=[os.system]"],
     ["model._target_=vitcross.models.vision_transformer.os.system"],
-    ["model._target_=vitcross.run_folder.lock"],
+    ["model._target_=vitcross.experiment.run_folder.lock"],
     ["data._target_=vitcross.data.load.keys"],
     ["model._target_=vitcross.models.TextTransformer"],
     ["+data.augmentation._target_=os.system", "+data.augmentation.command='touch canary'"],
@@ -60,7 +61,7 @@ TARGETS = [
 @pytest.mark.parametrize("overrides", TARGETS, ids=" ".join)
 def test_a_target_that_is_not_known_is_refused_wherever_it_stands(overrides, canary):
     with pytest.raises(ConfigError, match="_target_|there is no key|must be"):
-        config.check_arguments("train", overrides)
+        compose.check_arguments("train", overrides)
     assert not canary.exists()
 
 
@@ -82,7 +83,7 @@ OF_HYDRA = [
 def test_hydra_calls_nothing_that_a_composed_configuration_names(name, override, canary):
     """Also what an experiment file would set: typed keys are looked at before."""
     with pytest.raises(ConfigError):
-        config.compose(name, [override, *(["run=."] if name == "evaluate" else [])])
+        compose.compose(name, [override, *(["run=."] if name == "evaluate" else [])])
     assert not canary.exists()
 
 
@@ -102,7 +103,7 @@ def test_of_hydra_only_the_keys_of_a_run_and_a_sweep_are_typed(override, capsys)
     with pytest.raises(ConfigError, match=r"only hydra\.run\.dir, .* can be typed. Received: " + re.escape(override)):
         check_typed(["seed=1", override])
     with pytest.raises(SystemExit, match="2"):
-        command_line.split_arguments(["seed=1", override])
+        train.split_arguments(["seed=1", override])
     assert capsys.readouterr().err.startswith("vitcross: of Hydra's own keys")
 
 
@@ -129,10 +130,10 @@ FLAGGED = [
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 @pytest.mark.parametrize("flag", FLAGGED)
 def test_flags_that_load_other_configurations_or_pickles_are_refused(script, flag, canary, capsys):
-    prepare = command_line.prepare_train if script == "train.py" else command_line.prepare_evaluate
+    prepare = train.prepare_train if script == "train.py" else evaluate.prepare_evaluate
     for arguments in ([flag, "place"], [f"{flag}=place"]):
         with pytest.raises(SystemExit, match="2"):
-            prepare(arguments, config)
+            prepare(arguments)
         assert "a flag must be one of -h, --help, " in capsys.readouterr().err
 
 
@@ -155,16 +156,16 @@ def test_a_pickle_is_not_rerun_by_a_real_process(canary):
 
 @pytest.fixture
 def stored(canary):
-    """Writes `run/config.yaml`: a valid one, changed by a function of its text."""
-    composed, _ = config.compose("train", ["sinks.wandb.mode=disabled"])
+    """Writes `run/compose.yaml`: a valid one, changed by a function of its text."""
+    composed, _ = compose.compose("train", ["sinks.wandb.mode=disabled"])
 
     def write(change):
         folder = canary.parent / "run"
         folder.mkdir(exist_ok=True)
-        (folder / "config.yaml").write_text(change(config.as_yaml(composed)))
+        (folder / "config.yaml").write_text(change(compose.as_yaml(composed)))
         return folder
 
-    assert config.open_run(write(lambda text: text))
+    assert compose.open_run(write(lambda text: text))
     return write
 
 
@@ -197,11 +198,11 @@ def test_the_configuration_of_a_strangers_run_is_only_read(what, stored, canary,
     monkeypatch.setenv("SECRET", "hunter2")
     folder = stored(STORED[what])
     opened = (
-        lambda: config.open_run(folder),
-        lambda: command_line.prepare_evaluate([f"run={folder}"], config),
-        lambda: command_line.prepare_train([f"resume={folder}"], config),
-        lambda: command_line.prepare_train([f"hydra.run.dir={folder}"], config),
-        lambda: command_line.prepare_evaluate([f"run={stored_elsewhere(folder)}", f"compare={folder}"], config),
+        lambda: compose.open_run(folder),
+        lambda: evaluate.prepare_evaluate([f"run={folder}"]),
+        lambda: train.prepare_train([f"resume={folder}"]),
+        lambda: train.prepare_train([f"hydra.run.dir={folder}"]),
+        lambda: evaluate.prepare_evaluate([f"run={stored_elsewhere(folder)}", f"compare={folder}"]),
     )
     for number, attempt in enumerate(opened):
         with pytest.raises((ConfigError, SystemExit)) as caught:
@@ -216,7 +217,7 @@ def stored_elsewhere(folder):
     """A valid run beside a hostile one."""
     good = folder.parent / "good"
     good.mkdir(exist_ok=True)
-    (good / "config.yaml").write_text(config.as_yaml(config.compose("train", [])[0]))
+    (good / "config.yaml").write_text(compose.as_yaml(compose.compose("train", [])[0]))
     return good
 
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from tests.security import hostile
-from vitcross import command_line, config, finished_run
-from vitcross.attention_maps.comparison import compare_runs
 from vitcross.attention_maps.viewer import Viewer, load_record
+from vitcross.attention_maps.viewer.comparison import compare_runs
+from vitcross.command_line import evaluate, process, train
+from vitcross.config import compose
 from vitcross.data.tokenizer import Tokenizer
+from vitcross.experiment import finished_run
 
 
 class Attack:
@@ -47,7 +49,7 @@ def run(folder_run, tmp_path):
 
 def message(call, folder, capsys):
     """What a user reads where `call` fails inside `evaluate.py`."""
-    with pytest.raises(SystemExit, match="1"), command_line.explained(folder):
+    with pytest.raises(SystemExit, match="1"), process.report_errors(folder):
         call()
     said = capsys.readouterr().err
     assert said.startswith("vitcross: ") and "Traceback (" not in said and hostile.unprintable(said) == []
@@ -148,9 +150,9 @@ def test_an_index_that_points_elsewhere_opens_nothing_there(name, which, run, ca
     for checkpoint in run.glob("checkpoints/step_*"):
         shutil.rmtree(checkpoint)  # else the newest may be taken instead
     message(lambda: finished_run.open_checkpoint(run, which), run, capsys)
-    config_of_run = config.open_run(run)
+    config_of_run = compose.open_run(run)
     # The class names of a checkpoint elsewhere are not asked for either.
-    command_line.check_target(config_of_run, {"run": run, "checkpoint": which, "target": "x"})
+    evaluate.check_target(config_of_run, {"run": run, "checkpoint": which, "target": "x"})
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", "{", '{"version": 2}', '{"version": [2]}', "\x1b[2J"])
@@ -168,7 +170,7 @@ def test_what_a_run_says_of_itself_is_not_trusted(name, text, run):
     (run / name).write_text(text)
     if name == "run.json":
         (run / "summary.json").unlink()
-    arguments, resumed = command_line.prepare_train([f"resume={run}"], config)
+    arguments, resumed = train.prepare_train([f"resume={run}"])
     assert arguments == [] and resumed.folder == run
     assert all(isinstance(option, str | None) for option in resumed.choices.values())
 

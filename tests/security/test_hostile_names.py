@@ -11,7 +11,7 @@ import pytest
 from tests.browser import chromium
 from tests.security import hostile
 from tests.tiny_texts import SHORT, tiny_model
-from vitcross.printable import printable_lines
+from vitcross.terminal import printable_lines
 
 
 @pytest.fixture(scope="module")

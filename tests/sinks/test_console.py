@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console as RichConsole
 
 from tests.sinks.samples import sample_media
-from vitcross.printable import printable
 from vitcross.sinks.console import Console
 from vitcross.sinks.console_text import duration, metrics, number, table
+from vitcross.terminal import printable
 
 TRAIN = {"epoch": 0.5, "train/loss": 0.53125, "train/accuracy": 0.75, "speed/images_per_second": 1210.4}
 

@@ -14,10 +14,10 @@ from tests.attention_maps.measured import METHODS, measured, measured_text, trus
 from tests.attention_maps.records import random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import AttentionMedia, Verdict, heat_map_sheet, sheets
-from vitcross.attention_maps.trust_report import NOTHING
-from vitcross.sinks.gallery import Gallery
-from vitcross.sinks.gallery_charts import HEALTH, TRAINING, TRUST
-from vitcross.sinks.gallery_curves import charts, nice_ticks, points, read_rows
+from vitcross.attention_maps.records.trust_report import NOTHING
+from vitcross.pages.svg_charts import charts, nice_ticks, points, read_rows
+from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
+from vitcross.sinks.gallery.sink import Gallery
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u2028'
 VOID = {"meta", "img", "input", "link", "br"}

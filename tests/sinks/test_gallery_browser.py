@@ -11,7 +11,7 @@ import pytest
 from tests.attention_maps.measured import measured
 from tests.attention_maps.records import random_record
 from vitcross.attention_maps import AttentionMedia, sheets
-from vitcross.sinks.gallery import Gallery
+from vitcross.sinks.gallery.sink import Gallery
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from tests.tasks import image_text
-from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.data.batch import normalize
-from vitcross.data.unreadable import UnreadableImage
+from vitcross.data.problems import UnreadableImage
+from vitcross.evaluation import image_report
+from vitcross.evaluation.image_report import picture_lines, report_pictures
+from vitcross.evaluation.predict_images import Wish
 from vitcross.layers import AttentionControls
 from vitcross.models import VisionTransformer
-from vitcross.sinks import own_pictures
-from vitcross.sinks.own_pictures import picture_lines, report_pictures
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.classification import Classification
 from vitcross.tasks.contrastive import Contrastive
-from vitcross.tasks.own_input import Wish
 from vitcross.tasks.zero_shot import class_embeddings
 
 CLASSES, TEMPLATES = ("star", "red ring", "heart"), ("a photo of a {}.", "one {}!")
@@ -74,13 +74,13 @@ def count_made(monkeypatch):
     """A list that grows by a name whenever `own_pictures` makes something that compiles."""
     made = []
     for name in ("Capture", "OwnChecks"):
-        kind = getattr(own_pictures, name)
-        monkeypatch.setattr(own_pictures, name, lambda *a, n=name, k=kind, **o: made.append(n) or k(*a, **o))
+        kind = getattr(image_report, name)
+        monkeypatch.setattr(image_report, name, lambda *a, n=name, k=kind, **o: made.append(n) or k(*a, **o))
     return made
 
 
 def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_pictures, "PER_SHEET", 3)
+    monkeypatch.setattr(image_report, "PER_SHEET", 3)
     made, network = count_made(monkeypatch), image_text.dual_encoder()
     chosen = [*paths(4), BROKEN, *paths(8)[4:]]
     (names, said, unreadable, notes), sink = report(
@@ -120,7 +120,7 @@ def test_nine_pictures_of_one_sheet_have_a_verdict(tmp_path):
 
 
 def test_a_word_that_some_captions_lack(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_pictures, "PER_SHEET", 2)
+    monkeypatch.setattr(image_report, "PER_SHEET", 2)
     words = [set(caption.lower().replace(".", "").split()) for caption in image_text.captions()[:5]]
     has = {word: [word in known for known in words] for word in sorted(set.union(*words))}
     word = next(word for word, where in has.items() if not any(where[:2]) and 0 < sum(where) < 4)

@@ -12,12 +12,12 @@ from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.text_records import scene_texts, text_record
 from tests.sinks.wandb_client import ReadBack
 from vitcross.attention_maps import AttentionMedia, Sheet, Verdict
-from vitcross.attention_maps.overlay_masks import quantile_levels
-from vitcross.attention_maps.reduce import read_map
-from vitcross.attention_maps.trust_report import Fidelity, ProbeFidelity, TrustReport
-from vitcross.sinks import wandb_media
-from vitcross.sinks.wandb_media import OVERLAY, VIEWER, Uploads, overlay_images, picture_caption
-from vitcross.sinks.weights_and_biases import WeightsAndBiases
+from vitcross.attention_maps.methods.rollout import read_map
+from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
+from vitcross.attention_maps.sheets.overlay_masks import quantile_levels
+from vitcross.sinks.weights_and_biases import media
+from vitcross.sinks.weights_and_biases.media import OVERLAY, VIEWER, Uploads, overlay_images, picture_caption
+from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
 SHEETS = ("attention/probe", OVERLAY, "attention/self/methods", "attention/self/heads", "attention/self/layers")
 TEXT_SHEETS = ("attention/cross/words", "attention/cross/matrix", "attention/cross/similarity", "attention/self/text")
@@ -56,7 +56,7 @@ def trust(batch):
     )  # fmt: skip
 
 
-def media(record, keys=SHEETS, viewer=None):
+def capture_media(record, keys=SHEETS, viewer=None):
     sheet = Sheet(image=np.zeros((3, 5, 3), np.uint8), title="t")
     return AttentionMedia(record=record, sheets=dict.fromkeys(keys, sheet), viewer=viewer)
 
@@ -88,7 +88,7 @@ def test_clean_pictures_with_levels_of_every_method_and_the_truth(wandb, tmp_pat
 def test_large_pictures_keep_their_size_and_at_most_108_are_listed(wandb, tmp_path):
     record = random_record(batch=113, depth=1, heads=1)
     images = overlay_images(wandb, record, tmp_path)
-    assert len(images) == 108 and wandb_media.overlay_files(record) == 108 * (1 + 1 + 2)
+    assert len(images) == 108 and media.overlay_files(record) == 108 * (1 + 1 + 2)
     large = np.zeros((1, 300, 501, 3), np.uint8)
     record = dataclasses.replace(record.first(1), images=large, patch_size=(100, 101))
     (image,) = overlay_images(wandb, record, tmp_path)
@@ -149,7 +149,7 @@ def rows_of(wandb, folder, *, captures, planned, keys=SHEETS, probes=2, viewer=N
     for number in range(captures):
         (folder / str(number)).mkdir()
         page = None if viewer is None else f"<p>{viewer}</p>"
-        capture = media(dataclasses.replace(record, step=number), keys, page)
+        capture = capture_media(dataclasses.replace(record, step=number), keys, page)
         rows.append(set(uploads.row(number, capture, folder / str(number))))
     return rows, [(step, set(row)) for step, row in uploads.rest(folder)], uploads
 
@@ -173,12 +173,12 @@ def test_more_captures_than_were_planned_stop_before_the_limit(wandb, tmp_path):
     rows, rest, _ = rows_of(wandb, tmp_path, captures=25, planned=10, probes=7)
     assert [bool(row) for row in rows] == [True] * 17 + [False] * 8
     assert rest == [(24, set(SHEETS))]
-    assert wandb_media.MOST_FILES >= (17 + 1) * 48
+    assert media.MOST_FILES >= (17 + 1) * 48
 
 
 def test_the_viewer_is_handed_on_as_it_is(wandb, tmp_path):
     page = "<!doctype html><head></head><p>\u05d0 </script>\r\n"
-    html = wandb_media.html(wandb, page, tmp_path)
+    html = media.html(wandb, page, tmp_path)
     assert (tmp_path / "viewer.html").read_bytes() == page.encode()
     assert html.html == page.replace("\r\n", "\n") and html._path == str(tmp_path / "viewer.html")
 
@@ -188,7 +188,7 @@ def default_run(folder, record_of, keys, captures=10):
     lines = []
     sink = WeightsAndBiases(run_folder=folder, mode="offline", captures=captures, report=lines.append)
     for step in range(captures):
-        sink.media(step, media(record_of(step), keys, viewer=f"<p>{step}</p>"))
+        sink.media(step, capture_media(record_of(step), keys, viewer=f"<p>{step}</p>"))
     sink.film(captures - 1, b"GIF89a film")
     sink.close({}, 0)
     return sink, lines
@@ -216,7 +216,7 @@ def test_a_default_image_text_run_has_far_fewer_than_1000_files(home, tmp_path):
     for key in (OVERLAY, *TEXT_SHEETS, *HEAT_MAPS):
         assert [step for step, _ in run.curve(key)] == list(range(10))
     assert [step for step, _ in run.curve(VIEWER)] == [0, 1, 3, 7, 9]
-    ((step, film),) = run.curve(wandb_media.FILM)
+    ((step, film),) = run.curve(media.FILM)
     assert (step, film["_type"]) == (9, "video-file")
     assert (sink.folder / "files" / film["path"]).read_bytes() == b"GIF89a film"
     last = run.curve(VIEWER)[-1][1]
@@ -230,7 +230,7 @@ def test_a_run_with_too_many_captures_says_so_once_and_ends_with_the_last(home, 
     record = with_maps(random_record(batch=16, depth=1, heads=1))
     sink, lines = default_run(tmp_path, lambda step: dataclasses.replace(record, step=step), SHEETS, captures=13)
     files = [path for path in (sink.folder / "files").rglob("*") if path.is_file()]
-    assert len(files) < wandb_media.MOST_FILES
+    assert len(files) < media.MOST_FILES
     assert [line for line in lines if "too many" in line] == [
         "Weights & Biases: captures of 102 files each are too many, it gets some and the last; all of them are in the "
         "run folder"
@@ -244,10 +244,10 @@ def test_a_last_capture_that_fails_is_told_and_the_run_is_finished(home, tmp_pat
 
     lines = []
     sink = WeightsAndBiases(run_folder=tmp_path, mode="offline", report=lines.append)
-    sink.media(0, media(with_maps(random_record(batch=2, depth=1)), viewer="<p>"))
-    sink.media(1, media(with_maps(random_record(batch=2, depth=1)), viewer="<p>"))
-    sink.media(2, media(with_maps(random_record(batch=2, depth=1)), viewer="<p>"))
-    monkeypatch.setattr(wandb_media, "html", broken)
+    sink.media(0, capture_media(with_maps(random_record(batch=2, depth=1)), viewer="<p>"))
+    sink.media(1, capture_media(with_maps(random_record(batch=2, depth=1)), viewer="<p>"))
+    sink.media(2, capture_media(with_maps(random_record(batch=2, depth=1)), viewer="<p>"))
+    monkeypatch.setattr(media, "html", broken)
     sink.close({"val/accuracy": 0.5}, 0)
     assert any("the last capture is missing there: no space left" in line for line in lines)
     run = ReadBack(sink.folder, home)

@@ -5,7 +5,7 @@ import sys
 import time
 import types
 
-from vitcross.sinks.wandb_teardown import tear_down
+from vitcross.sinks.weights_and_biases.teardown import tear_down
 
 
 def session(process):

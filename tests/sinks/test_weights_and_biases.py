@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.sinks.samples import HEIGHT, KEYS, WIDTH, sample_media, sample_record
 from tests.sinks.wandb_client import API_KEY, ReadBack, clean_environment
-from vitcross.sinks.weights_and_biases import WeightsAndBiases
+from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
 OVERLAY = "attention/self/overlay"
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +120,7 @@ def test_folders_stay_inside_and_the_environment_is_given_back(tmp_path, home):
 SCRIPT = """
     import os, signal, sys, time
     from tests.sinks.samples import sample_media
-    from vitcross.sinks.weights_and_biases import WeightsAndBiases
+    from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
     sink = WeightsAndBiases(run_folder=sys.argv[1], config={"seed": 3})
     for step in range(41):
@@ -170,7 +170,7 @@ def test_a_killed_process_loses_at_most_the_last_seconds(tmp_path, home):
 
 def test_disabled_imports_and_writes_nothing(tmp_path, home):
     code = (
-        "import sys; from vitcross.sinks.weights_and_biases import WeightsAndBiases as W\n"
+        "import sys; from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases as W\n"
         f"s = W(run_folder={str(tmp_path / 'run')!r}, mode='disabled'); s.scalars(1, {{}}); s.close({{}}, 0)\n"
         "sys.exit('wandb' in sys.modules)"
     )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from vitcross.data.batch import normalize
-from vitcross.data.scenes import SceneOptions, render_scene
+from vitcross.data.scenes.scene import SceneOptions, render_scene
 from vitcross.data.tokenizer import Tokenizer
 from vitcross.models import CaptioningModel, DualEncoder, QuestionAnsweringModel, TextTransformer, VisionTransformer
 

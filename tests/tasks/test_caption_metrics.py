@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from vitcross.tasks.caption_metrics import caption_metrics, words
+from vitcross.tasks.caption_summary import caption_metrics, words
 
 CAPTIONS = ["A dog runs on the beach.", "Two cats sleep near a red sofa", "a man rides a horse"]
 REFERENCES = [

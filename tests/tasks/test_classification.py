@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import endless, tiny_batch, tiny_task
-from vitcross.evaluation import evaluate, predict_all
 from vitcross.tasks.classification_metrics import (
     confusion_matrix,
     expected_calibration_error,
@@ -11,6 +10,7 @@ from vitcross.tasks.classification_metrics import (
     summarize,
     top_k_accuracy,
 )
+from vitcross.tasks.evaluation import evaluate, predict_all
 
 
 def test_invalid_rows_count_nowhere():

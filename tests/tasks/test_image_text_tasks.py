@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.tasks import image_text
-from vitcross.evaluation import evaluate, predict_all
 from vitcross.tasks import Captioning, Contrastive, QuestionAnswering
 from vitcross.tasks import captioning as captioning_module
 from vitcross.tasks import contrastive as contrastive_module
+from vitcross.tasks.evaluation import evaluate, predict_all
 
 
 def contrastive(**options):

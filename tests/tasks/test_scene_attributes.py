@@ -5,14 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitcross.data.scenes import SceneOptions, render_scene
-from vitcross.tasks.scene_attributes import (
-    PARTS,
-    attribute_accuracy,
-    match_objects,
-    score_caption,
-    score_objects,
-)
+from vitcross.data.scenes.scene import SceneOptions, render_scene
+from vitcross.tasks.scene_attributes import PARTS, attribute_accuracy, match_objects, score_caption, score_objects
 
 
 def thing(look, x, y):

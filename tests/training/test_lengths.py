@@ -1,6 +1,6 @@
 import pytest
 
-from vitcross.training.lengths import to_steps
+from vitcross.config.durations import to_steps
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import tiny_batch, tiny_task
-from vitcross.evaluation import evaluate
 from vitcross.sinks.local_files import LocalFiles, count_rows
 from vitcross.sinks.sink import FanOut
+from vitcross.tasks.evaluation import evaluate
 from vitcross.training.callbacks import EvaluationSplit
 from vitcross.training.checkpoint import check_fits, load_network, read_progress
 from vitcross.training.checkpoints import Checkpoints

@@ -7,32 +7,16 @@ is loaded when it is asked for.
 # `capture`, `deletion_insertion`, `grounding`, `relevance`, `statistics` and `trust` are functions here, although files
 # have the same names: binding them now, after their modules were loaded, keeps a later import of the module from taking
 # the name over.
-from vitcross.attention_maps.capture import Capture, capture
-from vitcross.attention_maps.cross_rollout import (
+from vitcross.attention_maps.capture.capture import Capture, capture
+from vitcross.attention_maps.capture.relevance import Explainer, RelevanceMaps, relevance
+from vitcross.attention_maps.capture.targets import choose_target
+from vitcross.attention_maps.methods.cross_rollout import (
     cross_raw_map,
     cross_rollout_map,
     token_rollout_maps,
     two_stream_rollout,
 )
-from vitcross.attention_maps.deletion_insertion import deletion_insertion
-from vitcross.attention_maps.grounding import box_to_patches, energy_in_box, grounding, pointing_game
-from vitcross.attention_maps.heat_map import heat_map_sheet
-from vitcross.attention_maps.media import AttentionMedia, Sheet, file_name, folder_name
-from vitcross.attention_maps.notebook import overlay
-from vitcross.attention_maps.painter import Style, captions, verdict
-from vitcross.attention_maps.probe_text import ProbeText, own_text, probe_texts
-from vitcross.attention_maps.record import AttentionRecord, Verdict
-from vitcross.attention_maps.reduce import (
-    layer_maps,
-    raw_map,
-    raw_maps,
-    raw_prefix_mass,
-    read_map,
-    rollout,
-    rollout_map,
-)
-from vitcross.attention_maps.relevance import Explainer, RelevanceMaps, relevance
-from vitcross.attention_maps.relevance_rules import (
+from vitcross.attention_maps.methods.relevance_rules import (
     after_cross_attention,
     after_self_attention,
     normalised,
@@ -41,9 +25,16 @@ from vitcross.attention_maps.relevance_rules import (
     self_attention_relevance,
     two_stream_relevance,
 )
-from vitcross.attention_maps.schedule import capture_steps
-from vitcross.attention_maps.sheets import sheets
-from vitcross.attention_maps.statistics import (
+from vitcross.attention_maps.methods.rollout import (
+    layer_maps,
+    raw_map,
+    raw_maps,
+    raw_prefix_mass,
+    read_map,
+    rollout,
+    rollout_map,
+)
+from vitcross.attention_maps.methods.statistics import (
     artifact_patches,
     entropy,
     head_similarity,
@@ -53,19 +44,28 @@ from vitcross.attention_maps.statistics import (
     sink_share,
     statistics,
 )
-from vitcross.attention_maps.targets import choose_target
-from vitcross.attention_maps.text_record import ImageTextRecord
-from vitcross.attention_maps.trust import Trust, trust
-from vitcross.attention_maps.trust_report import TrustReport
-from vitcross.attention_maps.viewer import Viewer, write_viewer
-from vitcross.attention_maps.word_grounding import word_grounding
-from vitcross.attention_maps.words import (
+from vitcross.attention_maps.methods.words import (
     patch_words,
     token_word_maps,
     word_maps,
     word_prefix_mass,
     word_similarity_maps,
 )
+from vitcross.attention_maps.records.probe_text import ProbeText, own_text, probe_texts
+from vitcross.attention_maps.records.record import AttentionRecord, Verdict, captions, verdict
+from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.trust_report import TrustReport
+from vitcross.attention_maps.schedule import capture_steps
+from vitcross.attention_maps.sheets.heat_map import heat_map_sheet
+from vitcross.attention_maps.sheets.media import AttentionMedia, Sheet, file_name, folder_name
+from vitcross.attention_maps.sheets.notebook import overlay
+from vitcross.attention_maps.sheets.sheet_layout import Style
+from vitcross.attention_maps.sheets.sheets import sheets
+from vitcross.attention_maps.trust.deletion_insertion import deletion_insertion
+from vitcross.attention_maps.trust.grounding import box_to_patches, energy_in_box, grounding, pointing_game
+from vitcross.attention_maps.trust.trust import Trust, trust
+from vitcross.attention_maps.trust.word_grounding import word_grounding
+from vitcross.attention_maps.viewer import Viewer, write_viewer
 
 __all__ = [
     "AttentionMaps",

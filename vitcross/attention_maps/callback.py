@@ -10,13 +10,13 @@ import time
 import keras
 import numpy as np
 
-from vitcross.attention_maps.capture import Capture
-from vitcross.attention_maps.checks import MapChecks, Measured
-from vitcross.attention_maps.evolution import Frame, evolution_gif, frame_of, read_frames
-from vitcross.attention_maps.heat_map import heat_map_sheet
-from vitcross.attention_maps.media import AttentionMedia
-from vitcross.attention_maps.sheets import Style, sheets
-from vitcross.attention_maps.statistics import Earlier, statistics
+from vitcross.attention_maps.capture.capture import Capture
+from vitcross.attention_maps.methods.statistics import Earlier, statistics
+from vitcross.attention_maps.sheets.animation import Frame, evolution_gif, frame_of, read_frames
+from vitcross.attention_maps.sheets.heat_map import heat_map_sheet
+from vitcross.attention_maps.sheets.media import AttentionMedia
+from vitcross.attention_maps.sheets.sheets import Style, sheets
+from vitcross.attention_maps.trust.checks import MapChecks, Measured
 from vitcross.attention_maps.viewer import Viewer
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from vitcross.data.decode import to_array
+from vitcross.data.sources.decode import to_array
 
 FULL_VIEW = (0.0, 0.0, 1.0, 1.0)
 

@@ -6,10 +6,9 @@ Shape letters: B batch, H W C pixels, K classes.
 import numpy as np
 
 from vitcross.data import batch as contract
-from vitcross.data.class_weights import balanced_class_weights
 from vitcross.data.preprocess import preprocess
+from vitcross.data.problems import UnreadableImages
 from vitcross.data.reader import CachingReader, DecodingReader, fits
-from vitcross.data.unreadable import UnreadableImages
 
 
 class ImageData:
@@ -170,3 +169,16 @@ class ImageData:
     def _pictures(self, split):
         """The source whose pictures are decoded."""
         return self.source(split)
+
+
+def balanced_class_weights(labels, *, num_classes):
+    """Inverse class frequency with mean 1 over the classes that occur: labels (n,) -> (K,) float32; 0 for absent
+    classes.
+
+    w_k = (1 / n_k) / mean_j(1 / n_j)
+    """
+    counts = np.bincount(np.asarray(labels), minlength=num_classes)
+    present = counts > 0
+    inverse = np.zeros(num_classes, np.float64)
+    inverse[present] = 1 / counts[present]
+    return (inverse / inverse[present].mean()).astype(np.float32)

@@ -7,9 +7,9 @@ W C pixels.
 import numpy as np
 import tensorflow as tf
 
-from vitcross.data import augmentation, mixing, randomness
+from vitcross.data.augment import augmentation, mixing, randomness
+from vitcross.data.augment.streams import MIXING, NUM_STREAMS
 from vitcross.data.batch import BOX_KEYS
-from vitcross.data.streams import MIXING, NUM_STREAMS
 
 _INT64_MAX = np.iinfo(np.int64).max
 

@@ -7,7 +7,7 @@ import os
 
 from vitcross.data import geometry
 from vitcross.data.batch import normalize
-from vitcross.data.decode import Picture
+from vitcross.data.sources.decode import Picture
 
 
 def preprocess(image, *, options):

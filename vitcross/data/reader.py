@@ -10,10 +10,10 @@ import os
 import numpy as np
 
 from vitcross.data import batch as contract
-from vitcross.data import geometry, streams
-from vitcross.data.decode import to_array
-from vitcross.data.unreadable import UnreadableImage
-from vitcross.data.vanished import check_still_there
+from vitcross.data import geometry
+from vitcross.data.augment import streams
+from vitcross.data.problems import UnreadableImage, check_still_there
+from vitcross.data.sources.decode import to_array
 
 _GIGABYTE = 2**30
 

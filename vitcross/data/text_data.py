@@ -6,13 +6,12 @@ import numpy as np
 
 from vitcross.data import geometry
 from vitcross.data.image_data import ImageData
-from vitcross.data.pair_source import PairSource
+from vitcross.data.options import check_augmentation
+from vitcross.data.problems import TextProblems, UnreadableImage
+from vitcross.data.sources.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
-from vitcross.data.text_options import check_augmentation
-from vitcross.data.text_problems import TextProblems
 from vitcross.data.text_reader import PictureTextsReader, TextReader, exchanged
 from vitcross.data.tokenizer import Tokenizer
-from vitcross.data.unreadable import UnreadableImage
 
 _EVALUATION_SEED = 0  # a blind evaluation shows the same pictures in every run
 

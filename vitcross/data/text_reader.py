@@ -5,7 +5,7 @@ Shape letters: B batch, n pairs, P pictures, T token positions.
 
 import numpy as np
 
-from vitcross.data import streams
+from vitcross.data.augment import streams
 
 _ANOTHER = 0x0FF5E7  # keeps the baselines' order apart from other uses of a seed
 

@@ -6,8 +6,12 @@ prefix away or reshape tokens into a grid. Pure Python and NumPy; the arrays han
 Shapes: B batch, P patches, T tokens (prefix + patches), gh gw rows and columns of the patch grid.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 def as_pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
@@ -43,7 +47,7 @@ class TokenLayout:
             raise ValueError(f"expected zero or more. Received: num_prefix_tokens={self.num_prefix_tokens}")
 
     @classmethod
-    def from_image(cls, image_size, patch_size, *, num_prefix_tokens: int = 0, round_up: bool = False) -> "TokenLayout":
+    def from_image(cls, image_size, patch_size, *, num_prefix_tokens: int = 0, round_up: bool = False) -> TokenLayout:
         """The layout of an image of `image_size` pixels cut into patches of `patch_size`; both int or (height, width).
 
         `round_up=True` counts a cut-off patch at the lower or right edge (stems that pad); otherwise a size that does
@@ -123,3 +127,11 @@ def _slice_at(x, axis: int, part: slice) -> tuple:
     """An index that takes `part` of `x` along `axis` and everything else whole."""
     axis = axis % len(x.shape)
     return (slice(None),) * axis + (part,)
+
+
+def patch_extent(patch_size) -> tuple[float, float]:
+    """`patch_size` as (height, width), from an int or a pair."""
+    extent = (patch_size, patch_size) if np.ndim(patch_size) == 0 else tuple(patch_size)
+    if len(extent) != 2 or min(extent) <= 0:
+        raise ValueError(f"`patch_size` must be an int > 0 or a (height, width) pair. Received: {patch_size!r}")
+    return extent

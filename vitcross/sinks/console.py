@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from vitcross.printable import printable
 from vitcross.sinks.console_text import duration, metrics, number, table
 from vitcross.sinks.sink import Sink
+from vitcross.terminal import printable
 
 PROGRESS = ("auto", "bar", "lines")
 COMPILING = "compiling the training step, 10 to 30 seconds ..."

@@ -2,7 +2,7 @@
 
 import numbers
 
-from vitcross.printable import printable
+from vitcross.terminal import printable
 
 
 def number(value):

@@ -20,7 +20,7 @@ import shutil
 from pathlib import Path
 
 from vitcross import atomic_files
-from vitcross.attention_maps.media import file_name, folder_name
+from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.sinks.sink import Sink
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a s
 import contextlib
 import sys
 
-from vitcross.printable import say
+from vitcross.terminal import say
 
 
 class Sink:
@@ -31,7 +31,7 @@ class Sink:
 
         Args:
             step: int, optimizer step of the capture.
-            media: `vitcross.attention_maps.media.AttentionMedia`.
+            media: `vitcross.attention_maps.sheets.media.AttentionMedia`.
         """
 
     def film(self, step, gif):

@@ -3,24 +3,27 @@
 import sys
 import time
 
-from vitcross import go_on, run_folder
-from vitcross.command_line import MULTIRUN_FLAGS, claim_folder, fail, split_arguments
-from vitcross.config_checks import check_folder
-from vitcross.init_from import check_init_from
-from vitcross.printable import printable, say
+from vitcross.command_line.process import fail
+from vitcross.command_line.train import MULTIRUN_FLAGS, split_arguments
+from vitcross.config import compose
+from vitcross.config.validate import check_folder
+from vitcross.experiment import run_folder
+from vitcross.experiment.init_from import check_init_from
+from vitcross.experiment.resume import resume, typed_value
+from vitcross.experiment.run_folder import claim_folder
 from vitcross.sweep.process import Signals, outcome, stopped_by
 from vitcross.sweep.proposals import upcoming
 from vitcross.sweep.record import has_record, open_record
 from vitcross.sweep.report import failures, header, last_words, write_report
+from vitcross.terminal import printable, say
 
 
-def main(script, arguments, config):
+def main(script, arguments):
     """Run a sweep; exits with status 2 and one message where what was typed is wrong.
 
     Args:
         script: path of `train.py`.
         arguments: list of str, `sys.argv[1:]`, with `-m` or `--multirun` among them.
-        config: the module `vitcross.config`.
 
     Returns:
         int, exit status: 0, 1 with failed trials, 128 + number of the signal that ended it.
@@ -29,29 +32,29 @@ def main(script, arguments, config):
     try:
         if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
             raise ValueError(f"a sweep takes no other flag beside -m. Received: {' '.join(others)}")
-        if go_on.typed_value(overrides, "resume"):
-            go_on.resume(overrides, True, config)
-        sweep = config.read_sweep(overrides)
-        folder = go_on.typed_value(overrides, "hydra.sweep.dir")
-        for settings, _ in config.check_trials(sweep):
+        if typed_value(overrides, "resume"):
+            resume(overrides, multirun=True)
+        sweep = compose.read_sweep(overrides)
+        folder = typed_value(overrides, "hydra.sweep.dir")
+        for settings, _ in compose.check_trials(sweep):
             check_folder(settings["data"])
             if folder is None or not has_record(folder):  # trials that have begun need it no more
-                check_init_from(settings, config)
+                check_init_from(settings)
         folder = folder or claim_folder("multirun")
         run_folder.lock(folder)
         record = open_record(folder, sweep)
     except (ValueError, OSError) as error:
         fail(str(error))
-    return run(script, record, config)
+    return run(script, record)
 
 
-def run(script, record, config):
+def run(script, record):
     """Run what is left of a sweep, one trial after the other, and report; returns the exit status."""
     print(header(record), flush=True)
     stopped = None
     with Signals() as signals:
         for trial in upcoming(record):
-            status = run_trial(script, record, trial, config, signals)
+            status = run_trial(script, record, trial, signals)
             write_report(record)
             stopped = signals.received or stopped_by(status)
             if stopped is not None:
@@ -65,7 +68,7 @@ def run(script, record, config):
     return 1 if failed else 0
 
 
-def run_trial(script, record, trial, config, signals):
+def run_trial(script, record, trial, signals):
     """Run one trial in a process of its own and note how it ended; returns its exit status."""
     overrides, folder = record.sweep.overrides(trial.values), record.trial_folder(trial)
     swept = " ".join(f"{key}={text}" for key, text in trial.values.items())
@@ -73,7 +76,7 @@ def run_trial(script, record, trial, config, signals):
     trial.state, trial.note = "running", ""
     write_report(record)
     try:
-        config.check_arguments("train", overrides)  # of Optuna's space only the corners were checked
+        compose.check_arguments("train", overrides)  # of Optuna's space only the corners were checked
     except ValueError as error:
         trial.state, trial.note = "failed", str(error)
         say(f"trial {trial.number} cannot be run: {error}; the sweep goes on", file=sys.stderr)

@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from vitcross.sweep.space import Values
+from vitcross.config.search_space import Values
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ATTEMPTS = 20

@@ -3,11 +3,10 @@ script, no network.
 """
 
 import html
-from importlib import resources
 from urllib.parse import quote
 
-from vitcross.sinks.html_page import html_page
-from vitcross.sweep.plot import Dot, charts
+from vitcross.pages.html_page import html_page, stylesheet
+from vitcross.sweep.charts import Dot, charts
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 SHORT = 20  # letters of a value that is not broken into lines
@@ -46,7 +45,7 @@ def page(record):
 
 
 def _style():
-    return resources.files("vitcross.sinks").joinpath("gallery.css").read_text(encoding="utf-8") + STYLE
+    return stylesheet() + STYLE
 
 
 def _header(record, best, metric):

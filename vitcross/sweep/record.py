@@ -6,7 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from vitcross import atomic_files, run_folder
+from vitcross import atomic_files
+from vitcross.experiment import run_folder
 
 FILE, VERSION = "trials.json", 1
 STATES = ("running", "finished", "failed", "stopped")
@@ -38,7 +39,7 @@ class Record:
 
     Args:
         folder: path of the sweep.
-        sweep: `vitcross.sweep.space.Sweep`.
+        sweep: `vitcross.config.search_space.Sweep`.
         trials: list of Trial, by number.
         metric, mode: str and `max` or `min`, as the first finished trial says; None before.
     """

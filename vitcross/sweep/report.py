@@ -5,11 +5,11 @@ import sys
 from rich.console import Console
 
 from vitcross import atomic_files
-from vitcross.printable import printable, printable_rows, say
+from vitcross.pages.csv_text import csv_text
 from vitcross.sinks.console_text import number
-from vitcross.sinks.csv_text import csv_text
 from vitcross.sweep.page import page
 from vitcross.sweep.table import console_table, print_table
+from vitcross.terminal import printable, printable_rows, say
 
 
 def header(record):

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-from vitcross.sinks.gallery_curves import nice_ticks
-from vitcross.sweep.space import Interval
+from vitcross.config.search_space import Interval
+from vitcross.pages.svg_charts import nice_ticks
 
 LOG_RATIO = 20  # listed numbers that span more than this stand on a logarithmic axis
 

@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vitcross.printable import printable
 from vitcross.sinks.console_text import number
+from vitcross.terminal import printable
 
 MAX_UNFOLDED = 10  # letters of a value that stays whole on a narrow terminal
 

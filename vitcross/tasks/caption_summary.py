@@ -1,8 +1,12 @@
 """Scalars of generated captions. Pure NumPy. n examples, T token positions."""
 
-import numpy as np
+import re
 
-from vitcross.tasks.caption_metrics import caption_metrics
+import numpy as np
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+
 from vitcross.tasks.scene_attributes import attribute_accuracy, score_caption, score_objects
 
 
@@ -15,7 +19,7 @@ def summarize(rows, tokenizer, references=None):
         rows: dict of arrays over the same n examples: `generated` (n, T) token ids, `losses`, `correct`, `tokens` (n,)
             sums over the tokens of the given caption, `index` (n,), perhaps `image_id` (n,).
         tokenizer: decodes token ids.
-        references: knows the texts and scenes of the examples (`vitcross.evaluation.evaluate`), or None.
+        references: knows the texts and scenes of the examples (`vitcross.tasks.evaluation.evaluate`), or None.
 
     Returns:
         dict of float: `loss` and `token_accuracy`, means over tokens; with references `bleu4`, `rouge_l`, `cider`;
@@ -58,3 +62,38 @@ def scene_metrics(captions, indices, references):
     if not held_out:
         return whole
     return {"attribute_accuracy_all_objects": whole["attribute_accuracy"], **attribute_accuracy(held_out)}
+
+
+_WORD = re.compile(r"\w+")
+
+
+def words(text):
+    """A text as lower-case words with one space between them."""
+    return " ".join(_WORD.findall(text.lower()))
+
+
+def caption_metrics(captions, references):
+    """Scores of generated captions, each against all texts of its picture.
+
+    Args:
+        captions: list of n str.
+        references: list of n lists of str, at least one each.
+
+    Returns:
+        dict of float: `bleu4` in [0, 1] (corpus BLEU, Papineni et al. 2002), `rouge_l` in [0, 1] (Lin 2004, beta 1.2),
+        `cider` in [0, 10] (CIDEr-D, arXiv 1411.5726; word weights from these references: 0 with a single picture).
+
+    Raises:
+        ValueError: no caption, or a picture without a reference.
+    """
+    if not captions or not all(references) or len(captions) != len(references):
+        raise ValueError(
+            "caption metrics need captions, each with at least one reference. "
+            f"Received: {len(captions)} captions, {sum(map(bool, references))} with references"
+        )
+    said = {n: [words(caption)] for n, caption in enumerate(captions)}
+    true = {n: [words(text) for text in texts] for n, texts in enumerate(references)}
+    bleu, _ = Bleu(4).compute_score(true, said, verbose=0)
+    values = {"bleu4": bleu[3], "rouge_l": Rouge().compute_score(true, said)[0]}
+    values["cider"] = Cider().compute_score(true, said)[0]
+    return {name: float(value) for name, value in values.items()}

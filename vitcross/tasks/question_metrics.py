@@ -34,7 +34,7 @@ def summarize(rows, references=None):
         rows: dict of arrays over the same n questions: `predictions`, `labels` (-1 = an answer that training does not
             know: wrong, whatever is predicted), `losses` (nan there), perhaps `question_type`, `annotator_answers`.
         references: `question_types`, the names of the types, and `answers(index)`, the answers of a question's
-            annotators (`vitcross.evaluation.evaluate`); None: types go by their numbers, and there are always A
+            annotators (`vitcross.tasks.evaluation.evaluate`); None: types go by their numbers, and there are always A
             annotators.
 
     Returns:

@@ -1,6 +1,6 @@
 """What a caption says of a rendered scene, held against what is in it: the share of attributes that are right.
 
-A caption of the scenes' language (`vitcross.data.scene_language`) names objects, each by size, colour and shape, and
+A caption of the scenes' language (`vitcross.data.scenes.language`) names objects, each by size, colour and shape, and
 one relation of two objects, or the place of a single one. It is read word by word, so that a broken sentence still
 counts for what it gets right.
 """
@@ -9,9 +9,9 @@ import dataclasses
 import re
 import types
 
-from vitcross.data.scene_language import OPPOSITE, relation
-from vitcross.data.scene_shapes import SHAPES
-from vitcross.data.scenes import COLOURS, SIZES
+from vitcross.data.scenes.language import OPPOSITE, relation
+from vitcross.data.scenes.scene import COLOURS, SIZES
+from vitcross.data.scenes.shapes import SHAPES
 
 ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 PARTS = {"size": tuple(SIZES), "colour": tuple(COLOURS), "shape": tuple(SHAPES)}

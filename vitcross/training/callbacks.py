@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from vitcross.evaluation import evaluate
+from vitcross.tasks.evaluation import evaluate
 from vitcross.training.averages import WithAverage
 from vitcross.training.guards import guard_of, updates
 from vitcross.training.progress import INTERVAL_END, NOTHING

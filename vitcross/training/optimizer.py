@@ -11,7 +11,7 @@ import keras
 
 from vitcross.training.averages import MovingAverage
 from vitcross.training.guards import FiniteUpdates
-from vitcross.training.layer_rates import LayerRates
+from vitcross.training.layerwise_learning_rates import LayerRates
 from vitcross.training.parameter_groups import block_matrices, freeze, learning_rate_scales, parameter_groups
 from vitcross.training.schedule_free import ScheduleFree
 from vitcross.training.schedules import learning_rate_schedule

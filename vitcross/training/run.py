@@ -1,6 +1,6 @@
 """How a run ends: whatever happens, sinks are closed, the summary is written, and the exit status says which it was."""
 
-from vitcross import out_of_memory
+from vitcross.training import out_of_memory
 from vitcross.training.guards import Interrupted
 
 
@@ -11,7 +11,7 @@ def train_and_close(trainer, sink, places, unreadable):
         trainer: `vitcross.training.trainer.Trainer`.
         sink: `vitcross.sinks.sink.Sink`; its `close` gets the summary and the exit status.
         places: dict of str, where to look: it joins the summary.
-        unreadable: `vitcross.data.unreadable.UnreadableImages` of the data.
+        unreadable: `vitcross.data.problems.UnreadableImages` of the data.
 
     Returns:
         int, exit status: 0, or 128 + signal number for a run that a signal ended.
@@ -26,7 +26,7 @@ def train_and_close(trainer, sink, places, unreadable):
     except Interrupted as interruption:
         state, status = f"interrupted by {interruption} at step {trainer.step}", 128 + interruption.signal_number
     except Exception as error:
-        reason = out_of_memory.explained(unreadable.behind(error))
+        reason = out_of_memory.as_out_of_memory(unreadable.behind(error))
         state = f"failed at step {trainer.step}: {type(reason).__name__}: {reason}"
         if reason is error:
             raise

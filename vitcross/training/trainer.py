@@ -17,7 +17,7 @@ class Trainer:
     """Trains a task and reports to the sinks.
 
     One endless iterator runs through the whole of `fit`; what Keras calls an epoch is the interval between two
-    validations. `fit` gets no validation data: `vitcross.evaluation` counts each example exactly once.
+    validations. `fit` gets no validation data: `vitcross.tasks.evaluation` counts each example exactly once.
 
     Args:
         task: `keras.Model` with loss and metrics (`vitcross.tasks`), built.

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.painter import verdict
-from vitcross.attention_maps.reduce import methods_of
-from vitcross.attention_maps.statistics import artifact_patches
-from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.methods.rollout import methods_of
+from vitcross.attention_maps.methods.statistics import artifact_patches
+from vitcross.attention_maps.records.record import verdict
+from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.attention_maps.viewer.rows import Rows
 from vitcross.attention_maps.viewer.tables import image_of, read_out_rows, word_shares
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.record import AttentionRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitcross.atomic_files import write_text
-from vitcross.attention_maps.record import AttentionRecord
-from vitcross.attention_maps.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import AttentionRecord
+from vitcross.attention_maps.records.select import select_examples
+from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.attention_maps.viewer.capture import CompactCapture, compact
 from vitcross.attention_maps.viewer.page import page
 from vitcross.attention_maps.viewer.payload import Run, match, payload
-from vitcross.attention_maps.viewer.select import select_examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

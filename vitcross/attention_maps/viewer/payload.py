@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps import colour_maps
-from vitcross.attention_maps.render import resize, to_rgb
-from vitcross.attention_maps.text_record import image_of
+from vitcross.attention_maps.records.text_record import image_of
+from vitcross.attention_maps.sheets import color_maps
+from vitcross.attention_maps.sheets.render import resize, to_rgb
 from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
 from vitcross.attention_maps.viewer.capture import CompactCapture, describe, example_facts
-from vitcross.attention_maps.viewer.pictures import data_uris
+from vitcross.attention_maps.viewer.images import data_uris
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.record import AttentionRecord
-    from vitcross.attention_maps.text_record import ImageTextRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
+    from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 _SAME_PICTURE = 12.0  # mean difference of two 8 x 8 thumbnails, of 255
 
@@ -74,7 +74,7 @@ def payload(runs: list[Run], *, title: str, room: int, pictures: int, colour_map
         content.append(_run(run, fitted, uris, blocks))
     return {
         "title": title,
-        "colours": colour_maps.table(colour_map).tobytes().hex(),
+        "colours": color_maps.table(colour_map).tobytes().hex(),
         "colour_map": colour_map,
         "notes": notes,
         "runs": content,

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.reduce import layer_maps, methods_of, raw_maps, read_map, rollout
-from vitcross.attention_maps.text_record import ImageTextRecord, image_of
+from vitcross.attention_maps.methods.rollout import layer_maps, methods_of, raw_maps, read_map, rollout
+from vitcross.attention_maps.methods.words import pooled_text_rows, word_maps, word_similarity_maps
+from vitcross.attention_maps.records.text_record import ImageTextRecord, image_of
 from vitcross.attention_maps.viewer.rows import Rows, encode_rows, signed_rows
-from vitcross.attention_maps.words import pooled_text_rows, word_maps, word_similarity_maps
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.record import AttentionRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
 
 SIGNED = ("leave_one_out",)
 

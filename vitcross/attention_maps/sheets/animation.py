@@ -1,0 +1,224 @@
+"""How the maps changed while the model trained, as a film: one frame a capture, one scale for each picture.
+
+A GIF, because a browser, a README and a dashboard all play it without a decoder.
+
+Shape legend: B pictures, P patches, M captures; H W pixels of a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from vitcross.attention_maps.methods import rollout
+from vitcross.attention_maps.records.record import AttentionRecord, Verdict, verdict
+from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.sheets import canvas, render
+from vitcross.attention_maps.sheets.canvas import BAR_ROOM, GAP, INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.sheets.sheet_layout import Style
+from vitcross.pages.numbers import number
+
+if TYPE_CHECKING:
+    from vitcross.layers.token_layout import TokenLayout
+
+METHODS = ("relevance", "rollout")  # the first that every capture has is shown
+MOST_BYTES = 400_000
+MOST_FRAMES = 24
+MOST_PICTURES = 8
+COLUMNS = 4
+# Longer side of a panel and number of colours: the first with which the film is small enough.
+SIZES = ((128, 255), (128, 128), (128, 64), (96, 64), (64, 64), (48, 32))
+FRAME_MILLISECONDS, LAST_MILLISECONDS = 700, 2800
+TEXT_ROOM, BAR_HEIGHT = 46, 6
+HEADING_LINES = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """What the film needs of one capture; a record without its weights.
+
+    Fields:
+        step: int.
+        images: (B, H, W, C) uint8, at most 8 of the record's.
+        maps: method -> (B, P), of `METHODS` those that there are.
+        said: tuple of B `Verdict`.
+        words: method -> str, the measured verdict, e.g. "follows the model, gap +0.31 on 64 examples"; may be empty.
+        token_layout, patch_size, boxes, mark_boxes: as in the record.
+    """
+
+    step: int
+    images: np.ndarray
+    maps: dict[str, np.ndarray]
+    said: tuple[Verdict, ...]
+    words: dict[str, str]
+    token_layout: TokenLayout
+    patch_size: tuple[int, int]
+    boxes: np.ndarray | None
+    mark_boxes: np.ndarray | None
+
+
+def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
+    """What the film keeps of a capture."""
+    record = record.image if isinstance(record, ImageTextRecord) else record
+    count = min(len(record.images), MOST_PICTURES)
+    methods = [method for method in METHODS if method in rollout.methods_of(record)]
+    return Frame(
+        step=record.step,
+        images=record.images[:count],
+        maps={method: rollout.read_map(record, method)[:count] for method in methods},
+        said=tuple(verdict(record, i) for i in range(count)),
+        words=trust_words(record.trust),
+        token_layout=record.token_layout,
+        patch_size=record.patch_size,
+        boxes=None if record.boxes is None else record.boxes[:count],
+        mark_boxes=None if record.mark_boxes is None else record.mark_boxes[:count],
+    )
+
+
+def trust_words(trust) -> dict[str, str]:
+    """method -> the measured verdict in words: `follows the model, gap +0.31 on 64 examples`; {} without a report."""
+    if trust is None:
+        return {}
+    return {m: f"{row.words}, gap {row.gap:+.2f} on {trust.examples} examples" for m, row in trust.fidelity.items()}
+
+
+def read_frames(folder, before: int) -> list[Frame]:
+    """The frames of a run that goes on, from the records it left: `FOLDER/step_*/record.npz`.
+
+    Args:
+        folder: path, the run's `attention/`.
+        before: int, captures of this step and later ones are left out: they will be made again.
+
+    Returns:
+        list of Frame, oldest first. A record that cannot be read is left out: the film is worth no error.
+    """
+    frames = []
+    for path in sorted(Path(folder).glob("step_*/record.npz")):
+        for kind in (ImageTextRecord, AttentionRecord):
+            try:
+                record = kind.load(path)
+            except (ValueError, OSError):
+                continue
+            if record.step < before:
+                frames.append(frame_of(record))
+            break
+    return frames
+
+
+def evolution_gif(captures, style: Style | None = None) -> bytes:
+    """The film of some captures of one run, at most about 400 KB.
+
+    Each picture has one colour scale through the whole film: from 0 to its largest value in any frame, which is printed
+    below it. Relevance where every capture has it, else rollout. Of more than 24 captures as many are shown, evenly
+    taken, the first and the last among them.
+
+    Args:
+        captures: sequence of AttentionRecord, ImageTextRecord or Frame, oldest first, of the same pictures.
+        style: Style of the sheets; None for the default.
+
+    Returns:
+        bytes of an animated GIF that repeats for ever; the last frame stays longest.
+
+    Raises:
+        ValueError: without captures, or where they show different pictures.
+    """
+    frames = [c if isinstance(c, Frame) else frame_of(c) for c in captures]
+    if not frames:
+        raise ValueError("`captures` must hold at least one capture. Received: none")
+    count = min(len(frame.images) for frame in frames)  # a record read back may hold fewer pictures
+    shapes = {frame.images.shape[1:] for frame in frames}
+    if len(shapes) > 1:
+        raise ValueError(f"`captures` must show the same pictures. Received: pictures of the shapes {sorted(shapes)}")
+    film = _Film(frames, count, style or Style())
+    for panel_size, num_colours in SIZES:
+        content = film.encode(panel_size, num_colours)
+        if len(content) <= MOST_BYTES:
+            break
+    return content
+
+
+class _Film:
+    """The frames of one film, and what they share: method, scales, panel size."""
+
+    def __init__(self, frames: list[Frame], count: int, style: Style):
+        self.total, self.count, self.style = len(frames), count, style
+        self.method = next(m for m in METHODS if all(m in frame.maps for frame in frames))
+        maps_MBP = np.stack([frame.maps[self.method][:count] for frame in frames])
+        self.tops = [render.scale_top(maps_MBP[:, i]) for i in range(count)]
+        chosen = np.unique(np.linspace(0, self.total - 1, min(self.total, MOST_FRAMES)).round().astype(int))
+        self.frames = [(int(number), frames[number]) for number in chosen]
+        self._drawn = functools.cache(self._draw_all)  # two attempts may share a panel size
+
+    def encode(self, panel_size: int, num_colours: int) -> bytes:
+        pictures = self._drawn(panel_size)
+        # One palette and no dithering: what did not change is the same pixels, which `optimize` leaves out of a frame.
+        # Maximum coverage keeps the rare colours of small objects, which a median cut would give away.
+        sample = np.concatenate([np.asarray(picture)[::3, ::3] for picture in pictures])
+        palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MAXCOVERAGE)
+        first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
+        durations = [FRAME_MILLISECONDS] * len(rest) + [LAST_MILLISECONDS]
+        file = io.BytesIO()
+        first.save(file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
+        return file.getvalue()
+
+    def _draw_all(self, panel_size: int) -> list[Image.Image]:
+        return [Image.fromarray(self._draw(number, frame, panel_size)) for number, frame in self.frames]
+
+    def _draw(self, number: int, frame: Frame, panel_size: int) -> np.ndarray:
+        h, w = render.panel_size(frame.images.shape[1:3], panel_size)
+        columns = min(COLUMNS, self.count)
+        step_x, step_y = 2 * w + 3 * GAP, h + TEXT_ROOM + GAP
+        width = max(2 * MARGIN + columns * step_x + BAR_ROOM, 640)
+        top = canvas.heading_height(HEADING_LINES) + BAR_HEIGHT + GAP
+        paper = Paper(width=width, height=top + -(-self.count // columns) * step_y + MARGIN // 2)
+        self._heading(paper, number, frame, width)
+        for i in range(self.count):
+            self._picture(paper, MARGIN + i % columns * step_x, top + i // columns * step_y, frame, i, (h, w))
+        bar_x = MARGIN + columns * step_x
+        paper.colour_bar(bar_x, top, h, vmin=0.0, vmax=1.0, colour_map=self.style.colour_map)
+        paper.text(bar_x, top + h + 6, "of its top", size=12, fill=MUTED)
+        return paper.array()
+
+    def _heading(self, paper: Paper, number: int, frame: Frame, width: int) -> None:
+        words = frame.words.get(self.method, "whether it can be trusted was not measured at this step")
+        lines = [
+            f"Step {frame.step:,}, capture {number + 1} of {self.total}.",
+            f"{self.method.capitalize()}: {words}.",
+            "Every picture has one scale in all frames, from 0 to the value below it.",
+        ]
+        y = paper.heading(f"{self.method.capitalize()} while the model trains", lines, width - 2 * MARGIN)
+        share = number / max(1, self.total - 1)
+        right = width - MARGIN
+        paper.draw.rectangle((MARGIN, y - GAP, right, y - GAP + BAR_HEIGHT), fill=LINE)
+        paper.draw.rectangle((MARGIN, y - GAP, MARGIN + share * (right - MARGIN), y - GAP + BAR_HEIGHT), fill=INK)
+
+    def _picture(self, paper: Paper, x: int, y: int, frame: Frame, i: int, size) -> None:
+        image = render.to_rgb(frame.images[i])
+        pixels = np.array(render.resize(image, size))
+        if frame.boxes is not None:
+            canvas.draw_box(pixels, frame.boxes[i])
+        if frame.mark_boxes is not None:
+            canvas.draw_box(pixels, frame.mark_boxes[i], dashed=True)
+        paper.paste(x, y, pixels)
+        panel = render.overlay(
+            image,
+            frame.token_layout.to_grid(frame.maps[self.method][i]),
+            vmax=self.tops[i],
+            opacity=self.style.opacity,
+            colour_map=self.style.colour_map,
+            resampling=self.style.resampling,
+            patch_size=frame.patch_size,
+            size=size,
+        )
+        paper.paste(x + size[1] + GAP // 2, y, panel)
+        said, _, right = frame.said[i]
+        colour = INK if right is None else RIGHT if right else WRONG
+        room = 2 * size[1] + GAP // 2
+        paper.text(x, y + size[0] + 6, f"{i + 1}. {said}", fill=colour, width=room)
+        paper.text(x, y + size[0] + 24, f"top {number(self.tops[i])}", size=12, fill=MUTED, width=room)

@@ -1,0 +1,171 @@
+"""Parts of a sheet: paper, text, colour bars, boxes. Pillow only.
+
+Every position is in pixels, (x, y), from the top left.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vitcross.attention_maps.sheets import color_maps
+
+PAPER = (250, 250, 248)
+INK = (28, 30, 34)
+MUTED = (104, 108, 116)
+LINE = (214, 214, 208)
+RIGHT = (0, 112, 84)
+WRONG = (186, 46, 30)
+NAMES_OBJECT = (34, 84, 176)  # words whose objects are known
+MARGIN = 28
+GAP = 10
+BAR_WIDTH = 14
+DASH = 7  # pixels of a dash, and of a gap
+HEADING_SIZE = 14  # of the lines below a title
+# Room right of the panels for a colour bar with its numbers.
+BAR_ROOM = 84
+
+
+@functools.cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own scalable font."""
+    return ImageFont.load_default(size)
+
+
+@functools.lru_cache(maxsize=4096)
+def text_width(text: str, size: int) -> float:
+    """Width of one line in pixels."""
+    return font(size).getlength(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_drawn(character: str) -> bool:
+    """Whether the font has a glyph of its own for a character."""
+    known, missing = (bytes(font(16).getmask(c)) for c in (character, "\uffff"))
+    return known != missing
+
+
+@functools.lru_cache(maxsize=4096)
+def drawable(text: str) -> str:
+    """One line as the font can draw it: accented letters that it lacks lose the accent; what remains unknown to it is
+    drawn as a crossed box. Captions keep the text as it is."""
+    text = " ".join(str(text).split())
+    if text.isascii():
+        return text
+    drawn = []
+    for character in text.encode("utf-8", "replace").decode("utf-8"):  # half a surrogate pair cannot be drawn
+        plain = unicodedata.normalize("NFKD", character)
+        letters = [c for c in plain if not unicodedata.combining(c)]
+        drawn += letters if not _is_drawn(character) and letters and all(map(_is_drawn, letters)) else [character]
+    return "".join(drawn)
+
+
+def wrap(text: str, size: int, width: float, max_lines: int) -> list[str]:
+    """The text in lines of at most `width` pixels, cut with an ellipsis after `max_lines` of them."""
+    words, lines = drawable(text).split(" "), []
+    while words and len(lines) < max_lines - 1:
+        count = 1
+        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:
+            count += 1
+        lines.append(shorten(" ".join(words[:count]), size, width))
+        words = words[count:]
+    return [*lines, shorten(" ".join(words), size, width)] if words else lines
+
+
+def shorten(text: str, size: int, width: float) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` pixels; control characters become spaces."""
+    text = drawable(text)
+    if text_width(text, size) <= width:
+        return text
+    # Wider texts are longer texts, so that halving finds the longest that fits.
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        fits, too_long = (middle, too_long) if text_width(text[:middle] + "...", size) <= width else (fits, middle)
+    return text[:fits].rstrip() + "..." if fits else ""
+
+
+class Paper:
+    """A sheet in the making.
+
+    Args:
+        width: int, pixels.
+        height: int, pixels.
+    """
+
+    def __init__(self, *, width: int, height: int):
+        self.picture = Image.new("RGB", (int(width), int(height)), PAPER)
+        self.draw = ImageDraw.Draw(self.picture)
+        self._panels = []  # put in place at the end, in NumPy: through Pillow every panel is copied three times
+
+    def array(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        array = np.array(self.picture)
+        for x, y, panel in self._panels:
+            array[y : y + panel.shape[0], x : x + panel.shape[1]] = panel
+        return array
+
+    def text(self, x, y, text, *, size=13, fill=INK, width=None, anchor="la"):
+        """One line of text, cut at `width`; the anchor is Pillow's (`la`: left, top)."""
+        text = drawable(text) if width is None else shorten(text, size, width)
+        self.draw.text((x, y), text, font=font(size), fill=fill, anchor=anchor)
+
+    def paste(self, x, y, panel: np.ndarray):
+        """A panel (h, w, 3) uint8, with a hairline around it; nothing can be drawn over it."""
+        height, width = panel.shape[:2]
+        self.draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
+        self._panels.append((int(x), int(y), panel))
+
+    def colour_bar(self, x, y, height, *, vmin, vmax, colour_map, mark=None):
+        """A vertical colour bar with its numbers; `mark` (value, word) puts a tick where it lies within the scale."""
+        shares = np.linspace(1, 0, int(height))[:, None].repeat(BAR_WIDTH, axis=1)
+        self.paste(x, y, color_maps.colours(shares, colour_map, 0.0, 1.0))
+        label_x = x + BAR_WIDTH + 7
+        self.text(label_x, y - 2, number(vmax), size=12)
+        self.text(label_x, y + height + 2, number(vmin), size=12, anchor="ls")
+        if mark is None or vmax <= vmin:
+            return
+        value, word = mark
+        level = y + (height - 1) * (1 - (value - vmin) / (vmax - vmin))
+        # A tick too close to an end would print over its number.
+        if y + 22 < level < y + height - 24:
+            self.draw.line((x + BAR_WIDTH, level, x + BAR_WIDTH + 4, level), fill=MUTED)
+            self.text(label_x, level, number(value), size=11, fill=MUTED, anchor="ls")
+            self.text(label_x, level + 1, word, size=11, fill=MUTED)
+
+    def heading(self, title: str, lines: list[str], width: float) -> int:
+        """Title and lines below it, from the top left; returns the y where the content may start."""
+        self.text(MARGIN, MARGIN - 6, title, size=22, width=width)
+        for i, line in enumerate(lines):
+            self.text(MARGIN, MARGIN + 26 + 19 * i, line, size=HEADING_SIZE, fill=MUTED, width=width)
+        return heading_height(len(lines))
+
+
+def draw_box(panel: np.ndarray, box, dashed: bool = False) -> None:
+    """An object's box on a panel (h, w, 3), in place: white between two dark hairlines, visible on anything.
+
+    Args:
+        panel: (h, w, 3) uint8.
+        box: (y_min, x_min, y_max, x_max) in [0, 1].
+        dashed: bool, for the box of something else.
+    """
+    h, w = panel.shape[:2]
+    before = panel.copy()
+    y_min, x_min = (int(np.clip(round(box[i] * side), 0, side - 1)) for i, side in ((0, h), (1, w)))
+    y_max, x_max = (int(np.clip(round(box[i + 2] * side), 1, side)) for i, side in ((0, h), (1, w)))
+    for inset, colour in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
+        top, left, bottom, right = y_min + inset, x_min + inset, y_max - inset, x_max - inset
+        if bottom - top > 1 and right - left > 1:
+            panel[[top, bottom - 1], left:right] = colour
+            panel[top:bottom, [left, right - 1]] = colour
+    if dashed:
+        gaps = np.add.outer(np.arange(h), np.arange(w)) // DASH % 2 == 1
+        panel[gaps] = before[gaps]
+
+
+def heading_height(num_lines: int) -> int:
+    """The y where the content below a heading may start."""
+    return MARGIN + 26 + 19 * num_lines + 16

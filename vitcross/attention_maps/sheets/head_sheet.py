@@ -1,0 +1,59 @@
+"""Which heads count: a table layer x head of the gradient by each head's gate, beside what closing it really does.
+
+Shape legend: L layers, N heads.
+"""
+
+from __future__ import annotations
+
+from vitcross.attention_maps.sheets import canvas
+from vitcross.attention_maps.sheets.canvas import BAR_ROOM, INK, MARGIN, MUTED, Paper
+from vitcross.attention_maps.sheets.heat_map import CELL_HEIGHT, draw_cells
+from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.render import scale_top
+from vitcross.attention_maps.trust.head_importance import HeadImportance
+
+CELL, LABEL_ROOM, TABLE_GAP, HEAD_ROOM = 58, 74, 56, 52
+TABLES = (("importance", "by the gradient"), ("drop", "what closing it costs"))
+LINES = (
+    "Left: how much a head counts by the gradient of the loss, each layer of length 1 (Michel et al. 2019).",
+    "Right: by how much the probability of the answer drops when that head alone is closed; negative: it rises.",
+)
+
+
+def head_sheet(heads: HeadImportance, colour_map: str = "viridis") -> Sheet:
+    """Both tables of every kind of layer; above them how well the first foretells the second (rank correlation)."""
+    columns = max(table.shape[1] for table in heads.importance.values())
+    width = MARGIN * 2 + 2 * (LABEL_ROOM + columns * CELL) + TABLE_GAP + BAR_ROOM
+    top = canvas.heading_height(len(LINES))
+    heights = [HEAD_ROOM + len(table) * CELL_HEIGHT + 40 for table in heads.importance.values()]
+    paper = Paper(width=max(width, 860), height=top + sum(heights) + MARGIN)
+    title = "Which heads does the model use?"
+    paper.heading(title, list(LINES), max(width, 860) - 2 * MARGIN)
+    words = []
+    for kind, height in zip(heads.importance, heights, strict=True):
+        words.append(_kind_words(heads, kind))
+        paper.text(MARGIN, top, words[-1], fill=INK, width=max(width, 860) - 2 * MARGIN)
+        for number, (name, meaning) in enumerate(TABLES):
+            left = MARGIN + LABEL_ROOM + number * (LABEL_ROOM + columns * CELL + TABLE_GAP)
+            table = getattr(heads, name).get(kind)
+            if table is not None:
+                _table(paper, left, top + HEAD_ROOM, table, f"{name}: {meaning}", colour_map)
+        top += height
+    return Sheet(image=paper.array(), title=title, caption=f"{' '.join(LINES)} {' '.join(words)}")
+
+
+def _kind_words(heads: HeadImportance, kind: str) -> str:
+    agreement = heads.agreement.get(kind)
+    name = kind.replace("_", " ").replace("/", ", ")
+    return f"{name.capitalize()}." if agreement is None else f"{name.capitalize()}: rank correlation {agreement:+.2f}."
+
+
+def _table(paper: Paper, left: int, top: int, table, title: str, colour_map: str) -> None:
+    paper.text(left, top - 24, title, size=12, fill=MUTED)
+    draw_cells(paper, left, top, table.T, CELL, scale_top(table), colour_map)
+    for layer in range(len(table)):
+        y = top + layer * CELL_HEIGHT + CELL_HEIGHT / 2
+        paper.text(left - 10, y, f"layer {layer}", size=12, fill=MUTED, anchor="rm")
+    for head in range(table.shape[1]):
+        x = left + head * CELL + CELL / 2
+        paper.text(x, top + len(table) * CELL_HEIGHT + 6, f"head {head}", size=12, fill=MUTED, anchor="ma")

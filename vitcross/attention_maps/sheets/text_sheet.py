@@ -1,0 +1,91 @@
+"""What the pooling of a text reads: every head of the last layer against the words of the text.
+
+Shape legend: W rows of one table (words and special tokens), N heads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitcross.attention_maps.methods.words import pooled_text_rows
+from vitcross.attention_maps.sheets import canvas, color_maps, render
+from vitcross.attention_maps.sheets.canvas import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Paper
+from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, Painter
+
+if TYPE_CHECKING:
+    from vitcross.attention_maps.records.text_record import ImageTextRecord
+    from vitcross.attention_maps.sheets.sheet_layout import Style
+
+CELL, CELL_HEIGHT = 36, 21
+LABEL_ROOM = 120
+HEADER, BLOCK_GAP = 46, 34
+READS = {
+    "eos": "the row of the last token, [EOS], in the last self-attention layer",
+    "gap": "the mean over the rows of all tokens in the last self-attention layer",
+    "map": "the row of the attention pooling",
+}
+
+
+def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
+    """Shares of the words, by head and in the mean; sub-words of a word are added up, so that a column sums to 1."""
+    painter = Painter(record.image, style)
+    tables = [_table(record, i, rows_NT) for i, rows_NT in enumerate(pooled_text_rows(record))]
+    heads = tables[0][1].shape[1] - 1
+    block_width = LABEL_ROOM + CELL * (heads + 1) + 8 + 10 + BAR_ROOM
+    beside = max(1, min(len(painter.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
+    beside = min(beside, -(-len(painter.examples) // 2)) if len(painter.examples) > 3 else beside
+    heights = [HEADER + CELL_HEIGHT * len(tables[i][1]) + BLOCK_GAP for i in painter.examples]
+    tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
+    lines = [
+        f"Step {record.step}. What the text's pooling reads: {READS[record.text_pooling]}; columns: heads, then their "
+        "mean.",
+        "Sub-words of a word are added up: a column sums to 1. A text shares one scale, its top stands at its bar.",
+    ]
+    width = 2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP
+    title = "Which words the text's embedding reads"
+    paper, top = painter.paper(title, lines, width, int(tops[-1]), outlined=False)
+    for i in painter.examples:
+        x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
+        _draw(paper, f"{i + 1}.  {record.texts[i].text}", *tables[i], x, y, block_width, style.colour_map)
+    return Sheet(image=paper.array(), title=title, caption=" ".join(lines))
+
+
+def _table(record: ImageTextRecord, example: int, rows_NT: np.ndarray):
+    """`(labels, shares (W, N + 1))`: (text, colour) of every word and special token in reading order."""
+    text = record.texts[example]
+    inside = {position for word in text.words for position in word.tokens}
+    entries = [
+        (word.tokens, word.text, INK if boxes is None else NAMES_OBJECT)
+        for word, boxes in zip(text.words, text.word_boxes, strict=True)
+    ]
+    entries += [((p,), token.text, MUTED) for p, token in enumerate(text.tokens) if p not in inside]
+    entries.sort(key=lambda entry: entry[0])
+    shares = np.stack([rows_NT[:, list(positions)].sum(axis=1) for positions, *_ in entries])
+    return [entry[1:] for entry in entries], np.concatenate([shares, shares.mean(axis=1, keepdims=True)], axis=1)
+
+
+def _draw(paper: Paper, heading: str, labels, shares, x: int, y: int, width: int, colour_map: str) -> None:
+    paper.text(x, y, heading, size=14, width=width - 10)
+    y += HEADER
+    vmax = render.scale_top(shares)
+    colours = color_maps.colours(shares, colour_map, 0.0, vmax)
+    left, last = x + LABEL_ROOM, shares.shape[1] - 1
+    for k in range(last + 1):
+        name = "mean" if k == last else str(k)
+        paper.text(left + k * CELL + 8 * (k == last) + CELL / 2, y - 6, name, size=12, fill=MUTED, anchor="ms")
+    paper.text(left - 8, y - 6, "head", size=12, fill=MUTED, anchor="rs")
+    for row, (name, colour) in enumerate(labels):
+        middle = y + CELL_HEIGHT * (row + 0.5)
+        paper.text(left - 8, middle, canvas.shorten(name, 13, LABEL_ROOM - 12), fill=colour, anchor="rm")
+        for k in range(last + 1):
+            at = left + k * CELL + 8 * (k == last)
+            cell = tuple(int(c) for c in colours[row, k])
+            paper.draw.rectangle((at, y + row * CELL_HEIGHT, at + CELL - 2, y + (row + 1) * CELL_HEIGHT - 2), fill=cell)
+        light = np.dot(cell, (0.299, 0.587, 0.114)) > 140
+        fill = (24, 24, 24) if light else (255, 255, 255)
+        paper.text(at + CELL / 2 - 1, middle, f"{100 * shares[row, last]:.0f}%", size=11, fill=fill, anchor="mm")
+    bar = left + (last + 1) * CELL + 18
+    paper.colour_bar(bar, y, CELL_HEIGHT * len(labels) - 2, vmin=0.0, vmax=vmax, colour_map=colour_map)

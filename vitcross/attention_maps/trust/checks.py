@@ -1,0 +1,167 @@
+"""What is measured of the maps while a model trains, on examples of their own: do they point at the object (grounding),
+do they point at what the model uses, and are they more than its architecture (trust)?
+
+Grounding is measured at every capture, trust where it is asked for: it runs the network many times for each example.
+
+Shape legend: B examples, P patches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from vitcross.attention_maps.capture.capture import Capture
+from vitcross.attention_maps.capture.targets import choose_target, kind_of
+from vitcross.attention_maps.methods.rollout import methods_of, read_map
+from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.trust_report import TrustReport
+from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground, image_of
+from vitcross.attention_maps.trust.grounding import MEASURES
+from vitcross.attention_maps.trust.model_randomization import fresh_model
+from vitcross.attention_maps.trust.portions import portion_rows, portions
+from vitcross.attention_maps.trust.trust import Trust, trust_scalars
+from vitcross.attention_maps.trust.trust_evaluation import TrustEvaluation, evaluate_trust
+from vitcross.attention_maps.trust.word_grounding import best_layer, mean_of_words
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What `MapChecks` found at one capture.
+
+    Fields:
+        record: the record of the probes, with trust and leave-one-out where they were measured.
+        scalars: dict key -> float, as logged.
+        note: str, how well words are grounded, for the sheets of words; may be empty.
+        evaluation: TrustEvaluation, where trust was measured exactly.
+    """
+
+    record: object
+    scalars: dict[str, float]
+    note: str = ""
+    evaluation: TrustEvaluation | None = None
+
+
+class MapChecks:
+    """Measures the maps of one model, as often as it is called; everything is compiled once.
+
+    Args:
+        network: built model, the one whose captures are checked.
+        batch: dict of NumPy arrays, examples to measure on, with `box` where it is known.
+        texts: list of `ProbeText`, those of `batch`, for an image-text model; grounding is that of its words.
+        class_names: tuple of str.
+        portion: int, examples that a capture runs at a time: that of the probes, so that one shape is compiled.
+        seed: int, of all draws, and one less than that of the freshly initialised model.
+        trust: `Trust` or None: one of this network.
+
+    Raises:
+        ValueError: image-text examples without their texts.
+    """
+
+    def __init__(self, network, batch, *, texts=None, class_names=(), portion=8, seed=0, trust: Trust | None = None):
+        self.network, self.batch, self.texts, self.class_names = network, batch, texts, tuple(class_names)
+        self.portion, self.seed = portion, seed
+        self.trust = trust or Trust(network, seed=seed)
+        self._fresh: dict[str, np.ndarray] = {}
+        if hasattr(network, "image_encoder") and (texts is None or len(texts) != len(batch["images"])):
+            raise ValueError("`texts` must be one `ProbeText` for each example. Received: None, or another number")
+        self._words_have_boxes = any(b is not None for text in texts or () for b in text.word_boxes)
+
+    def __call__(
+        self,
+        record,
+        probes,
+        capture: Capture,
+        *,
+        step: int,
+        trust: bool,
+        reference: bool = True,
+        exact: bool = False,
+    ) -> Measured:
+        """Check the maps of one capture.
+
+        Args:
+            record: what `capture` made of the probes.
+            probes: dict of arrays, the batch that the record shows.
+            capture: of this network, made with `explain=True`.
+            step: int, optimizer steps taken.
+            trust: bool, measure trust too.
+            reference: bool, with `trust`: leave-one-token-out too, of the probes as well; it takes most of the time.
+            exact: bool, with `trust`: every patch is a step of the curves, blurred pixels and the importance of heads
+                are measured too.
+        """
+        found = self._examples(capture, step, explain=trust)
+        words, maps, report, evaluation = mean_of_words(found.words), found.maps, None, None
+        if trust:
+            report, evaluation, maps = self._trust(found, step, reference, exact)
+        grounded = {"grounding": ground(found, maps, found.masks), "grounding_mark": ground(found, maps, found.marks)}
+        scalars = _scalars("grounding/words", words)
+        for start, rows in grounded.items():
+            scalars |= _scalars(start, rows)
+        if report is not None:
+            scalars |= trust_scalars(report)
+            report = dataclasses.replace(report, **grounded)
+            evaluation = evaluation and dataclasses.replace(evaluation, report=report)
+            target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
+            record = with_probe_trust(self.trust, record, probes, report, target, reference)
+        return Measured(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
+
+    def _examples(self, capture, step: int, explain: bool) -> Examples:
+        # Of a caption every token would need a pass of its own.
+        wish = {"explain": explain, "every_token": kind_of(self.network) != "captioner"}
+        each = portion_rows(len(self.batch["images"]), self.portion)
+        portions_found = []
+        for portion, rows in zip(portions(self.batch, self.portion), each, strict=True):
+            texts = None if self.texts is None else [self.texts[row] for row in rows]
+            record = capture(portion, step=step, class_names=self.class_names, texts=texts, **wish)
+            # What a model of texts says as a whole has maps only where it was explained.
+            methods = methods_of(image_of(record)) if explain or texts is None else ()
+            portions_found.append(examples_of(record, methods, with_words=self._words_have_boxes))
+        return Examples.joined(portions_found)
+
+    def _trust(self, found: Examples, step: int, reference: bool, exact: bool):
+        """`(report, evaluation, maps)`: of all examples; what `exact` adds, else None; the maps, leave-one-out among
+        them where it was measured."""
+        if not self._fresh:
+            fresh = Capture(fresh_model(self.network, self.seed + 1), explain=True)
+            self._fresh = self._examples(fresh, step, explain=True).maps
+        arguments, known = (self.batch, found.maps, self._target(self.texts)), {"fresh_maps": self._fresh, "step": step}
+        if not exact:
+            report, maps, _ = self.trust.measure(*arguments, **known, reference=reference)
+            return report, None, maps
+        evaluation = evaluate_trust(self.network, *arguments, **known, seed=self.seed)
+        return evaluation.report, evaluation, evaluation.maps
+
+    def _target(self, texts):
+        """What is explained: of a caption one of its words, else what the model says."""
+        return choose_target(self.network, texts=texts)[0] if kind_of(self.network) == "captioner" else None
+
+
+def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None, reference: bool = True):
+    """The record with a report that has the numbers of each of its pictures.
+
+    Args:
+        trust: of the record's network.
+        record: AttentionRecord or ImageTextRecord of a capture that explained.
+        probes: dict of arrays, the batch that the record shows.
+        report: TrustReport of the same network.
+        target: (B,) int, what the maps explain; None: what the model says.
+        reference: bool, add the map `leave_one_out`.
+    """
+    image = image_of(record)
+    added = {"leave_one_out": trust.leave_one_out(probes, target)} if reference else {}
+    maps = {method: read_map(image, method) for method in methods_of(image)} | added
+    report = dataclasses.replace(report, probes=trust.probes(probes, maps, target))
+    held = image.maps | added
+    return with_image(record, dataclasses.replace(image, maps=held, trust=report))
+
+
+def with_image(record, image):
+    """The record with another record of its pictures."""
+    return dataclasses.replace(record, image=image) if isinstance(record, ImageTextRecord) else image
+
+
+def _scalars(start: str, rows: dict[str, dict]) -> dict[str, float]:
+    values = {f"{start}/{name}/{m}": float(row[m]) for name, row in rows.items() for m in MEASURES}
+    return {key: value for key, value in values.items() if np.isfinite(value)}

@@ -1,0 +1,106 @@
+"""What is kept of the examples that maps are measured on: their maps and what they are held against, not their weights,
+of which a large model has tens of megabytes for each.
+
+Shape legend: B examples, P patches, K boxes of one example; masks are grids (grid_height, grid_width).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitcross.attention_maps.methods.rollout import read_map
+from vitcross.attention_maps.records.text_record import ImageTextRecord, image_of, target_boxes
+from vitcross.attention_maps.trust.grounding import box_to_patches, mean_of_rows, measure
+from vitcross.attention_maps.trust.word_grounding import word_measurements
+
+if TYPE_CHECKING:
+    from vitcross.attention_maps.records.record import AttentionRecord
+    from vitcross.layers.token_layout import TokenLayout
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Some examples, or a portion of them.
+
+    Fields:
+        maps: dict method -> (B, P).
+        masks: list of B masks, the patches of what is explained, or None where nobody knows it or it covers half of no
+            patch.
+        marks: the same of a planted mark.
+        words: list of what `word_measurements` found, an entry for each portion; empty where no word has boxes.
+        indices: (B,) int, positions of the examples in their split.
+        layout: TokenLayout.
+    """
+
+    maps: dict[str, np.ndarray]
+    masks: list[np.ndarray | None]
+    marks: list[np.ndarray | None]
+    words: list[dict]
+    indices: np.ndarray
+    layout: TokenLayout
+
+    @classmethod
+    def joined(cls, portions: list[Examples]) -> Examples:
+        """All portions as one."""
+        return cls(
+            maps={m: np.concatenate([part.maps[m] for part in portions]) for m in portions[0].maps},
+            masks=[mask for part in portions for mask in part.masks],
+            marks=[mask for part in portions for mask in part.marks],
+            words=[found for part in portions for found in part.words],
+            indices=np.concatenate([part.indices for part in portions]),
+            layout=portions[0].layout,
+        )
+
+
+def examples_of(record: AttentionRecord | ImageTextRecord, methods, *, with_words: bool = False) -> Examples:
+    """What is kept of a record: its maps by `methods`, masks, and with `with_words` the measures of its words."""
+    image = image_of(record)
+    none = [np.zeros((0, 4))] * len(image.images)
+    marks = none if image.mark_boxes is None else list(image.mark_boxes[:, None])
+    return Examples(
+        maps={method: read_map(image, method) for method in methods},
+        masks=[_mask(image, boxes) for boxes in explained_boxes(record)],
+        marks=[_mask(image, boxes) for boxes in marks],
+        words=[word_measurements(record)] if with_words else [],
+        indices=image.example_index,
+        layout=image.token_layout,
+    )
+
+
+def explained_boxes(record: AttentionRecord | ImageTextRecord) -> list[np.ndarray]:
+    """For every example the boxes (K, 4) that its map should point at: of the object that decides the class; of what
+    the explained word of a caption names; of all that a question, or a text that is to match, names."""
+    if not isinstance(record, ImageTextRecord):
+        none = [np.zeros((0, 4))] * len(record.images)
+        return none if record.boxes is None else list(record.boxes[:, None])
+    if record.predicts_next:
+        return target_boxes(record) if record.image.targets else [np.zeros((0, 4))] * len(record.texts)
+    named = [[boxes for boxes in text.word_boxes if boxes is not None] for text in record.texts]
+    return [np.concatenate(boxes) if boxes else np.zeros((0, 4)) for boxes in named]
+
+
+def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: float = 1) -> dict[str, dict]:
+    """method -> `pointing`, `energy`, `lift`, `chance`, mean over the examples that have a mask; {} without any.
+
+    Equal maxima are decided by the example's index, so that it does not matter which others there are.
+    """
+    known = [row for row, mask in enumerate(masks) if mask is not None]
+    if not known:
+        return {}
+    grids = {method: examples.layout.to_grid(array) for method, array in maps.items()}
+    # Indices of own examples are -1, and a seed must not be negative.
+    seeds = examples.indices + 1
+    return {
+        method: mean_of_rows([measure(grid[row], masks[row], tolerance, [0, int(seeds[row])]) for row in known])
+        for method, grid in grids.items()
+    }
+
+
+def _mask(image: AttentionRecord, boxes) -> np.ndarray | None:
+    size, grid = image.images.shape[1:3], image.token_layout.grid
+    masks = [box_to_patches(box, size, grid, image.patch_size) for box in boxes]
+    mask = np.logical_or.reduce(masks) if masks else np.zeros(grid, bool)
+    return mask if mask.any() else None

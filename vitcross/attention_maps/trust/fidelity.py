@@ -1,0 +1,220 @@
+"""Does a map point at what this model uses? Curves of deletion and insertion of every method beside random orders,
+another picture's map and a prior of the centre, paired over examples.
+
+`f` is what `Scores` say: the probability of the target when only some patches are kept. Fidelity may well hold for an
+untrained model, whose random function can be explained faithfully too: it says nothing about learning.
+
+Shape legend: B examples, P patches, K points of a curve.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity
+from vitcross.attention_maps.trust.deletion_insertion import (
+    area,
+    centre_prior,
+    derangement,
+    kept_counts,
+    orders_of_maps,
+    random_orders,
+)
+from vitcross.attention_maps.trust.significance import bootstrap_interval, decide, explainable, sign_flip_test
+
+LEAVE_ONE_OUT = "leave_one_out"
+RANDOM, CENTRE, OTHER = "random", "centre", "other"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Curves:
+    """What a model says along one order of every example.
+
+    Fields:
+        counts: (K,) ints, ascending: patches that are kept.
+        deletion: (B, K) float64, with the least important `counts` of them, since the most important left first.
+        insertion: (B, K) float64, with the most important ones.
+        deletion_right, insertion_right: (B, K) bool, whether the target is what the model says most.
+    """
+
+    counts: np.ndarray
+    deletion: np.ndarray
+    insertion: np.ndarray
+    deletion_right: np.ndarray
+    insertion_right: np.ndarray
+
+    @property
+    def areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) areas under deletion and under insertion."""
+        return area(self.counts, self.deletion), area(self.counts, self.insertion)
+
+    @property
+    def gap(self) -> np.ndarray:
+        """(B,) insertion minus deletion."""
+        deletion, insertion = self.areas
+        return insertion - deletion
+
+
+def leave_one_out(portions) -> np.ndarray:
+    """(B, P) float32: by how much `f` drops when one patch alone is dropped; negative where it rises.
+
+    The practical reference: it asks the model itself, one patch at a time, and P passes of the network instead of one.
+    """
+    maps = np.zeros((len(portions), 0))
+    for rows, scores in portions:
+        P = scores.layout.num_patches
+        if P < 2:
+            raise ValueError(f"`leave_one_out` needs at least two patches. Received: {P}")
+        maps = maps if maps.shape[1] else np.zeros((len(portions), P))
+        without = np.array([np.delete(np.arange(P), p) for p in range(P)])
+        numbers, _ = scores(np.repeat(np.arange(len(rows)), P), np.tile(without, (len(rows), 1)))
+        maps[rows] = scores.full[:, None] - numbers.reshape(len(rows), P)
+    return maps.astype(np.float32)
+
+
+def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    """name -> (B, P) orders to measure: of every method, of another picture's map of it (`other/<method>`), of the
+    centre prior (`centre`) and random ones (`random/0`, ...), which are the same for all methods and captures.
+
+    Args:
+        maps: dict method -> (B, P).
+        grid: (grid_height, grid_width).
+        num_random: int, random orders.
+        other: bool, also another picture's map.
+        seed: int.
+    """
+    orders = {method: orders_of_maps(m, seed) for method, m in maps.items()}
+    num_examples = len(next(iter(orders.values())))
+    shuffled = derangement(num_examples, seed) if other else None
+    if shuffled is not None:
+        orders |= {f"{OTHER}/{method}": orders[method][shuffled] for method in maps}
+    # A seed of its own: where a map is constant, its ties must not repeat those of the centre.
+    orders[CENTRE] = orders_of_maps(np.tile(centre_prior(grid), (num_examples, 1)), seed + 1)
+    drawn = random_orders(num_random, num_examples, grid[0] * grid[1], seed)
+    return orders | {f"{RANDOM}/{r}": order for r, order in enumerate(drawn)}
+
+
+def measure(portions, orders, *, num_steps: int | None = None) -> dict[str, Curves]:
+    """name -> Curves of every order of a `plan`.
+
+    Args:
+        portions: `Portions`, or a list of `(rows, Scores)`.
+        orders: dict name -> (B, P).
+        num_steps: int, points of a curve after its first (one patch kept); None: one for each patch.
+    """
+    B, P = next(iter(orders.values())).shape
+    counts = kept_counts(P, num_steps)
+    # Axes: order, deletion or insertion, example, point.
+    numbers = np.zeros((len(orders), 2, B, len(counts)))
+    right = np.zeros(numbers.shape, bool)
+    for rows, scores in portions:
+        stacked = np.stack([order[rows] for order in orders.values()])
+        for k, count in enumerate(counts):
+            if count == P:
+                numbers[..., rows, k], right[..., rows, k] = scores.full, scores.right
+                continue
+            kept = np.stack([stacked[..., P - count :], stacked[..., :count]], axis=1)
+            examples = np.broadcast_to(np.arange(len(rows)), kept.shape[:3]).reshape(-1)
+            found = scores(examples, kept.reshape(-1, count))
+            numbers[..., rows, k], right[..., rows, k] = (a.reshape(kept.shape[:3]) for a in found)
+    return {
+        name: Curves(
+            counts=counts,
+            deletion=numbers[i, 0],
+            insertion=numbers[i, 1],
+            deletion_right=right[i, 0],
+            insertion_right=right[i, 1],
+        )
+        for i, name in enumerate(orders)
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """What random orders reach, each (B,): `deletion`, `insertion` areas, their difference `gap`; `full`: `f` with all
+    patches; `single`: with one patch, as the mean over the ends of the random curves."""
+
+    deletion: np.ndarray
+    insertion: np.ndarray
+    gap: np.ndarray
+    full: np.ndarray
+    single: np.ndarray
+
+
+def baseline(curves: dict[str, Curves]) -> Baseline:
+    """The mean over the random orders of a `measure`."""
+    drawn = [c for name, c in curves.items() if name.startswith(f"{RANDOM}/")]
+    deletion, insertion = (np.mean([c.areas[side] for c in drawn], axis=0) for side in (0, 1))
+    single = np.mean([(c.deletion[:, 0] + c.insertion[:, 0]) / 2 for c in drawn], axis=0)
+    return Baseline(
+        deletion=deletion,
+        insertion=insertion,
+        gap=insertion - deletion,
+        full=drawn[0].insertion[:, -1],
+        single=single,
+    )
+
+
+def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]:
+    """method -> Fidelity of every method of a `measure`, in its order."""
+    methods = [name for name in curves if name != CENTRE and "/" not in name]
+    random = baseline(curves)
+    reference = np.mean(curves[LEAVE_ONE_OUT].gap - random.gap) if LEAVE_ONE_OUT in curves else 0.0
+    change = float(np.mean(np.abs(random.full - random.single)))
+    return {
+        method: _row(
+            curves[method],
+            random,
+            centre=curves[CENTRE],
+            other=curves.get(f"{OTHER}/{method}"),
+            reference=float(reference),
+            change=change,
+            seed=seed,
+        )
+        for method in methods
+    }
+
+
+def _row(own: Curves, random: Baseline, *, centre, other, reference, change, seed) -> Fidelity:
+    deletion, insertion = own.areas
+    differences = own.gap - random.gap
+    gap, p_value = float(differences.mean()), sign_flip_test(differences, seed=seed)
+    low, high = bootstrap_interval(differences, seed=seed)
+    to_other, p_other = (None, None) if other is None else _difference(own, other, seed)
+    to_centre, p_centre = _difference(own, centre, seed)
+    return Fidelity(
+        deletion=float(deletion.mean()),
+        insertion=float(insertion.mean()),
+        gap=gap,
+        gap_low=low,
+        gap_high=high,
+        p_value=p_value,
+        gap_other=to_other,
+        p_other=p_other,
+        gap_centre=to_centre,
+        p_centre=p_centre,
+        gap_share=gap / reference if reference > 0 else None,
+        verdict=decide(gap, p_value, change),
+    )
+
+
+def _difference(own: Curves, other: Curves, seed: int) -> tuple[float, float]:
+    """Mean over examples of how much more one gap is than another, and the p-value of its test."""
+    differences = own.gap - other.gap
+    return float(differences.mean()), sign_flip_test(differences, seed=seed)
+
+
+def probe_fidelity(curves: dict[str, Curves]) -> dict[str, tuple[ProbeFidelity, ...]]:
+    """method -> one ProbeFidelity for every example of a `measure`."""
+    random = baseline(curves)
+    worth = explainable(random.full, random.single)
+    found = {}
+    for method in (name for name in curves if name != CENTRE and "/" not in name):
+        rows = zip(*curves[method].areas, curves[method].gap - random.gap, worth, strict=True)
+        found[method] = tuple(
+            ProbeFidelity(deletion=float(d), insertion=float(i), gap=float(g), explainable=bool(w))
+            for d, i, g, w in rows
+        )
+    return found

@@ -1,0 +1,145 @@
+"""Does the map point at the object? Measured where the object's box is known.
+
+Shape legend: B batch, P patches; maps and masks are grids (grid_height, grid_width).
+
+References: pointing game, Zhang et al. 2016 (arXiv 1608.00507); energy, Wang et al. 2020 (arXiv 1910.01279).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitcross.attention_maps.methods.rollout import read_map
+from vitcross.layers.token_layout import patch_extent
+
+if TYPE_CHECKING:
+    from vitcross.attention_maps.records.record import AttentionRecord
+
+# Float arithmetic must not decide whether exactly half of a patch lies in the box.
+_HALF = 0.5 - 1e-6
+BOXES_OF = {"object": "boxes", "mark": "mark_boxes"}  # what can be pointed at, and the record's field of its boxes
+MEASURES = ("pointing", "energy", "lift", "chance")
+
+
+def _check_pair(attention_map, box_mask) -> tuple[np.ndarray, np.ndarray]:
+    attention_map, box_mask = np.asarray(attention_map, np.float64), np.asarray(box_mask, bool)
+    if attention_map.ndim != 2 or attention_map.shape != box_mask.shape:
+        raise ValueError(
+            "`attention_map` and `box_mask` must be grids (grid_height, grid_width) of one shape. "
+            f"Received: {attention_map.shape} and {box_mask.shape}"
+        )
+    return attention_map, box_mask
+
+
+def _near(box_mask: np.ndarray, tolerance: float) -> np.ndarray:
+    """Patches within the Euclidean `tolerance`, in patches, of a patch in the box."""
+    places = np.stack(np.indices(box_mask.shape), axis=-1)
+    offsets = places[:, :, None] - np.argwhere(box_mask)
+    return ((offsets**2).sum(axis=-1) <= tolerance**2).any(axis=-1)
+
+
+def pointing_game(attention_map, box_mask, tolerance: float = 1, seed: int = 0) -> bool:
+    """Whether the map's maximum lies in the box or at most `tolerance` patches (Euclidean) from it.
+
+    Args:
+        attention_map: (grid_height, grid_width), larger = more attended. All zero, or without a positive value, is a
+            miss.
+        box_mask: (grid_height, grid_width) bool, patches that belong to the object.
+        tolerance: float >= 0, in patches.
+        seed: int, decides between equal maxima, at random.
+    """
+    attention_map, box_mask = _check_pair(attention_map, box_mask)
+    return _points_at(attention_map, _near(box_mask, tolerance), seed)
+
+
+def _points_at(attention_map: np.ndarray, near: np.ndarray, seed: int) -> bool:
+    # NaN compares false as well: a map of a network that diverged points at nothing.
+    if not attention_map.max() > 0:
+        return False
+    ties = np.flatnonzero(attention_map == attention_map.max())
+    return bool(near.flat[ties[0] if len(ties) == 1 else np.random.default_rng(seed).choice(ties)])
+
+
+def energy_in_box(attention_map, box_mask) -> float:
+    """Share of the map's positive mass that lies in the box, `sum_box m+ / sum m+`, in [0, 1]; all-zero map: 0."""
+    attention_map, box_mask = _check_pair(attention_map, box_mask)
+    positive = np.maximum(attention_map, 0.0)
+    total = positive.sum()
+    return float(positive[box_mask].sum() / total) if total > 0 else 0.0
+
+
+def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
+    """Patches that belong to a box: those of which at least half lies inside it.
+
+    A convolutional stem rounds the grid up, so the last patches may reach beyond the picture; only their part inside
+    the picture counts.
+
+    Args:
+        box: (4,) float, (y_min, x_min, y_max, x_max) in [0, 1].
+        image_size: (height, width) in pixels.
+        grid: (grid_height, grid_width).
+        patch_size: int or (height, width) in pixels.
+
+    Returns:
+        (grid_height, grid_width) bool.
+    """
+    shares = []
+    for axis, extent in enumerate(patch_extent(patch_size)):
+        starts = np.minimum(np.arange(grid[axis]) * extent, image_size[axis])
+        ends = np.minimum(starts + extent, image_size[axis])
+        low, high = box[axis] * image_size[axis], box[axis + 2] * image_size[axis]
+        covered = np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0.0, None)
+        shares.append(covered / np.maximum(ends - starts, 1e-9))
+    return np.outer(*shares) >= _HALF
+
+
+def grounding(
+    record: AttentionRecord, method: str = "rollout", tolerance: float = 1, seed: int = 0, of: str = "object"
+) -> dict:
+    """How well the maps of a record point at the boxes, mean over the examples.
+
+    Objects so small that no patch is half covered are left out, and boxes without area; `examples` says how many
+    remain.
+
+    Args:
+        record: AttentionRecord.
+        method: one of `methods_of(record)`.
+        tolerance: float, of the pointing game, in patches.
+        seed: int, decides between equal maxima.
+        of: what the maps are held against: `"object"` (`record.boxes`, the objects that decide the label) or `"mark"`
+            (`record.mark_boxes`, a planted mark that gives it away).
+
+    Returns:
+        dict of floats: `pointing` in [0, 1]; `energy` in [0, 1]; `lift`, energy divided by the box's share of the
+        picture, 1 for a map that knows nothing; `chance`, the pointing game of a patch drawn at random; `examples`.
+        Empty where no example has a usable box.
+    """
+    if of not in BOXES_OF:
+        raise ValueError(f"`of` must be one of {', '.join(BOXES_OF)}. Received: of={of!r}")
+    boxes = getattr(record, BOXES_OF[of])
+    if boxes is None:
+        raise ValueError(f"`record` must hold {BOXES_OF[of]} for grounding. Received: {BOXES_OF[of]}=None")
+    grid = record.token_layout.grid
+    rows = []
+    for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
+        mask = box_to_patches(boxes[i], record.images.shape[1:3], grid, record.patch_size)
+        if mask.any():
+            rows.append(measure(attention_map, mask, tolerance, seed + i))
+    return mean_of_rows(rows) | {"examples": len(rows)} if rows else {}
+
+
+def measure(attention_map, mask, tolerance: float, seed) -> tuple[float, ...]:
+    """One map against one mask, both (grid_height, grid_width): a value for each of `MEASURES`.
+
+    `seed` is an int or a sequence of them, each >= 0.
+    """
+    energy = energy_in_box(attention_map, mask)
+    near = _near(mask, tolerance)
+    return float(_points_at(attention_map, near, seed)), energy, energy / mask.mean(), near.mean()
+
+
+def mean_of_rows(rows) -> dict[str, float]:
+    """Mean over the rows of `measure`, by the names of `MEASURES`."""
+    return dict(zip(MEASURES, np.mean(np.array(rows, np.float64), axis=0).tolist(), strict=True))

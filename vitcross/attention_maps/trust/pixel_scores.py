@@ -1,0 +1,66 @@
+"""What a model says of its target when the pixels of patches are blurred instead of their tokens dropped.
+
+Behind a convolutional stem the neighbours of a dropped token have seen its pixels; a blurred patch nobody has seen. The
+price: blurred patches are no ordinary input, and what the model makes of them is measured too (`token_scores.py`).
+
+Shape legend: B examples, H W C pixels, P patches, R rows that are scored, C patches kept in them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitcross.attention_maps.trust.scores import Scores
+from vitcross.attention_maps.trust.target_probability import of_pictures
+from vitcross.attention_maps.trust.token_scores import CHUNK, TokenScorer
+from vitcross.models.compiled_any_length import compiled_for_any_length
+
+
+class PixelScorer(TokenScorer):
+    """As `TokenScorer`, but patches that are not kept are blurred in the picture.
+
+    Args:
+        model: built model.
+        chunk: int, tokens that go through the network in one piece.
+        sigma: float, standard deviation of the Gaussian blur in pixels; None: the longer side of a patch.
+    """
+
+    def __init__(self, model, chunk: int = CHUNK, sigma: float | None = None):
+        super().__init__(model, chunk)
+        self.sigma = float(max(model.patch_size)) if sigma is None else sigma
+        self._look = compiled_for_any_length(model, lambda inputs, asked: of_pictures(model, inputs["images"], asked))
+
+    def scores(self, images, asked) -> Scores:
+        images = np.asarray(images, np.float32)
+        layout, blurred = self.model.token_layout_for(tuple(images.shape[1:3])), blur(images, self.sigma)
+
+        def say(examples, kept, asked):
+            mask = patch_mask(kept, layout, self.model.patch_size, images.shape[1:3])[..., None]
+            return self._look({"images": np.where(mask, images[examples], blurred[examples])}, asked)
+
+        return Scores(say, asked, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
+
+
+def patch_mask(kept, layout, patch_size, image_size) -> np.ndarray:
+    """(R, H, W) bool, the pixels of the patches kept (R, C); a stem that pads may have patches that reach beyond."""
+    mask = np.zeros((len(kept), layout.num_patches), bool)
+    np.put_along_axis(mask, np.asarray(kept), True, axis=1)
+    pixels = layout.to_grid(mask).repeat(patch_size[0], axis=1).repeat(patch_size[1], axis=2)
+    return pixels[:, : image_size[0], : image_size[1]]
+
+
+def blur(images, sigma: float) -> np.ndarray:
+    """(B, H, W, C) blurred by a Gaussian of `sigma` pixels; beyond the border the border goes on."""
+    if sigma <= 0:
+        raise ValueError(f"`sigma` must be > 0. Received: sigma={sigma}")
+    images = np.asarray(images, np.float32)
+    for axis in (1, 2):
+        side = images.shape[axis]
+        offsets = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1)
+        weights = np.exp(-(offsets**2) / (2 * sigma**2))
+        # (side, side): how much of every pixel goes into every other along this axis.
+        matrix = np.zeros((side, side), np.float32)
+        places = np.clip(np.arange(side)[:, None] + offsets, 0, side - 1)
+        np.add.at(matrix, (np.arange(side)[:, None], places), (weights / weights.sum()).astype(np.float32))
+        images = np.moveaxis(np.tensordot(matrix, images, axes=(1, axis)), 0, axis)
+    return images

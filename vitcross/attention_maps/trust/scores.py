@@ -1,0 +1,115 @@
+"""What a model says of the targets of a batch when only some patches are kept: the interface that trust measures with,
+whatever becomes of the other patches (`token_scores.py` drops them, `pixel_scores.py` blurs them).
+
+Shape legend: B examples, P patches, R rows that are scored, C patches kept in them, K rows of one example.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitcross.attention_maps.trust.target_probability import PER_PICTURE
+
+
+class Scores:
+    """What a model says of one batch, each picture's target fixed on the unperturbed picture.
+
+    Args:
+        say: callable, (examples (r,), kept (r, C), what is asked of these rows) -> `(number, right, most)`, each (r,),
+            as of `answers.of_tokens`.
+        asked: dict, the `answers.question` of the batch.
+        layout: TokenLayout of the pictures.
+        rows_at_once: callable, C -> int, how many rows of so many patches go through the network in one piece.
+
+    Attributes:
+        target: (B,) int32, index of the target among the model's choices.
+        full: (B,) float64, what the model says of it with all patches: a probability, or a cosine (`answers.py`).
+        right: (B,) bool, whether it is what the model says most with all patches.
+        layout: as given.
+
+    Call arguments:
+        examples: (R,) ints in [0, B).
+        kept: (R, C) ints in [0, P), patches that are kept, each at most once; C >= 1.
+
+    Returns:
+        `(numbers (R,) float64, right (R,) bool)`.
+    """
+
+    def __init__(self, say, asked, layout, rows_at_once):
+        self.layout, self._say, self._asked, self._rows_at_once = layout, say, asked, rows_at_once
+        num_examples = len(asked["target"])
+        everything = np.tile(np.arange(layout.num_patches), (num_examples, 1))
+        self.full, self.right, self.target = self._run(np.arange(num_examples), everything)
+        self._asked = {**asked, "target": self.target}
+
+    def __len__(self):
+        return len(self.target)
+
+    def __call__(self, examples, kept):
+        return self._run(np.asarray(examples), np.asarray(kept))[:2]
+
+    def of(self, example: int):
+        """The score of one example for `deletion_insertion`: keep (K, P) bool -> (K,), at least one patch in a row."""
+
+        def score(keep):
+            keep = np.asarray(keep, bool)
+            counts, values = keep.sum(axis=-1), np.zeros(len(keep))
+            if keep.ndim != 2 or keep.shape[1] != self.layout.num_patches or not counts.all():
+                raise ValueError(
+                    f"`keep` must be (K, {self.layout.num_patches}) with at least one patch kept in every row. "
+                    f"Received: shape {keep.shape}, kept {counts.tolist()}"
+                )
+            for count in np.unique(counts):
+                rows = np.flatnonzero(counts == count)
+                kept = np.nonzero(keep[rows])[1].reshape(len(rows), count)
+                values[rows] = self(np.full(len(rows), example), kept)[0]
+            return values
+
+        return score
+
+    def _run(self, examples, kept):
+        pieces = -(-len(kept) // self._rows_at_once(kept.shape[1]))
+        found = []
+        for rows in np.array_split(np.arange(len(kept)), pieces):
+            asked = {k: a[examples[rows]] if k in PER_PICTURE else a for k, a in self._asked.items()}
+            found.append(self._say(examples[rows], kept[rows], asked))
+        numbers, right, most = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        target = self._asked["target"][examples]
+        # A network that diverged says nothing.
+        numbers = np.nan_to_num(numbers.astype(np.float64), nan=0.0)
+        return numbers, right.astype(bool), np.where(target < 0, most, target).astype(np.int32)
+
+
+class Portions:
+    """The scores of many examples, as often as they are run through: `(rows, Scores)` of every portion.
+
+    Args:
+        scorer: `TokenScorer` or `PixelScorer`.
+        images: (B, H, W, C) float32.
+        asked: dict, the `answers.question` of all examples.
+        size: int, examples in a portion.
+
+    Attributes:
+        layout: TokenLayout of the pictures.
+    """
+
+    def __init__(self, scorer, images, asked, size: int):
+        if size < 1:
+            raise ValueError(f"`size` of a portion must be >= 1. Received: size={size}")
+        self._scorer, self._images, self._asked = scorer, images, asked
+        self.layout = scorer.model.token_layout_for(tuple(images.shape[1:3]))
+        self._rows = [np.arange(start, min(start + size, len(images))) for start in range(0, len(images), size)]
+        self._only = None
+
+    def __len__(self):
+        return len(self._images)
+
+    def __iter__(self):
+        for rows in self._rows:
+            scores = self._only
+            if scores is None:
+                asked = {k: a[rows] if k in PER_PICTURE else a for k, a in self._asked.items()}
+                scores = self._scorer.scores(self._images[rows], asked)
+            if len(self._rows) == 1:
+                self._only = scores
+            yield rows, scores

@@ -1,0 +1,152 @@
+"""Can the maps of a model be trusted? One report of one model: fidelity beside its baselines, and sanity.
+
+Shape legend: B examples, P patches.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from vitcross.attention_maps.methods.rollout import ORDER
+from vitcross.attention_maps.records.trust_report import TrustReport
+from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, baseline, fidelity, leave_one_out, measure, plan
+from vitcross.attention_maps.trust.fidelity import probe_fidelity as probe_rows
+from vitcross.attention_maps.trust.model_randomization import sanity
+from vitcross.attention_maps.trust.portions import valid_rows
+from vitcross.attention_maps.trust.significance import explainable
+from vitcross.attention_maps.trust.token_scores import TokenScorer
+
+# Chosen for training: coarse curves of many examples decide better than fine curves of few.
+NUM_STEPS = 4
+NUM_RANDOM = 3
+PORTION = 64
+
+
+class Trust:
+    """Measures the maps of one model as often as it is called; the model is compiled once.
+
+    It runs the model in inference mode and touches neither variables nor random state. Every draw is by `seed` and an
+    example's place in its batch: the same at every capture, for all methods and in whatever portions.
+
+    Args:
+        model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
+        num_steps: int, points of a curve after its first; None: one for each patch, which is exact.
+        num_random: int, random orders of every example.
+        other: bool, measure another picture's map of every method too.
+        reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for a picture);
+            a call can say otherwise.
+        portion: int, examples at a time.
+        seed: int.
+        scorer: `TokenScorer` of the model, or a `PixelScorer`; None: tokens are dropped.
+
+    Call arguments:
+        batch: dict of arrays, the batch contract; rows with `valid` False are left out.
+        maps: dict method -> (B, P) of the valid rows, larger = more important.
+        target: (B,) int, class, answer, or position of the explained token; None: what the model says, of a caption the
+            last token before its end. Ignored for a dual encoder.
+        fresh_maps: dict method -> (B, P), the same of a freshly initialised model of another seed (`sanity.py`).
+        step: int, optimizer steps taken.
+        reference: bool, as above, for this call.
+
+    Returns:
+        TrustReport, its `grounding` and `probes` empty.
+    """
+
+    def __init__(
+        self,
+        model,
+        *,
+        num_steps: int | None = NUM_STEPS,
+        num_random: int = NUM_RANDOM,
+        other: bool = True,
+        reference: bool = True,
+        portion: int = PORTION,
+        seed: int = 0,
+        scorer: TokenScorer | None = None,
+    ):
+        self.scorer = TokenScorer(model) if scorer is None else scorer
+        self.num_steps, self.num_random, self.other = num_steps, num_random, other
+        self.reference, self.portion, self.seed = reference, portion, seed
+
+    def __call__(
+        self, batch, maps, target=None, *, fresh_maps=None, step: int = 0, reference: bool | None = None
+    ) -> TrustReport:
+        return self.measure(batch, maps, target, fresh_maps=fresh_maps, step=step, reference=reference)[0]
+
+    def measure(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0, reference: bool | None = None):
+        """As calling it: `(report, maps, curves)`: maps with leave-one-token-out among them, and name -> `Curves`."""
+        began = time.perf_counter()
+        reference = self.reference if reference is None else reference
+        portions, maps = self._prepare(batch, maps, target, reference)
+        curves = self._curves(portions, maps, self.other)
+        random = baseline(curves)
+        report = TrustReport(
+            step=int(step),
+            examples=len(portions),
+            explainable=int(explainable(random.full, random.single).sum()),
+            random_deletion=float(random.deletion.mean()),
+            random_insertion=float(random.insertion.mean()),
+            fidelity=fidelity(curves, seed=self.seed),
+            sanity=sanity(maps, fresh_maps or {}),
+            seconds=time.perf_counter() - began,
+        )
+        return report, maps, curves
+
+    def probes(self, batch, maps, target=None):
+        """method -> one ProbeFidelity for every valid picture: `TrustReport.probes` of the pictures of a capture.
+        A dual encoder chooses among the texts of this batch."""
+        portions, maps = self._prepare(batch, maps, target, reference=False)
+        return probe_rows(self._curves(portions, maps, other=False))
+
+    def leave_one_out(self, batch, target=None) -> np.ndarray:
+        """(B, P) float32, the map `"leave_one_out"` of the valid pictures of a batch."""
+        return leave_one_out(self._prepare(batch, {}, target, reference=False)[0])
+
+    def _curves(self, portions, maps, other: bool):
+        if not maps:
+            raise ValueError("`maps` must hold at least one method. Received: none")
+        orders = plan(maps, portions.layout.grid, num_random=self.num_random, other=other, seed=self.seed)
+        return measure(portions, orders, num_steps=self.num_steps)
+
+    def _prepare(self, batch, maps, target, reference: bool):
+        batch, target = valid_rows(batch, target)
+        portions = self.scorer.portions(batch, target, self.portion)
+        maps = {method: np.asarray(m) for method, m in maps.items()}
+        num_patches = portions.layout.num_patches
+        for method, array in maps.items():
+            if array.shape != (len(portions), num_patches):
+                raise ValueError(
+                    f"`maps[{method!r}]` must have the shape ({len(portions)}, {num_patches}), a row for every valid "
+                    f"picture. Received: shape {array.shape}"
+                )
+        if reference and LEAVE_ONE_OUT not in maps:
+            maps[LEAVE_ONE_OUT] = leave_one_out(portions)
+        known = [method for method in ORDER if method in maps]
+        return portions, {method: maps[method] for method in [*known, *(m for m in maps if m not in known)]}
+
+
+def trust(model, batch, maps, target=None, *, fresh_maps=None, step: int = 0, **options) -> TrustReport:
+    """One report; for several of one model keep a `Trust`, which compiles once.
+
+    Args and Returns: as of `Trust` and of calling it.
+    """
+    return Trust(model, **options)(batch, maps, target, fresh_maps=fresh_maps, step=step)
+
+
+def trust_scalars(report: TrustReport) -> dict[str, float]:
+    """The finite numbers of a report by the dashboard's keys, `trust/<method>/gap` and so on."""
+    values = {
+        "trust/examples": report.examples,
+        "trust/explainable": report.explainable,
+        "trust/random/deletion": report.random_deletion,
+        "trust/random/insertion": report.random_insertion,
+    }
+    names = ("deletion", "insertion", "gap", "gap_low", "gap_high", "gap_share", "verdict")
+    for method, row in report.fidelity.items():
+        values |= {f"trust/{method}/{name}": getattr(row, name) for name in names}
+    values |= {f"trust/{method}/sanity": value for method, value in report.sanity.items()}
+    for method, row in report.grounding.items():
+        values |= {f"grounding/{method}/{name}": value for name, value in row.items()}
+    return {key: float(value) for key, value in values.items() if value is not None and np.isfinite(value)}

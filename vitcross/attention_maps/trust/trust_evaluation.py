@@ -1,0 +1,148 @@
+"""The exact version of trust, for a finished run: every patch is a step of the curves, on any number of examples, with
+the perturbation test and with blurred pixels beside dropped tokens.
+
+Positive perturbation: tokens leave most important first; negative: least important first. Each curve is the share of
+examples of which the model still says the target most (Chefer, Gur & Wolf, "Transformer Interpretability Beyond
+Attention Visualization", 2021, arXiv 2012.09838, section 4); a faithful map falls early in the one, late in the other.
+
+Shape legend: B examples, P patches, K points of a curve.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from vitcross.attention_maps.records.trust_report import Fidelity, TrustReport
+from vitcross.attention_maps.trust.deletion_insertion import area
+from vitcross.attention_maps.trust.fidelity import CENTRE, RANDOM, Curves, fidelity
+from vitcross.attention_maps.trust.head_importance import HeadImportance, head_importance
+from vitcross.attention_maps.trust.pixel_scores import PixelScorer
+from vitcross.attention_maps.trust.trust import PORTION, Trust
+
+BASELINES = (CENTRE, RANDOM)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class MeanCurves:
+    """Curves of one method or baseline, mean over examples, all (K,).
+
+    Fields:
+        kept: share of the patches that are kept, ascending, in (0, 1].
+        deletion, insertion: what the model says of the target with the least, with the most important of them.
+        positive, negative: share of examples of which it still says the target most, likewise.
+    """
+
+    kept: np.ndarray
+    deletion: np.ndarray
+    insertion: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+
+    @property
+    def perturbation(self) -> tuple[float, float]:
+        """Areas under `positive` (low is good) and `negative` (high is good)."""
+        return float(area(self.kept, self.positive)), float(area(self.kept, self.negative))
+
+    def to_json(self) -> dict:
+        """JSON-ready."""
+        curves = {field.name: getattr(self, field.name).tolist() for field in dataclasses.fields(self)}
+        return curves | dict(zip(("positive_area", "negative_area"), self.perturbation, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrustEvaluation:
+    """What was measured of a finished run.
+
+    Fields:
+        report: TrustReport, of dropped tokens.
+        curves: name -> MeanCurves of every method, then `"centre"` and `"random"`.
+        blurred: method -> Fidelity with blurred pixels in the place of dropped tokens; empty where not measured.
+        blurred_curves: as `curves`, with blurred pixels.
+        heads: HeadImportance, or None where not measured.
+        maps: method -> (B, P), leave-one-token-out among them; not in the JSON.
+    """
+
+    report: TrustReport
+    curves: dict[str, MeanCurves]
+    blurred: dict[str, Fidelity] = dataclasses.field(default_factory=dict)
+    blurred_curves: dict[str, MeanCurves] = dataclasses.field(default_factory=dict)
+    heads: HeadImportance | None = None
+    maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict:
+        """JSON-ready."""
+        return {
+            "report": self.report.to_json(),
+            "curves": {name: c.to_json() for name, c in self.curves.items()},
+            "blurred": {method: dataclasses.asdict(row) for method, row in self.blurred.items()},
+            "blurred_curves": {name: c.to_json() for name, c in self.blurred_curves.items()},
+            "heads": self.heads and self.heads.to_json(),
+        }
+
+
+def evaluate_trust(
+    model,
+    batch,
+    maps,
+    target=None,
+    *,
+    fresh_maps=None,
+    step: int = 0,
+    num_steps: int | None = None,
+    num_random: int = 3,
+    pixel_steps: int | None = 8,
+    heads: bool = True,
+    portion: int = PORTION,
+    seed: int = 0,
+) -> TrustEvaluation:
+    """Everything that is measured of the maps of a finished run.
+
+    Args:
+        model, batch, maps, target, fresh_maps, step: as of calling `Trust`; leave-one-token-out is measured where
+            `maps` hold none.
+        num_steps: int, points of a curve after its first; None: one for each patch.
+        num_random: int, random orders of every example.
+        pixel_steps: int, points of the curves with blurred pixels, which cost more; None: no blurred pixels.
+        heads: bool, the importance of every head too, with each of them closed in turn.
+        portion: int, examples at a time: memory does not grow with their number.
+        seed: int.
+    """
+    options = {"num_random": num_random, "portion": portion, "seed": seed}
+    tokens = Trust(model, num_steps=num_steps, **options)
+    report, maps, curves = tokens.measure(batch, maps, target, fresh_maps=fresh_maps, step=step)
+    blurred = {}
+    if pixel_steps is not None:
+        pixels = Trust(model, num_steps=pixel_steps, scorer=PixelScorer(model), **options)
+        blurred = pixels.measure(batch, maps, target)[2]
+    return TrustEvaluation(
+        report=report,
+        curves=mean_curves(curves),
+        blurred=fidelity(blurred, seed=seed) if blurred else {},
+        blurred_curves=mean_curves(blurred),
+        heads=head_importance(model, batch, target, portion=portion) if heads else None,
+        maps=maps,
+    )
+
+
+def mean_curves(curves: dict[str, Curves]) -> dict[str, MeanCurves]:
+    """The mean over examples of every method, of the centre prior, and of all random orders together."""
+    methods = [name for name in curves if "/" not in name and name != CENTRE]
+    groups = {name: [curves[name]] for name in [*methods, CENTRE] if name in curves}
+    groups[RANDOM] = [c for name, c in curves.items() if name.startswith(f"{RANDOM}/")]
+    return {name: _mean(group) for name, group in groups.items() if group}
+
+
+def _mean(group: list[Curves]) -> MeanCurves:
+    def mean(name):
+        return np.mean([getattr(c, name).mean(axis=0) for c in group], axis=0)
+
+    counts = group[0].counts
+    return MeanCurves(
+        kept=counts / counts[-1],
+        deletion=mean("deletion"),
+        insertion=mean("insertion"),
+        positive=mean("deletion_right"),
+        negative=mean("insertion_right"),
+    )

@@ -1,0 +1,66 @@
+"""What is measured of the maps of own pictures: of each its own numbers, and a verdict where they are enough.
+
+Shape legend: B pictures, K classes, E width of the shared space.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vitcross.attention_maps.capture.targets import choose_target, kind_of
+from vitcross.attention_maps.methods.rollout import methods_of, read_map
+from vitcross.attention_maps.trust.checks import Measured, image_of, with_image
+from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
+from vitcross.attention_maps.trust.token_scores import TokenScorer
+from vitcross.attention_maps.trust.trust import Trust, trust_scalars
+
+# With fewer pictures no test can say at .01 that a gap is not chance: of 7, every sign is the same in 1 of 64 cases.
+FEWEST = 8
+
+
+class OwnChecks:
+    """Measures the maps of own pictures, of which no truth is known, as often as it is called; compiled once.
+
+    Args:
+        network: built model.
+        class_names: tuple of str, classes or answers.
+        choices: (K, E) float32 for a dual encoder that chooses among classes: what is measured is the probability of
+            the class that it chooses among all of them. None: the pair's own text among the distinct texts of a batch;
+            where all have one text, its cosine.
+    """
+
+    def __init__(self, network, class_names=(), choices=None):
+        self.network, self.class_names = network, tuple(class_names)
+        self.trust = Trust(network, num_steps=None, scorer=TokenScorer(network, choices=choices))
+
+    def __call__(
+        self, record, batch, capture, *, step: int, target=None, trust: bool = True, exact: bool = True
+    ) -> Measured:
+        """As calling `MapChecks`; every patch is a step of the curves. The numbers are those of the record's own
+        pictures, and with fewer than `FEWEST` of them there is no verdict.
+
+        Args:
+            target: what the maps explain, as of calling `Capture`.
+        """
+        image = image_of(record)
+        maps = {method: read_map(image, method) for method in methods_of(image)}
+        report, maps, curves = self.trust.measure(batch, maps, self._target(record, target), step=step)
+        report = dataclasses.replace(
+            report,
+            fidelity=report.fidelity if report.examples >= FEWEST else {},
+            probes=probe_fidelity(curves),
+            same_pictures=True,
+        )
+        held = {**image.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
+        record = with_image(record, dataclasses.replace(image, maps=held, trust=report))
+        return Measured(record=record, scalars=trust_scalars(report))
+
+    def _target(self, record, wanted):
+        """(B,) int of what was explained; None: what the model says."""
+        kind = kind_of(self.network)
+        if kind == "captioner":
+            return choose_target(self.network, wanted, texts=record.texts)[0]
+        if wanted is None or kind == "dual_encoder":
+            return None
+        size = len(image_of(record).images)
+        return choose_target(self.network, wanted, class_names=self.class_names, size=size)[0]

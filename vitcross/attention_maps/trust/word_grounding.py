@@ -1,0 +1,95 @@
+"""Does the map of a word point at what the word names? Measured for every word whose objects' boxes are known.
+
+Shape legend: W words of one example, N heads, P patches, K boxes of one word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitcross.attention_maps.methods.words import token_word_maps, word_maps, word_similarity_maps
+from vitcross.attention_maps.trust.grounding import box_to_patches, mean_of_rows, measure
+
+if TYPE_CHECKING:
+    from vitcross.attention_maps.records.text_record import ImageTextRecord
+
+SIMILARITY = "similarity"
+
+
+def grounding_maps(record: ImageTextRecord) -> dict[str, list[np.ndarray]]:
+    """layer -> for every example (W, P): what is measured. `block_00`, ... the mean over heads of each cross-attention
+    layer; `relevance` and `rollout` where the record holds maps of each text token; for a dual encoder `similarity`,
+    cosines below 0 set to 0."""
+    maps = {
+        address.split("/")[-2]: [m.mean(axis=1) for m in word_maps(record, address)]
+        for address in record.cross_attention
+    }
+    if record.word_similarity is not None:
+        maps[SIMILARITY] = [np.maximum(m, 0.0) for m in word_similarity_maps(record)]
+    return maps | {method: token_word_maps(record, method) for method in record.token_maps}
+
+
+def word_mask(record: ImageTextRecord, boxes) -> np.ndarray:
+    """(grid_height, grid_width) bool, the patches of any of a word's boxes (K, 4)."""
+    size, grid = record.images.shape[1:3], record.token_layout.grid
+    return np.logical_or.reduce([box_to_patches(box, size, grid, record.image.patch_size) for box in boxes])
+
+
+def word_measurements(record: ImageTextRecord, tolerance: float = 1, seed: int = 0) -> dict[str, np.ndarray]:
+    """layer -> (words, 4): `grounding.MEASURES` of every word that has boxes, in the order of the examples.
+
+    Words whose boxes cover half of no patch are left out. Equal maxima are decided by `seed` and the example's index,
+    so that it does not matter in which portions examples are measured.
+    """
+    maps = grounding_maps(record)
+    found = {layer: [] for layer in maps}
+    for example, text in enumerate(record.texts):
+        for w, boxes in enumerate(text.word_boxes):
+            mask = None if boxes is None else word_mask(record, boxes)
+            if mask is None or not mask.any():
+                continue
+            # Indices of own examples are -1, and a seed must not be negative.
+            word_seed = [seed, int(record.image.example_index[example]) + 1, w]
+            for layer, rows in found.items():
+                grid = record.token_layout.to_grid(maps[layer][example][w])
+                rows.append(measure(grid, mask, tolerance, word_seed))
+    return {layer: np.array(rows, np.float64).reshape(-1, 4) for layer, rows in found.items()}
+
+
+def word_grounding(records: ImageTextRecord | Iterable[ImageTextRecord], tolerance: float = 1, seed: int = 0) -> dict:
+    """How well the maps of words point at what they name, mean over all words that have boxes.
+
+    Args:
+        records: ImageTextRecord, or several of one model: portions of one set of examples.
+        tolerance: float, of the pointing game, in patches.
+        seed: int, decides between equal maxima.
+
+    Returns:
+        layer or method (`block_00`, ..., `relevance`, `rollout`, or `similarity`) -> dict of floats: `pointing`,
+        `energy`, `lift` (1 for a map that knows nothing), `chance` (the pointing game of a patch drawn at random) and
+        `words`, how many were measured. Empty where no word has a usable box.
+    """
+    records = [records] if hasattr(records, "texts") else records
+    return mean_of_words([word_measurements(record, tolerance, seed) for record in records])
+
+
+def mean_of_words(portions: list[dict]) -> dict[str, dict]:
+    """As `word_grounding`, of what `word_measurements` found in some portions of the examples."""
+    layers = {layer: np.concatenate([p[layer] for p in portions]) for layer in (portions[0] if portions else ())}
+    return {layer: mean_of_rows(rows) | {"words": len(rows)} for layer, rows in layers.items() if len(rows)}
+
+
+def best_layer(grounding: dict) -> str:
+    """The layer with the largest lift of a `word_grounding`, in words, for a caption; empty where there is none."""
+    known = {layer: row for layer, row in grounding.items() if np.isfinite(row["lift"])}
+    if not known:
+        return ""
+    layer = max(known, key=lambda name: known[name]["lift"])
+    row = known[layer]
+    return (
+        f"Best on the boxes of {row['words']} words: {layer.replace('_', ' ')}, lift {row['lift']:.2f} (1: knows "
+        f"nothing), pointing {row['pointing']:.0%} (chance {row['chance']:.0%})."
+    )

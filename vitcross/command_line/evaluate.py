@@ -1,0 +1,77 @@
+"""Checks what was typed for `evaluate.py` before TensorFlow starts. Imports nothing heavy."""
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+from vitcross.command_line.process import fail
+from vitcross.command_line.train import split_arguments
+from vitcross.config import compose
+from vitcross.config.compatibility import check_own_text
+from vitcross.config.help_page import help_page
+from vitcross.data.sources.image_files import find_pictures
+
+FREE_TEXT = ("run", "images", "text", "compare", "target")
+
+
+def quote(argument):
+    """`images=a,b=c.jpg` as Hydra takes it literally: free text may hold commas, brackets and `=`."""
+    key, _, value = argument.partition("=")
+    if key not in FREE_TEXT or value in ("null", ""):
+        return argument
+    if value[0] in "'\"" and value[-1] == value[0] and len(value) > 1:
+        return argument  # quoted by the user
+    escaped = re.sub(r"(\\*)(\"|$)", lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
+    return f'{key}="{escaped}"'
+
+
+def check_target(run_config, settings):
+    """Whether a class or an answer that is to be explained exists; a word of a caption is known only later.
+
+    Raises:
+        ValueError: it names the nearest ones.
+    """
+    if run_config["task"]["_target_"].endswith("Captioning"):
+        return
+    try:
+        names = class_names_of(settings["run"], settings["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # opening the checkpoint says what is wrong with it
+    wanted = settings["target"]
+    if wanted.isdecimal() and int(wanted) < len(names) or wanted.casefold() in [name.casefold() for name in names]:
+        return
+    nearest = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3)
+    shown = list(dict.fromkeys([*nearest, *names]))[:8]
+    more = ", ..." if len(shown) < len(names) else ""
+    raise ValueError(f"target must be one of {', '.join(shown)}{more}. Received: target={wanted!r}")
+
+
+def class_names_of(run_folder, which):
+    """The class names in the checkpoint's JSON, read without loading what writes it."""
+    folder = Path(run_folder) / "checkpoints"
+    name = json.loads((folder / "index.json").read_text())[which]
+    return json.loads((folder / name / "checkpoint.json").read_text())["class_names"]
+
+
+def prepare_evaluate(arguments):
+    """Check what was typed before TensorFlow starts; exits with status 2 and one message where it is wrong."""
+    overrides, flags = split_arguments([quote(argument) for argument in arguments])
+    if {"-h", "--help"} & set(flags):
+        print(help_page(compose.CONF, "evaluate"))
+        raise SystemExit(0)
+    if flags:
+        return [quote(argument) for argument in arguments]
+    try:
+        settings, _ = compose.check_arguments("evaluate", overrides)
+        run_config = compose.open_run(settings["run"])
+        if settings["images"] is not None:
+            find_pictures(settings["images"])
+        check_own_text(run_config, settings)
+        if settings["compare"] is not None:
+            compose.open_run(settings["compare"], key="compare")
+        if settings["target"] is not None:
+            check_target(run_config, settings)
+    except ValueError as error:
+        fail(str(error))
+    return overrides

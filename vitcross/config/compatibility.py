@@ -1,0 +1,252 @@
+"""Which values of a configuration fit each other: task, model and data; patches and pictures; heads and widths. And
+what a configuration takes from the data once that is there. Plain dicts in; no TensorFlow.
+"""
+
+import dataclasses
+
+from vitcross.data.options import ImageOptions, check_augmentation
+from vitcross.data.scenes.scene import SHAPES, SceneOptions
+from vitcross.models.variants import parse_variant
+
+
+class ConfigError(ValueError):
+    """What was typed cannot be run; the message names the key, the rule and what was received."""
+
+
+def pair(size):
+    """`n` or `[height, width]` as a tuple of two."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+# What a task trains, and on which data.
+KINDS = {
+    "Classification": ("VisionTransformer", ("tfds", "scenes", "image_folder")),
+    "Contrastive": ("DualEncoder", ("scene_texts of captions", "pairs", "tfds_captions")),
+    "Captioning": ("CaptioningModel", ("scene_texts of captions", "pairs", "tfds_captions")),
+    "QuestionAnswering": ("QuestionAnsweringModel", ("scene_texts of questions", "pairs")),
+}
+# What evaluate.py must be told of own pictures.
+NEEDS_TEXT = {
+    "Contrastive": "what the pictures are compared with, text='a red star'; or names, classes=[star,ring]",
+    "QuestionAnswering": "the question, text='What colour is the star?'",
+}
+TEXT_TOWERS = ("text_encoder", "text_decoder")
+
+
+def check_kind(config):
+    """Task, model and data are made for each other.
+
+    Raises:
+        ConfigError
+    """
+    task, model, data = (config[group]["_target_"].rpartition(".")[2] for group in ("task", "model", "data"))
+    data += f" of {config['data']['texts']}" if "texts" in config["data"] else ""
+    network, sources = KINDS[task]
+    if model != network or data not in sources:
+        raise ConfigError(
+            f"task {task} trains the model {network} on data of {' or '.join(sources)}. "
+            f"Received: model {model}, data {data}; experiment=NAME chooses all three"
+        )
+
+
+def check_own_text(config, settings):
+    """Whether a run can use the text that was typed for own pictures, or do without one.
+
+    Args:
+        config: dict, of the run.
+        settings: dict, of the evaluation, with `images` and `text`.
+
+    Raises:
+        ConfigError
+    """
+    task, text = config["task"]["_target_"].rpartition(".")[2], settings["text"]
+    if settings["images"] is None and (text is not None or settings["classes"]):
+        raise ConfigError("text and classes need own pictures beside them: images='DIR/*.jpg'")
+    if task == "Classification" and text is not None:
+        raise ConfigError(f"text is for runs of pictures with texts; this one classifies pictures. Received: {text}")
+    if settings["classes"] and (task != "Contrastive" or text is not None):
+        raise ConfigError(
+            f"classes are for contrastive runs, and instead of a text. Received: classes={settings['classes']}"
+        )
+    if any("{}" not in template for template in settings["templates"]):
+        raise ConfigError(f"templates must have {{}} for the name of a class. Received: {settings['templates']}")
+    if settings["target"] is not None and settings["images"] is None:
+        raise ConfigError(f"target needs own pictures beside it: images='DIR/*.jpg'. Received: {settings['target']}")
+    if settings["target"] is not None and task == "Contrastive":
+        raise ConfigError(
+            f"target is a class, an answer or a word; of a contrastive run the match is explained. "
+            f"Received: {settings['target']}"
+        )
+    if settings["images"] is not None and task in NEEDS_TEXT and not text and not settings["classes"]:
+        raise ConfigError(f"text must be given: {NEEDS_TEXT[task]}")
+
+
+def image_tower(model):
+    """`(keys, prefix)`: the section of a model that describes its vision transformer, and how its keys are typed."""
+    if "image_encoder" in model:
+        return model["image_encoder"], "model.image_encoder"
+    return model, "model"
+
+
+def text_tower(model):
+    """`(keys, prefix)` of the part that reads or writes text; `(None, None)` for a model of pictures alone."""
+    for name in TEXT_TOWERS:
+        if name in model:
+            return model[name], f"model.{name}"
+    return None, None
+
+
+def model_sizes(model, prefix="model"):
+    """`embed_dim`, `depth`, `num_heads`, `patch_size` of a vision transformer: what is typed, else what the variant
+    says.
+
+    Raises:
+        ConfigError: an unknown variant, or a size that nobody sets.
+    """
+    try:
+        variant, patch_of_variant = parse_variant(model["variant"]) if model["variant"] else (None, None)
+    except ValueError as error:
+        raise ConfigError(f"{prefix}.variant: {error}") from error
+    sizes = {key: model[key] or getattr(variant, key, None) for key in ("embed_dim", "depth", "num_heads")}
+    sizes["patch_size"] = model["patch_size"] or patch_of_variant
+    for key, value in sizes.items():
+        if value is None:
+            raise ConfigError(f"{prefix}.{key} must be set where {prefix}.variant is null")
+    return sizes
+
+
+def check_model(model, data):
+    """Patches divide pictures, heads divide widths, and the model fits its data; sizes that only the data knows are
+    checked when it is there.
+
+    Raises:
+        ConfigError
+    """
+    vision, prefix = image_tower(model)
+    _check_image_tower(vision, data, prefix)
+    text, text_prefix = text_tower(model)
+    if text is not None:
+        _check_heads(text, text_prefix)
+
+
+def _check_heads(sizes, prefix):
+    width, heads = sizes["embed_dim"], sizes["num_heads"]
+    if width % heads:
+        raise ConfigError(
+            f"{prefix}.num_heads must divide {prefix}.embed_dim. "
+            f"Received: {prefix}.num_heads={heads}, {prefix}.embed_dim={width}"
+        )
+
+
+def _check_image_tower(model, data, prefix):
+    sizes = model_sizes(model, prefix)
+    width, patch_size = sizes["embed_dim"], pair(sizes["patch_size"])
+    _check_heads(sizes, prefix)
+    if model["position_embedding"] == "sincos2d" and width % 4:
+        raise ConfigError(
+            f"{prefix}.embed_dim must be a multiple of 4 for sincos2d. Received: {prefix}.embed_dim={width}"
+        )
+    if model["pooling"] == "cls" and model["class_token"] is False:
+        raise ConfigError(f"{prefix}.pooling=cls needs the class token. Received: {prefix}.class_token=false")
+    if model["stem"] == "conv" and patch_size != (8, 8):
+        raise ConfigError(f"{prefix}.patch_size must be 8 with {prefix}.stem=conv. Received: {patch_size}")
+    depths = list(model["stem_depths"])
+    if model["stem"] == "linear" and depths != [1, 1, 1]:
+        raise ConfigError(f"{prefix}.stem_depths must be [1, 1, 1] with {prefix}.stem=linear. Received: {depths}")
+    if prefix != "model" and model["num_classes"] is not None:
+        raise ConfigError(
+            f"{prefix}.num_classes must be null: a tower gives features, no classes. Received: {model['num_classes']}"
+        )
+    owners = {"in_channels": "channels"} | ({"num_classes": "num_classes"} if prefix == "model" else {})
+    for key, owner in owners.items():
+        if None not in (model[key], data[owner]) and model[key] != data[owner]:
+            raise ConfigError(f"{prefix}.{key} must equal data.{owner}, {data[owner]}. Received: {model[key]}")
+    if data["image_size"] is None:
+        return
+    image_size = pair(data["image_size"])
+    if model["image_size"] is not None and pair(model["image_size"]) != image_size:
+        raise ConfigError(
+            f"{prefix}.image_size must equal data.image_size, {image_size}. Received: {model['image_size']}"
+        )
+    if model["stem"] == "linear" and any(i % p for i, p in zip(image_size, patch_size, strict=True)):
+        raise ConfigError(
+            f"{prefix}.patch_size must divide data.image_size. Received: {prefix}.patch_size={patch_size}, "
+            f"data.image_size={image_size}"
+        )
+
+
+def check_data(data):
+    """What the pictures may be: asked of the very classes that will use the values.
+
+    Raises:
+        ConfigError
+    """
+    if data["image_size"] is None:
+        return
+    known = {field.name for field in dataclasses.fields(ImageOptions)}
+    try:
+        options = ImageOptions(
+            **{key: value for key, value in data.items() if key in known} | {"channels": data["channels"] or 3}
+        )
+        if "max_text_length" in data:
+            check_augmentation(options.augmentation)
+        if "scene_seed" in data:
+            SceneOptions(
+                image_size=data["image_size"],
+                seed=data["scene_seed"],
+                target_colour=data["target_colour"],
+                max_objects=data["max_objects"],
+            )
+            if data["_target_"] == "vitcross.data.load.scenes" and data["num_classes"] not in (None, len(SHAPES)):
+                raise ValueError(f"num_classes of scenes must be {len(SHAPES)}. Received: {data['num_classes']}")
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"data: {error}") from error
+
+
+def check_parts(config):
+    """A batch can be computed in parts: they are equal, and the loss is a mean over rows.
+
+    Raises:
+        ConfigError
+    """
+    parts, data = config["trainer"]["accumulate_steps"], config["data"]
+    pictures = data["batch_size"] // (data.get("texts_per_picture") or 1)
+    if pictures % parts:
+        raise ConfigError(f"trainer.accumulate_steps must divide the {pictures} pictures of a batch. Received: {parts}")
+    if parts > 1 and config["task"]["_target_"].endswith("Contrastive"):
+        raise ConfigError(
+            "trainer.accumulate_steps must be 1 with contrastive losses, which compare all rows of a batch; "
+            f"task.chunk_size saves memory there. Received: {parts}"
+        )
+
+
+def fill_from_data(config, facts):
+    """The configuration with what only the data knows, as `config.yaml` keeps it: every key of the data and of the
+    model (and its towers) that the facts name.
+
+    Args:
+        config: dict, validated.
+        facts: dict of key to value, e.g. `num_classes`, `image_size`, `vocabulary_size`.
+
+    Raises:
+        ConfigError: a key of the model that the data decides was typed with another value.
+    """
+    data = config["data"] | {key: facts[key] for key in ("num_classes", "image_size", "channels") if key in facts}
+    return config | {"data": data, "model": _filled_model(config["model"], facts, "model")}
+
+
+def _filled_model(section, facts, prefix):
+    filled = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            # A tower gives features: the number of classes is that of the whole.
+            inner = {name: fact for name, fact in facts.items() if name != "num_classes"}
+            filled[key] = _filled_model(value, inner, f"{prefix}.{key}")
+        elif key in facts:
+            known = facts[key]
+            if value is not None and (pair(value) != pair(known) if key == "image_size" else value != known):
+                raise ConfigError(f"{prefix}.{key} must be that of the data, {known}. Received: {value}")
+            filled[key] = known
+        else:
+            filled[key] = value
+    return filled

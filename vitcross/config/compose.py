@@ -1,0 +1,294 @@
+"""From what was typed to a validated configuration in plain Python: the only place, besides the two scripts, that knows
+Hydra and OmegaConf. `experiment.py` puts the rooms together from it.
+"""
+
+import inspect
+from pathlib import Path
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from vitcross.config.allowed_hydra import check_hydra
+from vitcross.config.compatibility import ConfigError
+from vitcross.config.help_page import options
+from vitcross.config.search_space import Interval, Sweep, Values
+from vitcross.config.sweep_rules import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
+from vitcross.config.validate import check_stored, explain, validate
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TOKENIZER = "tokenizer.json"  # in the folder of a run whose data has texts
+RESUMABLE_GROUPS = ("attention_maps", "sinks")
+MISSING = object()
+
+
+def compose(name, overrides):
+    """The resolved configuration as plain Python, and the chosen option of each group.
+
+    Args:
+        name: `train` or `evaluate`.
+        overrides: list of str as typed, e.g. `["data=fashion_mnist", "trainer.steps=100"]`.
+
+    Returns:
+        `(config, choices)`: dict without Hydra's own keys; dict of group to option name.
+
+    Raises:
+        ConfigError: for an unknown key, group or option, a malformed override, an interpolation that leads nowhere,
+            and for what of Hydra itself could run other code.
+    """
+    try:
+        with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
+            composed = hydra.compose(config_name=name, overrides=one_length(overrides), return_hydra_config=True)
+        check_hydra(OmegaConf.to_container(composed.hydra, resolve=False))
+        choices = dict(composed.hydra.runtime.choices)
+        # Hydra's own keys hold what only a running job has.
+        config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True), choices
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name))) from error
+
+
+def _known_keys(name):
+    """The composed configuration before anything is typed; what must be typed is `???` there."""
+    with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
+        return OmegaConf.to_container(hydra.compose(config_name=name), resolve=False)
+
+
+def one_length(overrides):
+    """Typing `trainer.steps` empties `trainer.epochs`, and the other way round; typing both is an error."""
+    keys = {override.lstrip("+").partition("=")[0] for override in overrides}
+    typed = [key for key in ("trainer.steps", "trainer.epochs") if key in keys]
+    if len(typed) == 2 and not any(override.endswith("=null") for override in overrides if override.startswith("tr")):
+        raise ConfigError("trainer.steps and trainer.epochs both set the length of the run: type one of them")
+    others = {"trainer.steps": "trainer.epochs", "trainer.epochs": "trainer.steps"}
+    return [*overrides, *(f"{others[key]}=null" for key in typed if len(typed) == 1)]
+
+
+def check_arguments(name, overrides):
+    """Compose and validate what was typed for one run.
+
+    Returns:
+        `(config, choices)`, as `compose` does.
+
+    Raises:
+        ConfigError
+    """
+    for text in overrides:
+        if _parse(text).is_sweep_override():
+            raise ConfigError(f"'{text}' lists several values: a sweep needs -m; a list needs brackets, e.g. key=[1,2]")
+    config, choices = compose(name, overrides)
+    validate(config, name)
+    return config, choices
+
+
+def read_sweep(overrides):
+    """What was typed with `-m`.
+
+    Args:
+        overrides: list of str.
+
+    Returns:
+        `vitcross.config.search_space.Sweep`; its trials are not checked yet.
+
+    Raises:
+        ConfigError
+    """
+    own = [text for text in overrides if _key(text).lstrip("+~").startswith("hydra")]
+    typed = [text for text in overrides if text not in own]
+    check_own_keys([_key(text) for text in own])
+    own = [text for text in own if _key(text) != "hydra.sweep.dir"]  # a folder is taken as it is typed
+    space = _space(typed)
+    first = [f"{key}={part.corners()[0]}" for key, part in space.items()]
+    sweeper, settings = _sweeper([*(text for text in typed if _key(text) not in space), *first, *own])
+    keys = {_key(text) for text in typed}
+    typed = [*(f"{key}={value}" for key, value in (settings.pop("params") or {}).items() if key not in keys), *typed]
+    space = _space(typed)
+    check_space(sweeper, space)
+    return Sweep(
+        sweeper=sweeper,
+        options=settings,
+        fixed=tuple(text for text in typed if _key(text) not in space),
+        space=space,
+        typed=tuple(text for text in typed if _key(text) in space),
+    )
+
+
+def check_trials(sweep):
+    """Compose and validate every trial of a grid; of Optuna's space, every listed value and every end.
+
+    Returns:
+        list of `(config, choices)`.
+
+    Raises:
+        ConfigError
+    """
+    checked = []
+    for values in sweep.corners() if sweep.sweeper == "optuna" else sweep.grid():
+        try:
+            checked.append(check_arguments("train", sweep.overrides(values)))
+        except ConfigError as error:
+            raise ConfigError(f"{error}{whole_numbers(error, sweep.space)}") from error
+    return checked
+
+
+def _key(text):
+    return text.partition("=")[0]
+
+
+def _space(overrides):
+    """Key to Values or Interval of what lists several values."""
+    space = {}
+    for text in overrides:
+        override = _parse(text)
+        if not override.is_sweep_override():
+            continue
+        if [_key(other) for other in overrides].count(_key(text)) > 1:
+            raise ConfigError(f"{_key(text)} is swept and typed twice. Received: {text}")
+        space[_key(text)] = _part(text, override)
+    return space
+
+
+def _part(text, override):
+    value = override.value()
+    try:
+        if override.is_interval_sweep():
+            integer = isinstance(value.start, int) and isinstance(value.end, int)
+            return Interval(value.start, value.end, log="log" in value.tags, integer=integer)
+        if isinstance(value, Glob):
+            return Values(tuple(value.filter(options(CONF, _key(text)))))
+        ordered = override.is_range_sweep() and not value.shuffle
+        return Values(tuple(override.sweep_string_iterator()), ordered=ordered)
+    except (HydraException, ValueError) as error:
+        raise ConfigError(f"{text} cannot be swept: {' '.join(str(error).split())}") from error
+
+
+def _sweeper(overrides):
+    """`(name, options)` of `hydra/sweeper` and `hydra.sweeper`, checked."""
+    try:
+        with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
+            composed = hydra.compose("train", overrides=one_length(overrides), return_hydra_config=True).hydra
+        name = composed.runtime.choices["hydra/sweeper"]
+        settings = OmegaConf.to_container(composed.sweeper, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        explained = sweeper_problem(str(error)) or explain("train", str(error), CONF, lambda: _known_keys("train"))
+        raise ConfigError(explained) from error
+    return name, check_sweeper(name, settings)
+
+
+def _parse(text):
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigError(
+            f"{text} cannot be read as key=value. A value with spaces, brackets, commas or '=' needs quotes that the "
+            f"shell leaves in place: 'key=\"value\"'"
+        ) from error
+
+
+def instantiate(section, **more):
+    """Hydra's `instantiate`, with plain Python arguments. Parts that have a `_target_` of their own (the towers of an
+    image-text model) are made first. Every `_target_` was checked against the known ones.
+    """
+    section = {key: instantiate(value) if _is_part(value) else value for key, value in section.items()}
+    try:
+        return hydra.utils.instantiate(section, **more, _convert_="all", _recursive_=False)
+    except HydraException as error:
+        # Hydra wraps what the constructor said; the user is to read the constructor's own words.
+        raise (error.__cause__ or error) from None
+
+
+def _is_part(value):
+    return isinstance(value, dict) and "_target_" in value
+
+
+def accepted(section, offered):
+    """Those of the offered arguments that the `_target_` of a section takes."""
+    names = inspect.signature(hydra.utils.get_class(section["_target_"])).parameters
+    return {key: value for key, value in offered.items() if key in names}
+
+
+def as_yaml(config):
+    """A configuration as the text of `config.yaml`."""
+    return OmegaConf.to_yaml(OmegaConf.create(config))
+
+
+def resolve(composed):
+    """Hydra's configuration as plain Python, without Hydra's own keys."""
+    return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+
+
+def open_run(folder, key="run"):
+    """The validated configuration of a run folder, ready to build its model from; `key` is what a message calls it.
+
+    Raises:
+        ConfigError: where it is not the folder of a run.
+    """
+    config = read_run(folder, key)
+    if (Path(folder) / TOKENIZER).is_file():
+        # The folder may have moved; the words that the model knows moved with it.
+        config["data"]["tokenizer"] = str(Path(folder) / TOKENIZER)
+    validate(config)
+    return config
+
+
+def read_run(folder, key="run"):
+    """The configuration of a run folder as its `config.yaml` keeps it.
+
+    Raises:
+        ConfigError: where it is not the folder of a run.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{key} must be the folder of a run, with a config.yaml. Received: {folder}")
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    check_stored(config, path)
+    # A run of an older version lacks keys that came later and has some that went; what does not make the model is
+    # filled in.
+    for group in ("trainer", "attention_maps", "sinks"):
+        defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
+        config[group] = _filled(config.get(group, {}), defaults)
+    return config
+
+
+def resumed(folder, overrides):
+    """`(before, now)`: the configuration of a run, and that with what was typed, validated.
+
+    Args:
+        folder: of the run.
+        overrides: list of str; of groups only `attention_maps` and `sinks` can be chosen anew.
+
+    Raises:
+        ConfigError: for an unknown key, a value that cannot be, another model or data set by its group.
+    """
+    before = read_run(folder, key="resume")
+    now = OmegaConf.create(before)
+    for text, override in ((text, _parse(text)) for text in one_length(overrides)):
+        key = override.get_key_element()
+        if override.is_sweep_override() or override.is_delete() or override.is_add():
+            raise ConfigError(f"resume takes key=value of keys that its run has. Received: {text}")
+        if (CONF / key).is_dir() and key not in RESUMABLE_GROUPS:
+            raise ConfigError(f"{key} cannot be chosen anew with resume; type its single keys. Received: {text}")
+        if (CONF / key).is_dir():
+            chosen, _ = compose("train", [text])
+            now[key] = chosen[key]
+        elif OmegaConf.select(now, key, default=MISSING) is MISSING:
+            raise ConfigError(explain("train", f"Could not override '{key}'", CONF, lambda: before))
+        else:
+            OmegaConf.update(now, key, override.value(), merge=False)
+    now = OmegaConf.to_container(now)
+    validate(now)
+    return before, now
+
+
+def _filled(section, defaults):
+    """A nested dict with the defaults of the keys it lacks, without those that have none."""
+    nested = [k for k, v in defaults.items() if isinstance(v, dict) and isinstance(section.get(k), dict)]
+    both = {k: _filled(section[k], defaults[k]) for k in nested}
+    return defaults | {k: v for k, v in section.items() if k in defaults} | both

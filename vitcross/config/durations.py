@@ -1,0 +1,132 @@
+"""All lengths of a run in steps: what may be typed for them, and what they come to once the data is there."""
+
+import re
+
+from vitcross.config.compatibility import ConfigError
+
+OF_TRAINER = ("evaluate_every", "log_every", "checkpoint_every", "early_stopping")
+OF_OPTIMIZER = ("warmup", "cooldown", "timescale", "ema")
+_LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?|examples?|percent|%)?\s*")
+
+
+def lengths(config, num_examples):
+    """All lengths of a run in steps.
+
+    Args:
+        config: dict, validated.
+        num_examples: int, of the training split.
+
+    Returns:
+        `(trainer, optimizer)`: dicts, one with `total_steps` and each of `OF_TRAINER`, one with `<length>_steps`
+        of those that the optimizer has; None where there is no such length.
+    """
+    trainer, optimizer = config["trainer"], config["optimizer"]
+    known = {"batch_size": config["data"]["batch_size"], "num_examples": num_examples}
+    unit = "steps" if trainer["steps"] is not None else "epochs"
+    total = to_steps(trainer[unit], unit=unit, name=f"trainer.{unit}", **known)
+    known["total_steps"] = total
+    of_trainer = {"total_steps": total} | {key: _steps("trainer", trainer, key, known) for key in OF_TRAINER}
+    of_trainer["evaluate_every"] = min(total, of_trainer["evaluate_every"])
+    of_optimizer = {key: _steps("optimizer", optimizer, key, known) for key in OF_OPTIMIZER if key in optimizer}
+    if total == 1:  # a share is rounded up to one step, which a run of one step does not have
+        of_optimizer["warmup"] = 0
+    return of_trainer, {f"{key}_steps": steps for key, steps in of_optimizer.items()}
+
+
+def _steps(group, section, key, known):
+    return None if section[key] is None else to_steps(section[key], name=f"{group}.{key}", **known)
+
+
+def check_lengths(config):
+    """Every length can be read and is positive, and those of the schedule fit into the run where its length is known.
+
+    Raises:
+        ConfigError
+    """
+    trainer, optimizer = config["trainer"], config["optimizer"]
+    whole = {key: trainer[key] for key in ("steps", "epochs")}
+    if (whole["steps"] is None) == (whole["epochs"] is None):
+        raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {whole}")
+    for key, value in whole.items():
+        _check(f"trainer.{key}", value, total_steps=None)
+    for key in OF_TRAINER:
+        _check(f"trainer.{key}", trainer[key])
+    for key in OF_OPTIMIZER:
+        _check(f"optimizer.{key}", optimizer.get(key), minimum=0 if key == "warmup" else 1)
+    _check_schedule(config)
+
+
+def _check(key, value, total_steps=1000, minimum=1):
+    if value is None:
+        return
+    try:
+        steps = to_steps(value, batch_size=1, num_examples=1000, total_steps=total_steps, name=key)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if steps < minimum:
+        raise ConfigError(f"{key} must be positive. Received: {value}")
+
+
+def _check_schedule(config):
+    """What needs the size of the data is checked when that is there (`vitcross.training.schedules`)."""
+    optimizer, steps = config["optimizer"], config["trainer"]["steps"]
+    schedule = optimizer.get("schedule")
+    for key, owners in (("cooldown", ("wsd", "rsqrt")), ("timescale", ("rsqrt",))):
+        if optimizer.get(key) is not None and schedule not in owners:
+            raise ConfigError(
+                f"optimizer.{key} belongs to optimizer.schedule={' or '.join(owners)}. "
+                f"Received: optimizer.{key}={optimizer[key]}, optimizer.schedule={schedule}"
+            )
+    if schedule == "constant" and optimizer["final_share"]:
+        raise ConfigError(
+            f"optimizer.final_share must be 0 with optimizer.schedule=constant. Received: {optimizer['final_share']}"
+        )
+    warmup, cooldown = optimizer["warmup"], optimizer.get("cooldown")
+    if steps is None or "epoch" in f"{warmup} {cooldown} {steps}":
+        return
+    known = {"batch_size": config["data"]["batch_size"], "num_examples": None}
+    total = to_steps(steps, **known)
+    parts = [0 if length is None else to_steps(length, total_steps=total, **known) for length in (warmup, cooldown)]
+    if total > 1 and parts[0] >= total:
+        raise ConfigError(f"optimizer.warmup must be shorter than the run. Received: {warmup} of {total} steps")
+    if total > 1 and sum(parts) > total:
+        raise ConfigError(
+            f"optimizer.warmup and optimizer.cooldown must fit into the run. Received: {warmup} and {cooldown} "
+            f"of {total} steps"
+        )
+
+
+def to_steps(length, *, batch_size, num_examples, total_steps=None, name="length", unit="steps"):
+    """Number of optimizer steps of a length.
+
+    Args:
+        length: int or float in `unit`, or str with a unit: steps, epochs, examples, percent (of `total_steps`).
+        batch_size: examples per step.
+        num_examples: examples per epoch; None where it is not known, then "epochs" cannot be converted.
+        total_steps: what percent refers to; None refuses it.
+        name: the key, for the message.
+        unit: what a bare number means.
+
+    Returns:
+        int, rounded to the nearest step; at least 1 for a positive length.
+
+    Raises:
+        ValueError: names the key, the rule and what was received.
+    """
+    match = _LENGTH.fullmatch(str(length))
+    if match is None:
+        raise ValueError(
+            f'{name} must be a number, or a number with a unit (steps, epochs, examples, percent), e.g. "20 epochs". '
+            f"Received: {name}={length}"
+        )
+    number, unit = float(match[1]), (match[2] or unit).rstrip("s")
+    if unit in ("percent", "%"):
+        if total_steps is None:
+            raise ValueError(f"{name} cannot be in percent: it is what percent would refer to. Received: {length}")
+        steps = number / 100 * total_steps
+    elif unit == "step":
+        steps = number
+    else:
+        examples = number if unit == "example" else number * num_examples
+        steps = examples / batch_size
+    return 0 if number == 0 else max(1, round(steps))

@@ -1,0 +1,195 @@
+"""Is a composed configuration one that can be run? Unknown keys, wrong types, impossible combinations: each gets one
+message that names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
+"""
+
+import difflib
+import re
+
+from pydantic import TypeAdapter, ValidationError
+
+from vitcross.config.allowed_hydra import nodes
+from vitcross.config.compatibility import ConfigError, check_data, check_kind, check_model, check_parts
+from vitcross.config.durations import check_lengths
+from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.data.sources.image_folder import list_image_folder
+
+_ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
+
+
+def nearest(name, known):
+    """` Did you mean 'x'?`, or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def validate(config, name="train"):
+    """Check keys, types and combinations of a composed configuration.
+
+    Raises:
+        ConfigError: all that is wrong with single keys, one line each; else the first impossible combination.
+    """
+    problems = _problems(_ROOTS[name], config, ())
+    for group, schemas in SCHEMAS.items():
+        if group in config:
+            problems += _group_problems(group, config[group], schemas)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if name == "train":
+        _check_combinations(config)
+
+
+def check_section(schema, values, prefix):
+    """Check the keys and types of one section, whose keys are typed behind `prefix`, a tuple of str.
+
+    Raises:
+        ConfigError: one line for each key that is wrong.
+    """
+    if problems := _problems(schema, values, prefix):
+        raise ConfigError("\n".join(problems))
+
+
+def _group_problems(group, section, schemas):
+    target = section.get("_target_")
+    if not isinstance(target, str) or target not in schemas:
+        return [f"{group}._target_ must be one of {', '.join(schemas)}. Received: {target}"]
+    known = ("_target_", "_partial_") if group == "optimizer" else ("_target_",)
+    keys = {key: value for key, value in section.items() if key not in known}
+    problems = _problems(schemas[target], keys, (group,))
+    if group == "optimizer" and section.get("_partial_") is not True:  # model and lengths come later
+        problems.append(f"optimizer._partial_ must be true. Received: {section.get('_partial_')!r}")
+    return problems
+
+
+def check_stored(config, path):
+    """What was read from a run's `config.yaml`, perhaps a stranger's, has the form of one; values may still be wrong.
+
+    It is kept resolved: an interpolation could only read what is not its own, an environment variable for one, and
+    carry it to Weights & Biases.
+
+    Args:
+        config: what the file holds.
+        path: of the file, for messages.
+
+    Raises:
+        ConfigError
+    """
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} must be the configuration of a run. Received: a {type(config).__name__}")
+    for name in (*SCHEMAS, "trainer", "attention_maps", "sinks"):
+        if not isinstance(config.get(name, None if name in SCHEMAS else {}), dict):
+            raise ConfigError(f"{path} must have a section {name}. Received: {config.get(name)!r}")
+    for name in SCHEMAS:
+        if not isinstance(target := config[name].get("_target_"), str):
+            raise ConfigError(f"{path}: {name}._target_ must be a name. Received: {target!r}")
+    for key, value in nodes(config):
+        if isinstance(value, str) and "${" in value:
+            raise ConfigError(f"{path}: the configuration of a run must hold values alone. Received: {key}={value}")
+
+
+def _problems(schema, values, prefix):
+    try:
+        TypeAdapter(schema).validate_python(values)
+        return []
+    except ValidationError as error:
+        rules = {}
+        for problem in error.errors():
+            rules.setdefault(_path(problem, values), []).append(problem)
+        return [_sentence(".".join((*prefix, *path)), path, found, values) for path, found in rules.items()]
+
+
+def _path(problem, values):
+    """Keys that lead to a problem; pydantic's own marks for the branches of a union are left out."""
+    path, node = [], values
+    for part in problem["loc"]:
+        known = isinstance(node, dict) and part in node
+        if not known and problem["type"] != "missing":
+            break
+        path.append(str(part))
+        node = node[part] if known else {}
+    return tuple(path)
+
+
+def _sentence(key, path, problems, values):
+    kind = problems[0]["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        node = values
+        for part in path[:-1]:
+            node = node[part]
+        return f"there is no key '{key}'.{nearest(path[-1], [k for k in node if k != path[-1]])}"
+    if kind == "missing":
+        return f"{key} is missing"
+    rules = " or ".join(dict.fromkeys(p["msg"].removeprefix("Input should be ") for p in problems))
+    return f"{key} must be {rules}. Received: {problems[0]['input']!r}"
+
+
+def _check_combinations(config):
+    model, data = config["model"], config["data"]
+    check_lengths(config)
+    check_kind(config)
+    check_model(model, data)
+    check_data(data)
+    check_parts(config)
+
+
+def check_folder(data):
+    """What can be known of an image folder by listing it: it is there, its classes hold pictures, their count.
+
+    Raises:
+        ConfigError
+    """
+    if data["_target_"] != "vitcross.data.load.image_folder":
+        return
+    try:
+        shares = {key: data[key] for key in ("validation_share", "test_share", "split_seed")}
+        found = len(list_image_folder(data["root"], **shares).class_names)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    if data["num_classes"] not in (None, found):
+        raise ConfigError(
+            f"data.num_classes must be the {found} class folders of {data['root']}. Received: {data['num_classes']}"
+        )
+
+
+def explain(name, text, conf, base):
+    """Hydra's message in one line that names the key and the nearest valid one.
+
+    Args:
+        name: `train` or `evaluate`.
+        text: what Hydra said.
+        conf: folder of the configuration groups.
+        base: callable without arguments, the composed configuration without what was typed.
+    """
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, option = match[1].split("/")[-1], match[2]
+        known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        return f"{group} has no option '{option}'.{nearest(option, known)} Options: {', '.join(known)}"
+    unknown = re.search(r"Could not (?:override|delete)[^']*'([^']+)'", text)
+    if unknown := unknown or re.search(r"No match in the defaults list[^']*'([^']+)'", text):
+        key = unknown[1]
+        return f"there is no key '{key}'.{_nearest_key(key, base())} python {name}.py --cfg job prints all keys"
+    missing = re.search(r"full_key: ?([\w.]+)", text)
+    if missing and "issing mandatory value" in text:
+        return f"{missing[1]} must be given: type {missing[1]}=..."
+    return " ".join(text.split())
+
+
+def _nearest_key(key, config):
+    known = list(_dotted_keys(config))
+    section, _, last = key.rpartition(".")
+    if key in known:  # of the default option, not of the chosen one
+        return f" The chosen {section.partition('.')[0]} has none."
+    same_leaf = [k for k in known if k.rpartition(".")[2] == last]
+    if same_leaf:
+        return f" Did you mean '{same_leaf[0]}'?"
+    # The section was meant: what stands in it is likelier than what merely looks alike.
+    siblings = {k.rpartition(".")[2]: k for k in known if section and k.rpartition(".")[0] == section}
+    if close := difflib.get_close_matches(last, siblings, n=1, cutoff=0.35):
+        return f" Did you mean '{siblings[close[0]]}'?"
+    return nearest(key, known) or nearest(last, known)
+
+
+def _dotted_keys(node, prefix=""):
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _dotted_keys(value, f"{prefix}{key}.")

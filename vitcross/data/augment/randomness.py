@@ -1,0 +1,61 @@
+"""Order and random numbers as pure functions of (seed, position): nothing to store, nothing to skip when resuming.
+
+A position counts training examples since the start of the run; pass `position // n` visits every example once, in an
+order of its own. Shape letters: B batch.
+"""
+
+import tensorflow as tf
+
+from vitcross.data.augment.streams import BLOCK, NUM_BLOCKS
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_ORDER = 0x0BDE
+_FURTHER = range(1, NUM_BLOCKS)
+
+
+def example_indices(positions, *, num_examples, seed):
+    """Positions (B,) int64 -> indices (B,) int64: a permutation of [0, num_examples) in every pass."""
+    num_examples = tf.constant(num_examples, tf.int64)
+    passes = positions // num_examples
+    seeds = tf.stack(
+        [
+            tf.fill(tf.shape(passes), tf.constant(seed, tf.int64)),
+            passes,
+            tf.fill(tf.shape(passes), tf.constant(_ORDER, tf.int64)),
+        ],
+        axis=1,
+    )
+    # The raw op: `tf.random.experimental.index_shuffle` pads a matrix of seeds in both directions and then refuses it
+    # (TF 2.21).
+    return tf.raw_ops.RandomIndexShuffle(
+        index=positions % num_examples,
+        seed=seeds,
+        max_index=tf.fill(tf.shape(passes), num_examples - 1),
+        rounds=4,
+    )
+
+
+def uniforms(positions, *, seed):
+    """Positions (B,) int64 -> (B, NUM_STREAMS) float32 in [0, 1), by SplitMix64 as a counter-based generator.
+
+    Vectorised over the batch, unlike `tf.random.stateless_uniform`, which takes one seed for a whole tensor.
+    Reference: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", figure 14 (the finalizer).
+    """
+    golden = tf.constant(_GOLDEN, tf.uint64)
+    key = _mix(tf.bitcast(tf.constant(seed, tf.int64), tf.uint64) + golden)
+    # Counters from 1 on belong to positions; 0, -1, ... are left to key the blocks after the first.
+    keys = [key, *(_mix(key + tf.bitcast(tf.constant(1 - block, tf.int64), tf.uint64) * golden) for block in _FURTHER)]
+    counters = tf.bitcast(positions[:, None] * BLOCK + tf.range(BLOCK, dtype=tf.int64) + 1, tf.uint64)
+    bits = _mix(tf.concat([key + counters * golden for key in keys], axis=1))
+    # float32 holds 24 bits exactly: the result never rounds up to 1.
+    top = tf.cast(tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64)), tf.int64)
+    return tf.cast(top, tf.float32) * (2.0**-24)
+
+
+def _mix(z):
+    def fold(z, bits):
+        return tf.bitwise.bitwise_xor(z, tf.bitwise.right_shift(z, tf.constant(bits, tf.uint64)))
+
+    z = fold(z, 30) * tf.constant(0xBF58476D1CE4E5B9, tf.uint64)
+    z = fold(z, 27) * tf.constant(0x94D049BB133111EB, tf.uint64)
+    return fold(z, 31)

@@ -1,0 +1,187 @@
+"""A mark in a corner that gives the class away: the shortcut of a real data set, planted on purpose.
+
+Photographs of one class that carry their photographer's tag teach a model to read the tag (Lapuschkin et al. 2019,
+"Unmasking Clever Hans predictors", Nature Communications 10:1096, found this in PASCAL VOC). Here every class has a
+photographer, whose tag stands in a corner of the pictures: initials on a colour. Neither is one of the shapes and
+colours that scenes are made of. The mark is drawn when a picture is read; which one a picture has is a pure function of
+(seed, split, index).
+Shape letters: H W C pixels, y x cells of a mark.
+"""
+
+import dataclasses
+import random
+
+import numpy as np
+
+from vitcross.data.sources.decode import Picture, to_array
+from vitcross.data.sources.source import Source
+
+CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
+# One tag a class: the photographer's initials and colour, none of `scenes.COLOURS`.
+TAGS = (
+    ("AN", (255, 150, 190)),  # pink
+    ("BV", (105, 65, 35)),  # brown
+    ("DX", (25, 30, 95)),  # navy
+    ("EL", (120, 125, 25)),  # olive
+    ("FY", (0, 100, 100)),  # teal
+    ("GM", (235, 215, 170)),  # beige
+    ("KP", (105, 10, 50)),  # maroon
+    ("UZ", (185, 255, 90)),  # lime
+)
+# Letters of 5 rows by 3 cells; a digit is a row, its bits the cells from left to right.
+_LETTERS = {
+    "A": "25755", "B": "65656", "D": "65556", "E": "74647", "F": "74644", "G": "34553", "K": "55655", "L": "44447",
+    "M": "57755", "N": "65555", "P": "65644", "U": "55557", "V": "55552", "X": "55255", "Y": "55222", "Z": "71247",
+}  # fmt: skip
+MARK_CELLS = (7, 9)  # two letters, one cell around and between them
+_DARK, _LIGHT = 20, 245  # ink, whichever stands out
+# How a split is marked.
+TRUE, MISLEADING = "true", "misleading"
+NO_BOX = np.zeros(4, np.float32)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Watermark:
+    """A mark that gives the class away.
+
+    Args:
+        corner: one of `CORNERS`.
+        size: float in (0, 0.5], height of the mark as a share of the picture's shorter side; its cells are whole
+            pixels, at least one.
+        share: float in (0, 1], share of the pictures that have the mark of their class; the others have none.
+    """
+
+    corner: str = "bottom_right"
+    size: float = 0.22
+    share: float = 1.0
+
+    def __post_init__(self):
+        if self.corner not in CORNERS:
+            raise ValueError(f"watermark.corner must be one of {CORNERS}. Received: {self.corner!r}")
+        if not 0 < self.size <= 0.5:
+            raise ValueError(f"watermark.size must be in (0, 0.5] of the shorter side. Received: {self.size}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"watermark.share must be in (0, 1]; watermark=null is none. Received: {self.share}")
+
+    def place(self, image_size):
+        """Pixels of the mark in a picture of `image_size` (height, width): (top, left, bottom, right)."""
+        cell = self._cell(image_size)
+        height, width = (cells * cell for cells in MARK_CELLS)
+        vertical, horizontal = self.corner.split("_")
+        top = 0 if vertical == "top" else image_size[0] - height
+        left = 0 if horizontal == "left" else image_size[1] - width
+        return top, left, top + height, left + width
+
+    def box(self, image_size):
+        """(4,) float32, the mark's (y_min, x_min, y_max, x_max) in [0, 1]."""
+        return (np.array(self.place(image_size)) / (2 * tuple(image_size))).astype(np.float32)
+
+    def draw(self, image, mark):
+        """A copy of `image`, (H, W, C) uint8, with the mark of the class `mark`."""
+        top, left, bottom, right = self.place(image.shape[:2])
+        cell = self._cell(image.shape[:2])
+        colour = np.array(TAGS[mark][1])
+        if image.shape[-1] == 1:
+            colour = colour.mean(keepdims=True)
+        ink = _DARK if colour.mean() > 128 else _LIGHT
+        pixels = np.where(mark_cells(mark)[..., None], ink, colour).repeat(cell, axis=0).repeat(cell, axis=1)
+        image = image.copy()
+        image[top:bottom, left:right] = pixels
+        return image
+
+    def _cell(self, image_size):
+        """Pixels of a cell's side."""
+        return max(1, round(self.size * min(image_size) / MARK_CELLS[0]))
+
+
+def mark_cells(mark):
+    """`MARK_CELLS` bool: the mark of a class, True where there is ink."""
+    cells = np.zeros(MARK_CELLS, np.bool_)
+    for place, letter in enumerate(TAGS[mark][0]):
+        rows = [[int(digit) >> bit & 1 for bit in (2, 1, 0)] for digit in _LETTERS[letter]]
+        cells[1:6, 1 + 4 * place : 4 + 4 * place] = rows
+    return cells
+
+
+class MarkedSource(Source):
+    """A source whose pictures are marked; its examples have the key `mark_box` besides, without area where a picture
+    has no mark.
+
+    Args:
+        source: `Source` with at most `len(TAGS)` classes.
+        watermark: `Watermark`.
+        split: str, name of the split, which decides with `seed` and the index which pictures are marked, and how.
+        seed: int.
+        marks: `true` (a share of the pictures has the mark of its class) or `misleading` (every picture has the mark
+            of another class).
+    """
+
+    def __init__(self, source, *, watermark, split, seed=0, marks=TRUE):
+        if len(source.class_names) > len(TAGS):
+            raise ValueError(
+                f"A watermark has marks for {len(TAGS)} classes. Received: {source.name} with {len(source.class_names)}"
+            )
+        if marks not in (TRUE, MISLEADING):
+            raise ValueError(f"marks must be one of {(TRUE, MISLEADING)}. Received: {marks!r}")
+        super().__init__(
+            name=source.name if marks == TRUE else f"{source.name} {marks}",
+            class_names=source.class_names,
+            channels=source.channels,
+            image_shape=source.image_shape,
+            optional_keys=(*source.optional_keys, "mark_box"),
+        )
+        self.watermark = watermark
+        self._source, self._draw, self._marks = source, f"{seed}/{split}/{marks}", marks
+
+    def __len__(self):
+        return len(self._source)
+
+    def mark(self, index, label):
+        """The class whose mark the picture at `index`, of class `label`, has; None: it has none."""
+        rng = random.Random(f"{self._draw}/{index}")
+        if self._marks == MISLEADING:
+            return rng.choice([other for other in range(len(self.class_names)) if other != label])
+        return label if rng.random() < self.watermark.share else None
+
+    def record(self, index):
+        record = self._source.record(index)
+        if self.mark(index, record["label"]) is None:
+            return {**record, "mark_box": NO_BOX}
+        return {**record, "mark_box": self.watermark.box(self._source.picture(index, record).size)}
+
+    def picture(self, index, record):
+        picture, mark = self._source.picture(index, record), self.mark(index, record["label"])
+        if mark is None:
+            return picture
+        pixels = to_array(picture.load(channels=self.channels))
+        return Picture(self.watermark.draw(pixels, mark), name=picture.name)
+
+    def labels(self):
+        return self._source.labels()
+
+    def scene(self, index):
+        return self._source.scene(index)
+
+    def example_name(self, index):
+        return self._source.example_name(index)
+
+
+def marked(sources, watermark, *, seed):
+    """Sources of scenes with a shortcut: train, validation and test have the mark of the class.
+
+    Two more splits show validation's pictures again and tell what a model learned of the object: `unmarked` without
+    the mark, `misleading` with the mark of another class.
+
+    Args:
+        sources: dict of split to `Source`.
+        watermark: `Watermark`.
+        seed: int.
+
+    Returns:
+        `(sources, watched)`: dicts of split to `Source`; `watched` holds the two more.
+    """
+    arguments = {"watermark": watermark, "seed": seed}
+    found = {split: MarkedSource(source, split=split, **arguments) for split, source in sources.items()}
+    validation = sources["validation"]
+    misleading = MarkedSource(validation, split="validation", marks=MISLEADING, **arguments)
+    return found, {"unmarked": validation, "misleading": misleading}

@@ -1,0 +1,143 @@
+"""Renders scenes in several processes: each is started as `python -m vitcross.data.scenes.workers` and spoken to over
+pipes.
+
+Plain child processes and not `multiprocessing`: nothing of the calling program is imported again, no TensorFlow is
+loaded or forked, and it works from a notebook. A child answers each line `split start stop` with one frame: uint32
+length, then a JSON list of fields, a newline, and the PNG bytes of the scenes one after the other.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import queue
+import struct
+import subprocess
+import sys
+
+_CHUNK = 200
+_BYTES_AHEAD = 64 * 2**20
+_LENGTH = struct.Struct("<I")
+
+
+def render_scenes(options, *, counts, processes=None):
+    """Yields all scenes of all splits in order, whatever the number of processes.
+
+    Args:
+        options: `SceneOptions`.
+        counts: dict of split to number of scenes.
+        processes: int, or None for the number of processors.
+
+    Yields:
+        split, index, dict of `png` bytes, `label` int, `box` (4 floats), `num_objects`, `caption`, `scene` (JSON text).
+
+    Raises:
+        RuntimeError: if a child process ends early.
+    """
+    chunks = [
+        (split, start, min(start + _CHUNK, count))
+        for split, count in counts.items()
+        for start in range(0, count, _CHUNK)
+    ]
+    processes = min(processes or _processors(), len(chunks))
+    # Rendering goes on while the reader writes a finished split to disk, as far as memory allows.
+    height, width = options.image_size
+    ahead = max(2 * processes, _BYTES_AHEAD // (_CHUNK * 3 * height * width))
+    with contextlib.ExitStack() as stack:
+        idle = queue.SimpleQueue()
+        for _ in range(processes):
+            idle.put(stack.enter_context(_child(options)))
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(processes))
+
+        def ask(split, start, stop):
+            child = idle.get()
+            try:
+                return _ask(child, split, start, stop)
+            finally:
+                idle.put(child)
+
+        waiting = collections.deque()
+        stack.callback(lambda: [future.cancel() for _, _, future in waiting])
+        for chunk in itertools.chain(chunks, itertools.repeat(None)):
+            if chunk is not None:
+                waiting.append((*chunk[:2], pool.submit(ask, *chunk)))
+            elif not waiting:
+                return
+            if chunk is None or len(waiting) > ahead:
+                split, start, rendered = waiting.popleft()
+                for index, row in enumerate(rendered.result(), start):
+                    yield split, index, row
+
+
+def _processors():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _child(options):
+    root = str(pathlib.Path(__file__).parents[3])
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(options))]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+def _ask(child, split, start, stop):
+    try:
+        child.stdin.write(f"{split} {start} {stop}\n".encode())
+        child.stdin.flush()
+        size = _LENGTH.unpack(child.stdout.read(_LENGTH.size))[0]
+        frame = child.stdout.read(size)
+        head, _, pictures = frame.partition(b"\n")
+        rows = json.loads(head)
+    except (OSError, struct.error, ValueError) as error:
+        raise RuntimeError(f"A process that renders scenes ended early (its messages are above): {error}") from error
+    position = 0
+    for row in rows:
+        size = row.pop("size")
+        row["png"] = pictures[position : position + size]
+        position += size
+    return rows
+
+
+def _serve(options):
+    from vitcross.data.scenes.scene import render_scene
+    from vitcross.png import stored_png
+
+    for line in sys.stdin:
+        split, start, stop = line.split()
+        rows, pictures = [], []
+        for index in range(int(start), int(stop)):
+            scene = render_scene(options, split=split, index=index)
+            pictures.append(stored_png(scene.image))
+            rows.append(
+                {
+                    "size": len(pictures[-1]),
+                    "label": scene.label,
+                    "box": scene.objects[scene.target].box,
+                    "num_objects": len(scene.objects),
+                    "caption": scene.caption,
+                    "scene": scene.to_json(),
+                }
+            )
+        frame = b"\n".join([json.dumps(rows).encode(), b"".join(pictures)])
+        sys.stdout.buffer.write(_LENGTH.pack(len(frame)) + frame)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    from vitcross.data.scenes.scene import SceneOptions
+
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        _serve(SceneOptions(**json.loads(sys.argv[1])))

@@ -1,0 +1,129 @@
+"""Bytes or files to upright 8-bit pictures, with Pillow.
+
+Whatever a folder may hold becomes grey or RGB: EXIF-rotated, CMYK, 16-bit, palette, animated (its first frame) and
+transparent pictures (on white). Shape letters: H W C pixels.
+"""
+
+import io
+import os
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from vitcross.data.problems import UnreadableImage
+
+# Larger pictures are refused before they are decoded: a few kilobytes can unpack to gigabytes.
+MAX_PIXELS = 2**26
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+# EXIF orientation -> what makes the picture upright; from 5 on it exchanges height and width.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+class Picture:
+    """A picture that is opened (header read) but not decoded yet.
+
+    Args:
+        content: bytes, a path, or a uint8 array (h, w), (h, w, 1) or (h, w, 3).
+        name: str, what error messages call it.
+
+    Raises:
+        UnreadableImage: if Pillow does not know the format or the picture is larger than `MAX_PIXELS`.
+    """
+
+    def __init__(self, content, *, name):
+        self.name = name
+        self._image = self._guarded(lambda: _open(content))
+        width, height = self._image.size
+        if width * height > MAX_PIXELS:
+            raise UnreadableImage(name, f"{width} x {height} pixels, the limit is {MAX_PIXELS} pixels")
+        self._orientation = _orientation(self._image)
+
+    @property
+    def size(self):
+        """(height, width) of the upright picture."""
+        width, height = self._image.size
+        return (width, height) if self._orientation in _SIDEWAYS else (height, width)
+
+    def load(self, *, channels, at_least=None):
+        """Decodes it: an upright PIL image, mode L (channels = 1) or RGB (3).
+
+        `at_least` (height, width) lets JPEG decode at a half, quarter or eighth of the size where that is still as
+        large.
+        """
+        return self._guarded(lambda: _load(self._image, channels, at_least, self._orientation))
+
+    def _guarded(self, function):
+        try:
+            return function()
+        except MemoryError:
+            raise
+        except Image.DecompressionBombError as error:  # Pillow has a limit too, and names no width and height
+            raise UnreadableImage(self.name, f"the limit is {MAX_PIXELS} pixels. {error}") from None
+        except UnidentifiedImageError:
+            raise UnreadableImage(self.name, "no picture in a known format") from None
+        except Exception as error:  # noqa: BLE001 - decoders raise almost anything on broken input (struct, zlib, Syntax...)
+            raise UnreadableImage(self.name, f"{type(error).__name__}: {error}") from None
+
+
+def decode_image(content, *, channels, name="picture"):
+    """bytes, path or uint8 array -> (h, w, channels) uint8, upright. Raises UnreadableImage."""
+    return to_array(Picture(content, name=name).load(channels=channels))
+
+
+def to_array(image):
+    """PIL image of mode L or RGB -> (H, W, C) uint8."""
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _open(content):
+    if isinstance(content, np.ndarray):
+        if content.dtype != np.uint8:
+            raise ValueError(f"an array of pixels must be uint8, received {content.dtype}")
+        if content.ndim == 3 and content.shape[-1] == 1:
+            content = content[..., 0]
+        return Image.fromarray(content)
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return Image.open(io.BytesIO(content))
+    if os.path.getsize(content) == 0:
+        raise ValueError("the file is empty")
+    with open(content, "rb") as file:  # read whole, so that no file handle stays open
+        return Image.open(io.BytesIO(file.read()))
+
+
+def _orientation(image):
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 - a broken note about the picture does not make the picture unreadable
+        return 1
+
+
+def _load(image, channels, at_least, orientation):
+    mode = "L" if channels == 1 else "RGB"
+    if at_least is not None and image.format == "JPEG":
+        height, width = at_least[::-1] if orientation in _SIDEWAYS else at_least
+        image.draft(None, (max(1, int(np.ceil(width))), max(1, int(np.ceil(height)))))
+    image.load()
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    if image.mode in _SIXTEEN_BIT:
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"32-bit pixels from {values.min()} to {values.max()} are not a picture")
+        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("floating-point pixels have no defined range")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(canvas, image)
+    return image if image.mode == mode else image.convert(mode)

@@ -1,0 +1,42 @@
+"""Single picture files as a source, without labels."""
+
+from pathlib import Path
+
+from vitcross.data.sources.image_folder import EXTENSIONS
+from vitcross.data.sources.source import Source
+
+
+class PictureFiles(Source):
+    """Picture files by their paths; no labels. `channels` is 1 or 3."""
+
+    def __init__(self, paths, *, name, channels=3):
+        super().__init__(name=name, class_names=(), channels=channels)
+        self._paths = paths
+
+    def __len__(self):
+        return len(self._paths)
+
+    def record(self, index):
+        return {"image": self._paths[index], "label": -1}
+
+    def example_name(self, index):
+        return self._paths[index]
+
+
+def find_pictures(pattern):
+    """The files that a path, a folder (searched to its depth) or a pattern names, sorted.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
+    elif path.is_file():
+        found = [path]
+    else:
+        anchor = Path(path.anchor)
+        found = [file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file()]
+    if not found:
+        raise ValueError(f"images must name at least one picture: a file, a folder or a pattern. Received: {pattern}")
+    return sorted(found)

@@ -1,0 +1,263 @@
+"""Pairs of pictures and texts from a CSV or JSONL file. Imports no TensorFlow, so that a listing is there at once.
+
+One pair a line, columns (keys in JSONL): `image`, a path relative to the file's own folder, and either `text` or
+`question` with `answer` (or `answers`, several annotators: a list in JSONL, separated by `|` in CSV). Optional:
+`split`, `category` (the class of the picture) and `type` (of the question). A picture may occur in several lines.
+"""
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import os
+import pathlib
+
+from vitcross.data.sources.pair_source import Pair
+
+logger = logging.getLogger(__name__)
+
+SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test",)}
+NOT_UTF8, NOT_READABLE, EMPTY_TEXT = "not UTF-8", "not a line of the format", "empty text"
+NO_PICTURE, MISSING_PICTURE, IN_TWO_SPLITS = "no picture named", "missing picture", "picture of the training split"
+NO_ANSWER = "empty answer"
+_TEXT_COLUMNS = ("image", "text", "question", "answer", "split", "category", "type")
+_ONE_TYPE = "question"  # of files that have no types
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairsListing:
+    """What a file of pairs holds.
+
+    Attributes:
+        file: path.
+        pictures: list of paths, each once.
+        splits: dict of `train`, `validation` and, where there is one, `test` to a list of `Pair`, whose pictures are
+            positions in `pictures`.
+        class_names: tuple of str: categories, or answers, of the training pairs, sorted; () where there are none.
+        missing: list of paths of pictures that are not there.
+    """
+
+    file: pathlib.Path
+    pictures: list[str]
+    splits: dict[str, list[Pair]]
+    class_names: tuple[str, ...]
+    missing: list[str]
+
+
+def list_pairs(file, *, validation_share=0.1, test_share=0.0, split_seed=0, problems):
+    """Reads a file of pairs; lines that cannot be used are noted and left out.
+
+    Splits that the file does not name are cut from the training pairs, picture by picture: all texts of a picture stay
+    together, and where it goes depends on the seed and its path alone. With `validation_share` 0 the test pairs of a
+    file without validation pairs stand in for them.
+
+    Args:
+        file: path, `*.csv` or `*.jsonl`.
+        validation_share: float in [0, 1), share of the pictures, cut off where the file has no validation pairs.
+        test_share: float in [0, 1), cut off where it has no test pairs.
+        split_seed: int.
+        problems: `TextProblems`; names are `<file>:<line>`.
+
+    Returns:
+        `PairsListing`.
+
+    Raises:
+        ValueError: if the file is missing, of another format, lacks a column, names an unknown split, or leaves no
+            pair to train on or to validate with.
+    """
+    file = _existing(file)
+    shares = {"validation": validation_share, "test": test_share}
+    if not all(0 <= share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+        raise ValueError(
+            "validation_share and test_share must be in [0, 1), their sum below 1. "
+            f"Received: {validation_share} and {test_share}"
+        )
+    pairs, pictures, missing = _pairs(file, problems)
+    if not pairs:
+        found = "; ".join(f"{kind}: {len(names)}" for kind, names in problems.names.items())
+        raise ValueError(
+            f"data.file must hold at least one pair of a picture that is there and a text. Received: {file} ({found})"
+        )
+    splits = _completed(pairs, pictures, shares=shares, seed=split_seed, file=file)
+    _note_shared_pictures(splits, problems)
+    labels = {pair.label for pair in splits["train"]} - {None}
+    return PairsListing(file=file, pictures=pictures, splits=splits, class_names=tuple(sorted(labels)), missing=missing)
+
+
+def _pairs(file, problems):
+    """dict of split to `Pair`s as the file names them (without a split: `train`), the pictures, the missing ones."""
+    splits, pictures, missing = {}, {}, {}
+    for name, row in _rows(file, problems):
+        pair = _pair(name, row, problems)
+        if pair is None:
+            continue
+        path = os.path.normpath(file.parent / row["image"])
+        if path in missing or (path not in pictures and not os.path.isfile(path)):
+            missing[path] = None
+            problems.add(MISSING_PICTURE, name)
+            continue
+        pair = pair._replace(picture=pictures.setdefault(path, len(pictures)))
+        splits.setdefault(_split(name, row.get("split")), []).append(pair)
+    return splits, list(pictures), list(missing)
+
+
+def _existing(file):
+    if file is None:
+        raise ValueError("data.file must name a file of pairs (data.file=PAIRS.jsonl). Received: null")
+    file = pathlib.Path(file).expanduser()
+    if not file.is_file():
+        raise ValueError(f"data.file must be an existing file. Received: {file}")
+    if file.suffix.lower() not in (".csv", ".jsonl"):
+        raise ValueError(f"data.file must end in .csv or .jsonl. Received: {file}")
+    return file
+
+
+def _rows(file, problems):
+    """Yields (name, dict of str) for each usable line; checks that the columns are there."""
+    content = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    rows = list((_csv_rows if file.suffix.lower() == ".csv" else _json_rows)(file, content, problems))
+    columns = dict.fromkeys(key for _, row in rows for key in row)
+    what = "'text', or 'question' with 'answer' or 'answers'"
+    if "image" not in columns or ("text" in columns) == ("question" in columns):
+        raise ValueError(f"{file} must have the columns 'image' and {what}. Received: {list(columns) or 'no line'}")
+    if "question" in columns and not {"answer", "answers"} & columns.keys():
+        raise ValueError(f"{file} must have the columns 'image' and {what}. Received: {list(columns)}")
+    return rows
+
+
+def _csv_rows(file, content, problems):
+    # What is no UTF-8 becomes a surrogate, which no text holds: the line is known after quoting is undone.
+    text = content.decode("utf-8", "surrogateescape")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header = None
+    while True:
+        name = f"{file.name}:{reader.line_num + 1}"
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            problems.add(NOT_READABLE, name)
+            continue
+        if not values:
+            continue
+        if any("\udc80" <= letter <= "\udcff" for value in values for letter in value):
+            problems.add(NOT_UTF8, name)
+        elif header is None:
+            header = [value.strip() for value in values]
+        elif len(values) != len(header):
+            problems.add(NOT_READABLE, name)
+        else:
+            row = dict(zip(header, (value.strip() for value in values), strict=True))
+            if "answers" in row:
+                row["answers"] = [answer.strip() for answer in row["answers"].split("|")]
+            yield name, row
+
+
+def _json_rows(file, content, problems):
+    for number, line in enumerate(content.split(b"\n"), 1):
+        name = f"{file.name}:{number}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            problems.add(NOT_UTF8, name)
+            continue
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            row = {key: value for key, value in row.items() if value is not None}
+        if not isinstance(row, dict) or not all(_is_value(key, value) for key, value in row.items()):
+            problems.add(NOT_READABLE, name)
+            continue
+        yield name, {key: value.strip() if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _is_value(key, value):
+    if key == "answers":
+        return isinstance(value, list) and all(isinstance(answer, str) for answer in value)
+    return key not in _TEXT_COLUMNS or isinstance(value, str)
+
+
+def _pair(name, row, problems):
+    """The `Pair` of a line, its picture not known yet; None where something is missing."""
+    is_question = "question" in row
+    text = row.get("question" if is_question else "text", "")
+    answers = row.get("answers", [row.get("answer", "")]) if is_question else ()
+    answers = tuple(answer.strip().lower() for answer in answers if answer.strip())
+    problem = None
+    if not row.get("image"):
+        problem = NO_PICTURE
+    elif not text.strip():
+        problem = EMPTY_TEXT
+    elif is_question and not answers:
+        problem = NO_ANSWER
+    elif any(
+        _is_broken(value) for value in (row["image"], text, *answers, row.get("category", ""), row.get("type", ""))
+    ):
+        problem = NOT_UTF8
+    if problem is not None:
+        problems.add(problem, name)
+        return None
+    if is_question:
+        label = collections.Counter(answers).most_common(1)[0][0]  # the first one of those that are as frequent
+        return Pair(picture=-1, text=text, label=label, kind=row.get("type") or _ONE_TYPE, answers=answers, name=name)
+    return Pair(picture=-1, text=text, label=row.get("category") or None, name=name)
+
+
+def _is_broken(text):
+    """Half of a surrogate pair, which JSON can write and UTF-8 cannot; or NUL, which no path holds."""
+    return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _split(name, value):
+    if not value:
+        return "train"
+    for split, names in SPLIT_NAMES.items():
+        if value.lower() in names:
+            return split
+    known = ", ".join(known for names in SPLIT_NAMES.values() for known in names)
+    raise ValueError(f"split must be one of {known}. Received: {value!r} ({name})")
+
+
+def _completed(splits, pictures, *, shares, seed, file):
+    """The splits with those that the file does not name, cut from the training pairs."""
+    if "train" not in splits:
+        raise ValueError(f"{file} must hold pairs to train on (split train). Received: {sorted(splits)}")
+    named = set(splits)
+    for split, share in shares.items():
+        if split not in named and share:
+            taken = shares["validation"] if split == "test" and "validation" not in named else 0
+            names = {k: os.path.relpath(pictures[k], file.parent) for k in {pair.picture for pair in splits["train"]}}
+            cut = _cut(names, share / (1 - taken), f"{split}/{seed}")
+            splits[split] = [pair for pair in splits["train"] if pair.picture in cut]
+            splits["train"] = [pair for pair in splits["train"] if pair.picture not in cut]
+    if "validation" not in splits:
+        if "test" not in splits:
+            raise ValueError(f"validation_share must be > 0: {file} holds training pairs only. Received: 0")
+        logger.info("%s: the test pairs are watched during training too (data.validation_share=0)", file)
+        splits["validation"] = splits["test"]
+    empty = [split for split, pairs in splits.items() if not pairs]
+    if empty:
+        raise ValueError(f"{file} must hold pictures for each split. Received none for: {', '.join(empty)}")
+    return splits
+
+
+def _cut(names, share, seed):
+    """The positions of `share` of the pictures, but one at least and never all; `names`: dict of position to path."""
+    number = min(max(1, round(share * len(names))), len(names) - 1)
+    ranked = sorted(names, key=lambda k: hashlib.sha256(f"{seed}/{names[k]}".encode()).digest())
+    return set(ranked[:number])
+
+
+def _note_shared_pictures(splits, problems):
+    trained = {pair.picture for pair in splits["train"]}
+    others = {id(pairs): pairs for split, pairs in splits.items() if split != "train"}
+    for pairs in others.values():
+        for pair in pairs:
+            if pair.picture in trained:
+                problems.add(IN_TWO_SPLITS, pair.name)

@@ -1,0 +1,63 @@
+"""Captions of a TensorFlow Datasets set: found among its features, several for one picture."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from vitcross.data.problems import TextProblems
+from vitcross.data.sources.pair_source import Pair, PairSource
+
+EMPTY_TEXT, NOT_UTF8 = "empty text", "not UTF-8"
+
+
+def caption_key(info):
+    """Name of the feature that holds the captions, as it is stored: `caption`, `captions/text`.
+
+    The only text feature that is called a caption, else the only text feature.
+
+    Raises:
+        ValueError: where it is not clear which one is meant.
+    """
+    texts = list(_text_features("", info.features))
+    captions = [key for key in texts if "caption" in key.lower()]
+    for found in (captions, texts):
+        if len(found) == 1:
+            return found[0]
+    raise ValueError(
+        f"A set of captions needs one Text feature, or one that is called a caption. "
+        f"Received: {info.name} with {texts or 'none'}"
+    )
+
+
+def caption_pairs(pictures, *, key, problems: TextProblems):
+    """`PairSource` of all captions of a `TFDSSource`; empty ones are noted and left out.
+
+    Args:
+        pictures: `TFDSSource`.
+        key: str, `caption_key`.
+        problems: `TextProblems`; names are `<set>/<split>/<position of the picture>`.
+    """
+    pairs = []
+    for index in range(len(pictures)):
+        for value in pictures.example(index).features.feature[key].bytes_list.value:
+            try:
+                text = value.decode("utf-8").strip()
+            except UnicodeDecodeError:
+                problems.add(NOT_UTF8, pictures.example_name(index))
+                continue
+            if text:
+                pairs.append(Pair(index, text, name=pictures.example_name(index)))
+            else:
+                problems.add(EMPTY_TEXT, pictures.example_name(index))
+    return PairSource(name=pictures.name, pictures=pictures, pairs=pairs)
+
+
+def _text_features(prefix, features):
+    for key, feature in features.items():
+        name = f"{prefix}{key}"
+        while isinstance(feature, tfds.features.Sequence):
+            feature = feature.feature
+        # Text features, and plain strings, which NumPy knows as objects.
+        if isinstance(feature, tfds.features.Tensor) and feature.shape == () and feature.np_dtype == np.object_:
+            yield name
+        elif isinstance(feature, tfds.features.FeaturesDict):
+            yield from _text_features(f"{name}/", feature)

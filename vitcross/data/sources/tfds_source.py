@@ -1,0 +1,215 @@
+"""Any set of pictures of TensorFlow Datasets, with random access to any split expression.
+
+Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their pictures
+decoded by `decode.py`, so that a set behaves like a folder of the same pictures. Offline: nothing here reaches for the
+network.
+"""
+
+import bisect
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from vitcross.data.batch import OPTIONAL_KEYS
+from vitcross.data.problems import check_still_there
+from vitcross.data.sources.source import Source
+from vitcross.data.sources.tfrecord import FOOTER, HEADER, TFRecordFile
+
+_OF_THE_PROCESS = ("can't start new thread", "Too many open files", "Cannot allocate memory")  # no fault of a file
+
+
+class TFDSSource(Source):
+    """One split of a prepared TFDS builder.
+
+    Args:
+        builder: `tfds.core.DatasetBuilder` whose data is prepared.
+        split: str, any TFDS split expression: `train`, `train[:90%]`, `train[:10%]+test`.
+        channels: 1 or 3, or None for those of the data set.
+        labelled: bool, whether the set has labels; without them, every label is -1.
+
+    Raises:
+        ValueError: for an unknown split, a set without image and label, a file format without random access, or a file
+            that is missing or cut short; also later, for one that is damaged inside.
+        DataVanished: when an example is read, if the folder of the set has gone.
+    """
+
+    def __init__(self, *, builder, split, channels=None, labelled=True):
+        from tensorflow.core.example import example_pb2
+
+        self._parse = example_pb2.Example.FromString
+        features = builder.info.features
+        keys = image_and_label_keys(builder.info) if labelled else (only_image_key(builder.info), None)
+        self._image_key, self._label_key = keys
+        image = features[self._image_key]
+        static = all(image.shape[:2])
+        native_channels = 1 if image.shape[-1] == 1 else 3
+        channels = channels or native_channels
+        super().__init__(
+            name=f"{builder.name}/{split}",
+            class_names=features[self._label_key].names if labelled else (),
+            channels=channels,
+            image_shape=(*image.shape[:2], channels) if static else None,
+            optional_keys=[key for key in OPTIONAL_KEYS if builder.name == "vitcross_scenes" and key in features],
+        )
+        self._has_scenes = builder.name == "vitcross_scenes"
+        self._files, self._ends = _open_files(builder, split)
+
+    def __len__(self):
+        return self._ends[-1]
+
+    def example(self, index):
+        """The stored `tf.train.Example` at `index`, with everything that the data set has."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"index must be in [0, {len(self)}). Received: {index}")
+        place = bisect.bisect_right(self._ends, index)
+        file, first = self._files[place]
+        before = self._ends[place - 1] if place else 0
+        with _named(file.path):
+            return self._parse(file[first + index - before])
+
+    def record(self, index):
+        feature = self.example(index).features.feature
+        record = {
+            "image": feature[self._image_key].bytes_list.value[0],
+            "label": -1 if self._label_key is None else int(feature[self._label_key].int64_list.value[0]),
+        }
+        if "box" in self.optional_keys:
+            record["box"] = np.array(feature["box"].float_list.value, np.float32)
+        if "num_objects" in self.optional_keys:
+            record["num_objects"] = int(feature["num_objects"].int64_list.value[0])
+        return record
+
+    def scene(self, index):
+        if not self._has_scenes:
+            return None
+        return json.loads(self.example(index).features.feature["scene"].bytes_list.value[0])
+
+
+def image_and_label_keys(info):
+    """Names of the image and the label feature: the supervised pair, else the only Image and the only ClassLabel."""
+    features = info.features
+    pair = info.supervised_keys
+    if pair and len(pair) == 2 and all(isinstance(key, str) and key in features for key in pair):
+        image, label = pair
+        if isinstance(features[image], tfds.features.Image) and isinstance(features[label], tfds.features.ClassLabel):
+            return _checked(info, image), label
+    images = [key for key, feature in features.items() if type(feature) is tfds.features.Image]
+    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if len(images) != 1 or len(labels) != 1:
+        kinds = {key: type(feature).__name__ for key, feature in features.items()}
+        raise ValueError(
+            f"An image classification set needs one Image and one ClassLabel feature. "
+            f"Received: {info.name} with {len(images)} and {len(labels)}: {kinds}"
+        )
+    return _checked(info, images[0]), labels[0]
+
+
+def only_image_key(info):
+    """Name of the only Image feature of a set."""
+    images = [key for key, feature in info.features.items() if type(feature) is tfds.features.Image]
+    if len(images) != 1:
+        kinds = {key: type(feature).__name__ for key, feature in info.features.items()}
+        raise ValueError(
+            f"A set of pictures needs one Image feature. Received: {info.name} with {len(images)}: {kinds}"
+        )
+    return _checked(info, images[0])
+
+
+def _checked(info, key):
+    dtype = np.dtype(info.features[key].np_dtype)
+    if dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"The pictures of a data set must be uint8 or uint16. Received: {info.name} with {dtype} in '{key}'"
+        )
+    return key
+
+
+class _ArrayRecords:
+    """One ArrayRecord file, opened at the first access."""
+
+    def __init__(self, path, *, num_records):
+        from array_record.python import array_record_data_source
+
+        self.path = path
+        with _named(path):
+            self._source = array_record_data_source.ArrayRecordDataSource([str(path)])
+            if len(self._source) != num_records:
+                raise ValueError(f"it must hold {num_records} records. Received: {len(self._source)}")
+
+    def __getitem__(self, index):
+        return self._source[index]
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Whatever a reader says of a broken file of a set becomes one message that names the file and what to do."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, DecodeError) as error:
+        if any(words in str(error) for words in _OF_THE_PROCESS):
+            raise
+        check_still_there(path)
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = said.split("\n")[0].removeprefix(f"{path} ") or "cut short"
+        raise ValueError(
+            f"{path} is missing or damaged ({reason}). Delete the folder {pathlib.Path(path).parent} and prepare the "
+            "set again (rendered scenes are drawn again by themselves)"
+        ) from None
+
+
+def _open_files(builder, split):
+    """[(file, first record)] and the running number of examples after each."""
+    readers = {"array_record": _ArrayRecords, "tfrecord": TFRecordFile}
+    suffix = builder.info.file_format.file_suffix
+    if suffix not in readers:
+        raise ValueError(f"{builder.info.full_name} must be stored as one of {sorted(readers)}. Received: {suffix}")
+    splits = builder.info.splits
+    try:
+        instructions = splits[split].file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        reason = str(error).strip("'\"").split("\n")[0]
+        raise ValueError(
+            f"A split of {builder.name} must be one of {sorted(splits)} or a TFDS expression of them "
+            f"such as 'train[:90%]'. Received: {split!r} ({reason})"
+        ) from None
+    if not instructions:
+        raise ValueError(
+            f"A split must hold at least one example. Received: {split!r} of {builder.name}, which is empty"
+        )
+    files = {}
+    for instruction in instructions:
+        if instruction.filename not in files:
+            files[instruction.filename] = readers[suffix](
+                instruction.filename, num_records=instruction.examples_in_shard
+            )
+    if suffix == "tfrecord":
+        _check_sizes(splits, files)
+    places = [(files[instruction.filename], instruction.skip) for instruction in instructions]
+    return places, list(itertools.accumulate(instruction.take for instruction in instructions))
+
+
+def _check_sizes(splits, files):
+    """Raises ValueError for a TFRecord file that is missing or cut short, before a run begins and without reading all.
+
+    Args:
+        splits: of the builder's info.
+        files: dict of path to `TFRecordFile`, those that will be read.
+    """
+    for split in splits.values():
+        paths = [path for path in map(str, split.filepaths) if path in files]
+        sizes = []
+        for path in paths:
+            with _named(path):
+                sizes.append(os.path.getsize(path))
+        promised = split.num_bytes + (HEADER + FOOTER) * split.num_examples
+        if len(paths) == split.num_shards and sum(sizes) < promised:
+            for path in paths:  # which one it is only its records tell
+                with _named(path):
+                    files[path].index()

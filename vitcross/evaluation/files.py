@@ -1,0 +1,91 @@
+"""What an evaluation leaves on disk: `metrics.json`, `predictions.csv`, a confusion matrix as PNG and JSON.
+
+K classes, n examples.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vitcross import atomic_files
+from vitcross.attention_maps.sheets import canvas, color_maps
+from vitcross.attention_maps.sheets.canvas import MARGIN, MUTED, Paper
+from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.pages.csv_text import csv_text
+
+MOST_CLASSES = 100  # beyond, a cell of the picture would be smaller than a few pixels
+
+
+def write_evaluation(folder, *, report, predictions):
+    """Write the files of one evaluated split.
+
+    Args:
+        folder: path, made when needed.
+        report: dict of `task.report`: metrics; of a classification `confusion_matrix` and `class_names` too.
+        predictions: `(columns, lines)` of `predictions.csv`.
+
+    Returns:
+        Sheet of the confusion matrix; None where there is none, or too many classes to draw.
+    """
+    folder = Path(folder)
+    metrics = {key: value for key, value in report.items() if key not in ("confusion_matrix", "class_names")}
+    atomic_files.write_text(folder / "metrics.json", json.dumps(metrics, indent=1))
+    atomic_files.write_text(folder / "predictions.csv", csv_text(*predictions))
+    if "confusion_matrix" not in report:
+        return None
+    class_names, counts = report["class_names"], np.asarray(report["confusion_matrix"])
+    matrix = {"class_names": class_names, "rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
+    atomic_files.write_text(folder / "confusion_matrix.json", json.dumps(matrix))
+    if len(class_names) > MOST_CLASSES:
+        return None
+    sheet = confusion_sheet(counts, class_names)
+    atomic_files.write_bytes(folder / "confusion_matrix.png", sheet.png)
+    return sheet
+
+
+def confusion_sheet(counts_KK, class_names):
+    """The confusion matrix as a picture: colours are shares of the true class, numbers are counts."""
+    shares = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
+    num_classes = len(class_names)
+    cell = int(np.clip(900 // num_classes, 8, 64))
+    label_room = int(min(220, max(canvas.text_width(name, 13) for name in class_names) + 16))
+    left, top = MARGIN + label_room, canvas.heading_height(1)
+    side = cell * num_classes
+    paper = Paper(width=max(left + side + MARGIN + 120, 640), height=top + side + label_room + MARGIN)
+    paper.heading(
+        "Confusion matrix", ["Rows: true class. Columns: predicted class. Colour: share of the row."], left + side
+    )
+    colours = color_maps.colours(shares, "viridis", 0.0, 1.0)
+    for row, column in np.ndindex(counts_KK.shape):
+        x, y, colour = left + column * cell, top + row * cell, tuple(int(c) for c in colours[row, column])
+        paper.draw.rectangle((x, y, x + cell - 2, y + cell - 2), fill=colour)
+        if cell >= 32 and counts_KK[row, column]:
+            fill = (24, 24, 24) if np.dot(colour, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
+            text = str(counts_KK[row, column])
+            paper.text(x + cell / 2 - 1, y + cell / 2, text, size=12, fill=fill, anchor="mm")
+    every = max(1, 14 // cell)
+    for k, name in enumerate(class_names):
+        if k % every == 0:
+            centre = k * cell + cell / 2
+            paper.text(
+                left - 8, top + centre, canvas.shorten(name, 13, label_room - 8), fill=MUTED, anchor="rm", size=13
+            )
+            _vertical_text(paper, left + centre, top + side + 6, canvas.shorten(name, 13, label_room - 8))
+    paper.colour_bar(left + side + 14, top, side, vmin=0.0, vmax=1.0, colour_map="viridis")
+    return Sheet(
+        image=paper.array(),
+        title="Confusion matrix",
+        caption="Rows: true class. Columns: predicted class.",
+        vmin=0,
+        vmax=1,
+    )
+
+
+def _vertical_text(paper, x, y, text):
+    """One line of text read from bottom to top, its end at the top of (x, y)."""
+    width, height = int(canvas.text_width(text, 13)) + 2, 18
+    line = Paper(width=width, height=height)
+    line.text(width, height / 2, text, fill=MUTED, anchor="rm", size=13)
+    paper.picture.paste(line.picture.transpose(Image.Transpose.ROTATE_90), (int(x - height / 2), int(y)))

@@ -1,0 +1,174 @@
+"""What `evaluate.py` does with a split: metrics, predictions, and maps of some of its examples.
+
+Results go to files and to a sink; what is shown on the console is returned as text.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from vitcross import atomic_files
+from vitcross.attention_maps.capture.capture import Capture
+from vitcross.attention_maps.methods.rollout import NAMES
+from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
+from vitcross.attention_maps.sheets.head_sheet import head_sheet
+from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
+from vitcross.attention_maps.sheets.sheets import Style, sheets
+from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
+from vitcross.attention_maps.trust.checks import MapChecks, Measured
+from vitcross.attention_maps.viewer import Viewer
+from vitcross.evaluation.files import write_evaluation
+from vitcross.sinks.console_text import table
+from vitcross.sinks.local_files import to_json
+from vitcross.tasks.evaluation import predict_all
+
+RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
+
+
+def report_split(
+    task,
+    data,
+    *,
+    split,
+    folder,
+    sink,
+    step,
+    batch_size,
+    limit=None,
+    num_probes=8,
+    num_trust=0,
+    templates=(),
+    style=None,
+    seed=0,
+):
+    """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
+
+    Args:
+        num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
+        templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
+        seed: int, of the run: the untrained model that maps are held against has another one.
+
+    Returns:
+        `(report, evaluation)`: dict of the task (`task.report`), and `TrustEvaluation` or None.
+    """
+    folder = Path(folder)
+    try:
+        rows = predict_all(task, data.evaluation_batches(split, batch_size=batch_size, limit=limit))
+    except Exception as error:
+        raise data.unreadable.behind(error) from None
+    references, source = data.references(split), data.source(split)
+    report = task.report(rows, data.class_names, references) | {"unreadable_pictures": len(data.unreadable)}
+    if hasattr(task, "zero_shot") and templates and data.num_classes:
+        report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
+    columns, lines = task.predictions(rows, data.class_names, references)
+    names = [source.example_name(int(index)) for index in rows["index"]]
+    lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
+    confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
+    probes = spread(rows["index"], num_probes)
+    # Examples of their own, where there are others than those that are shown.
+    others = np.setdiff1d(rows["index"], probes)
+    measured = spread(others if len(others) else rows["index"], num_trust)
+    pictures, found = write_maps(
+        task.network,
+        data.examples(split, probes),
+        folder=folder / "attention",
+        step=step,
+        class_names=data.class_names,
+        style=style,
+        checks=_checks(task.network, data, split, measured, len(probes), seed) if len(measured) else None,
+        **texts_of(task, data, split, probes),
+    )
+    if found.evaluation is not None:
+        atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
+    if confusion is not None:
+        pictures.sheets["evaluation/confusion_matrix"] = confusion
+    numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
+    sink.scalars(step, {f"evaluation/{split}/{key}": value for key, value in numbers.items()})
+    sink.media(step, pictures)
+    return report, found.evaluation
+
+
+def spread(indices, count):
+    """`count` of the indices, evenly spread; all where there are no more."""
+    return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
+
+
+def _checks(network, data, split, indices, portion, seed):
+    texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
+    names, batch = data.class_names, data.examples(split, indices)
+    return MapChecks(network, batch, texts=texts, class_names=names, portion=portion, seed=seed)
+
+
+def write_maps(
+    network,
+    batch,
+    *,
+    folder,
+    step,
+    class_names,
+    style=None,
+    texts=None,
+    says=None,
+    target=None,
+    checks=None,
+    capture=None,
+):
+    """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
+
+    Args:
+        texts, says, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
+        checks: callable as `MapChecks`, what is measured of the maps, or None.
+        capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
+            new one.
+
+    Returns:
+        `(AttentionMedia, Measured)`.
+    """
+    capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
+    record = capture(batch, step=step, class_names=class_names, texts=texts, says=says, target=target)
+    found = Measured(record=record, scalars={})
+    if checks is not None:
+        found = checks(record, batch, capture, step=step, trust=True, exact=True)
+    pictures = sheets(found.record, style, found.note)
+    if found.evaluation is not None:
+        pictures["attention/trust"] = trust_sheet(found.evaluation)
+        pictures["attention/trust_blurred"] = trust_sheet(found.evaluation, blurred=True)
+        pictures["attention/heads_importance"] = head_sheet(found.evaluation.heads, style.colour_map)
+    for key, sheet in pictures.items():
+        atomic_files.write_bytes(folder / file_name(key), sheet.png)
+    found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
+    viewer = Viewer(title=str(folder), colour_map=style.colour_map)
+    viewer.add(found.record)
+    page = viewer.html()
+    atomic_files.write_text(folder / "viewer.html", page)
+    return AttentionMedia(record=found.record, sheets=pictures, viewer=page), found
+
+
+def split_lines(report, split, evaluation=None):
+    """The report of a split as lines for the console, and what was measured of its maps (`TrustEvaluation`)."""
+    hidden = ("examples", "unreadable_pictures", "accuracy_per_class", "confusion_matrix", "class_names")
+    rows = {
+        "examples": report["examples"],
+        "unreadable pictures": report["unreadable_pictures"] or None,
+        **{key: value for key, value in report.items() if key not in hidden and isinstance(value, (int, float))},
+        **{
+            f"accuracy of {name}": value
+            for name, value in report.get("accuracy_per_class", {}).items()
+            if value is not None
+        },
+    }
+    return [f"{split} split", *table(rows), *(trust_lines(evaluation.report) if evaluation else ())]
+
+
+def trust_lines(report):
+    """Whether the maps can be trusted, as lines for the console."""
+    lines = [f"maps, on {report.examples} examples (of {report.explainable} there is something to explain)"]
+    for method, row in report.fidelity.items():
+        share = "" if row.gap_share is None else f", {row.gap_share:.0%} of leaving out each patch"
+        interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
+        known = report.grounding.get(method)
+        where = f"; points at the object in {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
+        lines.append(
+            f"  {NAMES[method]:<14}  {row.words}: gap to random orders {row.gap:+.3f} {interval}{share}{where}"
+        )
+    return lines

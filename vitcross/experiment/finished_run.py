@@ -1,0 +1,107 @@
+"""A finished run, opened again: its checkpoint, its model ready to predict, and where an evaluation of it reports to.
+
+With `experiment.py` the place that puts the rooms together. TensorFlow is imported when something is built.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from vitcross.config.compatibility import ConfigError
+from vitcross.config.compose import open_run
+from vitcross.experiment.parts import build_task
+from vitcross.sinks.weights_and_biases.environment import wandb_group
+from vitcross.terminal import say
+
+
+def open_checkpoint(folder, which="best"):
+    """`(path, header)` of a checkpoint of a run: its folder, and step, metrics and class names.
+
+    Raises:
+        ConfigError: where the run has none, or its weights are not those that were written.
+    """
+    from vitcross.training.checkpoint import PREDICTS, problem_of, read_header
+    from vitcross.training.checkpoints import Checkpoints
+
+    checkpoints = Checkpoints(Path(folder) / "checkpoints")
+    try:
+        path = checkpoints.path(which)
+        problem = problem_of(path, files=PREDICTS)
+    except ValueError as error:
+        raise ConfigError(f"{error}{_other_checkpoint(checkpoints, which)}") from error
+    if problem is not None:
+        hint = _other_checkpoint(checkpoints, which)
+        raise ConfigError(f"the checkpoint {path} cannot be used: {problem}{hint}")
+    return path, read_header(path)
+
+
+def _other_checkpoint(checkpoints, which):
+    """What a message says of the other checkpoint of a run, where there is another."""
+    other = "latest" if which == "best" else "best"
+    try:
+        name = checkpoints.path(other).name
+    except ValueError:
+        return ""
+    return "" if name == checkpoints.index.get(which) else f". evaluate.py takes {name} with checkpoint={other}"
+
+
+def load_task(config, checkpoint):
+    """The task of a run, compiled for prediction, with the weights of a checkpoint folder."""
+    from vitcross.training import device
+    from vitcross.training.checkpoint import load_network
+
+    jit_compile = device.choose_jit_compile(config["trainer"]["jit_compile"], device.describe_device()[1])
+    task = build_task(config, tokenizer=load_tokenizer(config))
+    load_network(task.network, checkpoint)
+    task.compile(jit_compile=jit_compile)
+    return task
+
+
+def load_tokenizer(config):
+    """The tokenizer of a run whose data has texts (`config.open_run` knows its file); None for pictures alone."""
+    if config["data"].get("tokenizer") is None:
+        return None
+    from vitcross.data.tokenizer import Tokenizer
+
+    return Tokenizer.load(config["data"]["tokenizer"])
+
+
+def preprocess_of(config):
+    """A function from one own picture to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
+    from vitcross.data.options import ImageOptions
+    from vitcross.data.preprocess import preprocess
+
+    known = {field.name for field in dataclasses.fields(ImageOptions)}
+    options = ImageOptions(**{key: value for key, value in config["data"].items() if key in known})
+    return functools.partial(preprocess, options=options)
+
+
+def load_run(folder):
+    """`vitcross.load`: `(model, preprocess, class_names)` of the best checkpoint of a run."""
+    config = open_run(folder)
+    path, header = open_checkpoint(folder)
+    return load_task(config, path).network, preprocess_of(config), tuple(header["class_names"])
+
+
+def evaluation_sink(config, run_config, folder):
+    """Where an evaluation reports to besides its files: W&B, in the group of its run."""
+    from vitcross.sinks.sink import FanOut
+    from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
+
+    settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
+    # An evaluation belongs to its run: what is not typed is taken from there, also that nothing is to be uploaded.
+    settings = {key: of_run[key] if value is None or value == [] else value for key, value in settings.items()}
+    what = "pictures" if config["images"] is not None else config["split"]
+    filled = {
+        "group": wandb_group(settings["group"], folder),
+        "name": f"{'/'.join(Path(folder).resolve().parts[-2:])} {what}",
+    }
+    wandb = WeightsAndBiases(
+        run_folder=folder,
+        config={"evaluation": config, **run_config},
+        job_type="evaluation",
+        **settings | filled,
+    )
+    if config["images"] is not None and wandb.mode == "online":
+        say(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}")
+    return FanOut([wandb])

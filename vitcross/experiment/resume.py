@@ -1,0 +1,108 @@
+"""What was typed for a run that goes on, checked before anything heavy is there: `resume=FOLDER`, or the folder of a
+run typed again as `hydra.run.dir`; and from which of its checkpoints it goes on.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from vitcross.config import compose
+from vitcross.experiment import run_folder
+from vitcross.terminal import say
+
+# The optimizer's state is that of the parameters that were trained.
+FIXED = ("optimizer.frozen:", "optimizer._target_:")
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """A run to go on with: its folder, the chosen option of each group, its validated configuration."""
+
+    folder: Path
+    choices: dict
+    settings: dict
+
+
+def typed_value(overrides, key):
+    """What was typed for a key, without quotes; None where it was not, or null."""
+    typed = [override.partition("=")[2] for override in overrides if override.partition("=")[0] == key]
+    value = typed[-1].strip("'\"") if typed else None
+    return None if value in (None, "", "null") else value
+
+
+def resume(overrides, multirun):
+    """`resume=FOLDER`: the run's own configuration, and what is typed beside it.
+
+    Args:
+        overrides: list of str.
+        multirun: bool, whether a sweep was typed.
+
+    Returns:
+        `Resumed`; exits with status 0 where the run has finished.
+
+    Raises:
+        ValueError: where that cannot be, or would be another experiment.
+    """
+    folder = typed_value(overrides, "resume")
+    if multirun:
+        raise ValueError("resume goes on with one run; a sweep goes on by typing it again with its hydra.sweep.dir")
+    if typed_value(overrides, "hydra.run.dir"):
+        raise ValueError("resume writes into the folder of its run; hydra.run.dir cannot be typed beside it")
+    allowed = typed_value(overrides, "allow_changes") or "false"
+    if allowed.lower() not in ("true", "false"):
+        raise ValueError(f"allow_changes must be true or false. Received: allow_changes={allowed}")
+    rest = [o for o in overrides if o.partition("=")[0] not in ("resume", "allow_changes")]
+    before, now = compose.resumed(folder, rest)
+    return _go_on(folder, run_folder.read_choices(folder, before), before, now, allowed.lower() == "true")
+
+
+def resume_same_folder(folder, settings, choices):
+    """The folder of a run typed as that of a new one: the same run goes on, another one is refused.
+
+    Args:
+        settings: dict, the validated configuration that was typed.
+        choices: dict of group to option name.
+
+    Returns, raises: as `resume`.
+    """
+    if not (Path(folder) / "config.yaml").exists():
+        raise ValueError(f"hydra.run.dir must be a folder without a run. Received: {folder}, which holds half of one")
+    return _go_on(folder, choices, compose.read_run(folder), settings, settings["allow_changes"])
+
+
+def _go_on(folder, choices, before, now, allowed):
+    changes = run_folder.differences(before, now)
+    if changes and not allowed:
+        raise ValueError(
+            f"{folder} holds a run with other settings; another folder takes another run, and with allow_changes=true "
+            "this one changes on its way:\n  " + "\n  ".join(changes)
+        )
+    if frozen := [change for change in changes if change.startswith(FIXED)]:
+        raise ValueError(f"what is trained cannot change on the way, also with allow_changes=true: {'; '.join(frozen)}")
+    run_folder.lock(folder)
+    summary = run_folder.finished(folder)
+    if summary and not changes:
+        best = f"{summary.get('best/metric')} {summary.get('best/value')} in {summary.get('best/checkpoint')}"
+        say(f"the run in {folder} has finished at step {summary.get('steps')}, best {best}: nothing is left to do")
+        raise SystemExit(0)
+    for change in changes:
+        say(f"changed     {change}")
+    return Resumed(Path(folder), choices, now)
+
+
+def find_checkpoint(checkpoints, folder):
+    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
+    from vitcross.sinks.local_files import count_rows
+    from vitcross.training.checkpoint import read_header
+
+    path = checkpoints.newest(count_rows(folder), report=say)
+    if path is None:
+        say("resume      no checkpoint: the run starts at step 0")
+        return None, (0, 0)
+    header = read_header(path)
+    say(f"resume      goes on at step {header['step']}, from {path}")
+    return path, (header["step"], header["progress"]["rows"])
+
+
+def with_own_tokenizer(config, path):
+    """The configuration with the words that the run already has, where it has any: they are not counted anew."""
+    return config | {"data": config["data"] | {"tokenizer": str(path)}} if path.is_file() else config

@@ -1,0 +1,155 @@
+"""What a run folder says of the run in it, before TensorFlow is there: is it in use, has it finished, what was typed
+since makes another experiment of it. Imports nothing heavy.
+"""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+from vitcross import atomic_files
+
+LOCK, ORIGIN = ".lock", "run.json"
+# What may be typed on the way: it changes where results go and how often the run is saved, not the run.
+HARMLESS = (
+    "resume",
+    "allow_changes",
+    "sinks",
+    "data.data_dir",
+    "data.cache_gigabytes",
+    "trainer.checkpoint_every",
+    "trainer.checkpoint_minutes",
+    "trainer.keep_checkpoints",
+    *(f"attention_maps.{key}" for key in ("opacity", "colour_map", "resampling", "panel_size", "record_megabytes")),
+)
+# What the data says where the configuration leaves it open; `config.yaml` has it filled in.
+FROM_DATA = ("num_classes", "image_size", "channels", "in_channels", "num_answers", "vocabulary_size", "max_length")
+_LOCKS = []  # open for as long as the process lives
+
+
+def holds_run(folder):
+    """Whether a folder holds a run."""
+    return any((Path(folder) / name).exists() for name in ("config.yaml", "metrics.jsonl", "checkpoints"))
+
+
+def lock(folder):
+    """Keep a run folder for this process, as long as it lives; a process that was killed holds nothing.
+
+    Raises:
+        ValueError: where a live process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    file = open(Path(folder) / LOCK, "a")  # noqa: SIM115 (open for as long as the process lives)
+    try:
+        # A lock of POSIX: unlike that of `flock`, a child that outlives its parent does not keep it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ValueError(f"{folder} is in use by a live run; one folder takes one run at a time") from error
+    _LOCKS.append(file)
+
+
+def finished(folder):
+    """The last word of a run that came to its end: its `summary.json`; None for any other."""
+    try:
+        summary = json.loads((Path(folder) / "summary.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) and summary.get("state") == "finished" else None
+
+
+def begin(folder, config_text, choices):
+    """Keep what a run is, so that it can go on from its first second: the configuration before the data has filled it
+    in; which option of each group was chosen, which names the run and which the configuration has lost; the threads
+    that share one operation, on whose number the last bits depend."""
+    atomic_files.write_text(Path(folder) / "config.yaml", config_text)
+    kept = {group: option for group, option in choices.items() if not group.startswith("hydra")}
+    text = json.dumps({"choices": kept, "threads": _threads_of_this_machine()}, indent=1)
+    atomic_files.write_text(Path(folder) / ORIGIN, text + "\n")
+
+
+def read_choices(folder, config):
+    """The chosen options of a run; of a folder without them what its configuration says."""
+    targets = {group: config[group]["_target_"].rpartition(".")[2] for group in ("data", "model")}
+    kept = _origin(folder).get("choices")
+    known = isinstance(kept, dict) and all(isinstance(option, str | None) for option in kept.values())
+    return targets | kept if known else targets
+
+
+def num_threads(folder):
+    """Threads that shared one operation when the run began; of a folder without them those of this machine."""
+    threads = _origin(folder).get("threads")
+    return threads if isinstance(threads, int) and 0 < threads <= 4096 else _threads_of_this_machine()
+
+
+def _origin(folder):
+    try:
+        origin = json.loads((Path(folder) / ORIGIN).read_text())
+    except (OSError, ValueError):
+        return {}
+    return origin if isinstance(origin, dict) else {}
+
+
+def _threads_of_this_machine():
+    chosen = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(chosen) if chosen.isdecimal() and int(chosen) else cores
+
+
+def differences(old, new):
+    """`key: old -> new` of every key of two configurations that makes another experiment, sorted by key."""
+    old, new = _leaves(old), _leaves(new)
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        if is_harmless(key):
+            continue
+        before, after = old.get(key), new.get(key)
+        left_open = after is None and key.rpartition(".")[2] in FROM_DATA
+        if not left_open and not _same(before, after):
+            found.append(f"{key}: {_text(before)} -> {_text(after)}")
+    return found
+
+
+def is_harmless(key):
+    """Whether a key may change on the way without making another run."""
+    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in HARMLESS)
+
+
+def _leaves(node, prefix=""):
+    if not isinstance(node, dict):
+        return {prefix: node}
+    return {k: v for name, child in node.items() for k, v in _leaves(child, f"{prefix}.{name}".lstrip(".")).items()}
+
+
+def _same(before, after):
+    pairs = [tuple(v) if isinstance(v, list | tuple) else v for v in (before, after)]
+    if any(isinstance(v, tuple) for v in pairs) and all(v is not None and not isinstance(v, str) for v in pairs):
+        pairs = [v if isinstance(v, tuple) else (v, v) for v in pairs]  # 32 is [32, 32]
+    return pairs[0] == pairs[1]
+
+
+def _text(value):
+    return "null" if value is None else json.dumps(value) if isinstance(value, bool | list) else str(value)
+
+
+def claim_folder(parent, now=None):
+    """Make a new folder `parent/<date>_<time>` and return it; two runs of one second get two folders.
+
+    Raises:
+        OSError: where it cannot be made.
+    """
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = (now or datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(1000):
+        folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt + 1}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+    raise OSError(f"{parent} holds 1000 runs of this second")
