@@ -1,4 +1,4 @@
-"""Measure a finished run, or explain own pictures: `python evaluate.py --help`."""
+"""Measure a finished run, or explain own images: `python evaluate.py --help`."""
 
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ def run(composed):
         sink = finished_run.evaluation_sink(settings, run_config, settings["run"])
         status = 1
         try:
-            measure = explain_pictures if settings["images"] is not None else measure_split
+            measure = explain_images if settings["images"] is not None else measure_split
             measure(settings, run_config, task, header, folder, sink)
             status = 0
         finally:
@@ -71,13 +71,13 @@ def measure_split(settings, run_config, task, header, folder, sink):
     say(*split_lines(report, split, evaluation), f"results  {folder / split}")
 
 
-def explain_pictures(settings, run_config, task, header, folder, sink):
-    """What the model says of own pictures (and an own text), and maps."""
-    from vitcross.data.sources.image_files import find_pictures
-    from vitcross.evaluation.image_report import picture_lines, report_pictures
-    from vitcross.evaluation.predict_images import Wish
+def explain_images(settings, run_config, task, header, folder, sink):
+    """What the model says of own images (and an own text), and maps."""
+    from vitcross.data.sources.image_files import find_images
+    from vitcross.evaluation.image_report import image_lines, report_images
+    from vitcross.evaluation.predict_images import ImageQuery
 
-    wish = Wish(
+    query = ImageQuery(
         class_names=tuple(header["class_names"]),
         text=settings["text"],
         target=settings["target"],
@@ -86,16 +86,16 @@ def explain_pictures(settings, run_config, task, header, folder, sink):
         tokenizer=finished_run.load_tokenizer(run_config),
         max_length=run_config["data"].get("max_text_length"),
     )
-    found = report_pictures(
+    found = report_images(
         task,
-        find_pictures(settings["images"]),
-        wish,
+        find_images(settings["images"]),
+        query,
         preprocess=finished_run.preprocess_of(run_config),
         folder=folder / "images",
         sink=sink,
         step=header["step"],
     )
-    say(*picture_lines(*found, text=settings["text"]), f"results  {folder / 'images'}")
+    say(*image_lines(*found, text=settings["text"]), f"results  {folder / 'images'}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ BACKEND = keras.backend.backend()
 if BACKEND == "jax":
     import jax
 
-    # Compiling takes most of the time of these tests. XLA with its optimisations is tested on TensorFlow.
+    # Compiling takes most of the time of these tests. XLA with its optimizations is tested on TensorFlow.
     jax.config.update("jax_disable_most_optimizations", True)
 
 
@@ -60,7 +60,7 @@ def gradient(function, array):
     return to_numpy(tensor.grad)
 
 
-def randomise(layer, seed: int = 0):
+def randomize(layer, seed: int = 0):
     """Gives every floating weight a random value, biases and scales too, so that no term of an oracle is idle."""
     rng = np.random.default_rng(seed)
     for variable in layer.variables:

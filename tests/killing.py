@@ -66,9 +66,9 @@ class Runs:
         """The exit status of the run that was begun; minus the number of the signal that killed it."""
         return int(self._process.stdout.readline())
 
-    def run(self, *arguments, **wish):
+    def run(self, *arguments, **query):
         """Begin and wait: the exit status."""
-        self.start(*arguments, **wish)
+        self.start(*arguments, **query)
         return self.finish()
 
 

@@ -17,8 +17,8 @@ def dense(x, p):
 
 
 def layer_norm(x, p, epsilon=1e-6):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * p["gamma"] + p["beta"]
+    centerd = x - x.mean(-1, keepdims=True)
+    return centerd / np.sqrt((centerd**2).mean(-1, keepdims=True) + epsilon) * p["gamma"] + p["beta"]
 
 
 def gelu(x, form="erf"):
@@ -120,7 +120,7 @@ def conv3x3(x, kernel, stride, first):
 
 
 def conv_stem(images, p, stem_depths=(1, 1, 1), epsilon=1e-5):
-    """Inference: three stages of convolutions with normalisation by moving statistics and ReLU, a 1x1 projection."""
+    """Inference: three stages of convolutions with normalization by moving statistics and ReLU, a 1x1 projection."""
     x = images
     places = [(stage, index) for stage, depth in enumerate(stem_depths) for index in range(depth)]
     for stage, index in places:

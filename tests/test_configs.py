@@ -11,7 +11,7 @@ import yaml
 from vitcross.command_line import train
 from vitcross.config import compose
 from vitcross.config.compatibility import ConfigError, image_tower
-from vitcross.config.durations import OF_OPTIMIZER, lengths
+from vitcross.config.durations import OPTIMIZER_DURATIONS, durations
 from vitcross.config.help_page import options
 from vitcross.config.schema import SCHEMAS, AttentionMapsConfig
 from vitcross.config.validate import validate
@@ -25,7 +25,7 @@ CONTRASTIVE = ["data=scenes_captions", "model=dual_encoder", "task=contrastive"]
 CAPTIONING = ["data=scenes_captions", "model=captioner", "task=captioning"]
 QUESTIONS = ["data=scenes_questions", "model=question_answering", "task=question_answering"]
 NEEDS = {
-    ("data", "image_folder"): ["data.root=pictures"],
+    ("data", "image_folder"): ["data.root=images"],
     ("data", "tfds"): ["data.name=mnist"],
     ("data", "pairs"): [*CONTRASTIVE[1:], "data.file=pairs.csv"],
     ("data", "coco_captions"): CONTRASTIVE[1:],
@@ -71,7 +71,7 @@ def test_each_schema_names_the_arguments_of_its_constructor(group, target):
     given_by_the_program = {"network", "class_weights", "tokenizer", "has_scenes", "name", "model"}
     arguments = accepted_arguments(constructor) - given_by_the_program
     if group == "optimizer":
-        keys = {f"{length}_steps": length for length in OF_OPTIMIZER}
+        keys = {f"{length}_steps": length for length in OPTIMIZER_DURATIONS}
         arguments |= accepted_arguments(optimizer.build) - {
             *given_by_the_program,
             "total_steps",
@@ -170,7 +170,7 @@ WRONG = [
     (["model.variant=Q/16"], "model.variant"),
     (["data.train_split=train[:5]"], "data.train_split=train.* cannot be read.*needs quotes"),
     (["seed=1,2"], "lists several values: a sweep needs -m"),
-    (["data.target_colour=pink"], "data: .*pink"),
+    (["data.target_color=pink"], "data: .*pink"),
     (["data.max_objects=9"], "data: .*9"),
     (["data.image_size=16"], "data: image_size of scenes must be >= 32.*16"),
     (["data.augmentation.padded_crop=64"], "data: augmentation.padded_crop must be smaller.*64"),
@@ -194,7 +194,7 @@ WRONG = [
     (["optimizer=schedule_free", "+optimizer.ema=5"], "there is no key 'optimizer.ema'"),
     (["optimizer.frozen=block_00"], "optimizer.frozen must be .*list"),
     (["trainer.early_stopping=0"], "trainer.early_stopping must be positive"),
-    (["trainer.accumulate_steps=3"], "trainer.accumulate_steps must divide the 128 pictures of a batch. Received: 3"),
+    (["trainer.accumulate_steps=3"], "trainer.accumulate_steps must divide the 128 images of a batch. Received: 3"),
     ([*CONTRASTIVE, "trainer.accumulate_steps=2"], "accumulate_steps must be 1 with contrastive.*task.chunk_size"),
     (["optimizer.warmup=5000"], "optimizer.warmup must be shorter than the run. Received: 5000 of 1200"),
     (['optimizer.warmup="500 percent"'], "optimizer.warmup must be shorter than the run"),
@@ -214,14 +214,14 @@ def test_wrong_input_gets_one_message_that_names_key_rule_and_value(overrides, m
 def test_typing_one_length_empties_the_other():
     composed, _ = compose.compose("train", ["trainer.epochs=3"])
     assert (composed["trainer"]["steps"], composed["trainer"]["epochs"]) == (None, 3)
-    assert lengths(composed, num_examples=1000)[0]["total_steps"] == round(3 * 1000 / 128)
+    assert durations(composed, num_examples=1000)[0]["total_steps"] == round(3 * 1000 / 128)
 
 
 def test_a_run_of_an_older_version_opens(tmp_path):
     composed, _ = compose.compose("train", ["sinks.wandb.project=mine"])
     del composed["attention_maps"]["record_megabytes"], composed["sinks"]["wandb"]["finish_timeout"]
     del composed["task"]["loss"]
-    first = ("flip", "padded_crop", "random_resized_crop", "colour_jitter")
+    first = ("flip", "padded_crop", "random_resized_crop", "color_jitter")
     composed["data"]["augmentation"] = {key: composed["data"]["augmentation"][key] for key in first}
     (tmp_path / "config.yaml").write_text(compose.as_yaml(composed))
     opened = compose.open_run(tmp_path)

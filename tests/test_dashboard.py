@@ -101,8 +101,8 @@ def test_every_section_shows_all_its_panels_without_turning_pages(run):
 def test_the_curves_of_unknown_names_are_found_by_patterns_that_match_them():
     import re
 
-    patterns = [p.regex for s in dashboard.SECTIONS for p in s.panels if isinstance(p, dashboard.Curves) and p.regex]
-    for key in ("grounding/words/block_01/lift", "grounding/words/similarity/chance", "val/accuracy/colour",
+    patterns = [p.regex for s in dashboard.SECTIONS for p in s.panels if isinstance(p, dashboard.LinePanel) and p.regex]
+    for key in ("grounding/words/block_01/lift", "grounding/words/similarity/chance", "val/accuracy/color",
                 "val/image_to_text_r5"):  # fmt: skip
         assert any(re.fullmatch(pattern, key) for pattern in patterns), key
 

@@ -22,7 +22,7 @@ def check(source, *overrides):
     check_init_from(settings)
 
 
-def test_the_model_of_the_run_fits_itself_with_other_pictures_and_another_head(tmp_path):
+def test_the_model_of_the_run_fits_itself_with_other_images_and_another_head(tmp_path):
     source = run_folder(tmp_path / "run", "model.embed_dim=48")
     check(source, "model.embed_dim=48", "data.image_size=[40,48]", "model.dropout_rate=0.1", "model.pooling=map")
 
@@ -69,4 +69,4 @@ def test_vectors_of_words_need_the_same_words(tmp_path):
     with pytest.raises(ConfigError, match=f"type data.tokenizer={source}/tokenizer.json. Received: None"):
         check(source, *kind)
     check(source, *kind, f"data.tokenizer={source}/tokenizer.json")
-    check(source, "data=scenes_captions", "model=captioner", "task=captioning")  # the towers of pictures alone
+    check(source, "data=scenes_captions", "model=captioner", "task=captioning")  # the towers of images alone

@@ -56,7 +56,7 @@ def test_a_classifier_stopped_by_sigterm_and_killed_in_a_checkpoint_is_the_same_
 def test_a_captioner_killed_in_a_capture_with_trust_is_the_same_run(runs, data_dir, tmp_path):
     whole, folder, log = tmp_path / "whole", tmp_path / "run", tmp_path / "run.log"
     command = [*tiny_scene_texts("captioning", data_dir), "trainer.steps=7", "trainer.evaluate_every=3"]
-    command += ["attention_maps.captures=3", "model.text_decoder.dropout_rate=0.1", "data.texts_per_picture=2"]
+    command += ["attention_maps.captures=3", "model.text_decoder.dropout_rate=0.1", "data.texts_per_image=2"]
     assert runs.run(*command, f"hydra.run.dir={whole}", log=log) == 0, log.read_text()
     died = runs.run(*command, f"hydra.run.dir={folder}", log=log, die_in="attention/step_00000007/.self_heads")
     assert died == -signal.SIGKILL and (folder / "attention/step_00000007").is_dir()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 KILLS = 20
 MOST_EVENTS = 260  # on disk, of the about 600 that a run has: every second kill is at one of them
 RHYTHM = ["trainer.steps=26", "trainer.evaluate_every=8", "trainer.checkpoint_every=3", "attention_maps.captures=4"]
-# All else that has a state, or draws: the average of the weights, early stopping, batches in parts, mixed pictures.
+# All else that has a state, or draws: the average of the weights, early stopping, batches in parts, mixed images.
 RHYTHM += ["optimizer.ema=7", "trainer.early_stopping=12", "trainer.accumulate_steps=2", "data.augmentation.mixup=0.8"]
 RHYTHM += [
     "data.augmentation.cutmix=1.0",

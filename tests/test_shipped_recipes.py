@@ -41,7 +41,7 @@ ON_A_TINY_SET = {
 }
 
 
-OF_PICTURES = {  # experiment -> its data set
+OF_IMAGES = {  # experiment -> its data set
     "fashion_mnist": "fashion_mnist",
     "fashion_mnist_long": "fashion_mnist",
     "cifar10_small_vit": "cifar10",
@@ -73,7 +73,7 @@ def test_nothing_that_is_shipped_is_left_out():
     assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", *with_texts}
     experiments = set(options(compose.CONF, "experiment"))
     assert experiments == {
-        *OF_PICTURES,
+        *OF_IMAGES,
         *(f"scenes_{kind}" for kind in TINY_TOWERS),
         "pairs_contrastive",
         "scenes_watermark",
@@ -87,9 +87,9 @@ def test_data_set(name, tmp_path, monkeypatch):
     take_steps([f"data={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[name], *SHORT], tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", OF_PICTURES)
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_experiment(name, tmp_path, monkeypatch):
-    data = OF_PICTURES[name]
+    data = OF_IMAGES[name]
     tiny_tfds.prepare(data, tmp_path / "data", monkeypatch)
     overrides = [f"experiment={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[data], *SHORT]
     take_steps(overrides, tmp_path / "run")
@@ -99,23 +99,23 @@ def test_experiment(name, tmp_path, monkeypatch):
 def test_fine_tuning_to_other_classes_and_another_size(how, tiny_scenes, tmp_path, capsys):
     take_steps([*tiny_scenes, *SHORT], tmp_path / "first")
     classes = {"cat": "red", "dog": "blue", "bird": "green"}
-    write_folder(tmp_path / "pictures", classes)
+    write_folder(tmp_path / "images", classes)
     overrides = ["experiment=finetune", f"init_from={tmp_path / 'first'}", "data=image_folder", *SHORT, *how]
     capsys.readouterr()
-    take_steps([*overrides, f"data.root={tmp_path / 'pictures'}", "data.image_size=[48,40]"], tmp_path / "run")
+    take_steps([*overrides, f"data.root={tmp_path / 'images'}", "data.image_size=[48,40]"], tmp_path / "run")
     said = capsys.readouterr().out
     assert "copied, 1 resampled, 2 anew, 2 not used; anew: head/kernel, head/bias" in said
     _, _, class_names = vitcross.load(tmp_path / "run")
     assert class_names == tuple(sorted(classes))
 
 
-def write_folder(root, colours, count=5):
+def write_folder(root, colors, count=5):
     from PIL import Image
 
-    for label, colour in colours.items():
+    for label, color in colors.items():
         (root / label).mkdir(parents=True)
         for i in range(count):
-            Image.new("RGB", (40 + 7 * i, 43), colour).save(root / label / f"{i}.png")
+            Image.new("RGB", (40 + 7 * i, 43), color).save(root / label / f"{i}.png")
 
 
 TRAINERS = {
@@ -137,19 +137,19 @@ def test_each_optimizer_and_what_belongs_to_it(kind, tiny_scenes, tmp_path):
 @pytest.mark.parametrize("kind", ["captioning", "vqa"])
 def test_texts_in_parts(kind, tmp_path):
     overrides = [*tiny_scene_texts(kind, tmp_path / "data"), "trainer.steps=2", "trainer.evaluate_every=1"]
-    overrides += ["data.batch_size=12", "data.texts_per_picture=3", "trainer.accumulate_steps=2"]
+    overrides += ["data.batch_size=12", "data.texts_per_image=3", "trainer.accumulate_steps=2"]
     take_steps([*overrides, "attention_maps=off"], tmp_path / "run")
 
 
 EVERYTHING = [
-    *("padded_crop=2", "random_resized_crop=0.5", "colour_jitter=0.3", "erasing=0.25"),
+    *("padded_crop=2", "random_resized_crop=0.5", "color_jitter=0.3", "erasing=0.25"),
     *("mixup=0.8", "cutmix=1.0", "mix_probability=0.9", "repeats=2"),
 ]
 
 
 @pytest.mark.parametrize("changes", ["randaugment_operations=2", "three_augment=true"])
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
-def test_a_recipe_with_every_change_of_pictures(changes, loss, tmp_path):
+def test_a_recipe_with_every_change_of_images(changes, loss, tmp_path):
     overrides = [f"data.augmentation.{change}" for change in (*EVERYTHING, changes)]
     overrides += [f"task.loss={loss}", "task.label_smoothing=0.1", f"data.data_dir={tmp_path / 'data'}"]
     overrides += ["data.image_size=[32,40]", "data.train_examples=24", "data.validation_examples=8"]
@@ -172,10 +172,10 @@ def test_experiment_of_own_pairs(tmp_path):
     from PIL import Image
 
     file = write_pairs(tmp_path)
-    with file.open("a") as lines:  # a picture that is not there, one that is none, and an empty text
+    with file.open("a") as lines:  # an image that is not there, one that is none, and an empty text
         lines.write('\n{"image": "gone.png", "text": "gone"}\n{"image": "bad.png", "text": "bad"}')
         lines.write('\n{"image": "0.png", "text": " "}')
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     Image.open(tmp_path / "0.png").convert("CMYK").save(tmp_path / "1.jpg")
     overrides = ["experiment=pairs_contrastive", f"data.file={file}", "data.image_size=[32,48]", "data.batch_size=8"]
     overrides += ["data.vocabulary_size=300", "trainer.steps=2", "trainer.evaluate_every=1"]
@@ -191,25 +191,25 @@ def test_coco_captions(kind, model, tmp_path, monkeypatch):
     take_steps(overrides, tmp_path / "run")
 
 
-def test_own_pictures_with_one_that_cannot_be_read(tmp_path):
+def test_own_images_with_one_that_cannot_be_read(tmp_path):
     from PIL import Image
 
     random = np.random.default_rng(0)
     for label in ("cat", "dog"):
-        (tmp_path / "pictures" / label).mkdir(parents=True)
+        (tmp_path / "images" / label).mkdir(parents=True)
         for i in range(9):
             size = (33 + 7 * i, 41)
-            Image.effect_noise(size, 40 + 20 * random.random()).save(tmp_path / "pictures" / label / f"{i}.jpg")
-    (tmp_path / "pictures/cat/broken.jpg").write_bytes(b"no picture")
-    overrides = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "data.image_size=[32,48]", *SHORT]
+            Image.effect_noise(size, 40 + 20 * random.random()).save(tmp_path / "images" / label / f"{i}.jpg")
+    (tmp_path / "images/cat/broken.jpg").write_bytes(b"no image")
+    overrides = ["data=image_folder", f"data.root={tmp_path / 'images'}", "data.image_size=[32,48]", *SHORT]
     take_steps(overrides, tmp_path / "run")
 
 
-def test_too_many_unreadable_pictures_end_the_run_with_their_names(tmp_path):
-    write_folder(tmp_path / "pictures", {"cat": "red", "dog": "blue"}, count=4)
+def test_too_many_unreadable_images_end_the_run_with_their_names(tmp_path):
+    write_folder(tmp_path / "images", {"cat": "red", "dog": "blue"}, count=4)
     for label in ("cat", "dog"):
-        (tmp_path / f"pictures/{label}/broken.jpg").write_bytes(b"no picture")
-    overrides = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "data.image_size=32", *SHORT]
+        (tmp_path / f"images/{label}/broken.jpg").write_bytes(b"no image")
+    overrides = ["data=image_folder", f"data.root={tmp_path / 'images'}", "data.image_size=32", *SHORT]
     with pytest.raises(Exception, match="broken.jpg") as caught:
         take_steps([*overrides, "data.max_unreadable=0"], tmp_path / "run")
     assert isinstance(caught.value, TooManyUnreadable)

@@ -401,7 +401,7 @@ def test_a_sweep_of_no_trial_or_one_has_a_page(trials, tmp_path):
     assert [tag for tag, _ in elements.found].count("circle") == trials
 
 
-def test_a_browser_shows_the_page_with_every_word_inside_its_picture(tmp_path):
+def test_a_browser_shows_the_page_with_every_word_inside_its_image(tmp_path):
     write_report(record_of_all_kinds(tmp_path))
     outside = """() => [...document.querySelectorAll('svg text')].filter(text => {
         const box = text.getBBox(), view = text.ownerSVGElement.viewBox.baseVal

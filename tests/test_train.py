@@ -142,26 +142,26 @@ def test_evaluate_equals_the_validation_of_training(trained):
     assert "<!doctype html>" in (folder / "evaluation/validation/attention/viewer.html").read_text()
 
 
-def test_evaluate_explains_own_pictures_of_any_size_and_name(trained, tmp_path):
+def test_evaluate_explains_own_images_of_any_size_and_name(trained, tmp_path):
     from PIL import Image
 
     folder, _ = trained
-    pictures = tmp_path / "a, b=c"
-    pictures.mkdir()
-    Image.new("RGB", (97, 41), "red").save(pictures / "wide [1].jpg")
-    Image.new("L", (13, 29)).save(pictures / "grey.png")
-    (pictures / "broken.jpg").write_bytes(b"not a picture")
-    own = [f"run={folder}", f"images={pictures}/*", "sinks.wandb.mode=disabled"]
+    images = tmp_path / "a, b=c"
+    images.mkdir()
+    Image.new("RGB", (97, 41), "red").save(images / "wide [1].jpg")
+    Image.new("L", (13, 29)).save(images / "gray.png")
+    (images / "broken.jpg").write_bytes(b"not an image")
+    own = [f"run={folder}", f"images={images}/*", "sinks.wandb.mode=disabled"]
     done = run("evaluate.py", *own, "target=Star")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 pictures" in done.stdout and "left out" in done.stdout and "broken.jpg" in done.stdout
-    record = AttentionRecord.load(folder / "evaluation/images/attention/pictures_00001/record.npz")
+    assert "2 images" in done.stdout and "left out" in done.stdout and "broken.jpg" in done.stdout
+    record = AttentionRecord.load(folder / "evaluation/images/attention/images_00001/record.npz")
     assert record.images.shape == (2, 32, 40, 3) and record.targets == ("star", "star")
-    # Two pictures are too few for a verdict, but each has its own numbers.
+    # Two images are too few for a verdict, but each has its own numbers.
     assert record.trust.fidelity == {} and len(record.trust.probes["relevance"]) == 2
-    assert (folder / "evaluation/images/attention/pictures_00001/viewer.html").exists()
+    assert (folder / "evaluation/images/attention/images_00001/viewer.html").exists()
     with (folder / "evaluation/images/predictions.csv").open() as file:
-        assert [Path(row["example"]).name for row in csv.DictReader(file)] == ["grey.png", "wide [1].jpg"]
+        assert [Path(row["example"]).name for row in csv.DictReader(file)] == ["gray.png", "wide [1].jpg"]
 
 
 def test_a_target_that_does_not_exist_is_refused_before_tensorflow_starts(trained, tmp_path):
@@ -201,7 +201,7 @@ def test_load_gives_model_preprocessing_and_names(trained, tmp_path):
 
 
 def test_the_notebook_of_the_readme_runs(trained, tmp_path):
-    """The block of the README that explains own pictures, word for word but for its two paths."""
+    """The block of the README that explains own images, word for word but for its two paths."""
     from PIL import Image
 
     Image.new("RGB", (50, 70), "blue").save(tmp_path / "cat.jpg")
@@ -303,7 +303,7 @@ def test_two_runs_of_one_second_get_two_folders(tmp_path):
     ("script", "arguments", "message"),
     [
         ("train.py", ["optimizer.lrr=1"], "Did you mean 'optimizer.learning_rate'"),
-        ("train.py", ["data=image_folder", "data.root=/nonexistent/pictures"], "/nonexistent/pictures"),
+        ("train.py", ["data=image_folder", "data.root=/nonexistent/images"], "/nonexistent/images"),
         ("train.py", ["data=image_folder"], "data.root"),
         ("train.py", ["-m", "model.num_heads=4,7"], "num_heads must divide"),
         ("evaluate.py", [], "run must be given"),

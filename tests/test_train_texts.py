@@ -1,4 +1,4 @@
-"""Models of pictures and texts through the commands, in processes of their own, on a few scenes in the real format."""
+"""Models of images and texts through the commands, in processes of their own, on a few scenes in the real format."""
 
 import csv
 import json
@@ -30,13 +30,13 @@ METRICS = {
         "grounding/words/block_00/pointing",
     },
     "vqa": {
-        *(f"val/accuracy/{kind}" for kind in ("shape", "colour", "count", "relation", "yes_no")),
+        *(f"val/accuracy/{kind}" for kind in ("shape", "color", "count", "relation", "yes_no")),
         "val/accuracy",
         "val/accuracy_unseen",
         "grounding/words/block_00/lift",
     },
 }
-QUESTION = "What colour is the star, please, if there is one?"
+QUESTION = "What color is the star, please, if there is one?"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_evaluate_measures_combinations_that_training_never_saw(trained):
     np.testing.assert_allclose(found["loss"], summary["val/loss_unseen"], rtol=1e-4)
 
 
-def test_evaluate_says_something_of_own_pictures_and_text(trained, tmp_path):
+def test_evaluate_says_something_of_own_images_and_text(trained, tmp_path):
     from PIL import Image
 
     kind, folder = trained
@@ -97,13 +97,13 @@ def test_evaluate_says_something_of_own_pictures_and_text(trained, tmp_path):
         Image.effect_noise(size, 60).convert("RGB").save(tmp_path / name)
     done = run("evaluate.py", f"run={folder}", f"images={tmp_path}", f"text={QUESTION}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 pictures and the text" in done.stdout and "a,b=c.jpg" in done.stdout
+    assert "2 images and the text" in done.stdout and "a,b=c.jpg" in done.stdout
     with open(folder / "evaluation/images/predictions.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     column = {"contrastive": "cosine", "captioning": "caption", "vqa": "answer"}[kind]
     assert len(lines) == 2 and all(QUESTION in line.values() and line[column] for line in lines)
     for name in CROSS[kind]:
-        assert (folder / f"evaluation/images/attention/pictures_00001/{name}.png").exists()
+        assert (folder / f"evaluation/images/attention/images_00001/{name}.png").exists()
 
 
 def test_zero_shot_classes_are_chosen_from(trained, tmp_path):
@@ -129,11 +129,11 @@ def test_what_a_run_needs_of_a_text_is_said_before_anything_starts(trained, tmp_
     (tmp_path / "one.png").write_bytes(b"not read")
     done = run("evaluate.py", f"run={folder}", f"images={tmp_path}")
     if kind == "captioning":  # it writes its own
-        assert done.returncode == 1 and "none of the 1 pictures could be read" in done.stderr
+        assert done.returncode == 1 and "none of the 1 images could be read" in done.stderr
         return
     assert done.returncode == 2 and "text must be given" in done.stderr
     done = run("evaluate.py", f"run={folder}", "text=hello")
-    assert done.returncode == 2 and "need own pictures beside them" in done.stderr
+    assert done.returncode == 2 and "need own images beside them" in done.stderr
 
 
 def test_load_gives_the_model_for_a_notebook(trained):

@@ -1,4 +1,4 @@
-"""Overrides for runs of pictures with texts on a few examples and models that train in seconds."""
+"""Overrides for runs of images with texts on a few examples and models that train in seconds."""
 
 import json
 
@@ -43,11 +43,11 @@ def tiny_scene_texts(kind, data_dir):
 
 
 def write_pairs(folder, count=17):
-    """A JSONL file of pairs with pictures of many sizes; one picture has two texts."""
+    """A JSONL file of pairs with images of many sizes; one image has two texts."""
     lines = []
     for k in range(count):
         Image.effect_noise((33 + 3 * k, 41), 60).convert("RGB").save(folder / f"{k}.png")
-        lines.append({"image": f"{k}.png", "text": f"Picture number {k}, a {'cat' if k % 2 else 'dog'}."})
-    lines.append({"image": "0.png", "text": "The first picture."})
+        lines.append({"image": f"{k}.png", "text": f"Image number {k}, a {'cat' if k % 2 else 'dog'}."})
+    lines.append({"image": "0.png", "text": "The first image."})
     (folder / "pairs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     return folder / "pairs.jsonl"

@@ -31,7 +31,7 @@ def value(feature, i, random):
     if isinstance(feature, tfds.features.ClassLabel):
         return i % feature.num_classes
     if isinstance(feature, tfds.features.Sequence):  # captions of COCO; its objects stay empty
-        texts = [f"caption {n} of picture {i}." for n in range(1 + i % 3)]
+        texts = [f"caption {n} of image {i}." for n in range(1 + i % 3)]
         return [{"id": n, "text": text} for n, text in enumerate(texts)] if "text" in feature.feature else []
     if isinstance(feature, tfds.features.Scalar | tfds.features.Tensor) and not feature.shape:
         return i if np.issubdtype(feature.np_dtype, np.integer) else f"example_{i}"

@@ -14,7 +14,7 @@ def load(run_folder):
         run_folder: str or path, the folder that `train.py` printed, e.g. `outputs/scenes/2026-11-22_20-10-00`.
 
     Returns:
-        `(model, preprocess, class_names)`: the network with the best checkpoint's weights; a function from a picture
+        `(model, preprocess, class_names)`: the network with the best checkpoint's weights; a function from an image
         (path, `PIL.Image` or uint8 array `(h, w, c)` of any size) to the float32 array `(H, W, C)` in [-1, 1] that the
         network expects; a tuple of str, one name per output of the network.
 

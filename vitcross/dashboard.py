@@ -35,16 +35,16 @@ answer should fall; put them in first, and it should rise.
 | pointing | far above its chance | at its chance |
 | lift | far above 1 | near 1: as much in the box as a box of that size gets anyway |
 
-**Self-attention:** open a picture of `attention/self/overlay`, switch methods and levels on and off in its settings. A
+**Self-attention:** open an image of `attention/self/overlay`, switch methods and levels on and off in its settings. A
 level such as *top 3 %* is a share of the patches, so that it compares across methods and steps. Boxes are the truth;
-the model never sees them. The slider of a section moves all its pictures to one step.
+the model never sees them. The slider of a section moves all its images to one step.
 
 **Explore:** the viewer needs no network; click a patch, a word, a head. Look at the trust curves first: a map that does
-not follow the model is a picture, not an explanation.
+not follow the model is an image, not an explanation.
 """
 
 
-class Curves(NamedTuple):
+class LinePanel(NamedTuple):
     """Line plot: `keys` by name, or all keys that match `regex`; `y_range` (low, high)."""
 
     title: str
@@ -53,7 +53,7 @@ class Curves(NamedTuple):
     y_range: tuple = (None, None)
 
 
-class Pictures(NamedTuple):
+class Images(NamedTuple):
     """Media panel."""
 
     title: str
@@ -80,7 +80,7 @@ def _of_methods(template):
 
 
 def _statistic(name, title):
-    return Curves(title, tuple(f"attention_stats/{name}/{part}" for part in ("mean", "min", "max")))
+    return LinePanel(title, tuple(f"attention_stats/{name}/{part}" for part in ("mean", "min", "max")))
 
 
 SECTIONS = (
@@ -89,52 +89,52 @@ SECTIONS = (
         3,
         (
             Text(HOW_TO_READ),
-            Curves("Verdict: 1 follows the model, 0 no better than random, -1 nothing to explain",
+            LinePanel("Verdict: 1 follows the model, 0 no better than random, -1 nothing to explain",
                    _of_methods("trust/{}/verdict"), y_range=(-1.1, 1.1)),
-            Curves("Gap over random orders", _of_methods("trust/{}/gap")),
-            Curves("Gap of relevance with its 99 % interval",
+            LinePanel("Gap over random orders", _of_methods("trust/{}/gap")),
+            LinePanel("Gap of relevance with its 99 % interval",
                    tuple(f"trust/relevance/{part}" for part in ("gap_low", "gap", "gap_high"))),
-            Curves("Gap as a share of leave-one-out", _of_methods("trust/{}/gap_share")),
-            Curves("Deletion: lower is better", (*_of_methods("trust/{}/deletion"), "trust/random/deletion")),
-            Curves("Insertion: higher is better", (*_of_methods("trust/{}/insertion"), "trust/random/insertion")),
-            Curves("Sanity: like an untrained model's map", _of_methods("trust/{}/sanity"), y_range=(-1, 1)),
-            Curves("Pointing game, and its chance",
+            LinePanel("Gap as a share of leave-one-out", _of_methods("trust/{}/gap_share")),
+            LinePanel("Deletion: lower is better", (*_of_methods("trust/{}/deletion"), "trust/random/deletion")),
+            LinePanel("Insertion: higher is better", (*_of_methods("trust/{}/insertion"), "trust/random/insertion")),
+            LinePanel("Sanity: like an untrained model's map", _of_methods("trust/{}/sanity"), y_range=(-1, 1)),
+            LinePanel("Pointing game, and its chance",
                    (*_of_methods("grounding/{}/pointing"), "grounding/relevance/chance"), y_range=(0, 1)),
-            Curves("Energy lift: 1 knows nothing", _of_methods("grounding/{}/lift")),
-            Curves("Energy lift on a planted mark: it should stay near 1", _of_methods("grounding/mark/{}/lift")),
-            Curves("Examples measured, and how many can be explained", ("trust/examples", "trust/explainable")),
+            LinePanel("Energy lift: 1 knows nothing", _of_methods("grounding/{}/lift")),
+            LinePanel("Energy lift on a planted mark: it should stay near 1", _of_methods("grounding/mark/{}/lift")),
+            LinePanel("Examples measured, and how many can be explained", ("trust/examples", "trust/explainable")),
         ),
     ),
     Section(
         "Self-attention",
         2,
         (
-            Pictures("Overlay: switch methods and levels", ("attention/self/overlay",)),
-            Pictures("Probes, predictions", ("attention/probe",)),
-            Pictures("Every method", ("attention/self/methods",)),
-            Pictures("Every head", ("attention/self/heads",)),
-            Pictures("Every layer", ("attention/self/layers",)),
+            Images("Overlay: switch methods and levels", ("attention/self/overlay",)),
+            Images("Probes, predictions", ("attention/probe",)),
+            Images("Every method", ("attention/self/methods",)),
+            Images("Every head", ("attention/self/heads",)),
+            Images("Every layer", ("attention/self/layers",)),
         ),
     ),
     Section(
         "Image and text",
         2,
         (
-            Pictures("What decides each word", ("attention/cross/relevance",)),
-            Pictures("What words look at", ("attention/cross/words",)),
-            Pictures("Words and patches", ("attention/cross/matrix",)),
-            Pictures("Similarity of words and patches", ("attention/cross/similarity",)),
-            Pictures("What the text's pooling reads", ("attention/self/text",)),
-            Curves("Energy lift on the boxes of words, by layer", regex="grounding/words/.*/lift"),
-            Curves("Pointing game on the boxes of words, by layer", regex="grounding/words/.*/(pointing|chance)"),
+            Images("What decides each word", ("attention/cross/relevance",)),
+            Images("What words look at", ("attention/cross/words",)),
+            Images("Words and patches", ("attention/cross/matrix",)),
+            Images("Similarity of words and patches", ("attention/cross/similarity",)),
+            Images("What the text's pooling reads", ("attention/self/text",)),
+            LinePanel("Energy lift on the boxes of words, by layer", regex="grounding/words/.*/lift"),
+            LinePanel("Pointing game on the boxes of words, by layer", regex="grounding/words/.*/(pointing|chance)"),
         ),
     ),
     Section(
         "Explore",
         1,
         (
-            Pictures("Interactive viewer", ("attention/viewer",)),
-            Pictures("Film of all captures", ("attention/evolution",)),
+            Images("Interactive viewer", ("attention/viewer",)),
+            Images("Film of all captures", ("attention/evolution",)),
         ),
     ),
     Section(
@@ -145,12 +145,12 @@ SECTIONS = (
             _statistic("distance", "Mean attention distance over layers, pixels"),
             _statistic("prefix_mass", "Attention to prefix tokens"),
             _statistic("sink_share", "Attention to the most attended token"),
-            Curves("Patches of outstanding norm", ("attention_stats/artifact_patches",)),
-            Curves("Similarity of heads", ("attention_stats/head_similarity",)),
-            Curves("Change since the last capture", ("attention_stats/change",)),
-            Pictures("Entropy, layer by layer", ("attention_stats/entropy",)),
-            Pictures("Distance, layer by layer", ("attention_stats/distance",)),
-            Curves("Gradient norm", ("optimizer/gradient_norm",)),
+            LinePanel("Patches of outstanding norm", ("attention_stats/artifact_patches",)),
+            LinePanel("Similarity of heads", ("attention_stats/head_similarity",)),
+            LinePanel("Change since the last capture", ("attention_stats/change",)),
+            Images("Entropy, layer by layer", ("attention_stats/entropy",)),
+            Images("Distance, layer by layer", ("attention_stats/distance",)),
+            LinePanel("Gradient norm", ("optimizer/gradient_norm",)),
         ),
         is_open=False,
     ),
@@ -158,14 +158,14 @@ SECTIONS = (
         "Training",
         3,
         (
-            Curves("Loss", ("train/loss", "val/loss", "val/loss_ema")),
-            Curves("Accuracy", ("train/accuracy", "val/accuracy", "val/accuracy_ema"), y_range=(0, 1)),
-            Curves("Accuracy by type", regex="val/accuracy/.*", y_range=(0, 1)),
-            Curves("Retrieval: recall", regex="val/(image_to_text|text_to_image)_r[0-9]+", y_range=(0, 1)),
-            Curves("Captions", ("val/attribute_accuracy", "val/attribute_accuracy_unseen", "val/bleu4", "val/rouge_l",
-                                "val/cider")),
-            Curves("Learning rate", ("optimizer/learning_rate",)),
-            Curves("Images per second", ("speed/images_per_second",)),
+            LinePanel("Loss", ("train/loss", "val/loss", "val/loss_ema")),
+            LinePanel("Accuracy", ("train/accuracy", "val/accuracy", "val/accuracy_ema"), y_range=(0, 1)),
+            LinePanel("Accuracy by type", regex="val/accuracy/.*", y_range=(0, 1)),
+            LinePanel("Retrieval: recall", regex="val/(image_to_text|text_to_image)_r[0-9]+", y_range=(0, 1)),
+            LinePanel("Captions", ("val/attribute_accuracy", "val/attribute_accuracy_unseen", "val/bleu4",
+                                 "val/rouge_l", "val/cider")),
+            LinePanel("Learning rate", ("optimizer/learning_rate",)),
+            LinePanel("Images per second", ("speed/images_per_second",)),
         ),
     ),
 )  # fmt: skip
@@ -183,7 +183,7 @@ def workspace(entity, project, name=NAME):
     def panel(entry):
         if isinstance(entry, Text):
             return panels.MarkdownPanel(markdown=entry.markdown)
-        if isinstance(entry, Pictures):
+        if isinstance(entry, Images):
             return panels.MediaBrowser(title=entry.title, media_keys=list(entry.keys))
         return panels.LinePlot(
             title=entry.title, x=STEP, y=list(entry.keys), metric_regex=entry.regex, range_y=entry.y_range

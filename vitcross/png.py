@@ -1,6 +1,6 @@
 """PNG bytes of a sheet, written so that training does not wait for them.
 
-Sheets are panels of small pictures enlarged with hard pixels: most rows repeat the row above. One filter for all rows,
+Sheets are panels of small images enlarged with hard pixels: most rows repeat the row above. One filter for all rows,
 "up", turns them into zeros, which the fastest level of deflate stores in almost nothing. Three times faster than
 Pillow, which tries every filter on every row, and no larger.
 

@@ -23,7 +23,7 @@ def trust_report(record, *, methods=METHODS, verdicts=None, grounded=True, seed=
     verdicts = verdicts or VERDICTS
     fidelity = {}
     for method in methods:
-        deletion, insertion, gap, other, centre, share = random.uniform(0.1, 0.9, 6)
+        deletion, insertion, gap, other, center, share = random.uniform(0.1, 0.9, 6)
         fidelity[method] = Fidelity(
             deletion=deletion,
             insertion=insertion,
@@ -32,7 +32,7 @@ def trust_report(record, *, methods=METHODS, verdicts=None, grounded=True, seed=
             gap_high=gap + 0.03125,
             p_value=0.5,
             gap_other=other,
-            gap_centre=centre,
+            gap_center=center,
             gap_share=None if method == "leave_one_out" else share,
             verdict=verdicts[method],
         )

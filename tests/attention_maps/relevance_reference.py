@@ -1,4 +1,4 @@
-"""Relevance and rollout of one example by loops and joint matrices: what the vectorised rules are held against.
+"""Relevance and rollout of one example by loops and joint matrices: what the vectorized rules are held against.
 
 Rollout of two streams is written here as Abnar & Zuidema's rule on one long sequence, text tokens before image tokens.
 """
@@ -14,7 +14,7 @@ def abar(weights_NTS, gradients_NTS):
     return found
 
 
-def normalised(relevance):
+def normalized(relevance):
     count = len(relevance)
     rest = relevance - np.eye(count)
     sums = [sum(rest[i, j] for j in range(count)) for i in range(count)]
@@ -39,8 +39,8 @@ def chain(abars):
 def cross(layer, own, to_other, other, from_other=None, transpose=True):
     """Equations 10 and 11 row by row, from the old matrices."""
     rows, keys = layer.shape
-    left = normalised(own) if transpose else np.eye(rows)
-    right = normalised(other)
+    left = normalized(own) if transpose else np.eye(rows)
+    right = normalized(other)
     new_own, new_to_other = own.copy(), to_other.copy()
     for u in range(rows):
         taken = sum(layer[u, v] * right[v] for v in range(keys))
@@ -61,7 +61,7 @@ def two_streams(blocks, other, transpose=True):
 
 
 def pooled(pooling_T, own):
-    bar = normalised(own)
+    bar = normalized(own)
     return np.array([sum(pooling_T[i] * bar[i, j] for i in range(len(bar))) for j in range(len(bar))])
 
 

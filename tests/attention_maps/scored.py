@@ -13,15 +13,15 @@ def scores_of(function, count):
     """`Scores` of `count` examples: `function(example, keep (P,) bool)` is the probability of the target, which the
     model says where it is above a half."""
 
-    def say(examples, kept, asked):
+    def say(examples, kept, query):
         keep = np.zeros((len(kept), P), bool)
         np.put_along_axis(keep, kept, True, axis=1)
-        numbers = np.array([function(e, row) for e, row in zip(asked["target"], keep, strict=True)], np.float32)
+        numbers = np.array([function(e, row) for e, row in zip(query["target"], keep, strict=True)], np.float32)
         return numbers, numbers > 0.5, np.zeros(len(kept), np.int32)
 
     # The target carries the example's number here.
-    asked = {"target": np.arange(count, dtype=np.int32)}
-    return Scores(say, asked, LAYOUT, rows_at_once=lambda kept: 7)
+    query = {"target": np.arange(count, dtype=np.int32)}
+    return Scores(say, query, LAYOUT, rows_at_once=lambda kept: 7)
 
 
 class Portioned:
@@ -42,7 +42,7 @@ class Portioned:
 
 
 def important_patches(count, each=3, seed=0):
-    """(count, P) bool, the patches that a model looks at, other ones in every picture."""
+    """(count, P) bool, the patches that a model looks at, other ones in every image."""
     random = np.random.default_rng(seed)
     return np.argsort(random.random((count, P)), axis=1) < each
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.attention_maps.test_capture import B, batch, tiny_model
 from vitcross.attention_maps import AttentionMaps, capture, grounding
-from vitcross.attention_maps.trust.checks import MapChecks
+from vitcross.attention_maps.trust.checks import MapEvaluator
 from vitcross.attention_maps.trust.portions import portions
 from vitcross.sinks.sink import Sink
 
@@ -21,7 +21,7 @@ class Kept(Sink):
     def media(self, step, media):
         self.captures.append((step, media))
 
-    def film(self, step, gif):
+    def animation(self, step, gif):
         self.films.append((step, gif))
 
 
@@ -56,7 +56,7 @@ def maps_of(model, sink, steps, **changes):
 
 
 def checks_of(model, examples):
-    return MapChecks(model, examples, class_names=tuple("abcde"), portion=B)
+    return MapEvaluator(model, examples, class_names=tuple("abcde"), portion=B)
 
 
 def test_training_is_the_same_bits_with_and_without_capture():

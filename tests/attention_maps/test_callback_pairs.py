@@ -8,7 +8,7 @@ from tests.attention_maps.test_callback import Kept, Losses
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import tokenizer
 from vitcross.attention_maps import AttentionMaps, capture, word_grounding
-from vitcross.attention_maps.trust.checks import MapChecks
+from vitcross.attention_maps.trust.checks import MapEvaluator
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.contrastive import Contrastive
 
@@ -39,7 +39,7 @@ def maps_of(task, sink, **changes):
         "texts": texts,
         "sink": sink,
         "steps": [2],
-        "says": lambda batch: task.describe(task.predict_rows(batch)),
+        "says": lambda batch: task.describe_predictions(task.predict_rows(batch)),
     }
     return AttentionMaps(**{**fields, **changes})
 
@@ -47,7 +47,7 @@ def maps_of(task, sink, **changes):
 def test_training_is_the_same_bits_and_everything_is_handed_over():
     task, sink = make_task("captioner"), Kept()
     measured, measured_texts = pairs(7)
-    checks = MapChecks(task.network, measured, texts=measured_texts, portion=3)
+    checks = MapEvaluator(task.network, measured, texts=measured_texts, portion=3)
     losses, weights = train(task, [maps_of(task, sink, checks=checks, trust_steps=[4])])
     plain_losses, plain_weights = train(make_task("captioner"), [])
     assert losses == plain_losses and len(set(losses)) > 2
@@ -74,7 +74,7 @@ def test_grounding_in_portions_equals_grounding_at_once():
     task, sink = make_task("dual"), Kept()
     measured, texts = pairs(8)  # portions of three: the last has two
     measured["valid"][4] = False
-    callback = maps_of(task, sink, checks=MapChecks(task.network, measured, texts=texts, portion=3))
+    callback = maps_of(task, sink, checks=MapEvaluator(task.network, measured, texts=texts, portion=3))
     callback.set_model(task)
     media = callback.capture(0)
     expected = word_grounding(capture(task.network, measured, texts=texts))
@@ -89,7 +89,7 @@ def test_words_without_boxes_are_not_measured():
     task, sink = make_task("captioner"), Kept()
     measured, texts = pairs(2)
     bare = [type(text)(text=text.text, tokens=text.tokens, words=text.words) for text in texts]
-    callback = maps_of(task, sink, checks=MapChecks(task.network, measured, texts=bare, portion=3), says=None)
+    callback = maps_of(task, sink, checks=MapEvaluator(task.network, measured, texts=bare, portion=3), says=None)
     callback.set_model(task)
     callback.capture(0)
     assert not [key for key in sink.rows[0][1] if key.startswith("grounding")]
@@ -97,4 +97,4 @@ def test_words_without_boxes_are_not_measured():
 
 def test_refuses_a_batch_without_its_texts():
     with pytest.raises(ValueError, match="`texts` must be one"):
-        MapChecks(make_task("dual").network, pairs(2)[0])
+        MapEvaluator(make_task("dual").network, pairs(2)[0])

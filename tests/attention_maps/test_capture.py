@@ -121,7 +121,7 @@ def test_mixed_precision_still_gives_float32_rows():
     assert record.token_norms.dtype == np.float32 and np.isfinite(record.probabilities).all()
 
 
-def test_rows_that_are_not_valid_are_left_out_and_grey_pictures_stay_grey():
+def test_rows_that_are_not_valid_are_left_out_and_gray_images_stay_gray():
     examples, pixels = batch(shape=(12, 20, 1))
     examples["valid"][1] = False
     record = capture(tiny_model(in_channels=1), examples)
@@ -130,7 +130,7 @@ def test_rows_that_are_not_valid_are_left_out_and_grey_pictures_stay_grey():
     assert all(len(w) == 2 for w in record.weights.values())
 
 
-def test_pictures_alone_are_enough():
+def test_images_alone_are_enough():
     record = capture(tiny_model(), {"images": batch()[0]["images"]})
     assert record.labels is None and record.boxes is None and list(record.example_index) == [-1] * B
 

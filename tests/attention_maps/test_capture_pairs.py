@@ -7,8 +7,8 @@ import pytest
 from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
 from vitcross.attention_maps import (
     Capture,
-    Explainer,
     ImageTextRecord,
+    RelevanceExplainer,
     Verdict,
     capture,
     choose_target,
@@ -128,7 +128,7 @@ def test_refuses_pairs_without_texts():
 
 
 @pytest.mark.parametrize(("kind", "pooling"), [("dual", "map"), ("captioner", None), ("questions", "gap")])
-def test_a_capture_that_explains_holds_maps_through_both_towers_where_the_text_reads_the_picture(kind, pooling):
+def test_a_capture_that_explains_holds_maps_through_both_towers_where_the_text_reads_the_image(kind, pooling):
     model = tiny_text_model(kind, pooling=pooling)
     batch, texts = pairs(3, questions=kind == "questions")
     batch["valid"] = np.array([True, False, True])
@@ -144,7 +144,7 @@ def test_a_capture_that_explains_holds_maps_through_both_towers_where_the_text_r
         logits=numpy(model(**inputs(batch), training=False)) if kind == "questions" else None,
     )
     assert record.image.targets == (names[0], names[2])
-    found = Explainer(model).explain(batch, target)
+    found = RelevanceExplainer(model).explain(batch, target)
     # A dual encoder has no map through both towers: raw and rollout are read from the weights of its image tower.
     both = [] if kind == "dual" else ["raw", "rollout"]
     assert list(record.image.maps) == [*both, "relevance"] and list(record.text_maps) == ["relevance"]

@@ -91,7 +91,7 @@ def test_maps_of_tokens_stand_at_their_own_place(kind):
         assert not found[b, length:].any() and found[b, 1:length].all()
 
 
-def test_rows_sum_to_one_over_text_and_picture():
+def test_rows_sum_to_one_over_text_and_image():
     record = records()["eos"]
     blocks = list(zip(record.self_attention.values(), record.cross_attention.values(), strict=True))
     count = record.token_layout.num_tokens

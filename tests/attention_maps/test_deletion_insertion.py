@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vitcross.attention_maps.trust.deletion_insertion import (
     area,
-    centre_prior,
+    center_prior,
     deletion_insertion,
     derangement,
     kept_counts,
@@ -129,21 +129,21 @@ def test_random_orders_are_the_same_whoever_else_is_measured():
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-def test_centre_prior_falls_from_the_middle():
-    prior = centre_prior((3, 5)).reshape(3, 5)
+def test_center_prior_falls_from_the_middle():
+    prior = center_prior((3, 5)).reshape(3, 5)
     assert np.unravel_index(prior.argmax(), prior.shape) == (1, 2)
     np.testing.assert_allclose(prior, prior[::-1, ::-1])
     assert prior.min() == prior[0, 0] and (prior >= 0).all()
     # As shares of the sides: a third of the height away is as far as a third of the width.
-    assert centre_prior((3, 3)).reshape(3, 3)[0, 1] == pytest.approx(1 - 1 / 3)
+    assert center_prior((3, 3)).reshape(3, 3)[0, 1] == pytest.approx(1 - 1 / 3)
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 64])
-def test_another_picture_is_never_the_same(count):
+def test_another_image_is_never_the_same(count):
     other = derangement(count, seed=2)
     assert (np.sort(other) == np.arange(count)).all() and (other != np.arange(count)).all()
     np.testing.assert_array_equal(other, derangement(count, seed=2))
 
 
-def test_a_single_picture_has_no_other():
+def test_a_single_image_has_no_other():
     assert derangement(1) is None

@@ -47,7 +47,7 @@ def test_the_true_map_follows_the_model_and_its_reverse_does_not():
     for row in rows.values():
         assert row.gap_low <= row.gap <= row.gap_high
     assert rows["raw"].insertion == pytest.approx(rows["rollout"].deletion, abs=0.02), "the reverse swaps the two"
-    assert rows["raw"].gap_other > 0.4 and rows["raw"].gap_centre > 0.4
+    assert rows["raw"].gap_other > 0.4 and rows["raw"].gap_center > 0.4
     assert rows["raw"].gap_share is None, "no reference was measured"
 
 
@@ -65,7 +65,7 @@ def test_gaps_by_the_definitions():
     maps = {"raw": np.random.default_rng(2).random((COUNT, P)), "leave_one_out": TRUE}
     orders = plan(maps, LAYOUT.grid, num_random=3, seed=4)
     assert list(orders) == [
-        "raw", "leave_one_out", "other/raw", "other/leave_one_out", "centre", "random/0", "random/1", "random/2"
+        "raw", "leave_one_out", "other/raw", "other/leave_one_out", "center", "random/0", "random/1", "random/2"
     ]  # fmt: skip
     scores = scores_of(FUNCTION, COUNT)
 
@@ -79,29 +79,29 @@ def test_gaps_by_the_definitions():
     for method in maps:
         assert rows[method].gap == pytest.approx(np.mean(by_hand[method] - random), abs=1e-6)
         assert rows[method].gap_other == pytest.approx(np.mean(by_hand[method] - by_hand[f"other/{method}"]), abs=1e-6)
-        assert rows[method].gap_centre == pytest.approx(np.mean(by_hand[method] - by_hand["centre"]), abs=1e-6)
+        assert rows[method].gap_center == pytest.approx(np.mean(by_hand[method] - by_hand["center"]), abs=1e-6)
     assert rows["leave_one_out"].gap_share == 1
     assert rows["raw"].gap_share == pytest.approx(rows["raw"].gap / rows["leave_one_out"].gap)
 
 
-def test_another_picture_is_ranked_by_its_own_map():
+def test_another_image_is_ranked_by_its_own_map():
     maps = {"raw": np.random.default_rng(2).random((COUNT, P))}
     orders = plan(maps, LAYOUT.grid)
     own = {tuple(order) for order in orders["raw"]}
     assert {tuple(order) for order in orders["other/raw"]} == own
     assert not (orders["other/raw"] == orders["raw"]).all(axis=1).any()
     assert "other/raw" not in plan(maps, LAYOUT.grid, other=False)
-    assert "other/raw" not in plan({"raw": maps["raw"][:1]}, LAYOUT.grid), "a single picture has no other"
+    assert "other/raw" not in plan({"raw": maps["raw"][:1]}, LAYOUT.grid), "a single image has no other"
 
 
 def test_random_orders_are_the_same_at_every_capture_and_for_every_method():
     first = plan({"raw": TRUE}, LAYOUT.grid, seed=3)
     later = plan({"relevance": -TRUE, "raw": TRUE**2}, LAYOUT.grid, seed=3)
-    for name in ("random/0", "random/1", "random/2", "centre"):
+    for name in ("random/0", "random/1", "random/2", "center"):
         np.testing.assert_array_equal(first[name], later[name])
     assert (plan({"raw": TRUE}, LAYOUT.grid, seed=4)["random/0"] != first["random/0"]).any()
     equal = plan({"raw": np.zeros((COUNT, P)), "rollout": np.zeros((COUNT, P))}, LAYOUT.grid, seed=3)
-    assert (equal["raw"] != equal["random/0"]).any() and (equal["raw"] != equal["centre"]).any()
+    assert (equal["raw"] != equal["random/0"]).any() and (equal["raw"] != equal["center"]).any()
 
 
 def test_portions_do_not_change_the_result():
@@ -141,7 +141,7 @@ def test_what_random_orders_reach():
     assert random.single[4] == pytest.approx(np.mean(ends))
 
 
-def test_numbers_of_single_pictures():
+def test_numbers_of_single_images():
     maps = {"raw": np.concatenate([TRUE[:2], -TRUE[2:]])}
 
     def function(example, keep):
@@ -157,7 +157,7 @@ def test_numbers_of_single_pictures():
     assert rows[2].gap < 0 < rows[0].gap
 
 
-def test_ties_of_a_map_that_is_zero_nearly_everywhere_do_not_favour_the_top():
+def test_ties_of_a_map_that_is_zero_nearly_everywhere_do_not_favor_the_top():
     # Row-major ties would make this all-zero map find what lies in the first row.
     first_row = np.tile(np.arange(P) < 5, (64, 1))
     rows = fidelity(measured(lambda e, keep: 0.1 + 0.15 * (first_row[0] & keep).sum(), {"raw": np.zeros((64, P))}))

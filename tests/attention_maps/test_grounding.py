@@ -37,7 +37,7 @@ def test_pointing_game_breaks_ties_at_random_and_repeatably():
     box = grid((0, 0), shape=(5, 7)).astype(bool)
     uniform = np.ones((5, 7))
     hits = [pointing_game(uniform, box, seed=seed) for seed in range(2000)]
-    assert abs(np.mean(hits) - 3 / 35) < 0.03  # the corner and its two neighbours; row-major order would always hit
+    assert abs(np.mean(hits) - 3 / 35) < 0.03  # the corner and its two neighbors; row-major order would always hit
     assert hits[:50] == [pointing_game(uniform, box, seed=seed) for seed in range(50)]
 
 
@@ -64,7 +64,7 @@ def test_a_patch_is_in_the_box_when_half_of_it_is():
     assert patches(0, 0, 12, 30).all()
 
 
-def test_patches_beyond_the_picture_count_by_their_part_inside():
+def test_patches_beyond_the_image_count_by_their_part_inside():
     # A stem rounds 28 up to a grid of 4 patches of 8: the last one has 4 pixels inside.
     found = box_to_patches((24 / 28, 0, 1, 1), (28, 28), (4, 4), 8)
     np.testing.assert_array_equal(found, np.arange(4)[:, None].repeat(4, 1) == 3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.backend import randomise, to_numpy
+from tests.backend import randomize, to_numpy
 from tests.models import image_text
 from vitcross.attention_maps.trust.head_importance import head_importance
 from vitcross.attention_maps.trust.model_randomization import rank_correlation
@@ -16,7 +16,7 @@ TARGET = np.array([2, 4, 2])
 
 def classifier():
     sizes = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 33, "depth": 2, "num_heads": 3, "num_classes": 7}
-    model = randomise(VisionTransformer(**sizes, pooling="map", num_register_tokens=2, dropout_rate=0.4))
+    model = randomize(VisionTransformer(**sizes, pooling="map", num_register_tokens=2, dropout_rate=0.4))
     model.head.kernel.assign(8 * to_numpy(model.head.kernel.value))
     return model
 

@@ -1,4 +1,4 @@
-"""The sheet of methods and the thumbnails: colours, boxes and words against the record. Looks were judged by eye."""
+"""The sheet of methods and the thumbnails: colors, boxes and words against the record. Looks were judged by eye."""
 
 import dataclasses
 
@@ -22,12 +22,12 @@ LOW = color_maps.table("viridis")[0]
 
 
 def plain(batch=3, **changes):
-    """A record without boxes and artifacts, on which every colour comes from a map."""
+    """A record without boxes and artifacts, on which every color comes from a map."""
     return random_record(batch=batch, depth=2, boxes=None, token_norms=np.ones((batch, LAYOUT.num_tokens)), **changes)
 
 
-def count(image, colour):
-    return int((image == colour).all(-1).sum())
+def count(image, color):
+    return int((image == color).all(-1).sum())
 
 
 def test_it_is_made_only_where_the_record_holds_maps():
@@ -36,7 +36,7 @@ def test_it_is_made_only_where_the_record_holds_maps():
     assert list(found)[:3] == ["attention/probe", "attention/self/overlay", KEY]
 
 
-def test_a_column_has_a_scale_of_its_own_that_its_pictures_share():
+def test_a_column_has_a_scale_of_its_own_that_its_images_share():
     record = measured(plain())
     for values in record.maps.values():
         values[:] = 0
@@ -47,7 +47,7 @@ def test_a_column_has_a_scale_of_its_own_that_its_pictures_share():
         weights[:] = 0
     sheet = methods_sheet(record, Style(opacity=1.0))
     patch = 4 * 6 * (192 // 30) ** 2  # one patch of 4 x 6 pixels, enlarged
-    half = color_maps.colours(np.array([0.5]), "viridis", 0.0, 1.0)[0]
+    half = color_maps.colors(np.array([0.5]), "viridis", 0.0, 1.0)[0]
     assert 2 * patch <= count(sheet.image, TOP) < 2.5 * patch  # the largest of two columns, and ends of bars
     assert patch <= count(sheet.image, half) < 1.5 * patch
     for words in ("Relevance: follows the model", "brightest 5.", "brightest 0.125.", "Raw attention: no better than"):
@@ -85,18 +85,18 @@ def test_what_was_not_measured_is_said():
     assert methods_sheet(partly, Style()).caption.count("not measured") == 2
 
 
-def test_whose_pictures_the_verdicts_come_from():
-    record = measured(plain(), same_pictures=True)
+def test_whose_images_the_verdicts_come_from():
+    record = measured(plain(), same_images=True)
     caption = methods_sheet(record, Style()).caption
-    assert "Verdicts come from these 61 pictures;" in caption and "other examples" not in caption
+    assert "Verdicts come from these 61 images;" in caption and "other examples" not in caption
     few = dataclasses.replace(record, trust=dataclasses.replace(record.trust, fidelity={}))
     caption = methods_sheet(few, Style()).caption
-    assert "Too few pictures for a verdict: below each map its gap on that picture alone." in caption
-    assert "Verdicts" not in caption and caption.count(": too few pictures, brightest") == 4
+    assert "Too few images for a verdict: below each map its gap on that image alone." in caption
+    assert "Verdicts" not in caption and caption.count(": too few images, brightest") == 4
 
 
 @pytest.mark.parametrize("size", [(64, 64, 8), (30, 70, 10)])
-def test_square_and_long_pictures_with_long_names(size):
+def test_square_and_long_images_with_long_names(size):
     height, width, patch = size
     layout = TokenLayout(grid_height=height // patch, grid_width=width // patch, num_prefix_tokens=1)
     record = random_record(
@@ -111,16 +111,16 @@ def test_square_and_long_pictures_with_long_names(size):
     assert 640 <= sheet.image.shape[1] <= 1200 and sheet.image.shape[0] < 5 * 400
 
 
-def test_the_box_is_drawn_on_the_picture_and_on_every_map():
+def test_the_box_is_drawn_on_the_image_and_on_every_map():
     record = measured(random_record(batch=1, depth=1, boxes=np.array([[0.1, 0.2, 0.8, 0.9]], np.float32)))
     record.images[:] = 120
     white = [count(methods_sheet(r, Style()).image, 255) for r in (record, dataclasses.replace(record, boxes=None))]
-    on_picture = count(thumbnails(record)[0][:, :120], 255)
-    assert white[1] == 0 and white[0] > 0 and on_picture > 0
+    on_image = count(thumbnails(record)[0][:, :120], 255)
+    assert white[1] == 0 and white[0] > 0 and on_image > 0
     assert white[0] % 5 == 0  # the same frame on five panels
 
 
-def test_many_pictures_and_a_network_that_diverged():
+def test_many_images_and_a_network_that_diverged():
     many = measured(random_record(batch=19, depth=1))
     assert sheets(many)[KEY].image.shape[1] <= 2600
     broken = measured(plain())
@@ -150,10 +150,10 @@ def test_maps_through_both_towers_are_called_so():
     np.testing.assert_array_equal(method_maps(record.image)["raw"][0], record.image.maps["raw"])
 
 
-def test_thumbnails_are_a_grid_of_pictures_and_maps():
+def test_thumbnails_are_a_grid_of_images_and_maps():
     record = measured(plain(class_names=()))
     pixels, columns, rows = thumbnails(record, Style(opacity=1.0))
-    assert columns == ("picture", "raw", "rollout", "relevance", "leave_one_out") and rows == 3
+    assert columns == ("image", "raw", "rollout", "relevance", "leave_one_out") and rows == 3
     factor = 128 // 30
     h, w = 12 * factor, 30 * factor
     assert pixels.shape == (3 * h, 5 * w, 3) and pixels.dtype == np.uint8
@@ -162,12 +162,12 @@ def test_thumbnails_are_a_grid_of_pictures_and_maps():
         np.testing.assert_array_equal(cells[b, 0], record.images[b].repeat(factor, 0).repeat(factor, 1))
         for k, method in enumerate(columns[1:], start=1):
             maps_BP, top = method_maps(record)[method]
-            colours = color_maps.colours(maps_BP[b].reshape(3, 5), "viridis", 0.0, top)
-            expected = colours.repeat(4 * factor, 0).repeat(6 * factor, 1)
+            colors = color_maps.colors(maps_BP[b].reshape(3, 5), "viridis", 0.0, top)
+            expected = colors.repeat(4 * factor, 0).repeat(6 * factor, 1)
             np.testing.assert_array_equal(cells[b, k], expected)
 
 
 def test_thumbnails_of_a_record_without_maps_and_of_texts():
-    assert thumbnails(plain())[1] == ("picture", "raw", "rollout")
+    assert thumbnails(plain())[1] == ("image", "raw", "rollout")
     pixels, columns, rows = thumbnails(measured_text(text_record(2)))
     assert len(columns) == 5 and rows == 2 and pixels.shape[1] % 5 == 0

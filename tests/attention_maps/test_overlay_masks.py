@@ -62,15 +62,15 @@ def test_equals_the_definition(values):
     assert quantile_levels(np.array(values)).tolist() == oracle(values)
 
 
-def test_the_mask_is_the_levels_at_the_size_of_the_picture():
+def test_the_mask_is_the_levels_at_the_size_of_the_image():
     levels_map = np.arange(1.0, 16.0).reshape(3, 5)
     mask = level_mask(levels_map, (12, 30), (4, 6), (36, 90))
     assert mask.dtype == np.uint8
     assert (mask == quantile_levels(levels_map).repeat(12, axis=0).repeat(18, axis=1)).all()
 
 
-def test_patches_beyond_the_picture_are_cut_off():
-    # A stem that rounds up: 3 x 5 patches of 4 x 6 pixels on a picture of 10 x 27.
+def test_patches_beyond_the_image_are_cut_off():
+    # A stem that rounds up: 3 x 5 patches of 4 x 6 pixels on an image of 10 x 27.
     levels_map = np.arange(1.0, 16.0).reshape(3, 5)
     mask = level_mask(levels_map, (10, 27), (4, 6), (20, 54))
     assert (mask == quantile_levels(levels_map).repeat(8, axis=0).repeat(12, axis=1)[:20, :54]).all()

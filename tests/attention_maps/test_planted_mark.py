@@ -7,7 +7,7 @@ from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.test_capture import batch, tiny_model
 from vitcross.attention_maps import AttentionRecord, capture, grounding, sheets
 from vitcross.attention_maps.records.select import take
-from vitcross.attention_maps.sheets import canvas
+from vitcross.attention_maps.sheets import drawing
 
 # Of 12 x 30 pixels in patches of 4 x 6: the last patch; none; the first row's last two patches.
 MARKS = np.array([[8 / 12, 24 / 30, 1, 1], [0, 0, 0, 0], [0, 18 / 30, 4 / 12, 1]], np.float32)
@@ -43,12 +43,12 @@ def test_the_boxes_of_marks_are_kept_in_the_file_and_cut_with_the_record(tmp_pat
         random_record(batch=2, mark_boxes=MARKS)
 
 
-def test_maps_are_measured_on_the_mark_where_a_picture_has_one():
+def test_maps_are_measured_on_the_mark_where_a_image_has_one():
     knows = grounding(marked_record(weights=looking_at(14)), "raw", of="mark")  # row-major: 14 is the last of 15
-    assert knows["examples"] == 2, "the picture without a mark does not count"
+    assert knows["examples"] == 2, "the image without a mark does not count"
     assert knows["energy"] == pytest.approx((1 + 0) / 2) and knows["pointing"] == 0.5
     assert knows["lift"] == pytest.approx((15 / 1 + 0) / 2)
-    # At most one patch away: the corner and its 2 neighbours, the pair in the row and its 3.
+    # At most one patch away: the corner and its 2 neighbors, the pair in the row and its 3.
     assert knows["chance"] == pytest.approx((3 / 15 + 5 / 15) / 2)
     row = grounding(marked_record(weights=looking_at(3, 4, 9, 10)), "raw", of="mark")
     assert row["energy"] == pytest.approx((0 + 0.5) / 2) and row["lift"] == pytest.approx((0 + 0.5 * 15 / 2) / 2)
@@ -71,14 +71,14 @@ def test_what_is_not_there_cannot_be_measured():
 def test_a_dashed_box_lies_on_the_same_line_with_gaps():
     whole, dashed = (np.full((60, 90, 3), 90, np.uint8) for _ in range(2))
     box = (0.25, 0.2, 0.75, 0.9)
-    canvas.draw_box(whole, box)
-    canvas.draw_box(dashed, box, dashed=True)
+    drawing.draw_box(whole, box)
+    drawing.draw_box(dashed, box, dashed=True)
     line, drawn = ((panel != 90).any(axis=-1) for panel in (whole, dashed))
     assert (line | ~drawn).all(), "no pixel beside the line"
     assert 0.3 < drawn.sum() / line.sum() < 0.7
     np.testing.assert_array_equal(dashed[drawn], whole[drawn])
     nothing = np.full((60, 90, 3), 90, np.uint8)
-    canvas.draw_box(nothing, (0, 0, 0, 0), dashed=True)
+    drawing.draw_box(nothing, (0, 0, 0, 0), dashed=True)
     assert (nothing == 90).all()
 
 

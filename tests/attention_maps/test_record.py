@@ -109,7 +109,7 @@ def explained_record(**changes):
     patches = records.LAYOUT.num_patches
     maps = {m: random.uniform(size=(records.B, patches)).astype(np.float32) for m in ("relevance", "leave_one_out")}
     fidelity = Fidelity(
-        deletion=0.2, insertion=0.7, gap=0.4, gap_low=0.3, gap_high=0.5, p_value=0.001, gap_other=0.3, gap_centre=0.2,
+        deletion=0.2, insertion=0.7, gap=0.4, gap_low=0.3, gap_high=0.5, p_value=0.001, gap_other=0.3, gap_center=0.2,
         gap_share=0.8, verdict=1,
     )  # fmt: skip
     probe = ProbeFidelity(deletion=0.1, insertion=0.6, gap=0.4, explainable=True)

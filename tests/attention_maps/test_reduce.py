@@ -25,7 +25,7 @@ def rollout_oracle(layers, residual):
 
 
 @pytest.mark.parametrize("residual", [0.5, 0.0, 0.3])
-def test_rollout_is_the_product_of_row_normalised_layers(residual):
+def test_rollout_is_the_product_of_row_normalized_layers(residual):
     layers = [random_weights(B, N, T, T, seed=layer, sharpness=2) for layer in range(3)]
     found = rollout(layers, residual)
     np.testing.assert_allclose(found, rollout_oracle(layers, residual), rtol=1e-6)
@@ -51,8 +51,8 @@ def test_rollout_multiplies_later_layers_from_the_left():
     assert not np.allclose(b @ a, a @ b, atol=1e-3)
 
 
-def test_rollout_normalises_rows_also_where_they_do_not_sum_to_one():
-    # Traps 1 and 5: normalising columns, or by the sum of the whole matrix, passes on doubly stochastic input only.
+def test_rollout_normalizes_rows_also_where_they_do_not_sum_to_one():
+    # Traps 1 and 5: normalizing columns, or by the sum of the whole matrix, passes on doubly stochastic input only.
     weights = random_weights(B, N, T, T) * np.linspace(0.1, 3, T)[:, None]
     np.testing.assert_allclose(rollout(weights).sum(axis=-1), 1.0, rtol=1e-6)
 

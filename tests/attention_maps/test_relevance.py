@@ -8,7 +8,7 @@ from tests import backend
 from tests.attention_maps import relevance_reference as reference
 from tests.attention_maps.test_capture import batch, tiny_model
 from tests.attention_maps.text_models import LENGTH, SIZE, pairs, text_tower, tiny_text_model, tower
-from vitcross.attention_maps import Explainer, RelevanceMaps, relevance
+from vitcross.attention_maps import RelevanceExplainer, RelevanceMaps, relevance
 from vitcross.attention_maps.capture.gradients import compiled_gradients
 from vitcross.layers import AttentionControls
 from vitcross.models import DualEncoder, QuestionAnsweringModel, VisionTransformer
@@ -177,14 +177,14 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max(), rtol=1e-4)
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
+# ------------------------------------------------------------------------------------------------------------- images
 
 
 @pytest.mark.parametrize("pooling", ["cls", "gap", "map"])
 def test_maps_of_a_classifier_against_loops(pooling):
     model = tiny_model(pooling=pooling)  # a 3 x 5 grid behind a register
     examples, target = batch()[0], np.array([4, 0, 2])
-    found = Explainer(model).explain(examples, target)
+    found = RelevanceExplainer(model).explain(examples, target)
     close(found.image, oracle(model, examples, target)[0])
     logits = backend.to_numpy(model(examples["images"], training=False))
     np.testing.assert_allclose(found.score, logits[np.arange(3), target], atol=1e-5)
@@ -195,8 +195,8 @@ def test_maps_of_a_classifier_against_loops(pooling):
 def test_a_convolutional_stem_no_prefix_and_another_size():
     model = tiny_model(pooling="gap", stem="conv", patch_size=8, image_size=(24, 40), num_register_tokens=0)
     examples, target = batch(shape=(24, 40, 3))[0], np.array([1, 1, 3])
-    close(Explainer(model).explain(examples, target).image, oracle(model, examples, target)[0])
-    explainer = Explainer(tiny_model())
+    close(RelevanceExplainer(model).explain(examples, target).image, oracle(model, examples, target)[0])
+    explainer = RelevanceExplainer(tiny_model())
     for shape in ((12, 20, 3), (8, 24, 3)):
         examples = batch(shape=shape)[0]
         found = explainer.explain(examples, target).image
@@ -245,13 +245,13 @@ def test_more_than_ten_blocks_stay_in_depth_order():
 def test_a_class_that_patches_speak_against_has_no_evidence():
     model = tiny_model(pooling="gap")
     model.head.kernel.assign(0 * model.head.kernel)
-    assert not Explainer(model).explain(batch()[0], np.array([0, 1, 2])).image.any()
+    assert not RelevanceExplainer(model).explain(batch()[0], np.array([0, 1, 2])).image.any()
 
 
 def test_relevance_explains_the_most_probable_class_or_one_by_name():
     model, examples = tiny_model(), batch()[0]
     said = backend.to_numpy(model(examples["images"], training=False)).argmax(-1)
-    explainer = Explainer(model)
+    explainer = RelevanceExplainer(model)
     np.testing.assert_array_equal(relevance(model, examples), explainer.explain(examples, said).image)
     names = ("ant", "bee", "cow", "dog", "eel")
     by_name = relevance(model, examples, "dog", class_names=names)
@@ -262,16 +262,18 @@ def test_relevance_explains_the_most_probable_class_or_one_by_name():
 
 def test_what_cannot_be_explained_is_refused():
     with pytest.raises(ValueError, match="num_classes=None"):
-        Explainer(tiny_model(num_classes=None))
+        RelevanceExplainer(tiny_model(num_classes=None))
     for target in (np.zeros(2, int), np.zeros(3), 1):
         with pytest.raises(ValueError, match=r"`target` must be \(3,\) integers"):
-            Explainer(tiny_model()).explain(batch()[0], target)
+            RelevanceExplainer(tiny_model()).explain(batch()[0], target)
     examples, _ = pairs(2)
-    with pytest.raises(ValueError, match="one text per picture, 1. Received: 2"):
-        Explainer(tiny_text_model("dual")).explain(examples | {"images": examples["images"][:1]}, np.zeros(1, int))
+    with pytest.raises(ValueError, match="one text per image, 1. Received: 2"):
+        RelevanceExplainer(tiny_text_model("dual")).explain(
+            examples | {"images": examples["images"][:1]}, np.zeros(1, int)
+        )
     for position in (0, LENGTH - 1):
         with pytest.raises(ValueError, match="position of a real token"):
-            Explainer(tiny_text_model("captioner")).explain(examples, np.array([1, position]))
+            RelevanceExplainer(tiny_text_model("captioner")).explain(examples, np.array([1, position]))
 
 
 # ---------------------------------------------------------------------------------------------------------------- texts
@@ -285,7 +287,7 @@ def a_target(kind):
 def test_maps_of_image_text_models_against_loops(kind, pooling):
     model, target = tiny_text_model(kind, pooling=pooling), a_target(kind)
     examples, _ = pairs(2, questions=kind == "questions")
-    found = Explainer(model).explain(examples, target)
+    found = RelevanceExplainer(model).explain(examples, target)
     image, text, tokens = oracle(model, examples, target)
     assert isinstance(found, RelevanceMaps)
     if image.max() > 0:  # of two heads none may speak for the match
@@ -301,7 +303,7 @@ def test_maps_of_image_text_models_against_loops(kind, pooling):
 
 
 def test_each_token_of_a_caption_is_a_target_of_its_own():
-    explainer, (examples, _) = Explainer(tiny_text_model("captioner")), pairs(2)
+    explainer, (examples, _) = RelevanceExplainer(tiny_text_model("captioner")), pairs(2)
     found = explainer.explain(examples, np.array([3, 5])).tokens
     lengths = examples["padding_mask"].sum(1)
     for position in (1, 4, int(lengths.min()) - 1):
@@ -321,7 +323,7 @@ def test_each_token_of_a_caption_is_a_target_of_its_own():
 
 @pytest.mark.parametrize(("kind", "pooling"), [("dual", "gap"), ("captioner", None), ("questions", "map")])
 def test_maps_do_not_depend_on_padding(kind, pooling):
-    explainer, target = Explainer(tiny_text_model(kind, depth=1, pooling=pooling)), a_target(kind)
+    explainer, target = RelevanceExplainer(tiny_text_model(kind, depth=1, pooling=pooling)), a_target(kind)
     examples, _ = pairs(2, questions=kind == "questions")
     shortest = int(examples["padding_mask"].sum(1).max())
     assert shortest < LENGTH
@@ -338,12 +340,12 @@ def test_towers_with_other_poolings_meet():
     image = VisionTransformer(num_classes=None, image_size=SIZE, patch_size=8, pooling="gap", **tower())
     model = DualEncoder(image_encoder=image, text_encoder=text_tower(pooling="map"), projection_dim=5)
     examples, target = pairs(2)[0], np.zeros(2, int)
-    found, expected = Explainer(model).explain(examples, target), oracle(model, examples, target)
+    found, expected = RelevanceExplainer(model).explain(examples, target), oracle(model, examples, target)
     close(found.image, expected[0])
     close(found.text, expected[1])
     # The scale of the logits has no part in it.
     model.log_logit_scale.assign(0.5)
-    np.testing.assert_array_equal(Explainer(model).explain(examples, target).image, found.image)
+    np.testing.assert_array_equal(RelevanceExplainer(model).explain(examples, target).image, found.image)
 
 
 def test_relevance_of_pairs():
@@ -373,7 +375,7 @@ def test_explaining_touches_no_variable_and_no_random_state():
     for model, examples, target in every_case():
         before = [np.array(v.value) for v in model.variables]
         keras.utils.set_random_seed(5)
-        explainer = Explainer(model)
+        explainer = RelevanceExplainer(model)
         first, second = (explainer.explain(examples, target) for _ in range(2))
         drawn = np.asarray(keras.random.normal((3,))), np.random.random()
         keras.utils.set_random_seed(5)
@@ -387,19 +389,19 @@ def test_explaining_touches_no_variable_and_no_random_state():
 
 def test_an_explainer_sees_weights_that_changed_after_it_was_compiled():
     model, examples, target = tiny_model(), batch()[0], np.array([0, 1, 2])
-    explainer = Explainer(model)
+    explainer = RelevanceExplainer(model)
     first = explainer.explain(examples, target).image
     for variable in model.trainable_variables:
         variable.assign(variable * 1.5)
     second = explainer.explain(examples, target).image
     assert not np.array_equal(first, second)
-    np.testing.assert_array_equal(second, Explainer(model).explain(examples, target).image)
+    np.testing.assert_array_equal(second, RelevanceExplainer(model).explain(examples, target).image)
 
 
-@pytest.mark.parametrize("kind", ["picture", "dual", "captioner", "questions"])
+@pytest.mark.parametrize("kind", ["image", "dual", "captioner", "questions"])
 def test_mixed_precision_gives_float32_maps_that_agree(kind):
     def made():
-        return tiny_model(pooling="gap", depth=1) if kind == "picture" else tiny_text_model(kind, depth=1)
+        return tiny_model(pooling="gap", depth=1) if kind == "image" else tiny_text_model(kind, depth=1)
 
     exact = made()
     before = keras.config.dtype_policy()
@@ -410,12 +412,12 @@ def test_mixed_precision_gives_float32_maps_that_agree(kind):
         keras.config.set_dtype_policy(before)
     for mine, other in zip(exact.variables, mixed.variables, strict=True):
         other.assign(mine)
-    if kind == "picture":
+    if kind == "image":
         examples, target = batch()[0], np.array([0, 1, 2])
     else:
         (examples, _), target = pairs(2, questions=kind == "questions"), a_target(kind)
     assert mixed.compute_dtype == "bfloat16"
-    found, expected = (Explainer(model).explain(examples, target) for model in (mixed, exact))
+    found, expected = (RelevanceExplainer(model).explain(examples, target) for model in (mixed, exact))
     for name in ("image", "text", "tokens"):
         mine, other = getattr(found, name), getattr(expected, name)
         if other is None:

@@ -10,7 +10,7 @@ from tests.attention_maps.records import LAYOUT, random_weights
 from vitcross.attention_maps import (
     after_cross_attention,
     after_self_attention,
-    normalised,
+    normalized,
     positive_weights,
     read_by_pooling,
     self_attention_relevance,
@@ -150,23 +150,23 @@ def test_the_transpose_hands_on_what_later_readers_took():
     assert with_it[0, 1, 11] == 0.5 and with_it[0, 3, 11] == 0.5 and np.count_nonzero(with_it) == 2
 
 
-def test_normalisation_of_empty_and_of_tiny_rows():
+def test_normalization_of_empty_and_of_tiny_rows():
     relevance = np.eye(4)
     relevance[0] += [0.0, 3.0, 1.0, 0.0]
     relevance[2] += 1e-7  # 4e-7 in all: rounding beside a row of 4
     relevance[3] += [0, 1e-5, 0, 0]
-    found = normalised(relevance[None])[0]
+    found = normalized(relevance[None])[0]
     np.testing.assert_allclose(found[0] - np.eye(4)[0], [0, 0.75, 0.25, 0])
     np.testing.assert_array_equal(found[1], np.eye(4)[1])  # 0 / 0
     np.testing.assert_array_equal(found[2], np.eye(4)[2])
     np.testing.assert_allclose(found[3], [0, 1, 0, 1])
-    np.testing.assert_allclose(found, reference.normalised(relevance))
+    np.testing.assert_allclose(found, reference.normalized(relevance))
 
 
 def test_rounding_counts_beside_the_rows_of_its_own_example_only():
     relevance = np.stack([np.eye(3) * 1e6, np.eye(3)])
     relevance[1, 0, 1] = 1e-3
-    np.testing.assert_allclose(normalised(relevance)[1, 0], [1, 1, 0])
+    np.testing.assert_allclose(normalized(relevance)[1, 0], [1, 1, 0])
 
 
 def test_read_outs():
@@ -190,7 +190,7 @@ def test_relevance_is_never_negative_and_finite(seed, scale, transpose):
 
     other = self_attention_relevance([layer(5, 5, k=k) for k in range(2)])
     own, to_other = two_stream_relevance([(layer(3, 3, k=k), layer(3, 5, k=k)) for k in range(2)], other, transpose)
-    for found in (other, own, to_other, normalised(own), read_row(own, 2), read_by_pooling(other[:, 0], other)):
+    for found in (other, own, to_other, normalized(own), read_row(own, 2), read_by_pooling(other[:, 0], other)):
         assert np.isfinite(found).all() and found.min() >= 0
     # Every token keeps itself.
     assert np.diagonal(own, axis1=1, axis2=2).min() >= 1

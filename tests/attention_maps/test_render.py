@@ -1,4 +1,4 @@
-"""One map over one picture: right patch, right colour, no invented values."""
+"""One map over one image: right patch, right color, no invented values."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def hot(row, column, shape=(3, 5)):
     return found
 
 
-def test_the_colours_of_a_patch_cover_exactly_its_pixels():
+def test_the_colors_of_a_patch_cover_exactly_its_pixels():
     image = np.zeros((12, 30, 3), np.uint8)
     found = overlay(image, hot(1, 3), opacity=1.0)
     top, bottom = color_maps.table("viridis")[-1], color_maps.table("viridis")[0]
@@ -33,7 +33,7 @@ def test_enlarged_by_whole_factors_every_pixel_stays_a_square():
     np.testing.assert_array_equal(large, small.repeat(3, 0).repeat(3, 1))
 
 
-def test_a_grid_that_was_rounded_up_is_cut_off_at_the_picture():
+def test_a_grid_that_was_rounded_up_is_cut_off_at_the_image():
     values = np.arange(16.0).reshape(4, 4)
     found = upsample(values, (28, 28), patch_size=8)
     np.testing.assert_array_equal(found, values.repeat(8, 0).repeat(8, 1)[:28, :28])
@@ -47,7 +47,7 @@ def test_resizing_stays_within_the_values(resampling):
     assert found.min() >= values.min() and found.max() <= values.max()
 
 
-def test_bilinear_meets_the_values_at_the_centres_and_lies_between():
+def test_bilinear_meets_the_values_at_the_centers_and_lies_between():
     found = upsample(np.array([[0.0, 1.0]]), (5, 10), resampling="bilinear")
     np.testing.assert_allclose(found[2], [0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1], atol=1e-12)
 
@@ -65,12 +65,12 @@ def test_the_scale_starts_at_zero_and_can_be_shared():
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, -1.0])
-def test_a_map_of_nothing_is_the_lowest_colour(value):
+def test_a_map_of_nothing_is_the_lowest_color(value):
     found = overlay(np.zeros((12, 30, 1), np.uint8), np.full((3, 5), value), opacity=1.0)
     assert np.all(found == color_maps.table("viridis")[0])
 
 
-def test_opacity_mixes_with_the_grey_picture():
+def test_opacity_mixes_with_the_gray_image():
     image = np.full((12, 30, 3), (200, 100, 50), np.uint8)
     clear = overlay(image, hot(0, 0), opacity=0.0)
     assert np.all(clear == clear[0, 0, 0]) and abs(int(clear[0, 0, 0]) - 124) <= 1
@@ -89,14 +89,14 @@ def test_artifact_patches_are_outlined_inside_their_own_pixels():
 
 
 def test_channels():
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    for image in (grey, grey[..., None], np.stack([grey, grey], -1), np.stack([grey] * 4, -1)):
-        np.testing.assert_array_equal(to_rgb(image), np.stack([grey] * 3, -1))
+    gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    for image in (gray, gray[..., None], np.stack([gray, gray], -1), np.stack([gray] * 4, -1)):
+        np.testing.assert_array_equal(to_rgb(image), np.stack([gray] * 3, -1))
     with pytest.raises(ValueError, match="uint8"):
         to_rgb(np.zeros((3, 4, 3), np.float32))
 
 
-def test_colour_tables_rise_in_lightness():
+def test_color_tables_rise_in_lightness():
     for name in color_maps.NAMES:
         table = color_maps.table(name).astype(float)
         lightness = table @ [0.2126, 0.7152, 0.0722]
@@ -108,7 +108,7 @@ def test_colour_tables_rise_in_lightness():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"colour_map": "jet"}, "viridis, inferno"),
+        ({"color_map": "jet"}, "viridis, inferno"),
         ({"opacity": 1.5}, "`opacity`"),
         ({"resampling": "bicubic"}, "nearest, bilinear"),
         ({"attention_map": np.zeros(16)}, "grid"),
@@ -119,7 +119,7 @@ def test_refuses(arguments, words):
         overlay(**{"image": np.zeros((12, 30, 3), np.uint8), "attention_map": np.zeros((3, 5)), **arguments})
 
 
-def test_a_notebook_gets_a_picture_that_it_shows():
+def test_a_notebook_gets_a_image_that_it_shows():
     image = np.random.default_rng(0).integers(0, 256, (12, 30, 3), dtype=np.uint8)
     shown = shown_overlay(image, hot(1, 3), opacity=1.0)
     # A whole factor, so that patches keep their size; notebooks ask for PNG.

@@ -13,7 +13,7 @@ KEYS = ["attention/probe", "attention/self/overlay", "attention/self/heads", "at
 
 @pytest.mark.parametrize("pooling", ["cls", "gap", "map"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_pooling_and_grey_pictures(pooling, channels):
+def test_every_pooling_and_gray_images(pooling, channels):
     found = sheets(random_record(pooling=pooling, channels=channels, depth=2))
     assert list(found) == KEYS
     for sheet in found.values():
@@ -34,12 +34,12 @@ def test_small_and_single_examples_without_labels_boxes_and_prefix():
     record = random_record(
         batch=1, heads=1, depth=1, layout=layout, pooling="gap", labels=None, boxes=None, class_names=()
     )
-    found = sheets(record, Style(panel_size=64, colour_map="inferno", resampling="bilinear", opacity=1.0))
+    found = sheets(record, Style(panel_size=64, color_map="inferno", resampling="bilinear", opacity=1.0))
     assert list(found) == KEYS
     assert captions(record)[0].startswith(f"1: {record.predictions[0]} ") and "(" not in captions(record)[0]
 
 
-def test_the_overlay_sheet_shows_the_colours_of_the_raw_map():
+def test_the_overlay_sheet_shows_the_colors_of_the_raw_map():
     weights = np.zeros((1, 1, 17, 17), np.float32)
     weights[..., 2 + 7] = 0.25
     record = random_record(
@@ -49,7 +49,7 @@ def test_the_overlay_sheet_shows_the_colours_of_the_raw_map():
     assert sheet.vmax == 0.25 and "0.25" in sheet.caption
     top = (sheet.image == color_maps.table("viridis")[-1]).all(-1)
     scale = 192 // 30
-    # The hot patch, 4 x 6 pixels enlarged; the bar holds a few pixels of that colour too.
+    # The hot patch, 4 x 6 pixels enlarged; the bar holds a few pixels of that color too.
     assert top.sum() >= 24 * scale**2 and top.sum() < 24 * scale**2 + 14 * 10
 
 

@@ -75,7 +75,7 @@ def test_what_is_no_sample_is_refused():
 
 
 def gaps(orders_RBP, weights_BP, counts):
-    """(R, B) insertion minus deletion of a saturating model that looks at few patches of its own in each picture."""
+    """(R, B) insertion minus deletion of a saturating model that looks at few patches of its own in each image."""
     ordered = np.take_along_axis(np.broadcast_to(weights_BP, orders_RBP.shape), orders_RBP, axis=-1)
     sums = np.concatenate([np.zeros((*ordered.shape[:2], 1)), np.cumsum(ordered, axis=-1)], axis=-1)
     insertion, deletion = sums[..., counts], sums[..., -1:] - sums[..., sums.shape[-1] - 1 - counts]
@@ -90,7 +90,7 @@ def verdicts_of(trials, shuffled, examples=64, patches=35):
         weights = random.exponential(size=(examples, patches)) ** 3 / 20
         maps = np.maximum(weights - 0.1, 0)  # a true map with many ties at 0
         if shuffled:
-            maps = random.permuted(maps, axis=1)  # ... in every picture anew: nothing is left of it
+            maps = random.permuted(maps, axis=1)  # ... in every image anew: nothing is left of it
         own = gaps(orders_of_maps(maps, trial)[None], weights, counts)[0]
         differences = own - gaps(random_orders(3, examples, patches, trial), weights, counts).mean(axis=0)
         found.append(decide(differences.mean(), sign_flip_test(differences, num_flips=1999, seed=trial), 0.5))

@@ -113,7 +113,7 @@ def test_words_of_a_caption_by_name_and_position(models):
 def test_a_dual_encoder_is_explained_by_its_match(models):
     assert chosen(models["dual"], size=3) == ([0, 0, 0], ("match",) * 3)
     assert chosen(models["dual"], np.array([5, 7])) == ([0, 0], ("match",) * 2)
-    with pytest.raises(ValueError, match="the match of picture and text. Received: 'star'"):
+    with pytest.raises(ValueError, match="the match of image and text. Received: 'star'"):
         choose_target(models["dual"], "star", size=2)
     with pytest.raises(ValueError, match="`size`"):
         choose_target(models["dual"])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.attention_maps.records import random_record
 from tests.attention_maps.text_records import scene_texts, text_record, tokenizer
-from vitcross.attention_maps import AttentionRecord, ImageTextRecord, ProbeText, Verdict, own_text, probe_texts
+from vitcross.attention_maps import AttentionRecord, ImageTextRecord, ProbeText, Verdict, probe_texts, text_from_user
 from vitcross.data.tokenizer import Token, Word
 
 ARRAYS = ("padding_mask", "text_similarity", "word_similarity")
@@ -126,5 +126,5 @@ def test_texts_of_data_and_own_ones():
     assert texts[1].word_boxes[0].shape == (2, 4) and texts[1].word_boxes[1] is None
     _, mask, _ = data.tokenizer.encode([text.text for text in texts], max_length=29)
     assert [len(text.tokens) for text in texts] == list(mask.sum(1))
-    own = own_text(data.tokenizer, data.texts[1], max_length=29)
+    own = text_from_user(data.tokenizer, data.texts[1], max_length=29)
     assert own.tokens == texts[2].tokens and own.words == texts[2].words and set(own.word_boxes) == {None}

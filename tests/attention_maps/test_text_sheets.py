@@ -7,9 +7,9 @@ import pytest
 
 from tests.attention_maps.measured import measured_text
 from tests.attention_maps.text_records import text_record, tokenizer
-from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, own_text, sheets
+from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, sheets, text_from_user
 from vitcross.attention_maps.methods.words import token_word_maps
-from vitcross.attention_maps.sheets import canvas, color_maps
+from vitcross.attention_maps.sheets import color_maps, drawing
 from vitcross.attention_maps.sheets.matrix_sheet import matrix_sheet
 
 SELF = ["attention/probe", "attention/self/overlay", "attention/self/heads", "attention/self/layers"]
@@ -43,7 +43,7 @@ def test_captions_say_what_was_read_and_every_text():
     assert "1: a red star" in sheets(record)["attention/probe"].caption
 
 
-def test_the_colours_of_a_word_are_those_of_its_map():
+def test_the_colors_of_a_word_are_those_of_its_map():
     record = text_record(1, depth=1, predicts_next=True, verdicts=(Verdict("x"),))
     (address,) = record.cross_attention
     record.weights[address][:] = 0
@@ -63,29 +63,29 @@ STRANGE = "שלום עולם naïve 日本語 \U0001f600 e\u0301 \ud800 </script
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_of_any_script_is_drawn(kind):
-    tokens = own_text(tokenizer(), STRANGE.replace("\ud800", ""), max_length=90)
+    tokens = text_from_user(tokenizer(), STRANGE.replace("\ud800", ""), max_length=90)
     strange = ProbeText(text=STRANGE, tokens=tokens.tokens, words=tokens.words)
     options, keys = KINDS[kind]
-    record = text_record(2, texts=[strange, own_text(tokenizer(), "", max_length=7)], **options)
+    record = text_record(2, texts=[strange, text_from_user(tokenizer(), "", max_length=7)], **options)
     record = dataclasses.replace(record, image=dataclasses.replace(record.image, verdicts=(Verdict(STRANGE),) * 2))
     found = sheets(record)
     assert list(found) == keys and all(sheet.image.shape[1] <= 2600 for sheet in found.values())
 
 
 def test_letters_without_a_glyph_lose_their_accent_and_nothing_else():
-    assert canvas.drawable("a\n b\tc") == "a b c" and canvas.drawable("café naïve") == "cafe naive"
-    assert canvas.drawable("“x” \ud800 שלום") == "“x” ? שלום"
+    assert drawing.drawable("a\n b\tc") == "a b c" and drawing.drawable("café naïve") == "cafe naive"
+    assert drawing.drawable("“x” \ud800 שלום") == "“x” ? שלום"
 
 
 def test_lines_are_wrapped_at_words_and_cut():
-    lines = canvas.wrap("a small red star is left of a large blue circle " + "y" * 200, 13, 100, 4)
-    assert len(lines) == 4 and all(canvas.text_width(line, 13) <= 100 for line in lines)
+    lines = drawing.wrap("a small red star is left of a large blue circle " + "y" * 200, 13, 100, 4)
+    assert len(lines) == 4 and all(drawing.text_width(line, 13) <= 100 for line in lines)
     assert lines[0].startswith("a small") and lines[-1].endswith("...")
-    assert canvas.wrap("", 13, 100, 4) == [""] and canvas.wrap("one", 13, 100, 1) == ["one"]
+    assert drawing.wrap("", 13, 100, 4) == [""] and drawing.wrap("one", 13, 100, 1) == ["one"]
 
 
-def test_many_words_pictures_and_heads_stay_within_sane_sizes():
-    long = own_text(tokenizer(), "a red star is above " * 12, max_length=90)
+def test_many_words_images_and_heads_stay_within_sane_sizes():
+    long = text_from_user(tokenizer(), "a red star is above " * 12, max_length=90)
     for (options, _), count, heads in zip(KINDS.values(), (17, 3, 3), (2, 16, 16), strict=True):
         record = text_record(count, texts=[long] * count, heads=heads, depth=1, **options)
         for key, sheet in sheets(record).items():
@@ -94,10 +94,10 @@ def test_many_words_pictures_and_heads_stay_within_sane_sizes():
 
 def test_a_matrix_of_very_many_patches_is_merged():
     fine = text_record(
-        1, size=(32, 64), patch=(1, 1), heads=1, depth=1, texts=[own_text(tokenizer(), "a", max_length=7)]
+        1, size=(32, 64), patch=(1, 1), heads=1, depth=1, texts=[text_from_user(tokenizer(), "a", max_length=7)]
     )
     sheet = matrix_sheet(fine, Style())
-    assert sheet.image.shape[1] <= 2600 and "mean of 3 neighbouring patches" in sheet.caption
+    assert sheet.image.shape[1] <= 2600 and "mean of 3 neighboring patches" in sheet.caption
 
 
 @pytest.mark.parametrize("kind", KINDS)

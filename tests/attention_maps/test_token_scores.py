@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backend import randomise, to_numpy
+from tests.backend import randomize, to_numpy
 from tests.models import image_text
 from vitcross.attention_maps.trust.pixel_scores import PixelScorer, blur, patch_mask
 from vitcross.attention_maps.trust.scores import Portions
@@ -25,7 +25,7 @@ def classifier(**options):
     # Dropout of every kind, which must all be off; weights large enough for answers that differ.
     rates = {"dropout_rate": 0.3, "attention_dropout_rate": 0.3, "drop_path_rate": 0.3, "patch_dropout_rate": 0.5}
     sizes = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 33, "depth": 2, "num_heads": 3, "num_classes": 7}
-    model = randomise(VisionTransformer(**{**sizes, **rates, "num_register_tokens": 2, **options}))
+    model = randomize(VisionTransformer(**{**sizes, **rates, "num_register_tokens": 2, **options}))
     model.head.kernel.assign(8 * to_numpy(model.head.kernel.value))
     return model
 
@@ -85,7 +85,7 @@ def test_dropping_tokens_is_masking_them_in_every_layer(name):
         np.testing.assert_array_equal(to_numpy(variable.value), value)
 
 
-def test_without_a_target_it_is_what_the_model_says_of_the_whole_picture():
+def test_without_a_target_it_is_what_the_model_says_of_the_whole_image():
     model = classifier(pooling="gap")
     probabilities = softmax(to_numpy(model(BATCH["images"])))
     scores = TokenScorer(model)(BATCH)
@@ -187,7 +187,7 @@ def test_a_network_that_diverged_says_nothing():
 @pytest.mark.parametrize(
     ("name", "target", "message"),
     [
-        ("gap", [1, 2], r"`target` must be one per picture \(3\)"),
+        ("gap", [1, 2], r"`target` must be one per image \(3\)"),
         ("gap", [1, 2, 7], r"`target` must be in \[0, 7\)"),
         ("question answering", [0, 1, 17], r"`target` must be in \[0, 17\)"),
         ("captioner", [4, 1, 1], "`target` must be positions of real tokens"),
@@ -210,25 +210,25 @@ def test_blurred_pixels_are_those_of_the_patches_that_left():
 
 
 def test_blur_against_a_plain_convolution():
-    picture, sigma = RNG.normal(size=(1, 7, 11, 2)), 1.3
-    found = blur(picture, sigma)
+    image, sigma = RNG.normal(size=(1, 7, 11, 2)), 1.3
+    found = blur(image, sigma)
     offsets = np.arange(-4, 5)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     weights /= weights.sum()
     for row, column in ((0, 0), (3, 5), (6, 10), (2, 9)):
         expected = sum(
-            weights[i] * weights[j] * picture[0, np.clip(row + offsets[i], 0, 6), np.clip(column + offsets[j], 0, 10)]
+            weights[i] * weights[j] * image[0, np.clip(row + offsets[i], 0, 6), np.clip(column + offsets[j], 0, 10)]
             for i in range(9)
             for j in range(9)
         )
         np.testing.assert_allclose(found[0, row, column], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(blur(np.full((1, 5, 6, 3), 0.7), 2.0), 0.7, rtol=1e-5)
     with pytest.raises(ValueError, match="`sigma` must be > 0"):
-        blur(picture, 0)
+        blur(image, 0)
 
 
 @pytest.mark.parametrize("name", ["conv stem", "captioner"])
-def test_pixel_scores_are_those_of_the_blurred_picture(name):
+def test_pixel_scores_are_those_of_the_blurred_image(name):
     model, target = MODELS[name](), np.array([1, 4, 2])
     scorer = PixelScorer(model, sigma=3.0)
     scores = scorer(BATCH, target)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backend import randomise, to_numpy
+from tests.backend import randomize, to_numpy
 from tests.models import image_text
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING, TrustReport
 from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
@@ -22,7 +22,7 @@ RNG = np.random.default_rng(13)
 
 
 def planted(count=COUNT, seed=0):
-    """Pictures of noise with one bright patch, and (count, P) where it lies."""
+    """Images of noise with one bright patch, and (count, P) where it lies."""
     random = np.random.default_rng(seed)
     images = random.uniform(-0.2, 0.2, (count, 24, 40, 3)).astype("float32")
     patches = random.integers(0, P, count)
@@ -71,7 +71,7 @@ def test_the_true_map_follows_the_model_and_its_reverse_does_not(model):
     assert verdicts == {"raw": NO_BETTER, "rollout": NO_BETTER, "relevance": FOLLOWS, "leave_one_out": FOLLOWS}
     assert list(report.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"], "in the order they are shown"
     assert report.fidelity["raw"].gap < 0 < report.fidelity["relevance"].gap
-    assert report.fidelity["relevance"].gap_other > 0 and report.fidelity["relevance"].gap_centre > 0
+    assert report.fidelity["relevance"].gap_other > 0 and report.fidelity["relevance"].gap_center > 0
     assert report.fidelity["leave_one_out"].gap_share == 1
     assert (report.step, report.examples, report.explainable) == (40, COUNT, COUNT)
     assert report.seconds > 0
@@ -112,7 +112,7 @@ def test_measuring_twice_and_in_portions_gives_the_same(model):
     assert first.fidelity == second.fidelity
     portions = trust(model, {"images": images}, maps, portion=4)
     for method, row in first.fidelity.items():
-        for name in ("deletion", "insertion", "gap", "gap_other", "gap_centre", "gap_low", "gap_high"):
+        for name in ("deletion", "insertion", "gap", "gap_other", "gap_center", "gap_low", "gap_high"):
             assert getattr(portions.fidelity[method], name) == pytest.approx(getattr(row, name), abs=1e-6)
         assert portions.fidelity[method].verdict == row.verdict
 
@@ -126,7 +126,7 @@ def test_rows_that_are_not_valid_have_no_part(model):
     assert some.fidelity == alone.fidelity and some.examples == valid.sum()
     with pytest.raises(ValueError, match=r"`maps\['raw'\]` must have the shape \(12, 15\), a row for every valid"):
         trust(model, {"images": images, "valid": valid}, {"raw": truth}, target)
-    with pytest.raises(ValueError, match="at least one valid picture"):
+    with pytest.raises(ValueError, match="at least one valid image"):
         trust(model, {"images": images, "valid": np.zeros(COUNT, bool)}, {"raw": truth})
     with pytest.raises(ValueError, match="`maps` must hold at least one method"):
         trust(model, {"images": images}, {}, reference=False)
@@ -191,7 +191,7 @@ def evaluation():
 
 
 def test_a_finished_run_has_exact_curves_and_the_perturbation_test(evaluation):
-    assert list(evaluation.curves) == ["raw", "rollout", "relevance", "leave_one_out", "centre", "random"]
+    assert list(evaluation.curves) == ["raw", "rollout", "relevance", "leave_one_out", "center", "random"]
     curves = evaluation.curves["relevance"]
     np.testing.assert_allclose(curves.kept, np.arange(1, P + 1) / P)
     scores = TokenScorer(looking())({"images": planted()[0]}, np.zeros(COUNT, int))
@@ -221,9 +221,9 @@ def test_the_sheet_says_the_verdicts_in_words(evaluation):
     assert sheet.image.dtype == np.uint8 and sheet.image.shape[1] < 1400
     assert "relevance: follows the model (gap +" in sheet.caption
     assert "last layer: no better than random (gap -" in sheet.caption
-    # Every method's colour is there.
-    for colour in ((0, 114, 178), (230, 159, 0), (213, 60, 40)):
-        assert (sheet.image == colour).all(axis=-1).sum() > 60
+    # Every method's color is there.
+    for color in ((0, 114, 178), (230, 159, 0), (213, 60, 40)):
+        assert (sheet.image == color).all(axis=-1).sum() > 60
     blurred = trust_sheet(evaluation, blurred=True)
     assert "blurred" in blurred.title and (blurred.image.shape == sheet.image.shape)
     assert (blurred.image != sheet.image).any()
@@ -235,9 +235,9 @@ def test_the_sheet_says_where_the_maps_point_once_it_is_known(evaluation):
     grounded = dataclasses.replace(evaluation, report=report)
     without, found = trust_sheet(evaluation).image, trust_sheet(grounded).image
     assert found.shape[0] > without.shape[0] and found.shape[1] == without.shape[1]
-    colours = [np.array(colour) for colour in ((0, 114, 178), (230, 159, 0), (213, 60, 40))]
+    colors = [np.array(color) for color in ((0, 114, 178), (230, 159, 0), (213, 60, 40))]
     below = found[without.shape[0] :]
-    assert [bool((below == colour).all(axis=-1).any()) for colour in colours] == [True, True, False]
+    assert [bool((below == color).all(axis=-1).any()) for color in colors] == [True, True, False]
     assert trust_sheet(grounded, blurred=True).image.shape == trust_sheet(evaluation, blurred=True).image.shape
 
 
@@ -251,7 +251,7 @@ def test_no_blurred_pixels_where_they_are_not_asked_for():
 
 def test_random_networks_can_be_explained_faithfully_too():
     # Why fidelity says nothing about learning: leave-one-out follows a network that has learned nothing.
-    model = randomise(
+    model = randomize(
         VisionTransformer(
             num_classes=7, image_size=(24, 40), patch_size=8, embed_dim=33, depth=1, num_heads=3, pooling="gap"
         )

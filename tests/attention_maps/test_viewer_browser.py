@@ -111,18 +111,18 @@ def click_patch(page, row, column, grid=GRID, panel=0):
 
 
 def shares(page, grid=GRID, panel=0):
-    """(P,) place of every patch's colour in the colour table, in [0, 1], read from the middle of the patch."""
+    """(P,) place of every patch's color in the color table, in [0, 1], read from the middle of the patch."""
     pixels = page.evaluate(
         """([panel, rows, columns]) => {
-          const canvas = document.getElementById(`map-${panel}`), context = canvas.getContext("2d");
+          const canvas = document.getElementById(`map-${panel}`), context = drawing.getContext("2d");
           return Array.from({length: rows * columns}, (_, p) => [...context.getImageData(
-            Math.floor((p % columns + 0.5) * canvas.width / columns),
-            Math.floor((Math.floor(p / columns) + 0.5) * canvas.height / rows), 1, 1).data].slice(0, 3));
+            Math.floor((p % columns + 0.5) * drawing.width / columns),
+            Math.floor((Math.floor(p / columns) + 0.5) * drawing.height / rows), 1, 1).data].slice(0, 3));
         }""",
         [panel, *grid],
     )
     distance = np.abs(np.array(pixels)[:, None] - VIRIDIS).sum(axis=-1)
-    assert distance.min(axis=1).max() == 0, "every colour is one of the table's"
+    assert distance.min(axis=1).max() == 0, "every color is one of the table's"
     return distance.argmin(axis=1) / 255
 
 
@@ -134,9 +134,9 @@ def read_out(page, panel=0):
 
 
 def assert_shows(page, expected, top=None, **place):
-    """The canvas has the colours of `expected` (P,), the read-out its largest value, its place and its sum."""
+    """The canvas has the colors of `expected` (P,), the read-out its largest value, its place and its sum."""
     top = expected.max() if top is None else top
-    # Rounded twice, to codes and to colours, of which the table has two that are equal.
+    # Rounded twice, to codes and to colors, of which the table has two that are equal.
     error = 2e-3 * expected.max() / top + 1.51 / 255
     np.testing.assert_allclose(shares(page, **place), np.clip(expected / top, 0, 1), atol=error)
     found, most = read_out(page, place.get("panel", 0)), int(expected.argmax())
@@ -273,16 +273,16 @@ def test_relevance_of_words_shares_its_scale_with_the_words_of_this_capture(view
     assert "all words of this text, this capture" in read_out(page)["Top of the scale"]
 
 
-def test_a_few_own_pictures_have_numbers_but_no_verdict(browser, tmp_path):
+def test_a_few_own_images_have_numbers_but_no_verdict(browser, tmp_path):
     record = classifier_record()
-    few = dataclasses.replace(record.trust, fidelity={}, grounding={}, same_pictures=True, examples=5)
+    few = dataclasses.replace(record.trust, fidelity={}, grounding={}, same_images=True, examples=5)
     write_viewer([dataclasses.replace(record, trust=few)], tmp_path / "few.html", title="few")
     page = browser.new_page()
     page.goto((tmp_path / "few.html").as_uri())
     settle(page)
     words = page.locator("#trust").text_content()
-    assert "Relevance: no verdict" in words and "Too few pictures for a verdict" in words
-    assert "This picture+0.31" in words and "on these 5 pictures" in words and "other examples" not in words
+    assert "Relevance: no verdict" in words and "Too few images for a verdict" in words
+    assert "This image+0.31" in words and "on these 5 images" in words and "other examples" not in words
     page.close()
 
 
@@ -306,7 +306,7 @@ def test_everything_goes_by_keyboard(view, runs):
         assert page.locator("#capture-0").get_attribute("aria-valuetext") == step
     page.keyboard.press("Shift+>")
     settle(page)
-    assert page.locator("#examples [aria-pressed=true]").get_attribute("aria-label").startswith("Picture 2:")
+    assert page.locator("#examples [aria-pressed=true]").get_attribute("aria-label").startswith("Image 2:")
     # Every stop of the Tab key shows where it is, and none is a dead end.
     page.focus("#examples button")
     seen = []
@@ -352,11 +352,11 @@ def test_trust_stands_beside_the_map(view, runs):
     assert numbers["Deletion"] == [f"{fidelity.deletion:.2f}", "random 0.52; lower is better"]
     assert numbers["Insertion"][0] == f"{fidelity.insertion:.2f}" and "random 0.53" in numbers["Insertion"][1]
     assert numbers["Gap to random"] == ["+0.31", "99 %: +0.27 to +0.36; p < 0.001"]
-    assert numbers["to another picture's map"] == ["+0.25", "is it about this picture?; p < 0.001"]
-    assert numbers["to the centre"] == ["+0.19", "no better than a bright middle; p 0.02"]
+    assert numbers["to another image's map"] == ["+0.25", "is it about this image?; p < 0.001"]
+    assert numbers["to the center"] == ["+0.19", "no better than a bright middle; p 0.02"]
     assert numbers["On the planted mark"] == ["75 %", "chance 6 %; the brightest patch; lift 5.5"]
     assert numbers["Share of leave one out"][0] == "82 %"
-    assert numbers["This picture"] == ["+0.31", "gap; deletion 0.30, insertion 0.70"]
+    assert numbers["This image"] == ["+0.31", "gap; deletion 0.30, insertion 0.70"]
     assert numbers["Pointing game"][0] == "90 %" and "chance 13 %" in numbers["Pointing game"][1]
     assert numbers["Energy on the boxes"] == ["40 %", "lift 3.1; 1 is chance"] and numbers["Sanity"][0] == "0.12"
     do(page, "click", "#examples button:nth-child(3)")
@@ -395,15 +395,15 @@ def test_a_word_lights_its_patches_and_a_patch_its_words(view, runs):
     np.testing.assert_allclose(received / received.sum(), expected, atol=0.02)
     titles = page.locator("#text .word").evaluate_all("words => words.map(w => Number(w.title.split(': ').pop()))")
     np.testing.assert_allclose(titles, received / received.sum(), atol=6e-3)
-    colours = page.locator("#text .word").evaluate_all("words => words.map(w => getComputedStyle(w).backgroundColor)")
+    colors = page.locator("#text .word").evaluate_all("words => words.map(w => getComputedStyle(w).backgroundColor)")
     brightest = "rgb({}, {}, {})".format(*VIRIDIS[255])
-    assert colours[int(np.argmax(received))] == brightest
+    assert colors[int(np.argmax(received))] == brightest
     choose(page, head="2")
     do(page, "click", "#text [data-word='0']")
     assert_shows(page, word_maps(record)[3][0, 2], grid=grid)
 
 
-def test_a_word_in_a_view_of_pictures_opens_a_view_of_words(view, runs):
+def test_a_word_in_a_view_of_images_opens_a_view_of_words(view, runs):
     page, record = view("captions"), runs["captions"][-1]
     choose(page, view="relevance")
     do(page, "click", "#examples button:nth-child(5)")
@@ -506,13 +506,13 @@ def test_words_are_readable_in_light_and_dark(view, scheme):
           let back = e; while (getComputedStyle(back).backgroundColor === "rgba(0, 0, 0, 0)") back = back.parentElement;
           return [s, getComputedStyle(e).color, getComputedStyle(back).backgroundColor]; })"""
     )
-    for selector, ink, paper in found:
-        assert contrast(ink, paper) >= 4.5, selector
+    for selector, ink, canvas in found:
+        assert contrast(ink, canvas) >= 4.5, selector
     assert (luminance(found[0][2]) < 0.1) == (scheme == "dark")
 
 
-def luminance(colour):
-    channels = np.array([int(v) for v in colour.strip("rgba()").split(",")[:3]]) / 255
+def luminance(color):
+    channels = np.array([int(v) for v in color.strip("rgba()").split(",")[:3]]) / 255
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
 

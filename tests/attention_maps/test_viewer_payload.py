@@ -232,7 +232,7 @@ def test_whatever_the_budget_the_page_keeps_it_and_the_last_capture(tmp_path, bu
     if len(run["captures"]) < 30:
         assert f"{len(run['captures'])} of the 30 captures are kept." in page["notes"]
     if len(run["examples"]) < 8:
-        assert f"The first {len(run['examples'])} of the 8 pictures are kept." in page["notes"]
+        assert f"The first {len(run['examples'])} of the 8 images are kept." in page["notes"]
 
 
 def test_a_budget_below_the_page_itself_is_refused():
@@ -240,7 +240,7 @@ def test_a_budget_below_the_page_itself_is_refused():
         Viewer(budget=5)
 
 
-def test_pictures_are_exact_where_small_and_shrink_where_many():
+def test_images_are_exact_where_small_and_shrink_where_many():
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (2, 13, 17, 1), dtype=np.uint8)
     assert all(uri.startswith("data:image/png;base64,") for uri in data_uris(small, 10**6))
@@ -327,26 +327,26 @@ def test_two_runs_are_matched_by_their_place_in_the_data(tmp_path):
     long, short = page["runs"]
     assert [e["index"] for e in long["examples"]] == [e["index"] for e in short["examples"]] == [10, 11, 13, 14]
     assert [e["image"] for e in long["examples"]] == [e["image"] for e in short["examples"]]
-    assert any(note.startswith("Compared: the 4 pictures that both have (of 5 and 5)") for note in page["notes"])
+    assert any(note.startswith("Compared: the 4 images that both have (of 5 and 5)") for note in page["notes"])
     weights = list(other.self_attention.values())[-1]
     np.testing.assert_allclose(table(page, short, 0, 3, "layer/2/heads"), weights[4][:, 0, 2:], atol=2e-3)
 
 
-def test_own_pictures_are_matched_by_their_order(tmp_path):
+def test_own_images_are_matched_by_their_order(tmp_path):
     own = dataclasses.replace(classifier_record(), example_index=np.full(5, -1))
     write_viewer(own, tmp_path / "viewer.html", compare=own)
     page = content(tmp_path / "viewer.html")
     assert [run["name"] for run in page["runs"]] == ["A", "B"] and len(page["runs"][0]["examples"]) == 5
 
 
-def test_runs_without_a_common_picture_are_refused(tmp_path):
+def test_runs_without_a_common_image_are_refused(tmp_path):
     first = classifier_record()
     others = (
         dataclasses.replace(first, example_index=first.example_index + 100),
         dataclasses.replace(first, images=255 - first.images),  # another data set with the same places
     )
     for other in others:
-        with pytest.raises(ValueError, match="`compare` must hold captures of the same pictures"):
+        with pytest.raises(ValueError, match="`compare` must hold captures of the same images"):
             write_viewer(first, tmp_path / "viewer.html", compare=other)
     with pytest.raises(ValueError, match="`names` must be a pair"):
         write_viewer(first, tmp_path / "viewer.html", compare=first, names=("one",))
@@ -362,7 +362,7 @@ def test_nothing_to_show_is_refused(tmp_path):
         viewer.add(dual_record())
 
 
-def test_an_earlier_capture_of_fewer_pictures_keeps_its_places(tmp_path):
+def test_an_earlier_capture_of_fewer_images_keeps_its_places(tmp_path):
     records = [classifier_record(step=0).first(2), classifier_record(step=500)]
     write_viewer(records, tmp_path / "viewer.html")
     first = content(tmp_path / "viewer.html")["runs"][0]["captures"][0]

@@ -95,7 +95,7 @@ def text_record(
         texts: list of ProbeText; None: captions, or questions where every token has its own row.
     """
     texts = texts or scene_texts(count, questions=not (predicts_next or dual), size=image.get("size", SIZE))
-    picture = image_record(count, depth=depth, heads=heads, seed=seed, **image)
+    image_part = image_record(count, depth=depth, heads=heads, seed=seed, **image)
     length = max(len(text.tokens) for text in texts) + 3
     mask = np.arange(length) < np.array([len(text.tokens) for text in texts])[:, None]
     generator = np.random.default_rng(seed)
@@ -103,18 +103,18 @@ def text_record(
     logits = generator.normal(size=(count, length, length))
     logits = np.where(mask[:, None] & (not predicts_next or np.tri(length, dtype=bool)), logits, -np.inf)
     weights = {}
-    fields = {"image": picture, "texts": tuple(texts), "padding_mask": mask, "predicts_next": predicts_next}
+    fields = {"image": image_part, "texts": tuple(texts), "padding_mask": mask, "predicts_next": predicts_next}
     shell = ImageTextRecord(weights={}, **fields)
     for layer in range(depth):
         noise = generator.normal(scale=0.5, size=(count, heads, length, length))
         weights[f"{tower}/block_{layer:02d}/self_attention"] = softmax(logits[:, None] + noise).astype(np.float32)
         if not dual:
-            cross = generator.normal(scale=0.7, size=(count, heads, length, picture.token_layout.num_tokens))
+            cross = generator.normal(scale=0.7, size=(count, heads, length, image.token_layout.num_tokens))
             for b, text in enumerate(texts):
                 for word, boxes in zip(text.words, text.word_boxes, strict=True):
                     if boxes is not None:
                         rows = np.array(word.tokens) - int(predicts_next)
-                        patches = picture.token_layout.patches(cross[b], axis=-1)
+                        patches = image.token_layout.patches(cross[b], axis=-1)
                         patches[:, rows] += planted * (layer + 1) * word_mask(shell, boxes).ravel()
             weights[f"{tower}/block_{layer:02d}/cross_attention"] = softmax(cross).astype(np.float32)
     if dual:

@@ -34,11 +34,11 @@ def report(methods, *, count, step, gap=1.0):
             gap_high=gap * GAPS[method] + 0.05,
             p_value=0.0002 if VERDICTS[method] else 0.37,
             gap_other=gap * GAPS[method] * 0.8,
-            gap_centre=gap * GAPS[method] * 0.6,
+            gap_center=gap * GAPS[method] * 0.6,
             gap_share=GAPS[method] / GAPS["leave_one_out"],
             verdict=VERDICTS[method],
             p_other=0.0004,
-            p_centre=0.02,
+            p_center=0.02,
         )
         for method in methods
     }

@@ -7,7 +7,7 @@ NAN_AT = 10  # step
 SPARE_GIGABYTES = 8
 
 
-def nan_in_the_pictures(folder):
+def nan_in_the_images(folder):
     """One pixel of the batch of step `NAN_AT` is not a number, wherever the run begins."""
     import tensorflow as tf
 

@@ -14,7 +14,7 @@ from vitcross.experiment import finished_run
 from vitcross.training.checkpoint import problem_of, read_header
 from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.optimizer import adamw
-from vitcross.training.progress import Progress
+from vitcross.training.progress import TrainingProgress
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_whichever_bit_flips_nothing_else_is_read(tmp_path):
     """Every byte of the JSON of a checkpoint: told as damaged, or read as what was written (white space)."""
     task = tiny_task()
     task.compile(optimizer=adamw(model=task.network, total_steps=9, learning_rate=0.01, warmup_steps=0))
-    progress = Progress(step=3, batches=3, rows=2, callbacks={"maps": {"last_row": 2}})
+    progress = TrainingProgress(step=3, batches=3, rows=2, callbacks={"maps": {"last_row": 2}})
     metrics = {"accuracy": 0.5, "loss": float("nan")}
     path = Checkpoints(tmp_path).save(task, progress=progress, metrics=metrics, class_names=("größe", "b"))
     file, whole = path / "checkpoint.json", json.dumps(read_header(path))

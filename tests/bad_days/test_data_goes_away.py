@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from tests.bad_days.test_one_run import checkpoints
-from tests.data.pictures import encode, gradient
-from tests.data.test_tfds import TRAIN, TinyPictures, prepare, values
+from tests.data.images import encode, gradient
+from tests.data.test_tfds import TRAIN, TinyImages, prepare, values
 from tests.killing import tiny_classifier, wait_for_step
 from vitcross.data import load
 from vitcross.data.problems import DataVanished
@@ -22,7 +22,7 @@ from vitcross.data.sources.tfds_source import TFDSSource
 ENDLESS = ["trainer.steps=100000", "trainer.evaluate_every=3", "attention_maps=off", "data.cache_gigabytes=0"]
 
 
-def write_pictures(root, classes=("cat", "dog"), count=19):
+def write_images(root, classes=("cat", "dog"), count=19):
     for label in classes:
         (root / label).mkdir(parents=True)
         for k in range(count):
@@ -31,7 +31,7 @@ def write_pictures(root, classes=("cat", "dog"), count=19):
 
 
 def test_a_folder_that_is_moved_away_ends_the_run_and_resume_goes_on_when_it_is_back(runs, tmp_path):
-    root, folder, log = write_pictures(tmp_path / "disk/pictures"), tmp_path / "run", tmp_path / "run.log"
+    root, folder, log = write_images(tmp_path / "disk/images"), tmp_path / "run", tmp_path / "run.log"
     overrides = [o for o in tiny_classifier(tmp_path) if "examples" not in o]
     command = ["data=image_folder", f"data.root={root}", *overrides, *ENDLESS]
     process = runs.start(*command, f"hydra.run.dir={folder}", log=log)
@@ -62,11 +62,11 @@ def read_until_it_fails(data):
     with pytest.raises(tf.errors.OpError) as caught:
         for _ in data.train_batches(seed=0).take(9999):
             pass
-    return data.unreadable.behind(caught.value)
+    return data.unreadable.root_cause(caught.value)
 
 
 def test_one_class_that_is_deleted_is_named(tmp_path):
-    root = write_pictures(tmp_path / "pictures")
+    root = write_images(tmp_path / "images")
     data = load.image_folder(root=str(root), image_size=(16, 12), batch_size=8, cache_gigabytes=0)
     next(iter(data.train_batches(seed=0)))
     shutil.rmtree(root / "dog")
@@ -82,7 +82,7 @@ def test_a_disk_that_is_unmounted(tmp_path):
     if mounted.returncode != 0:
         pytest.skip(f"a disk cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
-        root = write_pictures(disk / "pictures")
+        root = write_images(disk / "images")
         data = load.image_folder(root=str(root), image_size=(16, 12), batch_size=8, cache_gigabytes=0)
         next(iter(data.train_batches(seed=0)))
     finally:
@@ -91,8 +91,8 @@ def test_a_disk_that_is_unmounted(tmp_path):
     assert disk.is_dir() and f"the folder {root} is gone" in str(error)
 
 
-def test_one_picture_that_is_deleted_is_skipped_and_named(tmp_path):
-    root = write_pictures(tmp_path / "pictures")
+def test_one_image_that_is_deleted_is_skipped_and_named(tmp_path):
+    root = write_images(tmp_path / "images")
     data = load.image_folder(root=str(root), image_size=(16, 12), batch_size=8, cache_gigabytes=0, max_unreadable=1)
     gone = data.train.example_name(5)
     os.remove(gone)
@@ -105,23 +105,21 @@ def test_one_picture_that_is_deleted_is_skipped_and_named(tmp_path):
 def prepared(tmp_path):
     """A set in both formats, in folders of its own."""
     for file_format in ("tfrecord", "array_record"):
-        prepare(TinyPictures, tmp_path / file_format, file_format=file_format, num_shards=3)
+        prepare(TinyImages, tmp_path / file_format, file_format=file_format, num_shards=3)
     return tmp_path
 
 
 def shards(folder, split="train"):
-    return sorted(folder.glob(f"tiny_pictures/1.0.0/*-{split}.*"))
+    return sorted(folder.glob(f"tiny_images/1.0.0/*-{split}.*"))
 
 
 def opened(folder):
-    return TFDSSource(builder=prepared_builder(name="tiny_pictures", data_dir=folder), split="train")
+    return TFDSSource(builder=prepared_builder(name="tiny_images", data_dir=folder), split="train")
 
 
 def test_a_tfds_folder_that_is_moved_away(prepared):
     folder = prepared / "tfrecord"
-    data = load.tfds(
-        name="tiny_pictures", data_dir=str(folder), validation_split="test", batch_size=5, cache_gigabytes=0
-    )
+    data = load.tfds(name="tiny_images", data_dir=str(folder), validation_split="test", batch_size=5, cache_gigabytes=0)
     next(iter(data.train_batches(seed=0)))
     folder.rename(prepared / "elsewhere")
     error = read_until_it_fails(data)

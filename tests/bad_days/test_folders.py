@@ -1,4 +1,4 @@
-"""Folders of pictures that cannot be trained on are refused in one message; odd names of classes and files work."""
+"""Folders of images that cannot be trained on are refused in one message; odd names of classes and files work."""
 
 import csv
 import json
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.data.pictures import encode, gradient, write_folder
+from tests.data.images import encode, gradient, write_folder
 from tests.killing import tiny_classifier
 
 ODD = [
@@ -31,13 +31,13 @@ def one_class(root):
     write_folder(root, {"cat": 3})
 
 
-def loose_pictures(root):
+def loose_images(root):
     (root / "0.png").write_bytes(encode(gradient(5, 7)))
 
 
-def class_without_pictures(root):
+def class_without_images(root):
     write_folder(root, {"cat": 3, "dog": 2, "em\x1b[2Jpty": 0})
-    (root / "em\x1b[2Jpty/notes.txt").write_text("no picture")
+    (root / "em\x1b[2Jpty/notes.txt").write_text("no image")
 
 
 def split_without_a_class(root):
@@ -50,13 +50,13 @@ def split_without_a_class(root):
     [
         (no_classes, "must hold at least two folders, one a class. Received: none"),
         (one_class, "must hold at least two folders, one a class. Received: ['cat']"),
-        (loose_pictures, "Received: none (its pictures lie in no subfolder: make one folder a class)"),
-        (class_without_pictures, "must hold at least one picture"),
+        (loose_images, "Received: none (its images lie in no subfolder: make one folder a class)"),
+        (class_without_images, "must hold at least one image"),
         (split_without_a_class, "must hold the same classes as the training folder. Received also: ['cow']"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_before_anything_is_made(make, rule, runs, tmp_path):
-    root, log = tmp_path / "pictures", tmp_path / "log"
+    root, log = tmp_path / "images", tmp_path / "log"
     root.mkdir()
     make(root)
     command = ["data=image_folder", f"data.root={root}", f"hydra.run.dir={tmp_path / 'run'}"]
@@ -68,16 +68,16 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_is_made(make, rule
 
 
 def test_odd_names_are_trained_evaluated_and_cannot_drive_a_terminal(runs, tmp_path):
-    root, folder, log = tmp_path / "pictures", tmp_path / "run", tmp_path / "log"
+    root, folder, log = tmp_path / "images", tmp_path / "run", tmp_path / "log"
     for number, name in enumerate(ODD):
         (root / name).mkdir(parents=True)
         for k in range(4):
             (root / name / f"{k} {name}.png").write_bytes(encode(gradient(20 + number, 31, seed=k)))
-    (root / ODD[4] / "bad\x1b]0;title\x07.jpg").write_bytes(b"no picture")
+    (root / ODD[4] / "bad\x1b]0;title\x07.jpg").write_bytes(b"no image")
     overrides = [o for o in tiny_classifier(tmp_path) if "examples" not in o]
     command = ["data=image_folder", f"data.root={root}", *overrides, "trainer.steps=1", "attention_maps.captures=1"]
     assert runs.run(*command, f"hydra.run.dir={folder}", log=log) == 0, log.read_text()
-    assert "Skipping an unreadable picture (1 so far)" in log.read_text()
+    assert "Skipping an unreadable image (1 so far)" in log.read_text()
     index = json.loads((folder / "checkpoints/index.json").read_text())
     header = json.loads((folder / "checkpoints" / index["latest"] / "checkpoint.json").read_text())
     names = [name.replace("\udcff", "\\xff") for name in ODD]
@@ -93,5 +93,5 @@ def test_odd_names_are_trained_evaluated_and_cannot_drive_a_terminal(runs, tmp_p
     own = f"images={os.fsencode(root / ODD[9]).decode('utf-8', 'surrogateescape')}"
     assert runs.run(f"run={folder}", own, quiet, log=log, script="evaluate.py") == 0, log.read_text()
     printed = log.read_bytes()
-    assert b"4 pictures" in printed
+    assert b"4 images" in printed
     assert not {0x1B, 0x07} & set(printed) and "\u202e".encode() not in printed

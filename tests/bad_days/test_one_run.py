@@ -50,7 +50,7 @@ def test_it_ends_as_if_nothing_had_happened(runs, command, undisturbed, tmp_path
     assert checkpoints(folder)[-1] == "step_00000006"
 
     # A pixel that is not a number: no update is made of it, and what is on disk is what was there before.
-    fault = "tests.bad_days.faults:nan_in_the_pictures"
+    fault = "tests.bad_days.faults:nan_in_the_images"
     assert runs.run(f"resume={folder}", log=log, fault=fault) == 1
     message = log.read_text()[log.read_text().rindex("vitcross: ") :]
     assert f"the loss is not finite at step {NAN_AT}" in message and "optimizer.learning_rate" in message

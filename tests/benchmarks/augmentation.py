@@ -1,11 +1,11 @@
-"""Pictures a second that `tf.data` changes at 224 x 224 on this machine's CPU: vitcross against `keras.layers`.
+"""Images a second that `tf.data` changes at 224 x 224 on this machine's CPU: vitcross against `keras.layers`.
 
     python tests/benchmarks/augmentation.py [--batch-size 64] [--rounds 5] [--batches 8] [--no-peer]
 
-Uint8 pictures in memory, smooth with some noise, changed batch by batch inside `Dataset.map`; decoding is left out, and
+Uint8 images in memory, smooth with some noise, changed batch by batch inside `Dataset.map`; decoding is left out, and
 `nothing` is what the rest of the pipeline costs. RandAugment has two operations of magnitude 9 on both sides; that of
 Keras draws them once for a whole batch. All candidates take turns, so that a drifting machine slows all alike. Printed:
-medians of pictures a second, by the clock and per second of processor time (what one core would give on a machine that
+medians of images a second, by the clock and per second of processor time (what one core would give on a machine that
 does nothing else), and the median of the ratios between RandAugment here and there.
 """
 
@@ -21,7 +21,7 @@ CANDIDATES = {
     "nothing": {},
     "flip": {"flip": True},
     RANDAUGMENT: {"randaugment_operations": 2},
-    "3-augment, jitter": {"three_augment": True, "colour_jitter": 0.3},
+    "3-augment, jitter": {"three_augment": True, "color_jitter": 0.3},
     "erasing": {"erasing": 0.25},
     "mixup, cutmix": {"mixup": 0.8, "cutmix": 1.0},
     "DeiT: all of it": {
@@ -35,7 +35,7 @@ CANDIDATES = {
 }
 
 
-def pictures(count):
+def images(count):
     """(count, 224, 224, 3) uint8, seeded."""
     import numpy as np
 
@@ -46,7 +46,7 @@ def pictures(count):
 
 
 def own_batches(options, batch_size):
-    """Training batches as a run makes them, of pictures that are in memory: a `tf.data.Dataset`."""
+    """Training batches as a run makes them, of images that are in memory: a `tf.data.Dataset`."""
     import numpy as np
 
     from vitcross.data.image_data import ImageData
@@ -54,7 +54,7 @@ def own_batches(options, batch_size):
     from vitcross.data.sources.source import ArraySource
 
     count = 2 * batch_size
-    source = ArraySource(images=pictures(count), labels=np.arange(count) % 2, class_names=("a", "b"))
+    source = ArraySource(images=images(count), labels=np.arange(count) % 2, class_names=("a", "b"))
     data = ImageData(
         name="benchmark",
         options=ImageOptions(image_size=SIDE, batch_size=batch_size, augmentation=options),
@@ -65,13 +65,13 @@ def own_batches(options, batch_size):
 
 
 def peer_batches(batch_size):
-    """The same pictures through `keras.layers.RandAugment`."""
+    """The same images through `keras.layers.RandAugment`."""
     import keras
     import tensorflow as tf
 
     layer = keras.layers.RandAugment(value_range=(0, 255), num_ops=2, factor=0.9, seed=0)
-    dataset = tf.data.Dataset.from_tensors(pictures(batch_size)).repeat()
-    dataset = dataset.map(lambda images: layer(images, training=True), num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = tf.data.Dataset.from_tensors(images(batch_size)).repeat()
+    dataset = dataset.map(lambda batch: layer(batch, training=True), num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -98,14 +98,14 @@ def main():
         datasets[PEER] = peer_batches(arguments.batch_size)
     times = {name: [] for name in datasets}
     for dataset in datasets.values():
-        seconds_of_a_batch(dataset, 3)  # traces, and fills the cache of pictures
+        seconds_of_a_batch(dataset, 3)  # traces, and fills the cache of images
     for _ in range(arguments.rounds):
         for name, dataset in datasets.items():
             # The peer is so slow that a batch or two say enough.
             times[name].append(seconds_of_a_batch(dataset, arguments.batches if name != PEER else 2))
     for name, found in times.items():
         clock, processor = (arguments.batch_size / statistics.median(column) for column in zip(*found, strict=True))
-        print(f"{name:<26} {clock:8.0f} pictures/s {processor:8.0f} per core second")
+        print(f"{name:<26} {clock:8.0f} images/s {processor:8.0f} per core second")
     if not arguments.no_peer:
         for column, name in enumerate(("clock", "processor")):
             ratios = sorted(

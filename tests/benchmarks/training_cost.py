@@ -68,13 +68,13 @@ def seconds(function):
 def write_seconds(task, times):
     """Seconds of writing checkpoints of a task, and MiB of one."""
     from vitcross.training.checkpoints import Checkpoints
-    from vitcross.training.progress import Progress
+    from vitcross.training.progress import TrainingProgress
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(folder)
         taken = []
         for number in range(1, times + 1):
-            progress = Progress(step=number, batches=number, rows=0)
+            progress = TrainingProgress(step=number, batches=number, rows=0)
             taken.append(seconds(lambda p=progress: checkpoints.save(task, progress=p)))
         size = sum(file.stat().st_size for file in Path(checkpoints.path("latest")).iterdir())
     return taken, size / 2**20

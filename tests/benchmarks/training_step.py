@@ -1,4 +1,4 @@
-"""One training step of ViT-Ti on 32 x 32 pictures, patch 4, batch 128: vitcross against timm (torch, eager), on CPU.
+"""One training step of ViT-Ti on 32 x 32 images, patch 4, batch 128: vitcross against timm (torch, eager), on CPU.
 
     python tests/benchmarks/training_step.py [--peer-python PYTHON] [--steps 7] [--xla]
 

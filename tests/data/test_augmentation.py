@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.data.pictures import gradient
+from tests.data.images import gradient
 from vitcross.data import geometry
 from vitcross.data.augment import augmentation
 from vitcross.data.augment.randomness import uniforms
@@ -17,7 +17,7 @@ BOXES = np.array([[0.1, 0.2, 0.5, 0.6]] * 5, np.float32)
 
 
 def shifted(image, flip, shift):
-    """Oracle: the window moves by `shift` over the reflected picture; then the result is mirrored."""
+    """Oracle: the window moves by `shift` over the reflected image; then the result is mirrored."""
     pad = 3
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
     y, x = pad + shift[0], pad + shift[1]
@@ -84,19 +84,19 @@ def test_a_random_crop_shows_its_view():
         np.testing.assert_allclose(corners, expected, atol=6)
 
 
-def test_colour_jitter_at_the_middle_changes_nothing():
-    same = augmentation.colour_jitter(tf.constant(IMAGES), tf.fill([5, 3], 0.5), strength=0.7)
+def test_color_jitter_at_the_middle_changes_nothing():
+    same = augmentation.color_jitter(tf.constant(IMAGES), tf.fill([5, 3], 0.5), strength=0.7)
     np.testing.assert_allclose(same, IMAGES, atol=1e-3)
 
 
-def test_colour_jitter_changes_what_it_says():
-    grey = gradient(7, 11, 1)[None]
-    brighter = augmentation.colour_jitter(tf.constant(grey), tf.constant([[1.0, 0.5, 0.5]]), strength=0.2)
-    np.testing.assert_allclose(brighter, np.minimum(grey * 1.2, 255), atol=1e-2)
-    flat = augmentation.colour_jitter(tf.constant(grey), tf.constant([[0.5, 0.0, 0.5]]), strength=0.999)
-    np.testing.assert_allclose(flat, np.full_like(grey, grey.mean(), float), atol=0.2)
-    colourless = augmentation.colour_jitter(tf.constant(IMAGES), tf.constant([[0.5, 0.5, 0.0]] * 5), strength=0.999)
-    assert np.ptp(colourless.numpy(), axis=-1).max() < 1
+def test_color_jitter_changes_what_it_says():
+    gray = gradient(7, 11, 1)[None]
+    brighter = augmentation.color_jitter(tf.constant(gray), tf.constant([[1.0, 0.5, 0.5]]), strength=0.2)
+    np.testing.assert_allclose(brighter, np.minimum(gray * 1.2, 255), atol=1e-2)
+    flat = augmentation.color_jitter(tf.constant(gray), tf.constant([[0.5, 0.0, 0.5]]), strength=0.999)
+    np.testing.assert_allclose(flat, np.full_like(gray, gray.mean(), float), atol=0.2)
+    colorless = augmentation.color_jitter(tf.constant(IMAGES), tf.constant([[0.5, 0.5, 0.0]] * 5), strength=0.999)
+    assert np.ptp(colorless.numpy(), axis=-1).max() < 1
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_colour_jitter_changes_what_it_says():
         Augmentation(flip=True),
         Augmentation(padded_crop=2),
         Augmentation(random_resized_crop=0.3),
-        Augmentation(colour_jitter=0.4),
-        Augmentation(flip=True, padded_crop=3, random_resized_crop=0.5, colour_jitter=0.2),
-        Augmentation(three_augment=True, colour_jitter=0.3),
-        Augmentation(flip=True, random_resized_crop=0.5, randaugment_operations=2, colour_jitter=0.2, erasing=0.5),
+        Augmentation(color_jitter=0.4),
+        Augmentation(flip=True, padded_crop=3, random_resized_crop=0.5, color_jitter=0.2),
+        Augmentation(three_augment=True, color_jitter=0.3),
+        Augmentation(flip=True, random_resized_crop=0.5, randaugment_operations=2, color_jitter=0.2, erasing=0.5),
     ],
 )
 def test_eager_and_tf_data_agree(options):
@@ -127,10 +127,10 @@ def test_eager_and_tf_data_agree(options):
     assert images.shape == IMAGES.shape and images.numpy().min() >= 0 and images.numpy().max() <= 255
 
 
-@pytest.mark.parametrize("colour_jitter", [0.0, 0.3])
-def test_a_change_that_is_switched_on_leaves_the_draws_of_the_others(colour_jitter):
+@pytest.mark.parametrize("color_jitter", [0.0, 0.3])
+def test_a_change_that_is_switched_on_leaves_the_draws_of_the_others(color_jitter):
     draws = uniforms(tf.range(5, dtype=tf.int64), seed=7)
-    few = {"flip": True, "padded_crop": 2, "randaugment_operations": 2, "colour_jitter": colour_jitter}
+    few = {"flip": True, "padded_crop": 2, "randaugment_operations": 2, "color_jitter": color_jitter}
     before, after = (
         augmentation.augment(tf.constant(IMAGES), None, draws, options=Augmentation(**few, **extra), image_size=SIZE)[
             0
@@ -154,7 +154,7 @@ def test_no_box_stays_no_box():
     [
         {"padded_crop": -1},
         {"random_resized_crop": 0},
-        {"colour_jitter": 1},
+        {"color_jitter": 1},
         {"randaugment_operations": 5},
         {"randaugment_magnitude": 10.1},
         {"erasing": 1.1},

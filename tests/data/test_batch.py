@@ -47,7 +47,7 @@ def test_a_wrong_batch_names_key_and_rule(changes, rule):
         check_batch(batch(**changes), image_shape=SHAPE, num_classes=CLASSES)
 
 
-def test_mixed_pictures_have_both_keys_in_range():
+def test_mixed_images_have_both_keys_in_range():
     mixed = {"mixed_labels": np.array([CLASSES - 1, 0], np.int32), "mixing": np.array([0.25, 1], np.float32)}
     check_batch(batch(**mixed), image_shape=SHAPE, num_classes=CLASSES)
     for changes, rule in (
@@ -116,7 +116,7 @@ def test_rows_that_are_not_valid_may_hold_anything():
     check_batch(batch(**changes), image_shape=SHAPE, num_classes=CLASSES)
 
 
-def test_normalisation_is_exact_and_undone():
+def test_normalization_is_exact_and_undone():
     every = np.arange(256, dtype=np.uint8)
     images = normalize(every)
     assert images.dtype == np.float32 and images[0] == -1 and images[255] == 1

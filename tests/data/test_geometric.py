@@ -1,4 +1,4 @@
-"""Moved pictures against NumPy, and boxes that keep what they are around."""
+"""Moved images against NumPy, and boxes that keep what they are around."""
 
 import math
 
@@ -16,7 +16,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
 
 
 def sampled(image, source_of):
-    """Oracle: each pixel (x, y) of the result is the bilinear mean around `source_of(x, y)`; grey outside."""
+    """Oracle: each pixel (x, y) of the result is the bilinear mean around `source_of(x, y)`; gray outside."""
     height, width = image.shape[:2]
     result = np.zeros(image.shape)
     for y, x in np.ndindex(height, width):
@@ -53,7 +53,7 @@ def source_of(kind, amount):
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_pictures_move_as_the_oracle_says(kind):
+def test_images_move_as_the_oracle_says(kind):
     make, amount = CASES[kind]
     moved = geometric.move(tf.constant(IMAGES), make(tf.constant([amount, -amount]))).numpy().astype(int)
     for row, own in enumerate((amount, -amount)):
@@ -95,7 +95,7 @@ def test_a_box_is_around_what_it_was_around(kind, share, corner):
     np.testing.assert_allclose(found, expected, atol=1.6)
 
 
-def test_what_left_the_picture_has_no_area_and_gets_none_by_turning():
+def test_what_left_the_image_has_no_area_and_gets_none_by_turning():
     box = tf.constant([[0.1, 0.1, 0.3, 0.4]])
     gone = geometric.move_boxes(box, geometric.translation(x=tf.constant([16.0])), SIZE)
     y_min, x_min, y_max, x_max = gone.numpy()[0]
@@ -105,7 +105,7 @@ def test_what_left_the_picture_has_no_area_and_gets_none_by_turning():
     assert (turned >= 0).all() and (turned <= 1).all()
 
 
-def test_no_box_stays_no_box_and_no_pictures_stay_none():
+def test_no_box_stays_no_box_and_no_images_stay_none():
     none = geometric.translation(x=tf.zeros([0]))
     assert geometric.move_boxes(None, none, SIZE) is None
     assert geometric.move(tf.zeros([0, *SIZE, 3], tf.uint8), none).shape == (0, *SIZE, 3)

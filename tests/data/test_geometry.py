@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tests.data.pictures import encode, gradient
+from tests.data.images import encode, gradient
 from vitcross.data import geometry
-from vitcross.data.sources.decode import Picture
+from vitcross.data.sources.decode import EncodedImage
 
 SOURCE, TARGET = (40, 100), (20, 30)  # height, width
 
@@ -34,9 +34,9 @@ def test_boxes_follow_the_view():
 @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_rule_gives_the_target_size(resize, channels):
-    picture = Picture(encode(gradient(*SOURCE)), name="x")
+    image = EncodedImage(encode(gradient(*SOURCE)), name="x")
     view = geometry.evaluation_view(SOURCE, TARGET, resize=resize)
-    pixels = geometry.resample(picture, view, TARGET, channels=channels)
+    pixels = geometry.resample(image, view, TARGET, channels=channels)
     assert pixels.shape == (*TARGET, channels) and pixels.dtype == np.uint8
     if resize == "pad":
         assert (pixels[:4] == 0).all() and (pixels[-4:] == 0).all() and (pixels[4:-4] > 0).all()
@@ -48,7 +48,7 @@ def test_a_box_marks_the_same_pixels_after_resampling():
     box = (10 / 40, 40 / 100, 30 / 40, 60 / 100)
     for resize in ("crop", "pad", "stretch"):
         view = geometry.evaluation_view(SOURCE, (60, 84), resize=resize)
-        seen = geometry.resample(Picture(pixels, name="x"), view, (60, 84), channels=1)[..., 0]
+        seen = geometry.resample(EncodedImage(pixels, name="x"), view, (60, 84), channels=1)[..., 0]
         rows, columns = np.flatnonzero(seen.max(1) > 127), np.flatnonzero(seen.max(0) > 127)
         found = np.array([rows[0] / 60, columns[0] / 84, (rows[-1] + 1) / 60, (columns[-1] + 1) / 84])
         np.testing.assert_allclose(found, geometry.box_in_view(box, view), atol=1 / 60)
@@ -57,7 +57,7 @@ def test_a_box_marks_the_same_pixels_after_resampling():
 def test_the_same_size_is_left_alone():
     pixels = gradient(13, 11)
     seen = geometry.resample(
-        Picture(pixels, name="x"), geometry.evaluation_view((13, 11), (13, 11)), (13, 11), channels=3
+        EncodedImage(pixels, name="x"), geometry.evaluation_view((13, 11), (13, 11)), (13, 11), channels=3
     )
     np.testing.assert_array_equal(seen, pixels)
 

@@ -1,4 +1,4 @@
-"""The pipeline end to end: order, resuming, exact evaluation, unreadable pictures, caches."""
+"""The pipeline end to end: order, resuming, exact evaluation, unreadable images, caches."""
 
 import hashlib
 import itertools
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.data.pictures import encode, gradient
+from tests.data.images import encode, gradient
 from vitcross.data.batch import check_batch, normalize, to_uint8
 from vitcross.data.image_data import ImageData
 from vitcross.data.options import ImageOptions
@@ -21,7 +21,7 @@ FIRST_VERSION = "3062c268f4d4011fd0c1ece9eb65e77e04b1c1cae6a9e47d5d2a0797cdf1ab2
 
 
 def array_source(size, *, name="train", shape=SIZE):
-    """Every picture is filled with the index of its example."""
+    """Every image is filled with the index of its example."""
     images = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, None, None, None], (size, *shape, 3)).copy()
     boxes = np.tile(np.array([0.25, 0.25, 0.5, 0.5], np.float32), (size, 1))
     counts = np.arange(size, dtype=np.int32) % 5 + 1
@@ -30,19 +30,19 @@ def array_source(size, *, name="train", shape=SIZE):
 
 
 class EncodedSource(Source):
-    """Encoded pictures, some of them broken."""
+    """Encoded images, some of them broken."""
 
-    def __init__(self, pictures, *, name="train", image_shape=None, channels=3):
+    def __init__(self, images, *, name="train", image_shape=None, channels=3):
         super().__init__(name=name, class_names=CLASSES, channels=channels, image_shape=image_shape)
-        self._pictures = pictures
+        self._images = images
         self.reads = 0
 
     def __len__(self):
-        return len(self._pictures)
+        return len(self._images)
 
     def record(self, index):
         self.reads += 1
-        return {"image": self._pictures[index], "label": index % 3}
+        return {"image": self._images[index], "label": index % 3}
 
 
 def image_data(train, validation=None, **options):
@@ -111,7 +111,7 @@ EVERYTHING = {
     "flip": True,
     "padded_crop": 2,
     "randaugment_operations": 2,
-    "colour_jitter": 0.2,
+    "color_jitter": 0.2,
     "erasing": 0.5,
     "mixup": 0.8,
     "cutmix": 1.0,
@@ -130,7 +130,7 @@ def test_a_whole_recipe_starts_at_a_position_as_if_it_had_come_there(repeats, po
         check_batch(batch, image_shape=(*SIZE, 3), num_classes=3)
     for key in ("labels", "index", "mixed_labels", "mixing"):
         np.testing.assert_array_equal(joined(late, key), joined(whole, key)[position : position + 24])
-    # Bit for bit from the start of a batch; in a batch of other pictures a sum may be rounded differently.
+    # Bit for bit from the start of a batch; in a batch of other images a sum may be rounded differently.
     off = np.abs(joined(late, "images") - joined(whole, "images")[position : position + 24]).max()
     assert off <= (0.02 if position % 12 else 0)
     assert joined(whole, "mixing").min() < 0.5 and not any("mixing" in b for b in data.evaluation_batches("validation"))
@@ -156,7 +156,7 @@ def test_mixed_labels_are_those_of_the_partner_never_of_the_example_itself():
         others = batch["index"].reshape(2, 2, 3)[:, ::-1].ravel()
         assert (others != batch["index"]).all()
         np.testing.assert_array_equal(batch["mixed_labels"], others % 3)
-        # A picture is filled with its index: what is seen is the mean of both by their shares.
+        # An image is filled with its index: what is seen is the mean of both by their shares.
         expected = batch["mixing"] * batch["index"] + (1 - batch["mixing"]) * others
         np.testing.assert_allclose((batch["images"][:, 0, 0, 0] + 1) * 127.5, expected, atol=0.01)
 
@@ -173,7 +173,7 @@ def test_positions_that_would_tear_a_pair_apart_are_refused():
 def test_starting_at_a_position_equals_skipping_to_it(position):
     data = image_data(
         EncodedSource([encode(gradient(20, 17 + k, seed=k)) for k in range(13)]),
-        augmentation={"flip": True, "padded_crop": 2, "random_resized_crop": 0.4, "colour_jitter": 0.3},
+        augmentation={"flip": True, "padded_crop": 2, "random_resized_crop": 0.4, "color_jitter": 0.3},
     )
     whole = take(data.train_batches(seed=9), 12)
     late = take(data.train_batches(seed=9, start_position=position), 4)
@@ -211,10 +211,10 @@ def test_a_limit_spreads_over_the_split():
 @pytest.mark.parametrize("augmentation", [{}, {"flip": True}, {"random_resized_crop": 0.5}])
 @pytest.mark.parametrize("static", [True, False])
 def test_the_cache_changes_no_bit(augmentation, static):
-    pictures = [encode(gradient(12, 14 if static else 14 + k, seed=k)) for k in range(7)]
+    images = [encode(gradient(12, 14 if static else 14 + k, seed=k)) for k in range(7)]
     batches = []
     for cache in (0, 1):
-        source = EncodedSource(pictures, image_shape=(12, 14, 3) if static else None)
+        source = EncodedSource(images, image_shape=(12, 14, 3) if static else None)
         data = image_data(source, augmentation=augmentation, cache_gigabytes=cache)
         batches.append(take(data.train_batches(seed=2), 3))
         reads = source.reads
@@ -239,20 +239,20 @@ def test_the_cache_is_one_budget():
 
 
 def test_examples_and_preprocess_see_what_evaluation_sees():
-    pictures = [encode(gradient(20 + k, 17, seed=k)) for k in range(7)]
-    data = image_data(EncodedSource(pictures), EncodedSource(pictures), resize="pad")
+    images = [encode(gradient(20 + k, 17, seed=k)) for k in range(7)]
+    data = image_data(EncodedSource(images), EncodedSource(images), resize="pad")
     batches = take(data.evaluation_batches("validation"), 9)
     batch = data.examples("validation", [5, 0])
     check_batch(batch, image_shape=(*SIZE, 3), num_classes=3)
     np.testing.assert_array_equal(batch["images"], joined(batches, "images")[[5, 0]])
-    np.testing.assert_array_equal(data.preprocess(pictures[5]), batch["images"][0])
+    np.testing.assert_array_equal(data.preprocess(images[5]), batch["images"][0])
     with pytest.raises(ValueError, match=r"indices must be .* \[0, 7\)"):
         data.examples("validation", [7])
     with pytest.raises(UnreadableImage, match="missing.png"):
         data.preprocess("missing.png")
 
 
-def test_normalisation_of_both_paths_is_the_same():
+def test_normalization_of_both_paths_is_the_same():
     ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
     source = ArraySource(images=ramp, labels=[0], class_names=CLASSES)
     data = image_data(source, source, image_size=(16, 16), channels=1)
@@ -261,12 +261,12 @@ def test_normalisation_of_both_paths_is_the_same():
 
 
 @pytest.mark.parametrize("cache", [0, 1])
-def test_unreadable_pictures_are_replaced_in_training_and_not_counted_in_evaluation(cache, caplog):
-    pictures = [encode(gradient(9, 9, seed=k)) for k in range(7)]
-    pictures[2] = pictures[3] = b"broken"
-    pictures[6] = b""
+def test_unreadable_images_are_replaced_in_training_and_not_counted_in_evaluation(cache, caplog):
+    images = [encode(gradient(9, 9, seed=k)) for k in range(7)]
+    images[2] = images[3] = b"broken"
+    images[6] = b""
     data = image_data(
-        EncodedSource(pictures), EncodedSource(pictures, name="validation"), max_unreadable=6, cache_gigabytes=cache
+        EncodedSource(images), EncodedSource(images, name="validation"), max_unreadable=6, cache_gigabytes=cache
     )
     trained = take(data.train_batches(seed=0, batch_size=7), 3)
     for batch in trained:
@@ -282,25 +282,25 @@ def test_unreadable_pictures_are_replaced_in_training_and_not_counted_in_evaluat
 
 
 @pytest.mark.parametrize("cache", [0, 1])
-def test_too_many_unreadable_pictures_are_an_error(cache):
-    pictures = [encode(gradient(9, 9))] * 3 + [b"broken"] * 4
-    data = image_data(EncodedSource(pictures), max_unreadable=2, cache_gigabytes=cache)
+def test_too_many_unreadable_images_are_an_error(cache):
+    images = [encode(gradient(9, 9))] * 3 + [b"broken"] * 4
+    data = image_data(EncodedSource(images), max_unreadable=2, cache_gigabytes=cache)
     with pytest.raises((TooManyUnreadable, tf.errors.OpError), match="data.max_unreadable allows 2"):
         take(data.train_batches(seed=0), 5)
-    assert str(data.unreadable.error).startswith("3 pictures cannot be read")
-    assert "train/" in str(data.unreadable.error) and "no picture" in str(data.unreadable.error)
+    assert str(data.unreadable.error).startswith("3 images cannot be read")
+    assert "train/" in str(data.unreadable.error) and "no image" in str(data.unreadable.error)
 
 
 @pytest.mark.parametrize("cache", [0, 1])
-def test_no_readable_picture_at_all_is_an_error(cache):
+def test_no_readable_image_at_all_is_an_error(cache):
     data = image_data(EncodedSource([b"broken"] * 3), max_unreadable=9, cache_gigabytes=cache)
-    with pytest.raises(tf.errors.OpError, match="none of its 3 pictures can be read"):
+    with pytest.raises(tf.errors.OpError, match="none of its 3 images can be read"):
         take(data.train_batches(seed=0), 1)
 
 
-def test_a_picture_of_another_shape_than_promised_is_unreadable():
-    pictures = [encode(gradient(12, 14)), encode(gradient(14, 12))]
-    source = EncodedSource(pictures, image_shape=(12, 14, 3))
+def test_a_image_of_another_shape_than_promised_is_unreadable():
+    images = [encode(gradient(12, 14)), encode(gradient(14, 12))]
+    source = EncodedSource(images, image_shape=(12, 14, 3))
     data = image_data(source, augmentation={"random_resized_crop": 0.5}, max_unreadable=1)
     assert take(data.train_batches(seed=0), 2)[0]["index"].tolist() == [0] * 4
     assert "shape (14, 12, 3)" in next(iter(data.unreadable.reasons.values()))
@@ -370,7 +370,7 @@ def test_one_number_is_a_square():
     assert ImageOptions(image_size=8).image_shape == (8, 8, 3)
 
 
-def test_large_pictures_are_refused(monkeypatch):
+def test_large_images_are_refused(monkeypatch):
     monkeypatch.setattr(decode, "MAX_PIXELS", 50)
     data = image_data(EncodedSource([encode(gradient(9, 9))]), max_unreadable=0)
     with pytest.raises((TooManyUnreadable, tf.errors.OpError), match="the limit is 50 pixels"):
@@ -379,7 +379,7 @@ def test_large_pictures_are_refused(monkeypatch):
 
 def test_beyond_the_limit_every_read_gives_the_same_reason():
     """Batches are read by several threads: whichever comes second must not say less than the first."""
-    data = image_data(EncodedSource([b"no picture"]), max_unreadable=0)
+    data = image_data(EncodedSource([b"no image"]), max_unreadable=0)
     reader = data._training_reader(seed=0)
     for _ in range(2):
         with pytest.raises(TooManyUnreadable, match="train/0"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.pictures import encode, gradient, write_folder
+from tests.data.images import encode, gradient, write_folder
 from vitcross.data import load
 from vitcross.data.batch import check_batch
 from vitcross.data.sources.image_folder import ImageFolderSource, list_image_folder
@@ -15,7 +15,7 @@ def names(pairs):
     return [path.rsplit("/", 2)[1] + "/" + path.rsplit("/", 2)[2] for path, _ in pairs]
 
 
-def test_classes_are_the_sorted_folders_and_every_picture_is_used_once(tmp_path):
+def test_classes_are_the_sorted_folders_and_every_image_is_used_once(tmp_path):
     listing = list_image_folder(write_folder(tmp_path, {"dog": 20, "cat": 7, "Ant": 3}), validation_share=0.2)
     assert listing.class_names == ("Ant", "cat", "dog") and listing.num_classes == 3
     train, validation = listing.splits["train"], listing.splits["validation"]
@@ -38,7 +38,7 @@ def test_validation_and_test_are_shares_of_the_whole_class(tmp_path):
     assert counts == {"train": [10, 20], "validation": [5, 10], "test": [5, 10]}
 
 
-def test_a_class_with_one_picture_keeps_it_for_training(tmp_path):
+def test_a_class_with_one_image_keeps_it_for_training(tmp_path):
     splits = list_image_folder(write_folder(tmp_path, {"a": 1, "b": 2}), validation_share=0.9).splits
     assert (
         names(splits["train"]) == ["a/000.png", "b/" + names(splits["train"])[1][2:]] and len(splits["validation"]) == 1
@@ -63,7 +63,7 @@ def test_a_training_folder_alone_is_cut(tmp_path):
     }
 
 
-def test_what_is_no_picture_is_left_out(tmp_path):
+def test_what_is_no_image_is_left_out(tmp_path):
     root = write_folder(tmp_path, {"a": 2, "b": 2, ".cache": 1})
     (root / "a" / "notes.txt").write_text("x")
     (root / "a" / ".hidden.png").write_bytes(b"x")
@@ -87,7 +87,7 @@ def test_errors_name_rule_and_folder(tmp_path):
     write_folder(tmp_path, {"only": 2})
     refused(r"Received: \['only'\]")
     (tmp_path / "empty").mkdir()
-    refused("at least one picture .* Received without any: empty")
+    refused("at least one image .* Received without any: empty")
     refused("validation_share must be in", validation_share=1.0)
     refused("sum below 1", validation_share=0.6, test_share=0.5)
     write_folder(tmp_path / "split" / "train", {"a": 2, "b": 2})
@@ -107,7 +107,7 @@ def test_listing_and_preprocessing_import_no_tensorflow(tmp_path):
     assert done.stdout.split() == ["2", "[]"]
 
 
-def test_a_folder_of_awkward_pictures_becomes_batches(tmp_path):
+def test_a_folder_of_awkward_images_becomes_batches(tmp_path):
     root = write_folder(tmp_path, {"a": 5, "b": 9}, size=(30, 20))
     (root / "a" / "cmyk.jpg").write_bytes(encode(Image.fromarray(gradient(64, 50)).convert("CMYK"), "JPEG"))
     (root / "a" / "deep.png").write_bytes(encode(np.full((9, 9), 40000, np.uint16)))

@@ -27,7 +27,7 @@ def mix(images=IMAGES, labels=LABELS, draws=DRAWS, probability=1.0, **options):
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3, 5])
-def test_mixup_blends_pictures_and_labels_by_the_same_share(repeats):
+def test_mixup_blends_images_and_labels_by_the_same_share(repeats):
     mixed = mix(mixup=0.8, cutmix=0.0, repeats=repeats)
     assert mixed["mixing"].std() > 0.2 and mixed["mixed_labels"].dtype == np.int32
     for row in range(COUNT):
@@ -62,7 +62,7 @@ def test_mixing_conserves_the_mass_of_the_labels(mixup, cutmix, probability, see
     target = share * classes[LABELS] + (1 - share) * classes[mixed["mixed_labels"]]
     assert (share >= 0).all() and (share <= 1).all()
     np.testing.assert_allclose(target.sum(1), 1, atol=1e-12)
-    # What a picture holds is the mean of both by their shares: of constant pictures the value says it.
+    # What an image holds is the mean of both by their shares: of constant images the value says it.
     values = np.broadcast_to(np.arange(COUNT, dtype=np.float32)[:, None, None, None], IMAGES.shape)
     constant = mix(images=values, draws=draws, mixup=mixup, cutmix=cutmix, probability=probability)["images"]
     others = np.array([partner(row, 1) for row in range(COUNT)])
@@ -95,7 +95,7 @@ def test_shares_have_the_distribution_of_beta(concentration):
     assert drawn.var() == pytest.approx(1 / (4 * (2 * concentration + 1)), rel=0.01)
 
 
-def test_the_centre_of_a_cut_is_anywhere():
+def test_the_center_of_a_cut_is_anywhere():
     draws = uniforms(tf.range(2000, dtype=tf.int64), seed=4)[:, MIXING].numpy()
     images = np.zeros((2000, 23, 29, 1), np.float32)
     images[::2] = 1

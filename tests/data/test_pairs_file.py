@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from tests.data.pictures import encode, gradient
+from tests.data.images import encode, gradient
 from vitcross.data.problems import TextProblems
 from vitcross.data.sources.pairs_file import list_pairs
 
 
-def write(folder, rows, *, kind="jsonl", pictures=(), name="pairs"):
-    """A file of pairs with its pictures; rows are dicts, or bytes that are written as they are."""
+def write(folder, rows, *, kind="jsonl", images=(), name="pairs"):
+    """A file of pairs with its images; rows are dicts, or bytes that are written as they are."""
     folder.mkdir(exist_ok=True)
-    for picture in pictures:
-        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
-        (folder / picture).write_bytes(encode(gradient(11, 7)))
+    for image in images:
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        (folder / image).write_bytes(encode(gradient(11, 7)))
     file = folder / f"{name}.{kind}"
     if kind == "jsonl":
         lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
@@ -45,31 +45,31 @@ NAMES = [f"p{k:02}.png" for k in range(13)]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
-def test_pairs_of_a_picture_stay_together(tmp_path, kind):
+def test_pairs_of_a_image_stay_together(tmp_path, kind):
     rows = [{"image": name, "text": f"text, {k} of\n{name}"} for name in NAMES for k in range(3)]
-    listing, problems = listed(write(tmp_path, rows, kind=kind, pictures=NAMES), validation_share=0.3, test_share=0.2)
+    listing, problems = listed(write(tmp_path, rows, kind=kind, images=NAMES), validation_share=0.3, test_share=0.2)
     assert problems == {}
-    by_split = {split: {pair.picture for pair in pairs} for split, pairs in listing.splits.items()}
-    assert {split: len(pictures) for split, pictures in by_split.items()} == {"train": 6, "validation": 4, "test": 3}
+    by_split = {split: {pair.image for pair in pairs} for split, pairs in listing.splits.items()}
+    assert {split: len(images) for split, images in by_split.items()} == {"train": 6, "validation": 4, "test": 3}
     assert len(set.union(*by_split.values())) == 13
     for pairs in listing.splits.values():
         for pair in pairs:
-            name = listing.pictures[pair.picture].rpartition("/")[2]
+            name = listing.images[pair.image].rpartition("/")[2]
             assert pair.text.endswith(f"of\n{name}") and pair.answers == () and pair.label is None
     assert sum(map(len, listing.splits.values())) == 39 and listing.class_names == ()
 
 
-def test_the_seed_decides_and_added_pictures_move_few(tmp_path):
+def test_the_seed_decides_and_added_images_move_few(tmp_path):
     rows = [{"image": name, "text": name} for name in NAMES]
 
     def validation(file, seed):
         listing, _ = listed(file, validation_share=0.5, split_seed=seed)
-        return {listing.pictures[pair.picture].rpartition("/")[2] for pair in listing.splits["validation"]}
+        return {listing.images[pair.image].rpartition("/")[2] for pair in listing.splits["validation"]}
 
-    file = write(tmp_path, rows, pictures=NAMES)
+    file = write(tmp_path, rows, images=NAMES)
     first, again, other = (validation(file, seed) for seed in (0, 0, 1))
     assert first == again != other
-    more = write(tmp_path, [*rows, {"image": "new.png", "text": "x"}], pictures=["new.png"], name="more")
+    more = write(tmp_path, [*rows, {"image": "new.png", "text": "x"}], images=["new.png"], name="more")
     assert len(validation(more, 0) & first) >= len(first) - 1
 
 
@@ -81,7 +81,7 @@ def test_named_splits_and_categories_are_kept(tmp_path, kind):
         {"image": name, "text": name, "split": split, "category": category}
         for name, split, category in zip(NAMES[:6], splits, kinds, strict=True)
     ]
-    listing, problems = listed(write(tmp_path, rows, kind=kind, pictures=NAMES[:6]), test_share=0.5)
+    listing, problems = listed(write(tmp_path, rows, kind=kind, images=NAMES[:6]), test_share=0.5)
     assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 3, "validation": 2, "test": 1}
     assert listing.class_names == ("a", "b")  # c is in no training pair
     assert [pair.label for pair in listing.splits["train"]] == ["b", "a", None]
@@ -90,7 +90,7 @@ def test_named_splits_and_categories_are_kept(tmp_path, kind):
 
 def test_without_validation_pairs_some_are_cut_off_or_the_test_pairs_stand_in(tmp_path):
     rows = [{"image": name, "text": name, "split": "test" if k < 4 else "train"} for k, name in enumerate(NAMES)]
-    file = write(tmp_path, rows, pictures=NAMES)
+    file = write(tmp_path, rows, images=NAMES)
     listing, _ = listed(file, validation_share=0.2)
     assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 7, "validation": 2, "test": 4}
     listing, _ = listed(file, validation_share=0.0)
@@ -105,17 +105,17 @@ def test_questions_have_the_most_frequent_answer(tmp_path, kind):
         {"image": name, "question": "How?", "answers": "|".join(a) if kind == "csv" else a, "type": "count"}
         for name, a in zip(NAMES, answers, strict=False)
     ]
-    listing, problems = listed(write(tmp_path, rows, kind=kind, pictures=NAMES[:3]), validation_share=0.3)
-    pairs = sorted((pair for pairs in listing.splits.values() for pair in pairs), key=lambda pair: pair.picture)
+    listing, problems = listed(write(tmp_path, rows, kind=kind, images=NAMES[:3]), validation_share=0.3)
+    pairs = sorted((pair for pairs in listing.splits.values() for pair in pairs), key=lambda pair: pair.image)
     assert [pair.label for pair in pairs] == ["yes", "no", "two"]
     assert [pair.answers for pair in pairs] == [("yes", "no", "yes"), ("no",), ("two", "three")]
-    assert {pair.kind for pair in pairs} == {"count"} and problems == {}
+    assert {pair.question_type for pair in pairs} == {"count"} and problems == {}
 
 
 def test_one_answer_and_no_type(tmp_path):
     rows = [{"image": name, "question": "Is it?", "answer": "Yes", "type": None, "other": 5} for name in NAMES[:3]]
-    listing, _ = listed(write(tmp_path, rows, pictures=NAMES[:3]))
-    assert {(pair.label, pair.kind) for pair in listing.splits["train"]} == {("yes", "question")}
+    listing, _ = listed(write(tmp_path, rows, images=NAMES[:3]))
+    assert {(pair.label, pair.question_type) for pair in listing.splits["train"]} == {("yes", "question")}
     assert listing.class_names == ("yes",)
 
 
@@ -136,14 +136,14 @@ def test_what_is_wrong_in_jsonl_is_counted_and_named(tmp_path):
         b'{"image": "p\\u0000.png", "text": "a"}',
         b"",
     ]
-    listing, problems = listed(write(tmp_path, rows, pictures=NAMES[:3]), validation_share=0.4)
+    listing, problems = listed(write(tmp_path, rows, images=NAMES[:3]), validation_share=0.4)
     assert sum(map(len, listing.splits.values())) == 3
     assert problems == {
         "not UTF-8": ["pairs.jsonl:7", "pairs.jsonl:13", "pairs.jsonl:14"],
         "not a line of the format": ["pairs.jsonl:8", "pairs.jsonl:9", "pairs.jsonl:10"],
         "empty text": ["pairs.jsonl:4", "pairs.jsonl:12"],
-        "missing picture": ["pairs.jsonl:5", "pairs.jsonl:6"],
-        "no picture named": ["pairs.jsonl:11"],
+        "missing image": ["pairs.jsonl:5", "pairs.jsonl:6"],
+        "no image named": ["pairs.jsonl:11"],
     }
     assert listing.missing == [str(tmp_path / "gone.png")]
 
@@ -159,7 +159,7 @@ def test_what_is_wrong_in_csv_is_counted_and_named(tmp_path):
         b'p01.png,"quoted"badly',
         {"image": NAMES[2], "text": "last"},
     ]
-    listing, problems = listed(write(tmp_path, rows, kind="csv", pictures=NAMES[:3]), validation_share=0.4)
+    listing, problems = listed(write(tmp_path, rows, kind="csv", images=NAMES[:3]), validation_share=0.4)
     texts = {pair.text: pair.name for pairs in listing.splits.values() for pair in pairs}
     assert texts == {"two\nlines, quoted": "pairs.csv:2", "caf\u00e9": "pairs.csv:7", "last": "pairs.csv:10"}
     assert problems == {
@@ -170,24 +170,24 @@ def test_what_is_wrong_in_csv_is_counted_and_named(tmp_path):
 
 
 def test_the_mark_of_windows_is_no_part_of_the_first_column(tmp_path):
-    file = write(tmp_path, [{"image": name, "text": "a"} for name in NAMES[:3]], kind="csv", pictures=NAMES[:3])
+    file = write(tmp_path, [{"image": name, "text": "a"} for name in NAMES[:3]], kind="csv", images=NAMES[:3])
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     listing, problems = listed(file)
     assert sum(map(len, listing.splits.values())) == 3 and problems == {}
 
 
-def test_pictures_of_two_splits_are_named(tmp_path):
+def test_images_of_two_splits_are_named(tmp_path):
     rows = [{"image": NAMES[k % 3], "text": "a", "split": split} for k, split in enumerate(["train"] * 3 + ["val"] * 2)]
-    _, problems = listed(write(tmp_path, rows, pictures=NAMES[:3]))
-    assert problems == {"picture of the training split": ["pairs.jsonl:4", "pairs.jsonl:5"]}
+    _, problems = listed(write(tmp_path, rows, images=NAMES[:3]))
+    assert problems == {"image of the training split": ["pairs.jsonl:4", "pairs.jsonl:5"]}
 
 
-def test_paths_are_relative_to_the_file_and_each_picture_is_one(tmp_path):
+def test_paths_are_relative_to_the_file_and_each_image_is_one(tmp_path):
     absolute = tmp_path / "elsewhere" / "p.png"
-    write(tmp_path / "elsewhere", [], pictures=["p.png"])
+    write(tmp_path / "elsewhere", [], images=["p.png"])
     rows = [{"image": image, "text": "a"} for image in ("a/b.png", "./a/../a/b.png", str(absolute))]
-    listing, _ = listed(write(tmp_path / "set", rows, pictures=["a/b.png"]), validation_share=0.5)
-    assert sorted(listing.pictures) == sorted([str(absolute), str(tmp_path / "set" / "a" / "b.png")])
+    listing, _ = listed(write(tmp_path / "set", rows, images=["a/b.png"]), validation_share=0.5)
+    assert sorted(listing.images) == sorted([str(absolute), str(tmp_path / "set" / "a" / "b.png")])
 
 
 WRONG = [
@@ -196,8 +196,8 @@ WRONG = [
     ([{"image": "p00.png", "question": "a"}], {}, "'question' with 'answer' or 'answers'.*Received"),
     ([{"image": "p00.png", "text": "a", "question": "b", "answer": "c"}], {}, "must have the columns"),
     ([b"nothing"], {}, "must have the columns.*Received: no line"),
-    ([{"image": "gone.png", "text": "a"}], {}, "at least one pair.*missing picture: 1"),
-    ([{"image": "p00.png", "text": "a"}], {}, "pictures for each split. Received none for: validation"),
+    ([{"image": "gone.png", "text": "a"}], {}, "at least one pair.*missing image: 1"),
+    ([{"image": "p00.png", "text": "a"}], {}, "images for each split. Received none for: validation"),
     ([{"image": "p00.png", "text": "a"}], {"validation_share": 0.0}, "validation_share must be > 0"),
     ([{"image": "p00.png", "text": "a", "split": "dev"}], {}, r"split must be one of train.*'dev' \(pairs.jsonl:1\)"),
     ([{"image": "p00.png", "text": "a", "split": "test"}], {}, "pairs to train on.*Received: .*test"),
@@ -208,7 +208,7 @@ WRONG = [
 @pytest.mark.parametrize(("rows", "arguments", "message"), WRONG)
 def test_wrong_files_are_refused(tmp_path, rows, arguments, message):
     with pytest.raises(ValueError, match=message):
-        listed(write(tmp_path, rows, pictures=["p00.png"]), **arguments)
+        listed(write(tmp_path, rows, images=["p00.png"]), **arguments)
 
 
 def test_wrong_names_are_refused(tmp_path):

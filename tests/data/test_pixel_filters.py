@@ -15,17 +15,17 @@ FACTORS = st.floats(0.125, 1.875, width=32)
 
 @settings(max_examples=20, deadline=None)
 @given(FACTORS)
-def test_colour(factor):
-    found = pixel_filters.colour(tf.constant(NOISE), tf.fill([3], factor)).numpy().astype(int)
+def test_color(factor):
+    found = pixel_filters.color(tf.constant(NOISE), tf.fill([3], factor)).numpy().astype(int)
     for b in range(3):
-        grey = luma(NOISE[b])[..., None]
-        expected = np.floor((grey + factor * (NOISE[b].astype(float) - grey)).clip(0, 255))
+        gray = luma(NOISE[b])[..., None]
+        expected = np.floor((gray + factor * (NOISE[b].astype(float) - gray)).clip(0, 255))
         assert np.abs(found[b] - expected).max() <= 1  # where a product of floats is just whole
     assert np.abs(found - pillow(lambda image: ImageEnhance.Color(image).enhance(factor), NOISE)).max() <= 1
 
 
 def smoothed(image):
-    """Oracle: (the sum of the 3 x 3 neighbourhood + 4 times the pixel) / 13, rounded; border pixels stay."""
+    """Oracle: (the sum of the 3 x 3 neighborhood + 4 times the pixel) / 13, rounded; border pixels stay."""
     result = image.astype(int)
     for y in range(1, image.shape[0] - 1):
         for x in range(1, image.shape[1] - 1):
@@ -45,7 +45,7 @@ def test_sharpness(factor):
     assert np.abs(found - pillow(lambda image: ImageEnhance.Sharpness(image).enhance(factor), NOISE)).max() <= 2
 
 
-@pytest.mark.parametrize("change", [pixel_filters.colour, pixel_filters.sharpness])
+@pytest.mark.parametrize("change", [pixel_filters.color, pixel_filters.sharpness])
 def test_a_factor_of_one_changes_nothing_and_rows_have_their_own(change):
     found = change(tf.constant(NOISE), tf.constant([1.0, 0.2, 1.0])).numpy()
     np.testing.assert_array_equal(found[[0, 2]], NOISE[[0, 2]])
@@ -53,9 +53,9 @@ def test_a_factor_of_one_changes_nothing_and_rows_have_their_own(change):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey(channels):
+def test_gray(channels):
     images = NOISE[..., :channels]
-    found = pixel_filters.grey(tf.constant(images)).numpy()
+    found = pixel_filters.gray(tf.constant(images)).numpy()
     assert found.shape == images.shape
     for b in range(3):
         np.testing.assert_array_equal(found[b], np.repeat(luma(images[b])[..., None], channels, -1))
@@ -82,7 +82,7 @@ def test_blur_is_near_that_of_pillow():
     assert np.abs(found - expected)[:, 6:-6, 6:-6].max() <= 4
 
 
-def test_no_pictures_stay_none():
+def test_no_images_stay_none():
     none, numbers = tf.zeros([0, 7, 11, 3], tf.uint8), tf.zeros([0])
-    for change in (pixel_filters.colour, pixel_filters.sharpness, pixel_filters.blur):
+    for change in (pixel_filters.color, pixel_filters.sharpness, pixel_filters.blur):
         assert change(none, numbers).shape == (0, 7, 11, 3)

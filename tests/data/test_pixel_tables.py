@@ -15,11 +15,11 @@ NOISE = RANDOM.integers(0, 256, SHAPE, np.uint8)
 DULL = (NOISE // 5 + 90).astype(np.uint8)  # a narrow histogram
 FLAT = np.full(SHAPE, 83, np.uint8)
 TWO_VALUES = np.where(NOISE < 100, 4, 200).astype(np.uint8)
-PICTURES = pytest.mark.parametrize("images", [NOISE, DULL, FLAT, TWO_VALUES, NOISE[..., :1]])
+IMAGES = pytest.mark.parametrize("images", [NOISE, DULL, FLAT, TWO_VALUES, NOISE[..., :1]])
 
 
 def pillow(change, images):
-    """A change of Pillow's for each picture of a batch; one channel is mode L."""
+    """A change of Pillow's for each image of a batch; one channel is mode L."""
     changed = []
     for image in images:
         result = np.asarray(change(Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])))
@@ -38,7 +38,7 @@ def luma(image):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_look_up_uses_the_table_of_picture_and_channel(channels):
+def test_a_look_up_uses_the_table_of_image_and_channel(channels):
     images = NOISE[..., :channels]
     tables = RANDOM.integers(0, 256, (3, channels, 256), np.uint8)
     found = looked_up(images, tf.constant(tables))
@@ -50,7 +50,7 @@ def test_a_look_up_uses_the_table_of_picture_and_channel(channels):
     )
 
 
-@PICTURES
+@IMAGES
 def test_autocontrast(images):
     found = looked_up(images, pixel_tables.autocontrast(tf.constant(images)))
     for b in range(3):
@@ -63,7 +63,7 @@ def test_autocontrast(images):
     assert np.abs(found.astype(int) - pillow(ImageOps.autocontrast, images)).max() <= 1
 
 
-@PICTURES
+@IMAGES
 def test_equalize(images):
     found = looked_up(images, pixel_tables.equalize(tf.constant(images)))
     np.testing.assert_array_equal(found, pillow(ImageOps.equalize, images))
@@ -75,7 +75,7 @@ def test_equalize(images):
         np.testing.assert_array_equal(found[b, ..., 0], np.array(table)[plane])
 
 
-def test_equalize_levels_a_large_picture():
+def test_equalize_levels_a_large_image():
     images = (RANDOM.normal(90, 9, (1, 97, 101, 1))).clip(0, 255).astype(np.uint8)
     found = looked_up(images, pixel_tables.equalize(tf.constant(images)))
     np.testing.assert_array_equal(found, pillow(ImageOps.equalize, images))
@@ -114,14 +114,14 @@ def test_brightness_and_contrast(factor):
     assert np.abs(steeper.astype(int) - by_pillow).max() <= 1
 
 
-@PICTURES
+@IMAGES
 def test_luma(images):
     found = pixel_tables.luma(tf.constant(images)).numpy()
     np.testing.assert_array_equal(found[..., 0], [luma(image) for image in images])
     np.testing.assert_array_equal(found[..., 0], pillow(lambda image: image.convert("L"), images)[..., 0])
 
 
-def test_no_pictures_stay_none():
+def test_no_images_stay_none():
     none = tf.zeros([0, 7, 11, 3], tf.uint8)
     for table in (
         pixel_tables.autocontrast(none),

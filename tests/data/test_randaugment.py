@@ -1,4 +1,4 @@
-"""RandAugment and 3-Augment: which change, how strong, on which pictures; eager and inside tf.data."""
+"""RandAugment and 3-Augment: which change, how strong, on which images; eager and inside tf.data."""
 
 import math
 
@@ -22,7 +22,7 @@ MAGNITUDE, LEVEL = 7.0, 0.7
 
 def by_definition(image, name, sign):
     """Oracle: Pillow for what it has, else bilinear sampling in NumPy."""
-    factor, picture = 1 + sign * 0.9 * LEVEL, Image.fromarray(image)
+    factor, as_pillow = 1 + sign * 0.9 * LEVEL, Image.fromarray(image)
     height, width = image.shape[:2]
     angle = sign * LEVEL * math.pi / 6
     y, x = (height - 1) / 2, (width - 1) / 2
@@ -39,21 +39,21 @@ def by_definition(image, name, sign):
     if name in sources:
         return sampled(image, sources[name])
     changes = {
-        "identity": lambda: picture,
-        "autocontrast": lambda: ImageOps.autocontrast(picture),
-        "equalize": lambda: ImageOps.equalize(picture),
-        "solarize": lambda: ImageOps.solarize(picture, 255 * (1 - LEVEL)),
-        "posterize": lambda: ImageOps.posterize(picture, 8 - round(4 * LEVEL)),
-        "brightness": lambda: ImageEnhance.Brightness(picture).enhance(factor),
-        "contrast": lambda: ImageEnhance.Contrast(picture).enhance(factor),
-        "colour": lambda: ImageEnhance.Color(picture).enhance(factor),
-        "sharpness": lambda: ImageEnhance.Sharpness(picture).enhance(factor),
+        "identity": lambda: as_pillow,
+        "autocontrast": lambda: ImageOps.autocontrast(as_pillow),
+        "equalize": lambda: ImageOps.equalize(as_pillow),
+        "solarize": lambda: ImageOps.solarize(as_pillow, 255 * (1 - LEVEL)),
+        "posterize": lambda: ImageOps.posterize(as_pillow, 8 - round(4 * LEVEL)),
+        "brightness": lambda: ImageEnhance.Brightness(as_pillow).enhance(factor),
+        "contrast": lambda: ImageEnhance.Contrast(as_pillow).enhance(factor),
+        "color": lambda: ImageEnhance.Color(as_pillow).enhance(factor),
+        "sharpness": lambda: ImageEnhance.Sharpness(as_pillow).enhance(factor),
     }
     return np.asarray(changes[name]())
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_each_picture_gets_its_own_operation(sign):
+def test_each_image_gets_its_own_operation(sign):
     chosen = RANDOM.permutation(len(OPERATIONS)).astype(np.int32)
     changed, boxes = randaugment.apply(
         tf.constant(IMAGES),
@@ -141,13 +141,13 @@ def test_floats_are_rounded_first():
     np.testing.assert_array_equal(rounded, floats)
 
 
-def test_three_augment_is_grey_solarized_or_blurred():
+def test_three_augment_is_gray_solarized_or_blurred():
     which = np.array([0.0, 0.3, 0.34, 0.6, 0.67, 0.99], np.float32)
     draws = np.stack([which, np.full(6, 1.0 - 2**-24, np.float32)], axis=1)
     changed = three_augment.three_augment(tf.constant(IMAGES[:6]), tf.constant(draws)).numpy()
     for row in (0, 1):
-        grey = np.asarray(Image.fromarray(IMAGES[row]).convert("L"))
-        np.testing.assert_array_equal(changed[row], np.repeat(grey[..., None], 3, -1))
+        gray = np.asarray(Image.fromarray(IMAGES[row]).convert("L"))
+        np.testing.assert_array_equal(changed[row], np.repeat(gray[..., None], 3, -1))
     for row in (2, 3):
         np.testing.assert_array_equal(changed[row], np.asarray(ImageOps.solarize(Image.fromarray(IMAGES[row]))))
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]

@@ -5,15 +5,15 @@ import pytest
 
 from vitcross.data import load
 from vitcross.data.batch import check_batch
-from vitcross.data.scenes.scene import COLOURS, SceneOptions, held_out_combinations, render_scene
+from vitcross.data.scenes.scene import COLORS, SceneOptions, held_out_combinations, render_scene
 from vitcross.data.scenes.shapes import SHAPES
 from vitcross.data.scenes.word_boxes import scene_links
 
 HELD_OUT = SceneOptions(held_out=True)
-CAPTION_OF_7 = "A large red triangle is in the middle centre."
+CAPTION_OF_7 = "A large red triangle is in the middle center."
 QUESTIONS_OF_7 = [
     "What shape is the red object?",
-    "What colour is the triangle?",
+    "What color is the triangle?",
     "How many red objects are there?",
     "Is there a white ring?",
 ]
@@ -42,15 +42,15 @@ def questions(folder):
 
 
 def combinations(scene):
-    return {(item.shape, item.colour) for item in scene.objects}
+    return {(item.shape, item.color) for item in scene.objects}
 
 
-@pytest.mark.parametrize("target", COLOURS)
-def test_held_out_combinations_have_a_shape_and_a_colour_each(target):
+@pytest.mark.parametrize("target", COLORS)
+def test_held_out_combinations_have_a_shape_and_a_color_each(target):
     held_out = held_out_combinations(target)
-    shapes, colours = zip(*held_out, strict=True)
-    assert len(held_out) == len(set(shapes)) == len(set(colours)) == 7
-    assert set(colours) == set(COLOURS) - {target} and set(shapes) < set(SHAPES)
+    shapes, colors = zip(*held_out, strict=True)
+    assert len(held_out) == len(set(shapes)) == len(set(colors)) == 7
+    assert set(colors) == set(COLORS) - {target} and set(shapes) < set(SHAPES)
 
 
 def test_held_out_combinations_are_in_every_unseen_scene_and_nowhere_else():
@@ -64,7 +64,7 @@ def test_held_out_combinations_are_in_every_unseen_scene_and_nowhere_else():
     assert set.union(*(combinations(scene) & held_out for scene in unseen)) == held_out
     assert {len(scene.objects) for scene in seen} == {1, 2, 3, 4, 5}
     assert {len(scene.objects) for scene in unseen} == {2, 3, 4, 5}
-    words = [f"{colour} {shape}" for shape, colour in held_out]
+    words = [f"{color} {shape}" for shape, color in held_out]
     for scene in seen:
         texts = [scene.caption, *(item["question"] for item in scene.questions)]
         assert not any(word in text for word in words for text in texts)
@@ -76,7 +76,7 @@ def test_held_out_combinations_are_in_every_unseen_scene_and_nowhere_else():
     }
     assert answers == {"yes", "no"}
     for scene in (*seen, *unseen):
-        assert [item.colour == "red" for item in scene.objects].count(True) == 1
+        assert [item.color == "red" for item in scene.objects].count(True) == 1
 
 
 def test_without_held_out_combinations_scenes_are_what_they_were():
@@ -105,18 +105,18 @@ def test_captions_are_pairs(captions):
 
 
 def test_questions_are_pairs(questions):
-    assert questions.question_types == ("colour", "count", "relation", "shape", "yes_no")
-    assert 4 * 29 <= len(questions.train) <= 5 * 29 and len(questions.train.pictures) == 29
+    assert questions.question_types == ("color", "count", "relation", "shape", "yes_no")
+    assert 4 * 29 <= len(questions.train) <= 5 * 29 and len(questions.train.images) == 29
     for batch in questions.train_batches(seed=1).take(3).as_numpy_iterator():
         check_batch(batch, image_shape=(40, 56, 3), num_classes=questions.num_classes)
     source = questions.unseen
     asked = questions.examples("unseen", range(len(source)))
     for index in range(len(source)):
         scene = render_scene(
-            SceneOptions(held_out=True, image_size=(40, 56)), split="unseen", index=source.picture_of(index)
+            SceneOptions(held_out=True, image_size=(40, 56)), split="unseen", index=source.image_of(index)
         )
         (item,) = [item for item in scene.questions if item["question"] == source.text(index)]
-        assert questions.question_types[asked["question_type"][index]] == item["type"] == source.kind(index)
+        assert questions.question_types[asked["question_type"][index]] == item["type"] == source.question_type(index)
         label = asked["labels"][index]
         assert (
             item["answer"] == questions.class_names[label]
@@ -137,7 +137,7 @@ def test_words_of_a_caption_have_the_boxes_of_their_objects(folder, resize):
         assert len(words) == len(boxes)
         for word, box in zip(words, boxes, strict=True):
             assert (box is not None) == any(
-                word.text.lower() in (o["shape"], o["colour"], o["size"]) for o in scene["objects"]
+                word.text.lower() in (o["shape"], o["color"], o["size"]) for o in scene["objects"]
             )
             if box is not None:
                 assert box.shape == (1, 4) and box.dtype == np.float32
@@ -146,7 +146,7 @@ def test_words_of_a_caption_have_the_boxes_of_their_objects(folder, resize):
         for item in scene["objects"]:
             key = min(named, key=lambda box: np.abs(np.subtract(box, item["box"])).sum())
             np.testing.assert_allclose(key, item["box"], atol=1e-6)
-            assert named[key] == {item["shape"], item["colour"], item["size"]}
+            assert named[key] == {item["shape"], item["color"], item["size"]}
         for start, end, box, part in data.validation.links(index):
             (item,) = [o for o in scene["objects"] if np.allclose(o["box"], box[0])]
             assert item[part] == text[start:end].lower()
@@ -166,29 +166,29 @@ def test_boxes_follow_the_view_that_the_model_sees(folder, monkeypatch):
 
 
 OBJECTS = [
-    {"shape": "star", "colour": "red", "size": "small", "box": [0.1, 0.1, 0.2, 0.2]},
-    {"shape": "star", "colour": "blue", "size": "large", "box": [0.3, 0.3, 0.4, 0.4]},
-    {"shape": "ring", "colour": "blue", "size": "large", "box": [0.5, 0.5, 0.6, 0.6]},
+    {"shape": "star", "color": "red", "size": "small", "box": [0.1, 0.1, 0.2, 0.2]},
+    {"shape": "star", "color": "blue", "size": "large", "box": [0.3, 0.3, 0.4, 0.4]},
+    {"shape": "ring", "color": "blue", "size": "large", "box": [0.5, 0.5, 0.6, 0.6]},
 ]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("What shape is the red object?", [("red", "colour", [0])]),
-        ("What colour is the ring?", [("ring", "shape", [2])]),
-        ("How many blue objects are there?", [("blue", "colour", [1, 2])]),
+        ("What shape is the red object?", [("red", "color", [0])]),
+        ("What color is the ring?", [("ring", "shape", [2])]),
+        ("How many blue objects are there?", [("blue", "color", [1, 2])]),
         ("How many objects are there?", []),
         ("How many white objects are there?", []),
-        ("Where is the red object, seen from the blue object?", [("red", "colour", [0]), ("blue", "colour", [1, 2])]),
-        ("Is there a blue star?", [("blue", "colour", [1]), ("star", "shape", [1])]),
+        ("Where is the red object, seen from the blue object?", [("red", "color", [0]), ("blue", "color", [1, 2])]),
+        ("Is there a blue star?", [("blue", "color", [1]), ("star", "shape", [1])]),
         ("Is there a red ring?", []),
         ("Is there a cyan star?", []),
         ("Are the STARS starring?", []),
-        ("Red star!", [("Red", "colour", [0]), ("star", "shape", [0])]),
+        ("Red star!", [("Red", "color", [0]), ("star", "shape", [0])]),
     ],
 )
-def test_words_of_a_question_name_what_their_colour_and_shape_fit(text, expected):
+def test_words_of_a_question_name_what_their_color_and_shape_fit(text, expected):
     links = scene_links({"objects": OBJECTS, "links": []}, text, is_caption=False)
     assert [(text[start:end], part) for start, end, _, part in links] == [(word, part) for word, part, _ in expected]
     for (_, _, boxes, _), (_, _, indices) in zip(links, expected, strict=True):
@@ -232,36 +232,36 @@ def test_further_questions_are_true_different_and_ask_for_every_object(folder):
     data = scenes(folder, texts="questions", questions_per_scene=99)
     few = scenes(folder, texts="questions", questions_per_scene=6)
     stored = scenes(folder, texts="questions")
-    assert max(np.bincount(few.train.picture_ids)) == 6 < max(np.bincount(data.train.picture_ids))
+    assert max(np.bincount(few.train.image_ids)) == 6 < max(np.bincount(data.train.image_ids))
     assert data.validation.texts() == stored.validation.texts()
-    assert {pair.kind for pair in data.train.pairs} == {"shape", "colour", "count", "relation", "yes_no"}
+    assert {pair.question_type for pair in data.train.pairs} == {"shape", "color", "count", "relation", "yes_no"}
     for index, pair in enumerate(data.train.pairs):
         objects = data.train.scene(index)["objects"]
         words = pair.text.lower().rstrip("?").split()
-        fits = [o for o in objects if o["colour"] in words or o["shape"] in words]
-        if pair.kind in ("shape", "colour"):
+        fits = [o for o in objects if o["color"] in words or o["shape"] in words]
+        if pair.question_type in ("shape", "color"):
             (item,) = fits
-            assert item[pair.kind] == pair.label
-        elif pair.kind == "count":
+            assert item[pair.question_type] == pair.label
+        elif pair.question_type == "count":
             number = len(objects) if words[2] == "objects" else len(fits)
             assert pair.label == ("zero", "one", "two", "three", "four", "five")[number]
-        elif pair.kind == "yes_no":
-            there = any(o["colour"] in words and o["shape"] in words for o in objects)
+        elif pair.question_type == "yes_no":
+            there = any(o["color"] in words and o["shape"] in words for o in objects)
             assert pair.label == ("yes" if there else "no")
-    for picture in np.unique(data.train.picture_ids):
-        texts = [pair.text for pair in data.train.pairs if pair.picture == picture]
+    for image in np.unique(data.train.image_ids):
+        texts = [pair.text for pair in data.train.pairs if pair.image == image]
         assert len(texts) == len(set(texts))
-        colours = [o["colour"] for o in data.train.pictures.scene(int(picture))["objects"]]
-        asked = {c for c in colours if colours.count(c) == 1}
-        assert all(f"What shape is the {colour} object?" in texts for colour in asked)
+        colors = [o["color"] for o in data.train.images.scene(int(image))["objects"]]
+        asked = {c for c in colors if colors.count(c) == 1}
+        assert all(f"What shape is the {color} object?" in texts for color in asked)
 
 
 def test_further_relations_agree_with_the_stored_ones(folder):
     """Stored answers come from the places of the objects, further ones from their boxes."""
     further = scenes(folder, texts="questions", questions_per_scene=99).train
     stored = scenes(folder, texts="questions").train
-    known = {(pair.picture, pair.text): pair.label for pair in further.pairs}
-    both = [(known[pair.picture, pair.text], pair.label) for pair in stored.pairs if (pair.picture, pair.text) in known]
+    known = {(pair.image, pair.text): pair.label for pair in further.pairs}
+    both = [(known[pair.image, pair.text], pair.label) for pair in stored.pairs if (pair.image, pair.text) in known]
     assert len(both) > 20 and all(one == other for one, other in both)
 
 
@@ -270,7 +270,7 @@ def test_scenes_know_which_of_their_objects_were_held_out(captions):
     for split in COUNTS:
         for index in range(len(captions.source(split))):
             scene = captions.references(split).scene(index)
-            found = [k for k, o in enumerate(scene["objects"]) if (o["shape"], o["colour"]) in held_out]
+            found = [k for k, o in enumerate(scene["objects"]) if (o["shape"], o["color"]) in held_out]
             assert scene["held_out"] == found and bool(found) == (split == "unseen")
             assert scene["image_size"] == [40, 56]
     assert "held_out" not in render_scene(SceneOptions(), split="train", index=0).to_json()

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from vitcross.data.scenes.language import OPPOSITE, relation
-from vitcross.data.scenes.scene import COLOURS, SIZES, SceneOptions, render_scene
+from vitcross.data.scenes.scene import COLORS, SIZES, SceneOptions, render_scene
 from vitcross.data.scenes.shapes import SHAPES, draw_mask
 from vitcross.data.sources.decode import decode_image
 from vitcross.png import stored_png
@@ -27,20 +27,20 @@ def test_a_scene_is_a_function_of_its_arguments():
     assert len({scene.image.tobytes() for scene in [again, *others]}) == 4
 
 
-def test_exactly_one_object_has_the_target_colour_and_decides_the_label():
+def test_exactly_one_object_has_the_target_color_and_decides_the_label():
     for scene in SCENES:
-        assert [item.colour == "red" for item in scene.objects].count(True) == 1
-        assert scene.objects[scene.target].colour == "red"
+        assert [item.color == "red" for item in scene.objects].count(True) == 1
+        assert scene.objects[scene.target].color == "red"
         assert SHAPES[scene.label] == scene.objects[scene.target].shape
-    blue = render_scene(SceneOptions(target_colour="blue"), split="train", index=0)
-    assert [item.colour for item in blue.objects].count("blue") == 1
+    blue = render_scene(SceneOptions(target_color="blue"), split="train", index=0)
+    assert [item.color for item in blue.objects].count("blue") == 1
 
 
-def test_every_shape_size_colour_and_number_occurs_and_shapes_are_independent():
+def test_every_shape_size_color_and_number_occurs_and_shapes_are_independent():
     assert {len(scene.objects) for scene in SCENES} == {1, 2, 3, 4, 5}
     assert {scene.label for scene in SCENES} == set(range(8)) and len(SHAPES) == 8
     everything = [item for scene in SCENES for item in scene.objects]
-    assert {item.size for item in everything} == set(SIZES) and {item.colour for item in everything} == set(COLOURS)
+    assert {item.size for item in everything} == set(SIZES) and {item.color for item in everything} == set(COLORS)
     pairs = np.zeros((8, 8))
     for scene in SCENES:
         for k, item in enumerate(scene.objects):
@@ -61,14 +61,14 @@ def test_boxes_are_tight_and_objects_apart():
                 assert np.hypot(item.x - other.x, item.y - other.y) > item.radius + other.radius
 
 
-def test_a_box_is_where_the_colour_is():
+def test_a_box_is_where_the_color_is():
     for scene in SCENES[:100]:
         pixels = np.asarray(scene.image).astype(float) / 255
         hue, saturation, _ = np.moveaxis(np.array([[colorsys.rgb_to_hsv(*p) for p in row] for row in pixels]), -1, 0)
         red = ((hue < 0.033) | (hue > 0.967)) & (saturation > 0.7)
         rows, columns = np.nonzero(red)
         y_min, x_min, y_max, x_max = np.array(scene.objects[scene.target].box) * 64
-        # Mixed pixels at edges, dim clutter and neighbours' borders blur the comparison by a pixel or two.
+        # Mixed pixels at edges, dim clutter and neighbors' borders blur the comparison by a pixel or two.
         inside = (rows >= y_min) & (rows < y_max) & (columns >= x_min) & (columns < x_max)
         assert inside.mean() > 0.9
         found = np.array([rows[inside].min(), columns[inside].min(), rows[inside].max() + 1, columns[inside].max() + 1])
@@ -93,7 +93,7 @@ def test_links_point_at_words_that_name_their_object():
         for start, end, k in scene.links:
             named[k].add(scene.caption[start:end].lower())
         for k, item in enumerate(scene.objects):
-            assert named[k] == {item.size, item.colour, item.shape}
+            assert named[k] == {item.size, item.color, item.shape}
 
 
 def test_captions_are_one_or_two_sentences_with_a_true_relation():
@@ -117,20 +117,20 @@ def test_answers_are_true():
             words = question["question"].rstrip("?").split()
             items, indices, answer = scene.objects, question["objects"], question["answer"]
             if question["type"] == "shape":
-                assert [item.shape for item in items if item.colour == words[4]] == [answer]
-            elif question["type"] == "colour":
-                assert [item.colour for item in items if item.shape == words[-1]] == [answer]
+                assert [item.shape for item in items if item.color == words[4]] == [answer]
+            elif question["type"] == "color":
+                assert [item.color for item in items if item.shape == words[-1]] == [answer]
             elif question["type"] == "count":
-                counted = [item for item in items if words[2] in ("objects", item.colour)]
+                counted = [item for item in items if words[2] in ("objects", item.color)]
                 assert numbers[len(counted)] == answer and len(indices) == len(counted)
             elif question["type"] == "relation":
                 first, second = (items[k] for k in indices)
-                assert (words[3], words[8]) == (first.colour, second.colour)
+                assert (words[3], words[8]) == (first.color, second.color)
                 assert relation(first, second).startswith(answer)
             else:
-                found = any((item.colour, item.shape) == (words[3], words[4]) for item in items)
+                found = any((item.color, item.shape) == (words[3], words[4]) for item in items)
                 assert answer == ("yes" if found else "no")
-    assert kinds == {"shape", "colour", "count", "relation", "yes_no"}
+    assert kinds == {"shape", "color", "count", "relation", "yes_no"}
     answers = [q["answer"] for scene in SCENES for q in scene.questions if q["type"] == "yes_no"]
     assert 0.4 < answers.count("yes") / len(answers) < 0.6
 
@@ -138,7 +138,7 @@ def test_answers_are_true():
 def test_json_holds_what_later_tasks_need():
     content = json.loads(SCENES[3].to_json())
     assert set(content) == {"objects", "target", "links", "questions"}
-    assert content["objects"][content["target"]]["colour"] == "red"
+    assert content["objects"][content["target"]]["color"] == "red"
     np.testing.assert_allclose(content["objects"][0]["box"], SCENES[3].objects[0].box, atol=1e-6)
 
 
@@ -149,7 +149,7 @@ def test_other_sizes(size):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"image_size": (20, 64)}, {"target_colour": "pink"}, {"max_objects": 6}, {"seed": -1}]
+    "wrong", [{"image_size": (20, 64)}, {"target_color": "pink"}, {"max_objects": 6}, {"seed": -1}]
 )
 def test_wrong_options_are_named(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} .*must be .* Received"):

@@ -79,7 +79,7 @@ def test_a_second_use_renders_nothing(folder, data, monkeypatch):
 def test_other_options_make_another_folder(folder, data):
     name = "40x56_red_max5_seed3_23_7_5"
     assert [path.name for path in (folder / "vitcross_scenes").iterdir()] == [name]
-    scenes(folder, target_colour="blue", train_examples=2, validation_examples=1, test_examples=1)
+    scenes(folder, target_color="blue", train_examples=2, validation_examples=1, test_examples=1)
     assert {path.name for path in (folder / "vitcross_scenes").iterdir()} == {name, "40x56_blue_max5_seed3_2_1_1"}
 
 

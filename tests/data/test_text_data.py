@@ -1,11 +1,11 @@
-"""Pairs through the pipeline: the contract, which text belongs to which picture, baselines, unusable texts."""
+"""Pairs through the pipeline: the contract, which text belongs to which image, baselines, unusable texts."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from tests.data.pictures import encode, gradient
+from tests.data.images import encode, gradient
 from tests.data.test_pairs_file import NAMES, write
 from vitcross.data import load
 from vitcross.data.batch import check_batch, to_uint8
@@ -15,37 +15,37 @@ from vitcross.data.sources.pair_source import Pair, PairSource
 from vitcross.data.sources.source import ArraySource
 from vitcross.data.text_arrays import first_of_each_text
 from vitcross.data.text_data import ImageTextData
-from vitcross.data.text_reader import exchanged
+from vitcross.data.text_reader import derangement
 from vitcross.data.tokenizer import Tokenizer
 
 SIZE = (6, 10)
-TEXTS = [f"picture {name}" for name in ("one", "two", "three", "four", "five", "six", "seven")]
+TEXTS = [f"image {name}" for name in ("one", "two", "three", "four", "five", "six", "seven")]
 
 
-def pictures(count, name="train"):
-    """Every picture is filled with its position, which is its label too."""
-    images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, *SIZE, 3)).copy()
-    return ArraySource(images=images, labels=range(count), class_names=map(str, range(count)), name=name)
+def images(count, name="train"):
+    """Every image is filled with its position, which is its label too."""
+    pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, *SIZE, 3)).copy()
+    return ArraySource(images=pixels, labels=range(count), class_names=map(str, range(count)), name=name)
 
 
 def pair_source(name="train", count=7, texts_of_each=2):
-    """Texts of a picture name it: `picture three, 1`."""
+    """Texts of an image name it: `image three, 1`."""
     pairs = [
         Pair(k, f"{TEXTS[k]}, {number}", label=str(k))
         for number in range(texts_of_each)
         for k in reversed(range(count))
     ]
     return PairSource(
-        name=name, pictures=pictures(count, name), pairs=pairs, class_names=[str(k) for k in range(len(TEXTS))]
+        name=name, images=images(count, name), pairs=pairs, class_names=[str(k) for k in range(len(TEXTS))]
     )
 
 
-def text_data(train=None, validation=None, *, baseline=None, max_text_length=9, texts_per_picture=1, **options):
+def text_data(train=None, validation=None, *, baseline=None, max_text_length=9, texts_per_image=1, **options):
     train, validation = train or pair_source(), validation or pair_source("validation", 5, 3)
     return ImageTextData(
         name="set",
         options=ImageOptions(**({"image_size": SIZE, "batch_size": 5} | options)),
-        texts=TextOptions(max_text_length=max_text_length, baseline=baseline, texts_per_picture=texts_per_picture),
+        texts=TextOptions(max_text_length=max_text_length, baseline=baseline, texts_per_image=texts_per_image),
         tokenizer=Tokenizer.train(TEXTS, vocabulary_size=300),
         train=train,
         validation=validation,
@@ -61,7 +61,7 @@ def joined(batches, key):
 
 
 def shown(batches):
-    """The position of the picture that each row shows."""
+    """The position of the image that each row shows."""
     return to_uint8(joined(batches, "images"))[:, 0, 0, 0]
 
 
@@ -78,9 +78,9 @@ def test_batches_keep_the_contract_and_belong_together():
             assert batch["token_ids"].shape == (5, 9)
             for row in np.flatnonzero(batch["valid"]):
                 index = int(batch["index"][row])
-                picture = source.pairs[index].picture
-                assert batch["image_id"][row] == batch["labels"][row] == picture
-                assert to_uint8(batch["images"])[row, 0, 0, 0] == picture
+                image = source.pairs[index].image
+                assert batch["image_id"][row] == batch["labels"][row] == image
+                assert to_uint8(batch["images"])[row, 0, 0, 0] == image
                 assert data.tokenizer.decode(batch["token_ids"][row]) == source.text(index)
 
 
@@ -118,37 +118,37 @@ def test_examples_are_those_of_the_evaluation():
         np.testing.assert_array_equal(batch[key], joined(batches, key)[[14, 0, 7]])
 
 
-def test_pictures_are_decoded_once_for_all_their_texts():
+def test_images_are_decoded_once_for_all_their_texts():
     data = text_data(cache_gigabytes=1)
     take(data.evaluation_batches("validation"))
-    assert len(data._picture_reader("validation")) == 5
+    assert len(data._image_reader("validation")) == 5
 
 
 def test_equal_texts_have_equal_numbers():
     pairs = [Pair(k % 3, text) for k, text in enumerate(["A star", "a  STAR", "A ring", "a star", "B"])]
-    source = PairSource(name="x", pictures=pictures(3), pairs=pairs)
+    source = PairSource(name="x", images=images(3), pairs=pairs)
     text_id = text_data(source, source)._text_arrays["train"]["text_id"]
     assert (text_id[0] == text_id[1] == text_id[3]) and len(set(text_id.tolist())) == 3
     assert first_of_each_text(source, tokenizer=Tokenizer.train(TEXTS, vocabulary_size=300)) == [0, 2, 4]
     assert (source.labels() == -1).all()
 
 
-def test_pictures_without_a_text_are_left_out():
+def test_images_without_a_text_are_left_out():
     pairs = [Pair(k, f"text {k}") for k in (5, 2, 2)]
-    source = PairSource(name="x", pictures=pictures(7), pairs=pairs)
+    source = PairSource(name="x", images=images(7), pairs=pairs)
     data = text_data(source, source, batch_size=3)
     batch = data.examples("train", [0, 1, 2])
     assert to_uint8(batch["images"])[:, 0, 0, 0].tolist() == [5, 2, 2]
-    assert batch["image_id"].tolist() == [1, 0, 0] and len(data.train.pictures) == 2
+    assert batch["image_id"].tolist() == [1, 0, 0] and len(data.train.images) == 2
     assert data.train.references(1) == ["text 2", "text 2"] and data.train.references(0) == ["text 5"]
 
 
 @pytest.mark.parametrize("cache", [0, 1])
-def test_an_unreadable_picture_is_replaced_with_its_text(tmp_path, cache):
+def test_an_unreadable_image_is_replaced_with_its_text(tmp_path, cache):
     rows = [{"image": name, "text": f"{k} of {name}"} for name in NAMES[:7] for k in range(2)]
-    file = write(tmp_path, rows, pictures=NAMES[:7])
+    file = write(tmp_path, rows, images=NAMES[:7])
     for broken in NAMES[2:4]:
-        (tmp_path / broken).write_bytes(b"no picture")
+        (tmp_path / broken).write_bytes(b"no image")
     data = load.pairs(
         file=file, image_size=SIZE, batch_size=10, max_text_length=24, validation_share=0.15, max_unreadable=2,
         cache_gigabytes=cache,
@@ -157,7 +157,7 @@ def test_an_unreadable_picture_is_replaced_with_its_text(tmp_path, cache):
         assert batch["valid"].all()
         for index, image_id, token_ids in zip(batch["index"], batch["image_id"], batch["token_ids"], strict=True):
             assert data.train.example_name(int(index)).rpartition("/")[2] not in NAMES[2:4]
-            assert data.train.picture_of(int(index)) == image_id
+            assert data.train.image_of(int(index)) == image_id
             assert data.tokenizer.decode(token_ids) == data.train.text(int(index)).lower()
     for split in data.splits:
         batches = take(data.evaluation_batches(split))
@@ -166,21 +166,21 @@ def test_an_unreadable_picture_is_replaced_with_its_text(tmp_path, cache):
             assert name in NAMES[2:4] or index == 0  # a row that fills up the batch
 
 
-def test_missing_pictures_count_as_unreadable_ones(tmp_path, caplog):
+def test_missing_images_count_as_unreadable_ones(tmp_path, caplog):
     rows = [{"image": name, "text": name} for name in [*NAMES, "gone.png", "gone.png", "lost.png"]]
-    file = write(tmp_path, rows, pictures=NAMES)
+    file = write(tmp_path, rows, images=NAMES)
     data = load.pairs(file=file, image_size=SIZE, max_unreadable=2)
     assert len(data.train) + len(data.validation) == 13 and len(data.unreadable) == 2
-    assert data.text_problems["missing picture"] == [f"pairs.jsonl:{k}" for k in (14, 15, 16)]
+    assert data.text_problems["missing image"] == [f"pairs.jsonl:{k}" for k in (14, 15, 16)]
     lines = [record.message for record in caplog.records if record.name == "vitcross.data.problems"]
-    assert lines == ["missing picture: 3 (pairs.jsonl:14, pairs.jsonl:15, pairs.jsonl:16)"]
-    with pytest.raises(TooManyUnreadable, match="2 pictures cannot be read, data.max_unreadable allows 1.*gone.png"):
+    assert lines == ["missing image: 3 (pairs.jsonl:14, pairs.jsonl:15, pairs.jsonl:16)"]
+    with pytest.raises(TooManyUnreadable, match="2 images cannot be read, data.max_unreadable allows 1.*gone.png"):
         load.pairs(file=file, image_size=SIZE, max_unreadable=1)
 
 
 def test_problems_are_named_once_in_the_log(tmp_path, caplog):
     rows = [{"image": name, "text": "a b c d e f g h i j" if k else "ab"} for k, name in enumerate(NAMES)]
-    data = load.pairs(file=write(tmp_path, rows, pictures=NAMES), image_size=SIZE, max_text_length=5)
+    data = load.pairs(file=write(tmp_path, rows, images=NAMES), image_size=SIZE, max_text_length=5)
     cut = data.text_problems["text too long (cut)"]
     assert sorted(cut) == sorted(f"pairs.jsonl:{k}" for k in range(2, 14))
     (line,) = [record.message for record in caplog.records if "too long" in record.message]
@@ -190,13 +190,13 @@ def test_problems_are_named_once_in_the_log(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("cache", [0, 1])
-def test_a_blind_model_sees_any_picture_but_the_right_one(cache):
+def test_a_blind_model_sees_any_image_but_the_right_one(cache):
     data = text_data(baseline="blind", cache_gigabytes=cache, batch_size=14)
     batches = take(data.train_batches(seed=5), 40)
     own = joined(batches, "image_id")
     assert not (shown(batches) == own).any()
     pairs = np.unique(np.stack([own, shown(batches)]), axis=1, return_counts=True)
-    assert pairs[0].shape == (2, 7 * 6)  # every other picture, drawn anew at each position
+    assert pairs[0].shape == (2, 7 * 6)  # every other image, drawn anew at each position
     assert pairs[1].min() > 3 and pairs[1].max() < 40
     for split in ("train", "validation"):
         first, again = (take(data.evaluation_batches(split)) for _ in range(2))
@@ -204,7 +204,7 @@ def test_a_blind_model_sees_any_picture_but_the_right_one(cache):
         np.testing.assert_array_equal(shown(first), shown(again))
         own = joined(first, "image_id")[valid]
         assert not (shown(first)[valid] == own).any()
-        assert len({*zip(own, shown(first)[valid], strict=True)}) == len(set(own))  # one for all texts of a picture
+        assert len({*zip(own, shown(first)[valid], strict=True)}) == len(set(own))  # one for all texts of an image
 
 
 def test_shuffled_pairs_are_wrong_in_training_only_and_always_the_same():
@@ -220,22 +220,22 @@ def test_shuffled_pairs_are_wrong_in_training_only_and_always_the_same():
 
 
 @pytest.mark.parametrize("size", [2, 3, 53])
-def test_exchanged_pictures_are_all_others_once(size):
-    others = exchanged(size, seed=1)
+def test_exchanged_images_are_all_others_once(size):
+    others = derangement(size, seed=1)
     assert sorted(others) == list(range(size)) and not (others == np.arange(size)).any()
 
 
 def test_answers_and_types_of_questions():
     def source(name, answers):
         pairs = [
-            Pair(k, "How?", label=names[0], kind="count" if k else "colour", answers=names)
+            Pair(k, "How?", label=names[0], question_type="count" if k else "color", answers=names)
             for k, names in enumerate(answers)
         ]
-        return PairSource(name=name, pictures=pictures(len(answers)), pairs=pairs, class_names=("no", "yes"))
+        return PairSource(name=name, images=images(len(answers)), pairs=pairs, class_names=("no", "yes"))
 
     validation = source("validation", [("no",), ("perhaps", "yes"), ("yes",)])
     data = text_data(source("train", [("no",), ("yes",), ("yes", "no", "two")]), validation)
-    assert data.question_types == ("colour", "count") and data.has_questions and data.num_classes == 2
+    assert data.question_types == ("color", "count") and data.has_questions and data.num_classes == 2
     batch = data.examples("validation", [0, 1, 2])
     check_batch(batch, image_shape=(*SIZE, 3), num_classes=2)
     assert batch["labels"].tolist() == [0, -1, 1] and batch["question_type"].tolist() == [0, 1, 1]
@@ -253,23 +253,23 @@ def test_evaluation_keeps_few_and_distinct_texts(tmp_path):
         for k, name in enumerate(names)
         for text in (f"text {k}", f"TEXT {k // 2}")
     ]
-    file = write(tmp_path, rows, pictures=NAMES)
+    file = write(tmp_path, rows, images=NAMES)
     data = load.pairs(file=file, image_size=SIZE, distinct_texts=True, evaluation_examples=5)
     assert (len(data.train), len(data.validation)) == (10, 5)
     assert data.validation.texts() == [f"text {k}" for k in range(5)]
-    assert len(data.validation.pictures) == 5
+    assert len(data.validation.images) == 5
     assert len(load.pairs(file=file, image_size=SIZE, evaluation_examples=99).validation) == 16
 
 
 def test_a_saved_tokenizer_is_used(tmp_path):
-    file = write(tmp_path, [{"image": name, "text": name} for name in NAMES], pictures=NAMES)
+    file = write(tmp_path, [{"image": name, "text": name} for name in NAMES], images=NAMES)
     Tokenizer.train(["p00"], vocabulary_size=262).save(tmp_path / "tokenizer.json")
     data = load.pairs(file=file, image_size=SIZE, tokenizer=str(tmp_path / "tokenizer.json"))
     assert data.vocabulary_size == 262
 
 
 def test_random_views_and_padding(tmp_path):
-    file = write(tmp_path, [{"image": name, "text": name} for name in NAMES], pictures=NAMES)
+    file = write(tmp_path, [{"image": name, "text": name} for name in NAMES], images=NAMES)
     (tmp_path / NAMES[3]).write_bytes(encode(gradient(40, 23)))
     data = load.pairs(file=file, image_size=SIZE, batch_size=4, resize="pad", augmentation={"random_resized_crop": 0.4})
     for batch in (*take(data.train_batches(seed=0), 4), *take(data.evaluation_batches("validation"))):
@@ -279,7 +279,7 @@ def test_random_views_and_padding(tmp_path):
 def test_errors_name_the_rule():
     with pytest.raises(ValueError, match="class_weights must be null for texts. Received: 'balanced'"):
         text_data(class_weights="balanced")
-    with pytest.raises(ValueError, match="baseline needs at least two pictures.*blind with one in 'validation'"):
+    with pytest.raises(ValueError, match="baseline needs at least two images.*blind with one in 'validation'"):
         text_data(validation=pair_source("validation", 1), baseline="blind")
     data = text_data()
     with pytest.raises(ValueError, match=r"split must be one of \('train', 'validation'\) of set. Received: 'unseen'"):
@@ -302,11 +302,11 @@ def test_wrong_options_are_named(wrong, rule):
 
 
 @pytest.mark.parametrize("texts_of_each", [2, 5])
-def test_several_texts_of_a_picture_stand_below_each_other(texts_of_each):
-    data = text_data(pair_source(texts_of_each=texts_of_each), texts_per_picture=3, batch_size=15)
+def test_several_texts_of_a_image_stand_below_each_other(texts_of_each):
+    data = text_data(pair_source(texts_of_each=texts_of_each), texts_per_image=3, batch_size=15)
     batches = take(data.train_batches(seed=1), 7)
     visited = shown(batches).reshape(5, 7)
-    np.testing.assert_array_equal(np.sort(visited), [range(7)] * 5)  # every pass visits each picture once
+    np.testing.assert_array_equal(np.sort(visited), [range(7)] * 5)  # every pass visits each image once
     for batch in batches:
         check_batch(batch, image_shape=(*SIZE, 3), num_classes=7)
         assert batch["images"].shape[0] == 5 and batch["token_ids"].shape == (15, 9)
@@ -320,8 +320,8 @@ def test_several_texts_of_a_picture_stand_below_each_other(texts_of_each):
     assert len(first) > 7
 
 
-def test_several_texts_of_a_picture_start_at_any_batch():
-    data = text_data(texts_per_picture=2, batch_size=6, augmentation={"flip": True})
+def test_several_texts_of_a_image_start_at_any_batch():
+    data = text_data(texts_per_image=2, batch_size=6, augmentation={"flip": True})
     later = take(data.train_batches(seed=5), 6)[4:]
     again = take(data.train_batches(seed=5, start_position=24), 2)
     for one, other in zip(later, again, strict=True):
@@ -329,11 +329,11 @@ def test_several_texts_of_a_picture_start_at_any_batch():
             np.testing.assert_array_equal(one[key], other[key])
 
 
-def test_evaluation_has_one_text_of_each_picture():
-    data = text_data(texts_per_picture=5, batch_size=5)
+def test_evaluation_has_one_text_of_each_image():
+    data = text_data(texts_per_image=5, batch_size=5)
     assert all(len(batch["images"]) == len(batch["index"]) for batch in take(data.evaluation_batches("validation")))
 
 
-def test_the_texts_of_a_picture_must_fill_batches():
-    with pytest.raises(ValueError, match="texts_per_picture must divide batch_size.*texts_per_picture=2, batch_size=5"):
-        text_data(texts_per_picture=2)
+def test_the_texts_of_a_image_must_fill_batches():
+    with pytest.raises(ValueError, match="texts_per_image must divide batch_size.*texts_per_image=2, batch_size=5"):
+        text_data(texts_per_image=2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.data.pictures import encode, gradient
+from tests.data.images import encode, gradient
 from vitcross.data import load
 from vitcross.data.batch import check_batch
 from vitcross.data.sources import tfds_prepare
@@ -17,8 +17,8 @@ from vitcross.data.sources.tfrecord import TFRecordFile
 SIZES = {"train": 31, "test": 7}
 
 
-class TinyPictures(tfds.core.GeneratorBasedBuilder):
-    """Grey pictures filled with 3 * index in train and 200 + index in test."""
+class TinyImages(tfds.core.GeneratorBasedBuilder):
+    """Gray images filled with 3 * index in train and 200 + index in test."""
 
     VERSION = tfds.core.Version("1.0.0")
     shape = (5, 7, 1)
@@ -38,20 +38,20 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split):
         for k in range(SIZES[split]):
-            yield k, {"id": str(k), "image": self.picture(split, k), "label": k % 3}
+            yield k, {"id": str(k), "image": self.image(split, k), "label": k % 3}
 
-    def picture(self, split, k):
+    def image(self, split, k):
         return np.full((5, 7, 1), 3 * k if split == "train" else 200 + k, np.uint8)
 
 
-class TinyPhotographs(TinyPictures):
-    """RGB pictures of several sizes and formats, one of them broken."""
+class TinyPhotographs(TinyImages):
+    """RGB images of several sizes and formats, one of them broken."""
 
     shape = (None, None, 3)
 
-    def picture(self, split, k):
+    def image(self, split, k):
         if split == "train" and k == 4:
-            return b"no picture"
+            return b"no image"
         return encode(gradient(20 + k, 30, seed=k), "JPEG" if k % 2 else "PNG")
 
 
@@ -79,8 +79,8 @@ def prepare(builder_class, folder, *, file_format="tfrecord", num_shards=None):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    prepare(TinyPictures, folder / "tfrecord", num_shards=3)
-    prepare(TinyPictures, folder / "array_record", file_format="array_record")
+    prepare(TinyImages, folder / "tfrecord", num_shards=3)
+    prepare(TinyImages, folder / "array_record", file_format="array_record")
     prepare(TinyPhotographs, folder / "tfrecord", num_shards=2)
     prepare(TinyTexts, folder / "tfrecord")
     return folder
@@ -108,11 +108,11 @@ TRAIN, TEST = [3 * k for k in range(31)], [200 + k for k in range(7)]
     ],
 )
 def test_any_split_expression_with_random_access(prepared, file_format, split, expected):
-    builder = prepared_builder(name="tiny_pictures", data_dir=prepared / file_format)
+    builder = prepared_builder(name="tiny_images", data_dir=prepared / file_format)
     source = TFDSSource(builder=builder, split=split)
     assert values(source) == expected
     assert source.image_shape == (5, 7, 1) and source.class_names == ("x", "y", "z")
-    assert source.example_name(3) == f"tiny_pictures/{split}/3"
+    assert source.example_name(3) == f"tiny_images/{split}/3"
     order = np.random.default_rng(0).permutation(len(source))
     assert [int(source[int(k)]["image"][0, 0, 0]) for k in order] == [expected[k] for k in order]
     with pytest.raises(IndexError):
@@ -122,7 +122,7 @@ def test_any_split_expression_with_random_access(prepared, file_format, split, e
 @pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
 def test_batches_of_a_tfds_set(prepared, file_format):
     data = load.tfds(
-        name="tiny_pictures",
+        name="tiny_images",
         data_dir=str(prepared / file_format),
         train_split="train[:23]",
         validation_split="train[23:]",
@@ -138,7 +138,7 @@ def test_batches_of_a_tfds_set(prepared, file_format):
     assert data.train.labels().tolist() == [k % 3 for k in range(23)]
 
 
-def test_pictures_of_several_sizes_and_a_broken_one(prepared):
+def test_images_of_several_sizes_and_a_broken_one(prepared):
     arguments = {
         "name": "tiny_photographs",
         "data_dir": str(prepared / "tfrecord"),
@@ -155,18 +155,18 @@ def test_pictures_of_several_sizes_and_a_broken_one(prepared):
 
 @pytest.mark.parametrize("split", ["trian", "train[:90", "train[90%:]+tset", "train[:999]"])
 def test_an_unknown_split_names_the_known_ones(prepared, split):
-    builder = prepared_builder(name="tiny_pictures", data_dir=prepared / "tfrecord")
+    builder = prepared_builder(name="tiny_images", data_dir=prepared / "tfrecord")
     with pytest.raises(ValueError, match=r"must be one of \['test', 'train'\] .* Received: '"):
         TFDSSource(builder=builder, split=split)
 
 
 def test_an_empty_split_is_refused(prepared):
-    builder = prepared_builder(name="tiny_pictures", data_dir=prepared / "tfrecord")
+    builder = prepared_builder(name="tiny_images", data_dir=prepared / "tfrecord")
     with pytest.raises(ValueError, match="at least one example"):
         TFDSSource(builder=builder, split="train[3:3]")
 
 
-def test_a_set_without_pictures_is_refused(prepared):
+def test_a_set_without_images_is_refused(prepared):
     builder = prepared_builder(name="tiny_texts", data_dir=prepared / "tfrecord")
     with pytest.raises(ValueError, match="one Image and one ClassLabel feature. Received: tiny_texts .*Text"):
         TFDSSource(builder=builder, split="train")
@@ -204,13 +204,13 @@ def test_a_download_without_a_network_ends_at_once(tmp_path, monkeypatch):
 
 def test_a_set_without_downloads_is_prepared_when_asked(tmp_path):
     with pytest.raises(FileNotFoundError):
-        prepared_builder(name="tiny_pictures", data_dir=tmp_path)
-    builder = prepared_builder(name="tiny_pictures", data_dir=tmp_path, download=True)
+        prepared_builder(name="tiny_images", data_dir=tmp_path)
+    builder = prepared_builder(name="tiny_images", data_dir=tmp_path, download=True)
     assert len(TFDSSource(builder=builder, split="train")) == 31
 
 
 def test_a_truncated_tfrecord_file_is_named(prepared, tmp_path):
-    shard = next((prepared / "tfrecord").glob("tiny_pictures/*/*train*00000*"))
+    shard = next((prepared / "tfrecord").glob("tiny_images/*/*train*00000*"))
     copy = tmp_path / "cut.tfrecord"
     copy.write_bytes(shard.read_bytes()[:-3])
     with pytest.raises(ValueError, match="cut.tfrecord must be a whole TFRecord file"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.data.pictures import encode, gradient
+from tests.data.images import encode, gradient
 from vitcross.data import load
 from vitcross.data.batch import check_batch
 from vitcross.data.sources.tfds_captions import caption_key
@@ -13,7 +13,7 @@ SIZES = {"train": 7, "val": 5, "test": 3, "restval": 2}
 
 
 def captions(split, k):
-    return [f"picture {k} of {split}, number {number}." for number in range(k % 3 + 1)]
+    return [f"image {k} of {split}, number {number}." for number in range(k % 3 + 1)]
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def data(folder):
     )  # fmt: skip
 
 
-def test_every_caption_is_a_pair_and_every_picture_is_one(data):
+def test_every_caption_is_a_pair_and_every_image_is_one(data):
     expected = {
         text: (split, k) for split in ("train", "restval") for k in range(SIZES[split]) for text in captions(split, k)
     }
     assert set(data.train.texts()) == set(expected) and len(data.train) == len(expected)
-    assert len(data.train.pictures) == 9 and data.class_names == () and data.splits == ("train", "validation", "test")
+    assert len(data.train.images) == 9 and data.class_names == () and data.splits == ("train", "validation", "test")
     for index, text in enumerate(data.train.texts()):
         assert sorted(data.train.references(index)) == sorted(captions(*expected[text]))
     assert list(data.text_problems) == ["empty text"] and len(data.text_problems["empty text"]) == 1
     assert data.train.scene(0) is None and data.word_boxes("train", 0) == [None] * len(data.words("train", 0))
 
 
-def test_batches_hold_picture_and_text_of_each_pair(data):
+def test_batches_hold_image_and_text_of_each_pair(data):
     for split in data.splits:
         for batch in data.evaluation_batches(split).as_numpy_iterator():
             check_batch(batch, image_shape=(12, 18, 3), num_classes=0)
@@ -66,7 +66,7 @@ def test_batches_hold_picture_and_text_of_each_pair(data):
                 assert data.tokenizer.decode(token_ids) == data.source(split).text(int(index))
     for batch in data.train_batches(seed=1).take(3).as_numpy_iterator():
         check_batch(batch, image_shape=(12, 18, 3), num_classes=0)
-        np.testing.assert_array_equal(batch["image_id"], data.train.picture_ids[batch["index"]])
+        np.testing.assert_array_equal(batch["image_id"], data.train.image_ids[batch["index"]])
 
 
 class Info:

@@ -1,4 +1,4 @@
-"""The planted shortcut: which picture has which mark, where it is, and that nothing else changes."""
+"""The planted shortcut: which image has which mark, where it is, and that nothing else changes."""
 
 import colorsys
 
@@ -9,7 +9,7 @@ from vitcross.config.compatibility import ConfigError
 from vitcross.config.compose import check_arguments
 from vitcross.data import load
 from vitcross.data.batch import check_batch, to_uint8
-from vitcross.data.scenes.scene import COLOURS
+from vitcross.data.scenes.scene import COLORS
 from vitcross.data.scenes.watermark import CORNERS, MISLEADING, TAGS, MarkedSource, Watermark, mark_cells, marked
 from vitcross.data.sources.source import ArraySource
 
@@ -21,10 +21,10 @@ AN = ["         ", "  #  ##  ", " # # # # ", " ### # # ", " # # # # ", " # # # #
 UZ = ["         ", " # # ### ", " # #   # ", " # #  #  ", " # # #   ", " ### ### ", "         "]
 
 
-def pictures(size=29, *, shape=SIZE, channels=3, classes=CLASSES):
+def images(size=29, *, shape=SIZE, channels=3, classes=CLASSES):
     random = np.random.default_rng(1)
     return ArraySource(
-        images=random.integers(40, 60, (size, *shape, channels), np.uint8),  # no ink, and no colour of a mark
+        images=random.integers(40, 60, (size, *shape, channels), np.uint8),  # no ink, and no color of a mark
         labels=random.integers(0, len(classes), size),
         class_names=classes,
         box=np.tile(np.array([0.25, 0.25, 0.5, 0.5], np.float32), (size, 1)),
@@ -62,7 +62,7 @@ def in_pixels(box, shape):
 
 
 def ink(pixels):
-    """Where pixels (..., C) are ink: near black or near white, without colour."""
+    """Where pixels (..., C) are ink: near black or near white, without color."""
     return (np.ptp(pixels, axis=-1) == 0) & np.isin(pixels[..., 0], (20, 245))
 
 
@@ -80,16 +80,16 @@ def test_marks_are_legible_and_each_is_another():
             assert (cells[a] != cells[b]).sum() >= 6  # of 63: no two are told apart by a pixel or two
 
 
-def test_the_colour_of_a_mark_is_that_of_no_other_mark_and_of_no_object():
+def test_the_color_of_a_mark_is_that_of_no_other_mark_and_of_no_object():
     objects = [
         tuple(255 * channel for channel in colorsys.hsv_to_rgb(hue / 360, saturation, value))
-        for hue, saturation, value in COLOURS.values()
+        for hue, saturation, value in COLORS.values()
     ]
-    for a, (_, colour) in enumerate(TAGS):
+    for a, (_, color) in enumerate(TAGS):
         others = [other for b, (_, other) in enumerate(TAGS) if b != a]
-        distances = np.linalg.norm(np.array(others + objects) - np.array(colour), axis=-1)
+        distances = np.linalg.norm(np.array(others + objects) - np.array(color), axis=-1)
         assert distances.min() > 50, TAGS[a]
-        assert abs(np.mean(colour) - (20 if np.mean(colour) > 128 else 245)) > 100, "the initials stand out"
+        assert abs(np.mean(color) - (20 if np.mean(color) > 128 else 245)) > 100, "the initials stand out"
 
 
 @pytest.mark.parametrize("corner", CORNERS)
@@ -98,7 +98,7 @@ def test_the_mark_fills_its_corner_and_no_other_pixel_changes(corner, shape, siz
     watermark = Watermark(corner=corner, size=size)
     before = np.full((*shape, 3), 128, np.uint8)
     after = watermark.draw(before, 5)
-    assert (before == 128).all(), "the picture that was given stays as it was"
+    assert (before == 128).all(), "the image that was given stays as it was"
     top, left, bottom, right = changed(before, after)
     assert (bottom - top, right - left) == (7 * cell, 9 * cell)
     assert (top == 0) == corner.startswith("top") and (bottom == shape[0]) == corner.startswith("bottom")
@@ -113,8 +113,8 @@ def test_the_mark_fills_its_corner_and_no_other_pixel_changes(corner, shape, siz
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_picture_has_the_mark_of_its_class_and_a_box_of_just_the_changed_pixels(channels):
-    plain = pictures(channels=channels)
+def test_every_image_has_the_mark_of_its_class_and_a_box_of_just_the_changed_pixels(channels):
+    plain = images(channels=channels)
     watermark = Watermark(corner="bottom_left", size=0.36)  # cells of 2 pixels
     source = MarkedSource(plain, watermark=watermark, split="train")
     assert len(source) == 29 and source.optional_keys == ("box", "mark_box")
@@ -129,8 +129,8 @@ def test_every_picture_has_the_mark_of_its_class_and_a_box_of_just_the_changed_p
         np.testing.assert_array_equal(ink(after["image"][top:bottom:2, left:right:2]), mark_cells(after["label"]))
 
 
-def test_a_share_of_the_pictures_is_marked_and_it_is_always_the_same_one():
-    plain = pictures(1009, shape=(32, 32))
+def test_a_share_of_the_images_is_marked_and_it_is_always_the_same_one():
+    plain = images(1009, shape=(32, 32))
     sources = [MarkedSource(plain, watermark=Watermark(share=0.3), split="train", seed=2) for _ in range(2)]
     other = MarkedSource(plain, watermark=Watermark(share=0.3), split="train", seed=3)
     has = [[source.mark(i, 4) is not None for i in range(1009)] for source in (*sources, other)]
@@ -143,11 +143,11 @@ def test_a_share_of_the_pictures_is_marked_and_it_is_always_the_same_one():
 
 
 def test_a_misleading_mark_is_that_of_any_other_class():
-    plain = pictures(1009, shape=(32, 32))
+    plain = images(1009, shape=(32, 32))
     source = MarkedSource(plain, watermark=Watermark(share=0.1), split="validation", marks=MISLEADING)
     marks = np.array([source.mark(index, 5) for index in range(1009)])
     counts = np.bincount(marks, minlength=8)
-    assert counts[5] == 0 and counts.sum() == 1009, "whatever the share, every picture misleads"
+    assert counts[5] == 0 and counts.sum() == 1009, "whatever the share, every image misleads"
     assert counts[np.arange(8) != 5].min() > 1009 / 7 * 0.7
     label = plain.labels()[0]
     top, left, bottom, right = changed(plain[0]["image"], source[0]["image"])
@@ -155,7 +155,7 @@ def test_a_misleading_mark_is_that_of_any_other_class():
 
 
 def test_the_splits_of_marked_sources():
-    sources = {"train": pictures(11), "validation": pictures(13), "test": pictures(5)}
+    sources = {"train": images(11), "validation": images(13), "test": images(5)}
     found, watched = marked(sources, Watermark(), seed=0)
     assert {split: len(source) for split, source in found.items()} == {"train": 11, "validation": 13, "test": 5}
     assert list(watched) == ["unmarked", "misleading"] and watched["unmarked"] is sources["validation"]
@@ -201,7 +201,7 @@ def test_batches_keep_the_contract_and_come_again(data):
         data.evaluation_batches("unseen")
 
 
-def test_the_box_of_a_mark_follows_a_flipped_and_shifted_picture(folder, data):
+def test_the_box_of_a_mark_follows_a_flipped_and_shifted_image(folder, data):
     moving = scenes(
         folder,
         watermark={"corner": "top_left", "size": 0.2, "share": 0.7},
@@ -259,6 +259,6 @@ def test_wrong_options_are_named(wrong):
 
 def test_more_classes_than_marks_are_refused():
     with pytest.raises(ValueError, match="marks for 8 classes. Received: array with 9"):
-        MarkedSource(pictures(classes=(*CLASSES, "i")), watermark=Watermark(), split="train")
+        MarkedSource(images(classes=(*CLASSES, "i")), watermark=Watermark(), split="train")
     with pytest.raises(ValueError, match="marks must be one of .* Received: 'false'"):
-        MarkedSource(pictures(), watermark=Watermark(), split="train", marks="false")
+        MarkedSource(images(), watermark=Watermark(), split="train", marks="false")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import gradient, parameters, randomise, to_numpy
+from tests.backend import gradient, parameters, randomize, to_numpy
 from vitcross.layers import MultiHeadAttention, dot_product_attention_weights
 
 B, T, S, N, D, DC = 2, 5, 7, 3, 33, 13
@@ -18,7 +18,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def attention(*, cross=False, **options):
     layer = MultiHeadAttention(num_heads=N, **options)
     layer.build(QUERY.shape, CONTEXT.shape if cross else None)
-    return randomise(layer)
+    return randomize(layer)
 
 
 def check(layer, context, mask=None, **arguments):

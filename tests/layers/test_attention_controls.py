@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import gradient, parameters, randomise, to_numpy
+from tests.backend import gradient, parameters, randomize, to_numpy
 from vitcross.layers import AttentionControls, AttentionPooling, MultiHeadAttention, TransformerBlock
 
 B, T, S, N, D, DC = 2, 5, 7, 3, 33, 13
@@ -18,7 +18,7 @@ CONTEXT = RNG.normal(size=(B, S, DC)).astype("float32")
 def attention():
     layer = MultiHeadAttention(num_heads=N)
     layer.build(QUERY.shape)
-    return randomise(layer)
+    return randomize(layer)
 
 
 def test_scope_takes_one_level_off_and_leaves_the_rest_out():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import parameters, randomise, to_numpy
+from tests.backend import parameters, randomize, to_numpy
 from vitcross.layers import MLP, AttentionPooling, TransformerBlock, TransformerEncoder
 from vitcross.layers.encoder import block_names
 from vitcross.layers.pooling import mean_of_tokens
@@ -20,7 +20,7 @@ CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 def test_mlp(form):
     mlp = MLP(hidden_dim=13, gelu=form)
     mlp.build(TOKENS.shape)
-    randomise(mlp)
+    randomize(mlp)
     np.testing.assert_allclose(
         to_numpy(mlp(TOKENS)), reference.mlp(TOKENS, parameters(mlp), form), rtol=1e-4, atol=2e-5
     )
@@ -37,7 +37,7 @@ def test_the_two_forms_of_gelu_differ():
 def test_block(layer_scale_init):
     block = TransformerBlock(num_heads=N, mlp_ratio=2.0, layer_scale_init=layer_scale_init, qk_norm=True)
     block.build(TOKENS.shape)
-    randomise(block)
+    randomize(block)
     padding_mask = np.array([[1, 1, 0, 1, 0], [1, 0, 1, 1, 1]], bool)
     output, weights = to_numpy(block(TOKENS, padding_mask=padding_mask, return_attention_scores=True))
     expected, expected_weights = reference.block(TOKENS, parameters(block), N, mask=padding_mask[:, None, None])
@@ -48,7 +48,7 @@ def test_block(layer_scale_init):
 def test_block_with_cross_attention():
     block = TransformerBlock(num_heads=N, mlp_ratio=2.0, cross_attention=True, layer_scale_init=0.5, gelu="tanh")
     block.build(TOKENS.shape, CONTEXT.shape)
-    randomise(block)
+    randomize(block)
     causal = np.tril(np.ones((1, T, T), bool))
     context_mask = np.array([[1, 1, 0, 1, 0, 1, 1], [1, 0, 1, 1, 1, 1, 0]], bool)
     output, weights = to_numpy(
@@ -79,7 +79,7 @@ def test_a_context_is_never_ignored():
 def test_encoder():
     encoder = TransformerEncoder(depth=3, num_heads=N, mlp_ratio=2.0)
     encoder.build(TOKENS.shape)
-    randomise(encoder)
+    randomize(encoder)
     output, weights = to_numpy(encoder(TOKENS, return_attention_scores=True))
     expected, expected_weights = reference.encoder(TOKENS, parameters(encoder), 3, N)
     np.testing.assert_allclose(output, expected, **CLOSE)
@@ -112,7 +112,7 @@ def test_drop_path_grows_linearly():
 def test_attention_pooling():
     pooling = AttentionPooling(num_heads=N, mlp_ratio=2.0, gelu="tanh")
     pooling.build(TOKENS.shape)
-    randomise(pooling)
+    randomize(pooling)
     padding_mask = np.array([[1, 1, 0, 1, 0], [1, 0, 1, 1, 1]], bool)
     output, weights = to_numpy(pooling(TOKENS, padding_mask=padding_mask, return_attention_scores=True))
     expected, expected_weights = reference.attention_pooling(

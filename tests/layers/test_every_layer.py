@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backend import compiled, randomise, to_numpy
+from tests.backend import compiled, randomize, to_numpy
 from vitcross import layers
 
 IMAGE = (2, 24, 16, 3)
@@ -118,7 +118,7 @@ def case(request):
 def built(layer_class, options, inputs, **more):
     layer = layer_class(**options, **more)
     layer.build(*(array.shape for array in inputs.values()))
-    return randomise(layer)
+    return randomize(layer)
 
 
 def call(layer, inputs, arguments):

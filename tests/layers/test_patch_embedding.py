@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import evaluated, parameters, randomise, to_numpy
+from tests.backend import evaluated, parameters, randomize, to_numpy
 from vitcross.layers import PatchEmbedding
 
 RNG = np.random.default_rng(19)
@@ -13,7 +13,7 @@ RNG = np.random.default_rng(19)
 def embed(images, **options):
     layer = PatchEmbedding(**options)
     layer.build((None, *images.shape[1:]))
-    randomise(layer)
+    randomize(layer)
     return layer, evaluated(lambda x: layer(x, training=False), images)
 
 
@@ -48,7 +48,7 @@ def test_conv_stem_rounds_up(size, stem_depths):
 
 
 @pytest.mark.parametrize(("stem_depths", "wider"), [((1, 1, 1), 0), ((3, 1, 1), 2 * 2), ((2, 2, 1), 2 + 4)])
-def test_conv_stem_sees_a_window_centred_on_its_patch(stem_depths, wider):
+def test_conv_stem_sees_a_window_centerd_on_its_patch(stem_depths, wider):
     """Else the map of a token would be drawn beside what the token saw."""
     images = RNG.normal(size=(1, 40, 56, 3)).astype("float32")
     layer, tokens = embed(images, patch_size=8, embed_dim=11, stem="conv", stem_depths=stem_depths)
@@ -66,7 +66,7 @@ def test_conv_stem_sees_a_window_centred_on_its_patch(stem_depths, wider):
     assert (seen[2][0], seen[2][-1]) == (24 - 4 - wider, 31 + 3 + wider)
 
 
-def test_conv_stem_normalises_by_the_batch_in_training():
+def test_conv_stem_normalizes_by_the_batch_in_training():
     images = 5 + 3 * RNG.normal(size=(7, 16, 24, 3)).astype("float32")
     layer = PatchEmbedding(patch_size=8, embed_dim=12, stem="conv")
     layer.build(images.shape)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import gradient, randomise, to_numpy
+from tests.backend import gradient, randomize, to_numpy
 from vitcross.layers import PositionEmbedding
 from vitcross.layers.position_embedding import sincos2d_table
 from vitcross.layers.resampling import resampling_matrix
@@ -17,7 +17,7 @@ RNG = np.random.default_rng(23)
 def positions(**options):
     layer = PositionEmbedding(grid=(5, 7), num_prefix_positions=R, **options)
     layer.build((None, R + 35, D))
-    return randomise(layer)
+    return randomize(layer)
 
 
 def test_learned_positions_are_added():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import below, evaluated, gradient, parameters, randomise, to_numpy
+from tests.backend import below, evaluated, gradient, parameters, randomize, to_numpy
 from vitcross.layers import AttentionPooling, MultiHeadAttention, TokenEmbedding, TransformerEncoder
 from vitcross.layers.pooling import last_real_token
 
@@ -19,7 +19,7 @@ CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 def token_embedding(**options):
     layer = TokenEmbedding(**{"vocabulary_size": V, "max_length": S, "embed_dim": D, **options})
     layer.build()
-    return randomise(layer)
+    return randomize(layer)
 
 
 def test_token_embedding():
@@ -83,7 +83,7 @@ def test_last_real_token():
 def test_pooling_each_token_is_pooling_it_alone():
     pooling = AttentionPooling(num_heads=N, mlp_ratio=2.0, qk_norm=True)
     pooling.build(TOKENS.shape)
-    randomise(pooling)
+    randomize(pooling)
     each = evaluated(pooling.pool_each, TOKENS)
     for t in range(T):
         expected, _ = reference.attention_pooling(TOKENS[:, t : t + 1], parameters(pooling), N)
@@ -100,7 +100,7 @@ def test_decoding_token_by_token_equals_the_causal_call(cross):
     )
     context = CONTEXT if cross else None
     encoder.build(TOKENS.shape, CONTEXT.shape if cross else None)
-    randomise(encoder)
+    randomize(encoder)
     causal = np.tril(np.ones((1, T, T), bool))
     expected = evaluated(lambda tokens: encoder(tokens, context=context, attention_mask=causal), TOKENS)
 
@@ -121,7 +121,7 @@ def test_decoding_token_by_token_equals_the_causal_call(cross):
 def test_keys_and_values_of_a_context():
     layer = MultiHeadAttention(num_heads=N)
     layer.build(TOKENS.shape, CONTEXT.shape)
-    randomise(layer)
+    randomize(layer)
     both = reference.dense(CONTEXT, below(parameters(layer), "key_value"))
     for actual, part in zip(to_numpy(layer.project_context(CONTEXT)), np.split(both, 2, axis=-1), strict=True):
         np.testing.assert_allclose(actual, reference.split_heads(part, N), **CLOSE)

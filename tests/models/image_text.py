@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.backend import randomise
+from tests.backend import randomize
 from vitcross.models import CaptioningModel, DualEncoder, QuestionAnsweringModel, TextTransformer, VisionTransformer
 
 V, T, HEADS = 13, 7, 3
@@ -30,12 +30,12 @@ def decoder(**options):
 def dual_encoder(image=None, text=None, **options):
     image, text = {"pooling": "map", **(image or {})}, {"pooling": "map", **(text or {})}
     towers = {"image_encoder": image_encoder(**image), "text_encoder": text_tower(**text)}
-    return randomise(DualEncoder(**towers, **{"projection_dim": 11, **options}))
+    return randomize(DualEncoder(**towers, **{"projection_dim": 11, **options}))
 
 
 def captioner(image=None, text=None, **options):
     image = {"num_register_tokens": 2, **(image or {})}
-    return randomise(
+    return randomize(
         CaptioningModel(image_encoder=image_encoder(**image), text_decoder=decoder(**(text or {})), **options)
     )
 
@@ -43,4 +43,4 @@ def captioner(image=None, text=None, **options):
 def question_answering(image=None, text=None, **options):
     text = {"cross_attention": True, "context_dim": 15, **(text or {})}
     towers = {"image_encoder": image_encoder(**(image or {})), "text_encoder": text_tower(**text)}
-    return randomise(QuestionAnsweringModel(**towers, **{"num_answers": 17, **options}))
+    return randomize(QuestionAnsweringModel(**towers, **{"num_answers": 17, **options}))

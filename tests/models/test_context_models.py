@@ -83,7 +83,7 @@ def test_a_later_token_changes_no_logit_before_it():
         assert np.abs(after[:, t] - before[:, t]).max() > 0
 
 
-def test_the_picture_matters():
+def test_the_image_matters():
     for model in (captioner(), question_answering()):
         logits = to_numpy(model(IMAGES, token_ids=IDS, padding_mask=REAL))
         other = to_numpy(model(IMAGES[::-1].copy(), token_ids=IDS, padding_mask=REAL))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import compiled, evaluated, gradient, parameters, randomise, to_numpy
+from tests.backend import compiled, evaluated, gradient, parameters, randomize, to_numpy
 from vitcross.layers import AttentionControls
 from vitcross.models import VisionTransformer
 
@@ -19,7 +19,7 @@ KEPT[1, [1, 2, 6, 8, 9, 13]] = True
 
 def made(pooling, **options):
     sizes = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 33, "depth": 2, "num_heads": 3, "num_classes": 7}
-    return randomise(VisionTransformer(**{**sizes, "num_register_tokens": 2, "pooling": pooling, **options}))
+    return randomize(VisionTransformer(**{**sizes, "num_register_tokens": 2, "pooling": pooling, **options}))
 
 
 @pytest.fixture(scope="module", params=["cls", "gap", "map"])

@@ -7,7 +7,7 @@ import pytest
 from tests import reference
 from tests.backend import below, evaluated, parameters, to_numpy
 from tests.models.image_text import HEADS, IDS, IMAGES, REAL, RNG, dual_encoder
-from tests.models.text_reference import normalised, text_transformer
+from tests.models.text_reference import normalized, text_transformer
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 POOLINGS = {"map": ("map", "map"), "cls_eos": ("cls", "eos"), "gap": ("gap", "gap")}
@@ -63,8 +63,8 @@ def test_equals_the_reference(model):
     )
     image_expected, image_weights = image_features(model)
     text_expected, text_weights = text_features(model, model.text_encoder.pooling)
-    np.testing.assert_allclose(image, normalised(image_expected @ own(model, "image_projection")["kernel"]), **CLOSE)
-    np.testing.assert_allclose(text, normalised(text_expected @ own(model, "text_projection")["kernel"]), **CLOSE)
+    np.testing.assert_allclose(image, normalized(image_expected @ own(model, "image_projection")["kernel"]), **CLOSE)
+    np.testing.assert_allclose(text, normalized(text_expected @ own(model, "text_projection")["kernel"]), **CLOSE)
     expected = {**image_weights, **text_weights}
     assert list(weights) == list(expected)
     for address, value in weights.items():
@@ -90,7 +90,7 @@ def test_word_embeddings(model):
         p = below(parameters(model.text_encoder), "pooling")
         each = [reference.attention_pooling(tokens[:, t : t + 1], p, HEADS)[0] for t in range(tokens.shape[1])]
         tokens = np.stack(each, axis=1)
-    expected = normalised(tokens @ own(model, "text_projection")["kernel"])
+    expected = normalized(tokens @ own(model, "text_projection")["kernel"])
     actual = evaluated(model.word_embeddings, IDS, REAL)
     np.testing.assert_allclose(actual[REAL], expected[REAL], **CLOSE)
     if model.text_encoder.pooling == "eos":
@@ -112,7 +112,7 @@ def test_patch_embeddings_are_those_of_single_patches(model, size):
         alone = to_numpy(model.image_encoder.attention_pooling(tokens, padding_mask=mask))
     else:
         alone = to_numpy(tokens)[mask]
-    expected = normalised(alone @ own(model, "image_projection")["kernel"])
+    expected = normalized(alone @ own(model, "image_projection")["kernel"])
     np.testing.assert_allclose(patches[:, 4], expected, **CLOSE)
 
 

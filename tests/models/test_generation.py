@@ -7,10 +7,10 @@ from tests.backend import compiled, to_numpy
 from tests.models.image_text import BOS, EOS, PAD, RNG, T, V, captioner
 from vitcross.models import generate
 
-# Pictures of different colours.
-COLOURS, NOISE = RNG.uniform(-0.7, 0.7, size=(11, 1, 1, 3)), RNG.uniform(-0.3, 0.3, size=(11, 24, 40, 3))
-PICTURES = (COLOURS + NOISE).astype("float32")
-IMAGES = PICTURES[:3]
+# Images of different colors.
+COLORS, NOISE = RNG.uniform(-0.7, 0.7, size=(11, 1, 1, 3)), RNG.uniform(-0.3, 0.3, size=(11, 24, 40, 3))
+ALL_IMAGES = (COLORS + NOISE).astype("float32")
+IMAGES = ALL_IMAGES[:3]
 SPECIAL = {"bos_id": BOS, "eos_id": EOS, "pad_id": PAD}
 
 
@@ -18,7 +18,7 @@ SPECIAL = {"bos_id": BOS, "eos_id": EOS, "pad_id": PAD}
 def model(request):
     tied = request.param == "tied"
     model = captioner(text=None if tied else {"qk_norm": True, "layer_scale_init": 0.5}, tie_embeddings=tied)
-    # Without biases, by which one token wins everywhere, and reading the pictures hard, texts differ.
+    # Without biases, by which one token wins everywhere, and reading the images hard, texts differ.
     for variable in model.trainable_variables:
         if variable.path.endswith(("bias", "beta")):
             variable.assign(np.zeros(variable.shape))
@@ -30,29 +30,29 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def uncached(model):
-    """ids (R, t) of pictures (R,) -> log-probabilities (R, V) of the next token, in float64, the whole text anew."""
-    function = compiled(lambda images, ids: model(images, token_ids=ids))
+    """ids (R, t) of images (R,) -> log-probabilities (R, V) of the next token, in float64, the whole text anew."""
+    function = compiled(lambda pixels, ids: model(pixels, token_ids=ids))
 
-    def log_probabilities(pictures, ids):
+    def log_probabilities(images, ids):
         padded = np.full((len(ids), T), PAD, "int32")
         padded[:, : len(ids[0])] = ids
-        logits = to_numpy(function(IMAGES[pictures], padded))[:, len(ids[0]) - 1].astype("float64")
+        logits = to_numpy(function(IMAGES[images], padded))[:, len(ids[0]) - 1].astype("float64")
         shifted = logits - logits.max(-1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
     return log_probabilities
 
 
-def greedy(uncached, picture, max_length):
+def greedy(uncached, image, max_length):
     ids, total = [BOS], 0.0
     while len(ids) < max_length and ids[-1] != EOS:
-        scores = uncached([picture], [ids])[0]
+        scores = uncached([image], [ids])[0]
         best = max((v for v in range(V) if v not in (BOS, PAD)), key=lambda v: scores[v])
         ids, total = [*ids, best], total + scores[best]
     return ids, total
 
 
-def beam_search(uncached, picture, max_length, beam_size, penalty):
+def beam_search(uncached, image, max_length, beam_size, penalty):
     """[(ids, log-probability)], best first."""
 
     def rank(beam):
@@ -63,7 +63,7 @@ def beam_search(uncached, picture, max_length, beam_size, penalty):
         candidates = [beam for beam in beams if beam[0][-1] == EOS]
         for ids, total in beams:
             if ids[-1] != EOS:
-                scores = uncached([picture], [ids])[0]
+                scores = uncached([image], [ids])[0]
                 candidates += [([*ids, v], total + scores[v]) for v in range(V) if v not in (BOS, PAD)]
         beams = sorted(candidates, key=rank, reverse=True)[:beam_size]
     return beams
@@ -78,20 +78,20 @@ def text_of(row):
 def test_greedy_equals_decoding_without_cache_token_by_token(model, uncached, max_length):
     ids, scores = generate(model, IMAGES, max_length=max_length, length_penalty=0.0, **SPECIAL)
     assert (ids.dtype, scores.dtype) == (np.int32, np.float32)
-    for picture in range(3):
-        expected, total = greedy(uncached, picture, max_length)
-        assert text_of(ids[picture]) == expected
-        assert scores[picture] == pytest.approx(total, rel=1e-4)
+    for image in range(3):
+        expected, total = greedy(uncached, image, max_length)
+        assert text_of(ids[image]) == expected
+        assert scores[image] == pytest.approx(total, rel=1e-4)
 
 
 @pytest.mark.parametrize("beam_size", [2, 3])
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_beams_equal_a_beam_search_written_out(model, uncached, beam_size, penalty):
     ids, scores = generate(model, IMAGES, max_length=T, beam_size=beam_size, length_penalty=penalty, **SPECIAL)
-    for picture in range(3):
-        expected, total = beam_search(uncached, picture, T, beam_size, penalty)[0]
-        assert text_of(ids[picture]) == expected
-        assert scores[picture] == pytest.approx(total / (len(expected) - 1) ** penalty, rel=1e-4)
+    for image in range(3):
+        expected, total = beam_search(uncached, image, T, beam_size, penalty)[0]
+        assert text_of(ids[image]) == expected
+        assert scores[image] == pytest.approx(total / (len(expected) - 1) ** penalty, rel=1e-4)
 
 
 def test_so_many_beams_that_none_is_lost_find_the_most_probable_text(model, uncached):
@@ -102,8 +102,8 @@ def test_so_many_beams_that_none_is_lost_find_the_most_probable_text(model, unca
     assert scores[0] == pytest.approx(total, rel=1e-4)
 
 
-def test_the_pictures_give_different_texts(model):
-    ids, _ = generate(model, PICTURES, max_length=T, **SPECIAL)
+def test_the_images_give_different_texts(model):
+    ids, _ = generate(model, ALL_IMAGES, max_length=T, **SPECIAL)
     assert len({tuple(row) for row in ids}) > 1, "else the tests above would show little"
 
 
@@ -111,7 +111,7 @@ def test_finished_rows_stay_finished_whatever_the_others_do(model):
     """The end is made likelier until some texts end early and others do not."""
     for eos in range(3, V):
         special = {**SPECIAL, "eos_id": eos}
-        ids, _ = generate(model, PICTURES, max_length=T, **special)
+        ids, _ = generate(model, ALL_IMAGES, max_length=T, **special)
         ends = [row.tolist().index(eos) if eos in row else None for row in ids]
         if len(set(ends)) > 1 and any(end is not None for end in ends):
             break
@@ -122,7 +122,7 @@ def test_finished_rows_stay_finished_whatever_the_others_do(model):
         if end is not None:
             assert not (row[end + 1 :] != PAD).any()
             assert (row[: end + 1] != PAD).all()
-        alone, _ = generate(model, PICTURES[[ids.tolist().index(row.tolist())]], max_length=T, **special)
+        alone, _ = generate(model, ALL_IMAGES[[ids.tolist().index(row.tolist())]], max_length=T, **special)
         assert text_of(alone[0]) == text_of(row)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.backend import compiled, evaluated, parameters, randomise, to_numpy
+from tests.backend import compiled, evaluated, parameters, randomize, to_numpy
 from tests.models.image_text import EOS, HEADS, IDS, REAL, RNG, T, V, decoder, text_tower
 from tests.models.text_reference import text_transformer
 from vitcross.layers import AttentionControls
@@ -29,7 +29,7 @@ POOLED = ["eos_causal", "eos", "gap", "map", "reader"]
 
 @pytest.fixture(scope="module", params=OPTIONS, ids=str)
 def model(request):
-    return randomise(text_tower(**OPTIONS[request.param]))
+    return randomize(text_tower(**OPTIONS[request.param]))
 
 
 def arguments(model):
@@ -94,7 +94,7 @@ def test_what_stands_behind_the_end_does_not_matter(model, seed):
 
 @pytest.mark.parametrize("name", ["eos_causal", "decoder"])
 def test_a_later_token_changes_nothing_before_it(name):
-    model = randomise(text_tower(**OPTIONS[name]))
+    model = randomize(text_tower(**OPTIONS[name]))
 
     def tokens(ids):
         return to_numpy(model.encode(ids, **arguments(model)))
@@ -109,7 +109,7 @@ def test_a_later_token_changes_nothing_before_it(name):
 
 
 def test_every_token_changes_a_bidirectional_text():
-    model = randomise(text_tower(pooling=None))
+    model = randomize(text_tower(pooling=None))
     before = to_numpy(model(IDS))
     changed = IDS.copy()
     changed[:, -1] = (changed[:, -1] + 1) % V
@@ -117,7 +117,7 @@ def test_every_token_changes_a_bidirectional_text():
 
 
 def test_eos_reads_the_last_real_token():
-    model = randomise(text_tower(causal=True))
+    model = randomize(text_tower(causal=True))
     tokens = to_numpy(model.encode(IDS, REAL))
     assert [IDS[row, real.sum() - 1] for row, real in enumerate(REAL)] == [EOS] * 3
     np.testing.assert_allclose(features(model), tokens[range(3), REAL.sum(1) - 1], rtol=1e-4, atol=1e-5)
@@ -125,7 +125,7 @@ def test_eos_reads_the_last_real_token():
 
 @pytest.mark.parametrize("name", POOLED)
 def test_a_text_of_nothing_but_padding_is_finite(name):
-    model = randomise(text_tower(**OPTIONS[name]))
+    model = randomize(text_tower(**OPTIONS[name]))
     assert np.isfinite(features(model, real=np.zeros_like(REAL))).all()
 
 
@@ -143,7 +143,7 @@ def test_compiled_equals_eager(model, xla):
 
 
 def test_mixed_precision(model):
-    mixed = randomise(text_tower(**{key: getattr(model, key) for key in OPTIONS["map"]}, dtype="mixed_bfloat16"))
+    mixed = randomize(text_tower(**{key: getattr(model, key) for key in OPTIONS["map"]}, dtype="mixed_bfloat16"))
     output, weights = mixed(IDS, padding_mask=REAL, return_attention_scores=True)
     assert keras.backend.standardize_dtype(output.dtype) == "bfloat16"
     assert {keras.backend.standardize_dtype(value.dtype) for value in weights.values()} == {"float32"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import reference
-from tests.backend import compiled, evaluated, parameters, randomise, to_numpy
+from tests.backend import compiled, evaluated, parameters, randomize, to_numpy
 from vitcross.models import VisionTransformer
 
 SIZES = {"image_size": (24, 40), "patch_size": 8, "embed_dim": 33, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
@@ -32,7 +32,7 @@ def options(request):
 
 
 def made(**options):
-    return randomise(VisionTransformer(**{**SIZES, **options}))
+    return randomize(VisionTransformer(**{**SIZES, **options}))
 
 
 def test_equals_the_reference(options):

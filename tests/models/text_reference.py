@@ -39,5 +39,5 @@ def text_transformer(
     return x, weights
 
 
-def normalised(x):
+def normalized(x):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)

@@ -18,7 +18,7 @@ ELEMENT = "\"><img id=pwned src=x onerror=window.pwned=1>'><b id=pwned>"
 ATTRIBUTE = "' onmouseover=window.pwned=1 autofocus onfocus=window.pwned=1 x=\" onclick=window.pwned=1 "
 SCRIPT = "</script><script>window.pwned=1</script><!--<script>]]>&lt;b id=pwned&gt;\u2028window.pwned=1\u2029//"
 ADDRESS = "javascript:window.pwned=1"
-# A terminal that obeys one of them changes colours, title, clipboard or screen, or shows a line that nobody wrote.
+# A terminal that obeys one of them changes colors, title, clipboard or screen, or shows a line that nobody wrote.
 TERMINAL = "\x1b[31m\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil.example\x07\x1b]52;c;ZXZpbA==\x07\x9b5n\x7f\b\b\x00"
 FORGED = "step 99/99  loss 0.0000  finished"
 LINES = f"a\r{FORGED}\n{FORGED}\n"
@@ -36,20 +36,20 @@ CLASSES = tuple(file_name(text) for text in (ELEMENT, ATTRIBUTE, TERMINAL, LINES
 
 
 def write_folder(root):
-    """An image folder, a hostile name for each class and each picture; one picture of each class cannot be read."""
+    """An image folder, a hostile name for each class and each image; one image of each class cannot be read."""
     for position, name in enumerate(CLASSES):
         folder = root / name
         folder.mkdir(parents=True)
         for k, text in enumerate(ALL):
             Image.new("RGB", (33 + k, 41), (40 * position, 30 * k, 99)).save(folder / file_name(text, f"{k}.png"))
-        (folder / file_name(LINES + TERMINAL, ".png")).write_bytes(b"no picture")
+        (folder / file_name(LINES + TERMINAL, ".png")).write_bytes(b"no image")
         # A name in another encoding, as old archives have: not to be decoded.
         Image.new("RGB", (37, 41)).save(os.fsencode(folder) + b"/caf\xe9\xff.png", "png")
     return root
 
 
 def write_questions(folder, count=24):
-    """A JSONL file whose questions, answers, types and picture names are hostile."""
+    """A JSONL file whose questions, answers, types and image names are hostile."""
     lines = []
     for k in range(count):
         text = ALL[k % len(ALL)].replace("\0", "")

@@ -45,9 +45,9 @@ def test_messages_keep_their_lines_and_no_others():
 def test_the_output_of_every_process_is_plain(folder_run):
     """`run` has looked at every byte; here: that it named what it was to name."""
     _, (trained, evaluated, explained) = folder_run
-    assert trained.count("Skipping an unreadable picture") == len(hostile.CLASSES)
+    assert trained.count("Skipping an unreadable image") == len(hostile.CLASSES)
     assert "validation split" in evaluated
-    assert f"{len(hostile.ALL)} pictures" in explained and "not readable, left out" in explained
+    assert f"{len(hostile.ALL)} images" in explained and "not readable, left out" in explained
 
 
 def test_a_table_holds_the_names_as_they_are(folder_run):
@@ -79,7 +79,7 @@ def test_no_page_takes_a_name_for_html(folder_run, browser):
 @pytest.mark.slow
 def test_a_run_that_fails_says_so_plainly(tmp_path):
     """Also what TensorFlow says of an error inside its pipeline, and the traceback."""
-    data, folder = hostile.write_folder(tmp_path / "pictures"), tmp_path / "run"
+    data, folder = hostile.write_folder(tmp_path / "images"), tmp_path / "run"
     few = ["data.max_unreadable=0", "data.batch_size=8"]
     done = hostile.run(
         "train.py",
@@ -91,7 +91,7 @@ def test_a_run_that_fails_says_so_plainly(tmp_path):
         f"hydra.run.dir={folder}",
         status=1,
     )
-    assert b"pictures cannot be read, data.max_unreadable allows 0" in done.stderr
+    assert b"images cannot be read, data.max_unreadable allows 0" in done.stderr
     assert hostile.unprintable((folder / "traceback.txt").read_text()) == []
 
 
@@ -104,8 +104,8 @@ def test_questions_answers_and_their_types(tmp_path, browser):
         *tiny_model("vqa"), *SHORT, *length, "data.image_size=[32,40]", f"hydra.run.dir={folder}",
     )  # fmt: skip
     hostile.run("evaluate.py", f"run={folder}", hostile.NO_WANDB, "num_probes=3", "num_trust=5")
-    picture = next(tmp_path.glob("*.png"))
-    hostile.run("evaluate.py", f"run={folder}", f"images={picture}", f"text={hostile.SCRIPT}", hostile.NO_WANDB)
+    image = next(tmp_path.glob("*.png"))
+    hostile.run("evaluate.py", f"run={folder}", f"images={image}", f"text={hostile.SCRIPT}", hostile.NO_WANDB)
     found = {path: hostile.look(browser, path) for path in hostile.pages(folder)}
     assert len(found) == 4
     for page in found.values():

@@ -1,4 +1,4 @@
-"""Captures small enough to be written and uploaded in tests. Sizes are prime and pictures are not square.
+"""Captures small enough to be written and uploaded in tests. Sizes are prime and images are not square.
 
 Shape legend: B batch, H W C pixels, N heads, T tokens.
 """

@@ -47,7 +47,7 @@ def test_a_log_file_gets_plain_lines():
     console.close({"val/accuracy": 0.875, "parameters": 5717416, "run_folder": "outputs/x", "gallery": "g.html"}, 0)
     assert out.getvalue().splitlines() == [
         "compiling the training step, 10 to 30 seconds ...",
-        "step 0/100  attention maps of 5 pictures captured",
+        "step 0/100  attention maps of 5 images captured",
         "step 1/100  1 %  loss 0.5312  accuracy 0.7500  1,210 images/s",
         "step 51/100  51 %  0:20 left  loss 0.5312  accuracy 0.7500  1,210 images/s",
         "step 51/100  validation  loss 0.2500  accuracy 0.8750",

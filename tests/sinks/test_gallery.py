@@ -75,7 +75,7 @@ def write_metrics(folder, rows):
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_the_page_shows_every_capture_newest_first_with_its_pictures(tmp_path):
+def test_the_page_shows_every_capture_newest_first_with_its_images(tmp_path):
     gallery = Gallery(tmp_path, title="a run")
     for step in (0, 10, 500):
         gallery.media(step, media(step))
@@ -93,7 +93,7 @@ def test_the_page_shows_every_capture_newest_first_with_its_pictures(tmp_path):
     assert record.probes[0][0] in page.text
 
 
-def test_pictures_that_another_sink_wrote_are_left_alone(tmp_path):
+def test_images_that_another_sink_wrote_are_left_alone(tmp_path):
     folder = tmp_path / "attention" / "step_00000007"
     folder.mkdir(parents=True)
     (folder / "probe.png").write_bytes(b"theirs")
@@ -123,10 +123,10 @@ def test_the_page_needs_no_network_no_storage_and_no_eval(tmp_path):
     source = Page(tmp_path / "attention" / "index.html").source
     assert not re.search(r"https?://|//cdn|@import|eval\(|localStorage|sessionStorage|fetch\(|XMLHttpRequest", source)
     assert "default-src &#x27;none&#x27;" in source
-    assert len(source) < 80_000  # pictures are files beside it
+    assert len(source) < 80_000  # images are files beside it
 
 
-def test_controls_have_labels_and_pictures_have_texts(tmp_path):
+def test_controls_have_labels_and_images_have_texts(tmp_path):
     gallery = Gallery(tmp_path, title="x")
     gallery.media(0, media(0))
     gallery.media(3, media(3))
@@ -167,11 +167,11 @@ def test_curves_come_from_metrics(tmp_path):
 def test_curves_of_layers_and_kinds_that_are_not_known_in_advance(tmp_path):
     rows = [{"step": 5, f"grounding/words/block_{layer:02d}/lift": 1.0 + layer} for layer in range(13)]
     rows += [{"step": 5, "grounding/words/block_00/chance": 0.25, "grounding/words/block_00/pointing": 0.5}]
-    rows += [{"step": 9, "val/accuracy/<b>colour": 0.5, "val/accuracy": 0.7, "val/accuracy/a/b": 0.1}]
+    rows += [{"step": 9, "val/accuracy/<b>color": 0.5, "val/accuracy": 0.7, "val/accuracy/a/b": 0.1}]
     found = {figure.split("<h3>")[1].split("</h3>")[0]: figure for figure in charts(rows, TRUST + TRAINING)}
     lift, kinds = found["Words: lift on the boxes of what they name"], found["Accuracy by kind"]
     assert lift.count("<circle") == 6 and "layer 00 <b>1</b>" in lift and "layer 12 <b>13</b>" in lift
-    assert "&lt;b&gt;colour <b>0.5</b>" in kinds and kinds.count("<circle") == 1
+    assert "&lt;b&gt;color <b>0.5</b>" in kinds and kinds.count("<circle") == 1
     assert 'class="reference"' in found["Words: pointing game"]
 
 
@@ -179,7 +179,7 @@ def test_curves_of_layers_and_kinds_that_are_not_known_in_advance(tmp_path):
     ("kind", "last"),
     [({"predicts_next": True}, "matrix"), ({}, "text"), ({"dual": True}, "text")],
 )
-def test_sheets_of_words_follow_those_of_pictures(tmp_path, kind, last):
+def test_sheets_of_words_follow_those_of_images(tmp_path, kind, last):
     record = text_record(3, planted=2, verdicts=(Verdict(HOSTILE, "a question", False),) * 3, **kind)
     found = sheets(record)
     gallery = Gallery(tmp_path, title="x")
@@ -266,7 +266,7 @@ def test_the_table_holds_the_numbers_of_the_report(tmp_path):
     rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", trust, re.S)]
     head = [plain(cell) for cell in rows[0]]
     assert head[:5] == ["Method", "Verdict", "Gap", "Deletion", "Insertion"]
-    assert head[5:8] == ["Gap to another picture's map", "Gap to the centre", "Share of leave one out"]
+    assert head[5:8] == ["Gap to another image's map", "Gap to the center", "Share of leave one out"]
     assert head[8:] == ["Untrained likeness", "Pointing", "Lift"]
     for method, row in zip(METHODS, rows[1:], strict=False):
         fidelity, grounding = report.fidelity[method], report.grounding[method]
@@ -276,7 +276,7 @@ def test_the_table_holds_the_numbers_of_the_report(tmp_path):
             f"{fidelity.deletion:.3f}",
             f"{fidelity.insertion:.3f}",
             f"{fidelity.gap_other:+.3f}",
-            f"{fidelity.gap_centre:+.3f}",
+            f"{fidelity.gap_center:+.3f}",
             f"{fidelity.gap_share:.0%}" if method != "leave_one_out" else "\u2013",
             f"{report.sanity[method]:.2f}" if method != "leave_one_out" else "\u2013",
             f"{grounding['pointing']:.2f} ({grounding['chance']:.2f})",
@@ -361,9 +361,9 @@ def words_of(tmp_path, fidelity=None, **changes):
     ("gap", "p", "better"), [(0.2, 0.009, True), (0.2, 0.01, False), (-0.2, 0.0, False), (0.2, None, True)]
 )
 def test_only_what_the_test_finds_is_better_than_another_map(tmp_path, gap, p, better):
-    numbers = {"gap_other": gap, "p_other": p, "gap_centre": -gap, "p_centre": p}
+    numbers = {"gap_other": gap, "p_other": p, "gap_center": -gap, "p_center": p}
     words = plain(words_of(tmp_path, {"relevance": numbers}))
-    assert ("no better than another picture's map: it shows where such pictures matter" not in words) == better
+    assert ("no better than another image's map: it shows where such images matter" not in words) == better
     assert ("no better than a bright middle" in words) == (p is not None and (gap > 0 or p >= 0.01))
 
 
@@ -378,7 +378,7 @@ def test_a_planted_mark_has_its_sentence_and_its_columns(tmp_path):
     row = {"pointing": 1.0, "energy": 0.5, "lift": 7.25, "chance": 0.125}
     trust = words_of(tmp_path, grounding_mark={"raw": row})
     words = plain(trust)
-    assert words.count("Its brightest patch is on the planted mark in 100% of pictures (chance 12%).") == 1
+    assert words.count("Its brightest patch is on the planted mark in 100% of images (chance 12%).") == 1
     assert words.count("Its brightest patch is on the boxes of what is explained in ") == 4
     head = [plain(cell) for cell in re.findall(r"<th scope=\"col\".*?</th>", trust)]
     assert head[-4:] == ["Pointing", "Lift", "Pointing at the mark", "Lift on the mark"]
@@ -386,12 +386,12 @@ def test_a_planted_mark_has_its_sentence_and_its_columns(tmp_path):
     assert cells[-2:] == ["1.00 (0.12)", "7.25"]
 
 
-def test_whose_pictures_were_measured(tmp_path):
-    same = plain(words_of(tmp_path / "a", same_pictures=True))
-    assert "what the model says), these pictures." in same and "none of them" not in same
-    few = words_of(tmp_path / "b", methods=(), probes=trust_report(random_record(batch=3)).probes, same_pictures=True)
+def test_whose_images_were_measured(tmp_path):
+    same = plain(words_of(tmp_path / "a", same_images=True))
+    assert "what the model says), these images." in same and "none of them" not in same
+    few = words_of(tmp_path / "b", methods=(), probes=trust_report(random_record(batch=3)).probes, same_images=True)
     words = plain(few)
-    assert "Too few pictures for a verdict: below each map its gap on that picture alone." in words
+    assert "Too few images for a verdict: below each map its gap on that image alone." in words
     assert "<table>" not in few and "nothing to explain" in words and "There is nothing" not in words
     assert few.count('<li class="card">') == 3
 
@@ -432,7 +432,7 @@ def test_what_others_wrote_is_shown_once_it_is_there(tmp_path):
     assert "explore" not in Page(bare.path).attributes("section", "id")
 
 
-def test_curves_of_trust_have_their_intervals_and_colours():
+def test_curves_of_trust_have_their_intervals_and_colors():
     rows = [
         {"step": s, "trust/relevance/gap": 0.25, "trust/relevance/gap_low": 0.125, "trust/relevance/gap_high": 0.5}
         for s in (0, 10)

@@ -87,15 +87,15 @@ def test_a_capture_is_png_files_of_the_right_size_and_a_record(tmp_path):
         "self_overlay.png",
         "stats_entropy.png",
     ]
-    picture = Image.open(folder / "self_heads.png")
-    assert picture.size == (WIDTH, HEIGHT)
-    np.testing.assert_array_equal(np.asarray(picture), media.sheets["attention/self/heads"].image)
+    image = Image.open(folder / "self_heads.png")
+    assert image.size == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(np.asarray(image), media.sheets["attention/self/heads"].image)
     with np.load(folder / "record.npz", allow_pickle=False) as record:
         np.testing.assert_array_equal(record["images"], media.record.images)
 
 
 def test_the_film_lies_beside_the_captures(tmp_path):
-    LocalFiles(run_folder=tmp_path).film(20, b"GIF89a film")
+    LocalFiles(run_folder=tmp_path).animation(20, b"GIF89a film")
     assert (tmp_path / "attention" / "evolution.gif").read_bytes() == b"GIF89a film"
 
 

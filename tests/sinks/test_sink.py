@@ -16,8 +16,8 @@ class Recorder(Sink):
     def media(self, step, media):
         self.calls.append((self.name, "media", step, media))
 
-    def film(self, step, gif):
-        self.calls.append((self.name, "film", step, gif))
+    def animation(self, step, gif):
+        self.calls.append((self.name, "animation", step, gif))
 
     def close(self, summary, exit_code):
         self.calls.append((self.name, "close", summary, exit_code))
@@ -37,7 +37,7 @@ class Essential(Broken):
 
 def test_base_class_takes_everything_and_does_nothing():
     sink = Sink()
-    assert (sink.scalars(1, {}), sink.media(1, None), sink.film(1, b""), sink.close({}, 0)) == (None,) * 4
+    assert (sink.scalars(1, {}), sink.media(1, None), sink.animation(1, b""), sink.close({}, 0)) == (None,) * 4
 
 
 def test_everything_reaches_every_sink_in_order():
@@ -45,12 +45,12 @@ def test_everything_reaches_every_sink_in_order():
     sinks = FanOut([Recorder(log, "a"), Recorder(log, "b")])
     sinks.scalars(3, {"train/loss": 0.5})
     sinks.media(5, "sheets")
-    sinks.film(5, b"GIF")
+    sinks.animation(5, b"GIF")
     sinks.close({"x": 1}, 7)
     expected = [
         ("scalars", 3, {"train/loss": 0.5}),
         ("media", 5, "sheets"),
-        ("film", 5, b"GIF"),
+        ("animation", 5, b"GIF"),
         ("close", {"x": 1}, 7),
     ]
     assert log == [(name, *call) for call in expected for name in "ab"]

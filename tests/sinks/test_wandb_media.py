@@ -16,7 +16,7 @@ from vitcross.attention_maps.methods.rollout import read_map
 from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
 from vitcross.attention_maps.sheets.overlay_masks import quantile_levels
 from vitcross.sinks.weights_and_biases import media
-from vitcross.sinks.weights_and_biases.media import OVERLAY, VIEWER, Uploads, overlay_images, picture_caption
+from vitcross.sinks.weights_and_biases.media import OVERLAY, VIEWER, Uploads, image_caption, overlay_images
 from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
 SHEETS = ("attention/probe", OVERLAY, "attention/self/methods", "attention/self/heads", "attention/self/layers")
@@ -46,7 +46,7 @@ def trust(batch):
     def row(gap, verdict):
         return Fidelity(
             deletion=0.3, insertion=0.6, gap=gap, gap_low=0.1, gap_high=0.5, p_value=0.01, gap_other=None,
-            gap_centre=0.1, gap_share=None, verdict=verdict,
+            gap_center=0.1, gap_share=None, verdict=verdict,
         )  # fmt: skip
 
     probes = tuple(ProbeFidelity(deletion=0.2, insertion=0.7, gap=b / 8, explainable=b != 1) for b in range(batch))
@@ -66,7 +66,7 @@ def pixels(path):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_clean_pictures_with_levels_of_every_method_and_the_truth(wandb, tmp_path, channels):
+def test_clean_images_with_levels_of_every_method_and_the_truth(wandb, tmp_path, channels):
     record = with_maps(random_record(channels=channels, batch=3, depth=2))
     images = overlay_images(wandb, record, tmp_path)
     assert len(images) == 3
@@ -85,7 +85,7 @@ def test_clean_pictures_with_levels_of_every_method_and_the_truth(wandb, tmp_pat
         assert box["box_caption"] == f"class {record.labels[i]}"
 
 
-def test_large_pictures_keep_their_size_and_at_most_108_are_listed(wandb, tmp_path):
+def test_large_images_keep_their_size_and_at_most_108_are_listed(wandb, tmp_path):
     record = random_record(batch=113, depth=1, heads=1)
     images = overlay_images(wandb, record, tmp_path)
     assert len(images) == 108 and media.overlay_files(record) == 108 * (1 + 1 + 2)
@@ -99,7 +99,7 @@ def test_nothing_known_means_no_boxes_and_no_empty_words(wandb, tmp_path):
     record = random_record(batch=2, depth=1, boxes=None, labels=None)
     for image in overlay_images(wandb, record, tmp_path):
         assert image._boxes is None and list(image._masks) == ["raw", "rollout"]
-    assert picture_caption(record, 0).startswith("1. class ") and picture_caption(record, 0).endswith("%. Step 5.")
+    assert image_caption(record, 0).startswith("1. class ") and image_caption(record, 0).endswith("%. Step 5.")
 
 
 def test_words_have_a_box_for_every_object_that_they_name(wandb, tmp_path):
@@ -130,12 +130,12 @@ def test_captions_say_what_is_explained_and_whether_to_believe_it():
     record = dataclasses.replace(
         random_record(batch=3, depth=1), verdicts=verdicts, targets=("red", "two", "star"), trust=trust(3)
     )
-    assert picture_caption(record, 0) == (
-        "1. red (true: blue). explained: red. this picture: relevance gap +0.00. over 61 examples: rollout no better "
+    assert image_caption(record, 0) == (
+        "1. red (true: blue). explained: red. this image: relevance gap +0.00. over 61 examples: rollout no better "
         "than random, relevance follows the model. Step 5."
     )
-    assert "this picture: relevance nothing to explain." in picture_caption(record, 1)
-    assert "relevance gap +0.25" in picture_caption(record, 2)
+    assert "this image: relevance nothing to explain." in image_caption(record, 1)
+    assert "relevance gap +0.25" in image_caption(record, 2)
 
 
 # ----------------------------------------------------------------------------------------------------- how much, when
@@ -163,7 +163,7 @@ def test_few_captures_go_up_whole_and_the_viewer_at_powers_of_two(wandb, tmp_pat
 
 def test_too_many_captures_are_thinned_out_evenly_and_the_last_one_is_kept(wandb, tmp_path):
     rows, rest, uploads = rows_of(wandb, tmp_path, captures=30, planned=30, probes=7)
-    # 7 pictures x 6 files, 5 sheets, a viewer: 48 files; 30 of them are 1440, every second 720.
+    # 7 images x 6 files, 5 sheets, a viewer: 48 files; 30 of them are 1440, every second 720.
     assert [number for number, row in enumerate(rows) if row] == list(range(0, 30, 2))
     assert rest == [(29, set(SHEETS))]
     assert "captures of 48 files each are too many" in uploads.note
@@ -189,7 +189,7 @@ def default_run(folder, record_of, keys, captures=10):
     sink = WeightsAndBiases(run_folder=folder, mode="offline", captures=captures, report=lines.append)
     for step in range(captures):
         sink.media(step, capture_media(record_of(step), keys, viewer=f"<p>{step}</p>"))
-    sink.film(captures - 1, b"GIF89a film")
+    sink.animation(captures - 1, b"GIF89a film")
     sink.close({}, 0)
     return sink, lines
 
@@ -209,14 +209,14 @@ def test_a_default_image_text_run_has_far_fewer_than_1000_files(home, tmp_path):
     kinds = collections.Counter(path.relative_to(sink.folder / "files" / "media").parts[0] for path in files
                                 if "media" in path.parts)  # fmt: skip
     assert len(files) < 750
-    # Each capture: 8 pictures with 4 masks, 13 sheets; 8 x 2 lists of boxes; the viewer of captures 1, 2, 4, 8, 10.
+    # Each capture: 8 images with 4 masks, 13 sheets; 8 x 2 lists of boxes; the viewer of captures 1, 2, 4, 8, 10.
     assert kinds == {"images": 10 * (8 * 5 + 13), "metadata": 10 * 16, "html": 5, "videos": 1}
     assert not any("too many" in line for line in lines)
     run = ReadBack(sink.folder, home)
     for key in (OVERLAY, *TEXT_SHEETS, *HEAT_MAPS):
         assert [step for step, _ in run.curve(key)] == list(range(10))
     assert [step for step, _ in run.curve(VIEWER)] == [0, 1, 3, 7, 9]
-    ((step, film),) = run.curve(media.FILM)
+    ((step, film),) = run.curve(media.ANIMATION)
     assert (step, film["_type"]) == (9, "video-file")
     assert (sink.folder / "files" / film["path"]).read_bytes() == b"GIF89a film"
     last = run.curve(VIEWER)[-1][1]

@@ -39,7 +39,7 @@ def use(sink, steps=(0, 10, 20), captures=(0, 10, 20)):
 
 def check_images(rows, read):
     """At every step each sheet is there, of its size, not blank, byte for byte the one that was made; the overlay as
-    clean pictures with masks and boxes."""
+    clean images with masks and boxes."""
     check_overlay(rows, read)
     for key in KEYS:
         if key == OVERLAY:
@@ -51,8 +51,8 @@ def check_images(rows, read):
             sheet = sample_media(step).sheets[key]
             assert entry["caption"] == sheet.caption
             content = read(entry["path"])
-            picture = np.asarray(Image.open(io.BytesIO(content)))
-            assert picture.shape == (HEIGHT, WIDTH, 3) and picture.std() > 10
+            image = np.asarray(Image.open(io.BytesIO(content)))
+            assert image.shape == (HEIGHT, WIDTH, 3) and image.std() > 10
             assert content == sheet.png
 
 

@@ -38,7 +38,7 @@ def test_online_run(tmp_path, key):
         )
         assert (sink.mode, sink.url) == ("online", f"{server.url}/lab/p/runs/{sink.run_id}")
         use(sink)
-        sink.film(20, b"GIF89a film")
+        sink.animation(20, b"GIF89a film")
         sink.media(30, dataclasses.replace(sample_media(30, keys=()), viewer="<p>viewer</p>"))
         print("a plain line")
         sink.close({"val/accuracy": 0.875}, 0)

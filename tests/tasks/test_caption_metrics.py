@@ -56,7 +56,7 @@ def test_a_caption_that_repeats_its_reference_has_the_highest_scores():
     assert values == pytest.approx({"bleu4": 1.0, "rouge_l": 1.0, "cider": 10.0}, rel=1e-6)
 
 
-def test_captions_of_other_pictures_have_low_scores():
+def test_captions_of_other_images_have_low_scores():
     right = caption_metrics(CAPTIONS, REFERENCES)
     wrong = caption_metrics(CAPTIONS[1:] + CAPTIONS[:1], REFERENCES)
     assert all(wrong[name] < right[name] / 2 for name in right)

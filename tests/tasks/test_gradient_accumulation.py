@@ -41,7 +41,7 @@ def question_answering():
     return task, batch
 
 
-def several_texts_of_a_picture():
+def several_texts_of_a_image():
     task, batch = question_answering()
     return task, batch | {"images": batch["images"][::2]}
 
@@ -59,7 +59,7 @@ def step(make, parts, jit_compile=False):
     return [v.numpy() for v in task.network.trainable_variables], {name: values[0] for name, values in history.items()}
 
 
-CAN = {classification: (3, 4), captioning: (4,), question_answering: (2,), several_texts_of_a_picture: (4,)}
+CAN = {classification: (3, 4), captioning: (4,), question_answering: (2,), several_texts_of_a_image: (4,)}
 
 
 @pytest.mark.parametrize(("make", "counts"), CAN.items())

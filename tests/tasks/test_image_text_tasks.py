@@ -1,4 +1,4 @@
-"""The three tasks of pictures and texts with their real networks: they learn sixteen pairs, and count each once."""
+"""The three tasks of images and texts with their real networks: they learn sixteen pairs, and count each once."""
 
 import functools
 
@@ -143,7 +143,7 @@ def test_a_question_with_an_unknown_answer_is_wrong_and_has_no_loss():
     assert values["accuracy"] == pytest.approx(fewer["accuracy"] * 11 / 16)
 
 
-def test_a_picture_with_several_captions_is_counted_once():
+def test_a_image_with_several_captions_is_counted_once():
     task, _, rows = untrained("captioning")
     twice = {key: np.concatenate([value, value[:5]]) for key, value in rows.items()}
     once, both = (task.summarize(r, image_text.References()) for r in (rows, twice))

@@ -48,13 +48,13 @@ def rows():
 
 def references():
     return types.SimpleNamespace(
-        question_types=("colour", "count"), answers=lambda index: ("red",) * 3, text=lambda index: f"question {index}?"
+        question_types=("color", "count"), answers=lambda index: ("red",) * 3, text=lambda index: f"question {index}?"
     )
 
 
 def test_an_unknown_answer_is_wrong_and_without_a_loss():
     values = summarize(rows(), references())
-    assert values == pytest.approx({"loss": 0.7, "accuracy": 0.6, "accuracy/colour": 0.5, "accuracy/count": 2 / 3})
+    assert values == pytest.approx({"loss": 0.7, "accuracy": 0.6, "accuracy/color": 0.5, "accuracy/count": 2 / 3})
     assert "loss" not in summarize({**rows(), "labels": np.full(5, -1), "losses": np.full(5, np.nan)})
 
 

@@ -39,7 +39,7 @@ def test_ranks_equal_those_counted_pair_by_pair(seed, size, chunk_size):
     random = np.random.default_rng(seed)
     images, texts = unit(random.normal(size=(2, size, 5)))
     image_id, text_id = random.integers(0, 17, (2, size)) * 3 + 1
-    # Examples of one picture have one embedding, and so have equal texts.
+    # Examples of one image have one embedding, and so have equal texts.
     images = images[[list(image_id).index(i) for i in image_id]]
     texts = texts[[list(text_id).index(i) for i in text_id]]
     values = retrieval_metrics(images, texts, image_id, text_id, chunk_size)
@@ -67,15 +67,15 @@ def test_nan_embeddings_find_nothing():
     assert retrieval_metrics(broken, broken, np.arange(13), np.arange(13))["image_to_text_r10"] == 0.0
 
 
-def test_one_picture_with_several_texts_is_one_query_and_any_of_its_texts_is_right():
+def test_one_image_with_several_texts_is_one_query_and_any_of_its_texts_is_right():
     images = np.eye(3, dtype="float32")[[0, 0, 1]]
     texts = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], "float32")  # the first text is wrong, the second right
     values = retrieval_metrics(images, texts, np.array([4, 4, 9]), np.arange(3))
-    assert values["image_to_text_r1"] == 0.5  # picture 4 is found by its second text
+    assert values["image_to_text_r1"] == 0.5  # image 4 is found by its second text
     assert values["text_to_image_r1"] == pytest.approx(1 / 3)
 
 
-def test_equal_texts_are_right_for_each_others_pictures():
+def test_equal_texts_are_right_for_each_others_images():
     images, texts = np.eye(2, dtype="float32"), np.ones((2, 2), "float32") / 2**0.5
     values = retrieval_metrics(images, texts, np.arange(2), np.array([7, 7]))
     assert values["mean_r1"] == 1.0

@@ -10,8 +10,8 @@ from vitcross.tasks.scene_attributes import PARTS, attribute_accuracy, match_obj
 
 
 def thing(look, x, y):
-    size, colour, shape = look.split()
-    return {"size": size, "colour": colour, "shape": shape, "box": [y - 0.1, x - 0.1, y + 0.1, x + 0.1]}
+    size, color, shape = look.split()
+    return {"size": size, "color": color, "shape": shape, "box": [y - 0.1, x - 0.1, y + 0.1, x + 0.1]}
 
 
 SCENE = {
@@ -93,7 +93,7 @@ def test_what_the_true_caption_states_is_right_from_either_object():
     assert score_caption("a large red star is below a small blue ring.", SCENE, truth).right["relation"] == 0
 
 
-def test_relations_of_pictures_that_are_not_square():
+def test_relations_of_images_that_are_not_square():
     scene = {"objects": [thing("small red star", 0.2, 0.2), thing("large blue ring", 0.5, 0.6)], "image_size": [32, 96]}
     text = "a small red star is left of a large blue ring."
     assert accuracy(text, scene, "") == 1.0
@@ -103,7 +103,7 @@ def test_relations_of_pictures_that_are_not_square():
 def test_objects_that_were_held_out_are_counted_alone():
     text = "a large red star is above a small blue star. there is also a small white cross."
     counts = score_objects(text, SCENE, [1])
-    assert (counts.right["size"], counts.right["colour"], counts.right["shape"]) == (1, 1, 0)
+    assert (counts.right["size"], counts.right["color"], counts.right["shape"]) == (1, 1, 0)
     values = attribute_accuracy([counts, score_objects(TRUTH, SCENE, [1])])
     assert values["attribute_accuracy"] == pytest.approx(5 / 6)
     assert values["attribute_accuracy/shape"] == 0.5 and "attribute_accuracy/relation" not in values
@@ -135,5 +135,5 @@ def test_matching_is_the_best_one(said, true):
 
 
 def test_many_invented_objects_are_matched_quickly():
-    said = [{"size": "small", "colour": "red", "shape": "star"}] * 60
+    said = [{"size": "small", "color": "red", "shape": "star"}] * 60
     assert sum(match is not None for match in match_objects(said, SCENE["objects"] * 2)) <= 6

@@ -25,7 +25,7 @@ def network():
     return types.SimpleNamespace(encode_texts=encode_texts, text_encoder=types.SimpleNamespace(max_length=61))
 
 
-def test_a_class_is_the_normalised_mean_over_templates():
+def test_a_class_is_the_normalized_mean_over_templates():
     names, templates = ["cat", "zebra {x}"], ["a photo of a {}.", "one {}!"]
     found = class_embeddings(network(), Letters(), names, templates)
     for name, row in zip(names, found, strict=True):

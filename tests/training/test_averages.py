@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import tiny_task
-from vitcross.training.averages import WithAverage
+from vitcross.training.averages import averaged_weights_in_use
 from vitcross.training.optimizer import adamw, lion, muon, schedule_free_adamw
 from vitcross.training.parameter_groups import parameter_groups
 
@@ -38,7 +38,7 @@ def test_it_equals_numpy_and_leaves_the_training_alone(make):
     ):
         np.testing.assert_allclose(np.asarray(average), value, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(variable.numpy(), own.numpy())
-    assert (optimizer.average_suffix, other.average_suffix) == ("_ema", None)
+    assert (optimizer.metric_suffix, other.metric_suffix) == ("_ema", None)
 
 
 def test_moving_statistics_are_averaged_too():
@@ -76,7 +76,7 @@ def test_trained_weights_come_back_to_the_bit_whatever_happens(monkeypatch):
     optimizer.apply(gradients_of(network.trainable_variables, 0))
     trained = [v.numpy() for v in network.weights]
     average = [np.asarray(value) for _, value in optimizer.averaged_weights()]
-    swap = WithAverage(optimizer)
+    swap = averaged_weights_in_use(optimizer)
     with pytest.raises(Interruption), swap:
         assert all(np.array_equal(v.numpy(), a) for v, a in zip(network.trainable_variables, average, strict=True))
         raise Interruption

@@ -7,11 +7,11 @@ from tests.training.tiny import endless, tiny_batch, tiny_task
 from vitcross.training.checkpoint import load_network, load_training, problem_of, read_progress
 from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.optimizer import adamw
-from vitcross.training.progress import Progress
+from vitcross.training.progress import TrainingProgress
 
 
 def at(step, rows=0, **callbacks):
-    return Progress(step=step, batches=step, rows=rows, callbacks=callbacks)
+    return TrainingProgress(step=step, batches=step, rows=rows, callbacks=callbacks)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_optimizer_random_state_means_and_state_of_callbacks_come_back(task, tmp
         np.testing.assert_array_equal(expected.numpy(), actual.numpy())
     assert float(other.metrics[0].count) == 2 * 11  # examples in the mean of the loss; the other run had more
     progress = read_progress(path)
-    assert (progress.step, progress.batches, progress.rows, progress.due) == (2, 2, 5, "nothing")
+    assert (progress.step, progress.batches, progress.rows, progress.pending) == (2, 2, 5, "nothing")
     assert progress.callbacks["rows_of"] == {"last_row": 2}
     found = progress.callbacks["maps"]
     assert found["last_row"] == 2 and found["best"] is None

@@ -5,7 +5,7 @@ from vitcross.training.early_stopping import EarlyStopping
 
 
 class Model:
-    """What a callback sees of Keras: a step, and the wish to stop."""
+    """What a callback sees of Keras: a step, and the request to stop."""
 
     def __init__(self):
         self.stop_training, self.optimizer = False, self

@@ -26,7 +26,7 @@ def test_the_same_model_with_the_same_classes_is_the_same_function():
     assert not found["resampled"] + found["anew"] + found["not used"]
 
 
-def test_other_classes_and_another_size_of_pictures():
+def test_other_classes_and_another_size_of_images():
     source, network = vision(1), vision(2, num_classes=5, image_size=(16, 20))
     head = [v.numpy() for v in network.weights if "/head/" in v.path]
     found = initialize(network, source, same_classes=False)
@@ -34,7 +34,7 @@ def test_other_classes_and_another_size_of_pictures():
     assert found["resampled"] == ["embedding/position_embedding/embeddings"]
     kept = [v.numpy() for v in network.weights if "/head/" in v.path]
     assert all(np.array_equal(before, after) for before, after in zip(head, kept, strict=True))
-    # The class token keeps its position; the others are what the source itself uses on pictures of that size.
+    # The class token keeps its position; the others are what the source itself uses on images of that size.
     own = next(v for v in network.weights if v.path.endswith("position_embedding/embeddings")).numpy()
     layer = next(layer for layer in source._flatten_layers() if layer.name == "position_embedding")
     np.testing.assert_array_equal(own[0], layer.embeddings.numpy()[0])
@@ -60,7 +60,7 @@ def test_a_model_that_does_not_fit_is_refused(changes, named):
         initialize(vision(2, **changes), vision(1), same_classes=True)
 
 
-def test_towers_of_pictures_are_shared_with_image_text_models():
+def test_towers_of_images_are_shared_with_image_text_models():
     both = image_text.dual_encoder()
     tower = both.image_encoder
     for variable in tower.weights:

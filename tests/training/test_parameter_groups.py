@@ -72,7 +72,7 @@ def test_freezing_by_pattern():
     assert not any("block_00" in v.path for v in block_matrices(network))
 
 
-def test_a_frozen_batch_normalisation_keeps_its_statistics():
+def test_a_frozen_batch_normalization_keeps_its_statistics():
     images = np.random.default_rng(0).normal(size=(5, 8, 16, 3)).astype("f")
     for patterns, moves in ((["*/patch_embedding/*"], False), (["*/patch_embedding/conv_*"], True)):
         network = vision()

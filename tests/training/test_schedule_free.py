@@ -48,7 +48,7 @@ def test_it_equals_the_paper(weight_decay):
         )
         np.testing.assert_allclose(variable.numpy(), y, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(averages[id(variable)], x, rtol=1e-4, atol=1e-5)
-    assert optimizer.average_suffix == ""
+    assert optimizer.metric_suffix == ""
 
 
 def test_the_average_needs_a_share():

@@ -117,11 +117,11 @@ def train(folder, bomb, make=adamw, **settings):
     """Begin a run in `folder`, or go on with it."""
     task = tiny_task()
     optimizer = make(model=task.network, total_steps=STEPS, learning_rate=0.01, warmup_steps=2)
-    checkpoints = Checkpoints(folder / "checkpoints", monitor=f"accuracy{optimizer.average_suffix or ''}")
+    checkpoints = Checkpoints(folder / "checkpoints", monitor=f"accuracy{optimizer.metric_suffix or ''}")
     found = checkpoints.newest(count_rows(folder))
     progress = read_progress(found) if found else None
     step, rows = (progress.step, progress.rows) if progress else (0, 0)
-    sink = Sink(LocalFiles(run_folder=folder, goes_on_at=(step, rows)), bomb, rows)
+    sink = Sink(LocalFiles(run_folder=folder, resume_from=(step, rows)), bomb, rows)
     with StopOnSignal() as stop_on_signal:
         trainer = Trainer(
             task=task,

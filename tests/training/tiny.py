@@ -1,4 +1,4 @@
-"""A task small enough to train in a blink: logistic regression on 3 x 5 pictures."""
+"""A task small enough to train in a blink: logistic regression on 3 x 5 images."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where a model attends: records, reductions, statistics, grounding, pictures; of pictures alone and of words.
+"""Where a model attends: records, reductions, statistics, grounding, images; of images alone and of words.
 
 The pure functions take and give NumPy arrays and load neither Keras nor TensorFlow; `AttentionMaps`, a Keras callback,
 is loaded when it is asked for.
@@ -8,7 +8,7 @@ is loaded when it is asked for.
 # have the same names: binding them now, after their modules were loaded, keeps a later import of the module from taking
 # the name over.
 from vitcross.attention_maps.capture.capture import Capture, capture
-from vitcross.attention_maps.capture.relevance import Explainer, RelevanceMaps, relevance
+from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps, relevance
 from vitcross.attention_maps.capture.targets import choose_target
 from vitcross.attention_maps.methods.cross_rollout import (
     cross_raw_map,
@@ -19,7 +19,7 @@ from vitcross.attention_maps.methods.cross_rollout import (
 from vitcross.attention_maps.methods.relevance_rules import (
     after_cross_attention,
     after_self_attention,
-    normalised,
+    normalized,
     positive_weights,
     read_by_pooling,
     self_attention_relevance,
@@ -51,7 +51,7 @@ from vitcross.attention_maps.methods.words import (
     word_prefix_mass,
     word_similarity_maps,
 )
-from vitcross.attention_maps.records.probe_text import ProbeText, own_text, probe_texts
+from vitcross.attention_maps.records.probe_text import ProbeText, probe_texts, text_from_user
 from vitcross.attention_maps.records.record import AttentionRecord, Verdict, captions, verdict
 from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.attention_maps.records.trust_report import TrustReport
@@ -72,7 +72,7 @@ __all__ = [
     "AttentionMedia",
     "AttentionRecord",
     "Capture",
-    "Explainer",
+    "RelevanceExplainer",
     "ImageTextRecord",
     "ProbeText",
     "RelevanceMaps",
@@ -103,9 +103,9 @@ __all__ = [
     "jensen_shannon",
     "layer_maps",
     "mean_distance",
-    "normalised",
+    "normalized",
     "overlay",
-    "own_text",
+    "text_from_user",
     "patch_words",
     "pointing_game",
     "positive_weights",

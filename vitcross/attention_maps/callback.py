@@ -12,16 +12,16 @@ import numpy as np
 
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.statistics import Earlier, statistics
-from vitcross.attention_maps.sheets.animation import Frame, evolution_gif, frame_of, read_frames
+from vitcross.attention_maps.sheets.animation import Frame, animation_gif, frame_of, read_frames
 from vitcross.attention_maps.sheets.heat_map import heat_map_sheet
 from vitcross.attention_maps.sheets.media import AttentionMedia
 from vitcross.attention_maps.sheets.sheets import Style, sheets
-from vitcross.attention_maps.trust.checks import MapChecks, Measured
+from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
 from vitcross.attention_maps.viewer import Viewer
 
 
 class AttentionMaps(keras.callbacks.Callback):
-    """Captures before the first step, at the given steps and at the end, always on the same pictures.
+    """Captures before the first step, at the given steps and at the end, always on the same images.
 
     It runs the network in inference mode, touches no variable and no random state: the losses with and without it are
     the same bits.
@@ -29,13 +29,13 @@ class AttentionMaps(keras.callbacks.Callback):
     Args:
         network: the built model whose attention is shown (inside the task, which `fit` trains).
         probes: dict of NumPy arrays, the batch that every capture shows.
-        sink: object with `scalars(step, values)`, `media(step, media)` and `film(step, gif)`.
+        sink: object with `scalars(step, values)`, `media(step, media)` and `animation(step, gif)`.
         steps: ints, optimizer steps at which to capture (`capture_steps`). Step 0 is captured only where training
             starts there; the last step of training is captured whether it is among them or not, and only once.
         trust_steps: ints, those of `steps` at which trust is measured too, at the last of them also by leaving out each
             patch; a capture at the end of training that was not planned is measured like it, unless there are none.
         class_names: tuple of str.
-        checks: MapChecks, what is measured of the maps on other examples, or None.
+        checks: MapEvaluator, what is measured of the maps on other examples, or None.
         style: Style of the sheets; None for the default.
         texts: list of `ProbeText`, those of the probes, for an image-text model; None for a classifier.
         says: callable or None: a batch of the probes' keys -> list of str or `Verdict`, what an image-text model says
@@ -43,7 +43,7 @@ class AttentionMaps(keras.callbacks.Callback):
         title: str, name of the run on the viewer's page.
         step: callable without arguments that returns the current optimizer step; None: the steps are counted from
             where the optimizer's counter stood when training began.
-        folder: path or None, where a run that goes on finds the records of its earlier captures, for viewer and film.
+        folder: path or None, where a resumed run finds the records of its earlier captures, for viewer and animation.
 
     Attributes:
         seconds: float, time spent here so far, sinks included.
@@ -62,7 +62,7 @@ class AttentionMaps(keras.callbacks.Callback):
         steps,
         trust_steps=(),
         class_names=(),
-        checks: MapChecks | None = None,
+        checks: MapEvaluator | None = None,
         style: Style | None = None,
         step=None,
         texts=None,
@@ -72,7 +72,7 @@ class AttentionMaps(keras.callbacks.Callback):
     ):
         super().__init__()
         if len(probes["images"]) == 0:
-            raise ValueError("`probes` must hold at least one picture. Received: 0")
+            raise ValueError("`probes` must hold at least one image. Received: 0")
         self.network, self.probes, self.sink, self.style = network, probes, sink, style or Style()
         self.class_names, self.checks = tuple(class_names), checks
         self.texts, self.says = texts, says
@@ -86,7 +86,7 @@ class AttentionMaps(keras.callbacks.Callback):
         self._history: list[tuple[int, dict[str, np.ndarray]]] = []
         self._frames: list[Frame] = []
         self._capture = Capture(network, explain=True)
-        self._viewer = Viewer(title=title, colour_map=self.style.colour_map)
+        self._viewer = Viewer(title=title, color_map=self.style.color_map)
 
     def state(self):
         """What the numbers and heat maps of later captures need of the earlier ones; made anew by each capture."""
@@ -124,7 +124,7 @@ class AttentionMaps(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.previous is None or self.previous.step != self._step:
             self.capture(self._step, last=True)
-        self.sink.film(self._step, evolution_gif(self._frames, self.style))
+        self.sink.animation(self._step, animation_gif(self._frames, self.style))
 
     def capture(self, step: int, last: bool = False) -> AttentionMedia:
         """Capture now, and hand scalars and media to the sink."""
@@ -157,9 +157,9 @@ class AttentionMaps(keras.callbacks.Callback):
         steps = np.array([step for step, _ in self._history])
         return {"steps": steps, "example_index": self.previous.example_index, "maps": self.previous.maps, **tables}
 
-    def _check(self, record, step: int, last: bool) -> Measured:
+    def _check(self, record, step: int, last: bool) -> MapEvaluation:
         if self.checks is None:
-            return Measured(record=record, scalars={})
+            return MapEvaluation(record=record, scalars={})
         began = time.perf_counter()
         last = bool(self.trust_steps) and (last or step == max(self.trust_steps))
         trust = last or step in self.trust_steps
@@ -172,7 +172,7 @@ class AttentionMaps(keras.callbacks.Callback):
         steps = [step for step, _ in self._history]
         return {
             f"attention_stats/{name}": heat_map_sheet(
-                name, steps, [tables[name].mean(axis=1) for _, tables in self._history], self.style.colour_map
+                name, steps, [tables[name].mean(axis=1) for _, tables in self._history], self.style.color_map
             )
             for name in self._history[-1][1]
         }

@@ -10,7 +10,7 @@ from vitcross.command_line.train import split_arguments
 from vitcross.config import compose
 from vitcross.config.compatibility import check_own_text
 from vitcross.config.help_page import help_page
-from vitcross.data.sources.image_files import find_pictures
+from vitcross.data.sources.image_files import find_images
 
 FREE_TEXT = ("run", "images", "text", "compare", "target")
 
@@ -66,7 +66,7 @@ def prepare_evaluate(arguments):
         settings, _ = compose.check_arguments("evaluate", overrides)
         run_config = compose.open_run(settings["run"])
         if settings["images"] is not None:
-            find_pictures(settings["images"])
+            find_images(settings["images"])
         check_own_text(run_config, settings)
         if settings["compare"] is not None:
             compose.open_run(settings["compare"], key="compare")

@@ -21,7 +21,7 @@ def fail(message, status=2):
 
 
 def configure_logging():
-    """Show what the package logs (preparing data, unreadable pictures) as plain lines among what is printed."""
+    """Show what the package logs (preparing data, unreadable images) as plain lines among what is printed."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(PlainLines())
     logger = logging.getLogger("vitcross")

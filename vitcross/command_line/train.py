@@ -53,13 +53,13 @@ def header(config, choices, folder):
     vision = model_sizes(vision, prefix)
     text, _ = text_tower(model)
     texts = "" if text is None else f"; texts: {_tower(text)}"
-    pictures = "pictures of the set's own size" if size is None else f"pictures of {_by(size)} pixels"
+    images = "images of the set's own size" if size is None else f"images of {_by(size)} pixels"
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
-        "data": f"{data.get('name') or choices['data']}, {pictures}",
+        "data": f"{data.get('name') or choices['data']}, {images}",
         "model": f"{choices['model']}: {_tower(vision)}, patches of {_by(vision['patch_size'])} pixels{texts}",
-        "length": f"{length} of {data['batch_size']} {'pictures' if text is None else 'pairs'}, seed {config['seed']}",
+        "length": f"{length} of {data['batch_size']} {'images' if text is None else 'pairs'}, seed {config['seed']}",
         "results": str(folder),
     }
     return printable_rows(rows)

@@ -10,11 +10,11 @@ FLAGS = (
     *("-h", "--help", "--hydra-help", "--version", "-m", "--multirun"),
     *("-c", "--cfg", "-p", "--package", "--resolve", "-i", "--info", "-sc", "--shell-completion"),
 )
-TYPED = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher")
+ALLOWED_HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher")
 # Hydra makes what stands behind a `_target_` of its own section: its plugins are allowed.
 PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")
 # Each of them calls, loads or sets what it names.
-EMPTY = (
+MUST_BE_EMPTY = (
     ("callbacks",),
     ("searchpath",),
     ("job", "env_set"),
@@ -50,8 +50,10 @@ def check_typed(overrides):
     for text in overrides:
         key = text.lstrip("+~").partition("=")[0].replace("/", ".").partition("@")[0]
         is_of_hydra = key == "hydra" or key.startswith("hydra.")
-        if is_of_hydra and not any(key == known or key.startswith(f"{known}.") for known in TYPED):
-            raise ConfigError(f"of Hydra's own keys only {', '.join(TYPED)} can be typed. Received: {text}")
+        if is_of_hydra and not any(key == known or key.startswith(f"{known}.") for known in ALLOWED_HYDRA_KEYS):
+            raise ConfigError(
+                f"of Hydra's own keys only {', '.join(ALLOWED_HYDRA_KEYS)} can be typed. Received: {text}"
+            )
 
 
 def check_hydra(section):
@@ -63,7 +65,7 @@ def check_hydra(section):
     Raises:
         ConfigError
     """
-    for path in EMPTY:
+    for path in MUST_BE_EMPTY:
         value = section
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Which values of a configuration fit each other: task, model and data; patches and pictures; heads and widths. And
+"""Which values of a configuration fit each other: task, model and data; patches and images; heads and widths. And
 what a configuration takes from the data once that is there. Plain dicts in; no TensorFlow.
 """
 
@@ -25,10 +25,10 @@ KINDS = {
     "Captioning": ("CaptioningModel", ("scene_texts of captions", "pairs", "tfds_captions")),
     "QuestionAnswering": ("QuestionAnsweringModel", ("scene_texts of questions", "pairs")),
 }
-# What evaluate.py must be told of own pictures.
+# What evaluate.py must be told of own images.
 NEEDS_TEXT = {
-    "Contrastive": "what the pictures are compared with, text='a red star'; or names, classes=[star,ring]",
-    "QuestionAnswering": "the question, text='What colour is the star?'",
+    "Contrastive": "what the images are compared with, text='a red star'; or names, classes=[star,ring]",
+    "QuestionAnswering": "the question, text='What color is the star?'",
 }
 TEXT_TOWERS = ("text_encoder", "text_decoder")
 
@@ -50,7 +50,7 @@ def check_kind(config):
 
 
 def check_own_text(config, settings):
-    """Whether a run can use the text that was typed for own pictures, or do without one.
+    """Whether a run can use the text that was typed for own images, or do without one.
 
     Args:
         config: dict, of the run.
@@ -61,9 +61,9 @@ def check_own_text(config, settings):
     """
     task, text = config["task"]["_target_"].rpartition(".")[2], settings["text"]
     if settings["images"] is None and (text is not None or settings["classes"]):
-        raise ConfigError("text and classes need own pictures beside them: images='DIR/*.jpg'")
+        raise ConfigError("text and classes need own images beside them: images='DIR/*.jpg'")
     if task == "Classification" and text is not None:
-        raise ConfigError(f"text is for runs of pictures with texts; this one classifies pictures. Received: {text}")
+        raise ConfigError(f"text is for runs of images with texts; this one classifies images. Received: {text}")
     if settings["classes"] and (task != "Contrastive" or text is not None):
         raise ConfigError(
             f"classes are for contrastive runs, and instead of a text. Received: classes={settings['classes']}"
@@ -71,7 +71,7 @@ def check_own_text(config, settings):
     if any("{}" not in template for template in settings["templates"]):
         raise ConfigError(f"templates must have {{}} for the name of a class. Received: {settings['templates']}")
     if settings["target"] is not None and settings["images"] is None:
-        raise ConfigError(f"target needs own pictures beside it: images='DIR/*.jpg'. Received: {settings['target']}")
+        raise ConfigError(f"target needs own images beside it: images='DIR/*.jpg'. Received: {settings['target']}")
     if settings["target"] is not None and task == "Contrastive":
         raise ConfigError(
             f"target is a class, an answer or a word; of a contrastive run the match is explained. "
@@ -89,7 +89,7 @@ def image_tower(model):
 
 
 def text_tower(model):
-    """`(keys, prefix)` of the part that reads or writes text; `(None, None)` for a model of pictures alone."""
+    """`(keys, prefix)` of the part that reads or writes text; `(None, None)` for a model of images alone."""
     for name in TEXT_TOWERS:
         if name in model:
             return model[name], f"model.{name}"
@@ -116,7 +116,7 @@ def model_sizes(model, prefix="model"):
 
 
 def check_model(model, data):
-    """Patches divide pictures, heads divide widths, and the model fits its data; sizes that only the data knows are
+    """Patches divide images, heads divide widths, and the model fits its data; sizes that only the data knows are
     checked when it is there.
 
     Raises:
@@ -176,7 +176,7 @@ def _check_image_tower(model, data, prefix):
 
 
 def check_data(data):
-    """What the pictures may be: asked of the very classes that will use the values.
+    """What the images may be: asked of the very classes that will use the values.
 
     Raises:
         ConfigError
@@ -194,7 +194,7 @@ def check_data(data):
             SceneOptions(
                 image_size=data["image_size"],
                 seed=data["scene_seed"],
-                target_colour=data["target_colour"],
+                target_color=data["target_color"],
                 max_objects=data["max_objects"],
             )
             if data["_target_"] == "vitcross.data.load.scenes" and data["num_classes"] not in (None, len(SHAPES)):
@@ -210,9 +210,9 @@ def check_parts(config):
         ConfigError
     """
     parts, data = config["trainer"]["accumulate_steps"], config["data"]
-    pictures = data["batch_size"] // (data.get("texts_per_picture") or 1)
-    if pictures % parts:
-        raise ConfigError(f"trainer.accumulate_steps must divide the {pictures} pictures of a batch. Received: {parts}")
+    images = data["batch_size"] // (data.get("texts_per_image") or 1)
+    if images % parts:
+        raise ConfigError(f"trainer.accumulate_steps must divide the {images} images of a batch. Received: {parts}")
     if parts > 1 and config["task"]["_target_"].endswith("Contrastive"):
         raise ConfigError(
             "trainer.accumulate_steps must be 1 with contrastive losses, which compare all rows of a batch; "
@@ -220,7 +220,7 @@ def check_parts(config):
         )
 
 
-def fill_from_data(config, facts):
+def fill_from_dataset(config, facts):
     """The configuration with what only the data knows, as `config.yaml` keeps it: every key of the data and of the
     model (and its towers) that the facts name.
 

@@ -205,7 +205,7 @@ def _is_part(value):
     return isinstance(value, dict) and "_target_" in value
 
 
-def accepted(section, offered):
+def accepted_arguments(section, offered):
     """Those of the offered arguments that the `_target_` of a section takes."""
     names = inspect.signature(hydra.utils.get_class(section["_target_"])).parameters
     return {key: value for key, value in offered.items() if key in names}

@@ -4,12 +4,12 @@ import re
 
 from vitcross.config.compatibility import ConfigError
 
-OF_TRAINER = ("evaluate_every", "log_every", "checkpoint_every", "early_stopping")
-OF_OPTIMIZER = ("warmup", "cooldown", "timescale", "ema")
+TRAINER_DURATIONS = ("evaluate_every", "log_every", "checkpoint_every", "early_stopping")
+OPTIMIZER_DURATIONS = ("warmup", "cooldown", "timescale", "ema")
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?|examples?|percent|%)?\s*")
 
 
-def lengths(config, num_examples):
+def durations(config, num_examples):
     """All lengths of a run in steps.
 
     Args:
@@ -17,7 +17,7 @@ def lengths(config, num_examples):
         num_examples: int, of the training split.
 
     Returns:
-        `(trainer, optimizer)`: dicts, one with `total_steps` and each of `OF_TRAINER`, one with `<length>_steps`
+        `(trainer, optimizer)`: dicts, one with `total_steps` and each of `TRAINER_DURATIONS`, one with `<length>_steps`
         of those that the optimizer has; None where there is no such length.
     """
     trainer, optimizer = config["trainer"], config["optimizer"]
@@ -25,9 +25,9 @@ def lengths(config, num_examples):
     unit = "steps" if trainer["steps"] is not None else "epochs"
     total = to_steps(trainer[unit], unit=unit, name=f"trainer.{unit}", **known)
     known["total_steps"] = total
-    of_trainer = {"total_steps": total} | {key: _steps("trainer", trainer, key, known) for key in OF_TRAINER}
+    of_trainer = {"total_steps": total} | {key: _steps("trainer", trainer, key, known) for key in TRAINER_DURATIONS}
     of_trainer["evaluate_every"] = min(total, of_trainer["evaluate_every"])
-    of_optimizer = {key: _steps("optimizer", optimizer, key, known) for key in OF_OPTIMIZER if key in optimizer}
+    of_optimizer = {key: _steps("optimizer", optimizer, key, known) for key in OPTIMIZER_DURATIONS if key in optimizer}
     if total == 1:  # a share is rounded up to one step, which a run of one step does not have
         of_optimizer["warmup"] = 0
     return of_trainer, {f"{key}_steps": steps for key, steps in of_optimizer.items()}
@@ -49,9 +49,9 @@ def check_lengths(config):
         raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {whole}")
     for key, value in whole.items():
         _check(f"trainer.{key}", value, total_steps=None)
-    for key in OF_TRAINER:
+    for key in TRAINER_DURATIONS:
         _check(f"trainer.{key}", trainer[key])
-    for key in OF_OPTIMIZER:
+    for key in OPTIMIZER_DURATIONS:
         _check(f"optimizer.{key}", optimizer.get(key), minimum=0 if key == "warmup" else 1)
     _check_schedule(config)
 

@@ -18,11 +18,11 @@ def first_comment(path):
 
 
 HELP = """\
-vitcross trains a Vision Transformer, or a model of pictures and texts, and shows, while it trains, where it looks.
+vitcross trains a Vision Transformer, or a model of images and texts, and shows, while it trains, where it looks.
 
   python train.py                                       the rendered scenes: no network, no account, CPU is enough
   python train.py experiment=NAME key=value ...         a named recipe; any value overridden
-  python train.py data=image_folder data.root=DIR       your own pictures, one folder per class
+  python train.py data=image_folder data.root=DIR       your own images, one folder per class
   python train.py -m optimizer.learning_rate=1e-3,3e-4  a sweep, each trial in a process of its own
   python train.py -m hydra/sweeper=optuna 'optimizer.learning_rate=tag(log,interval(1e-4,3e-3))'
                                                         a sweep that learns from its trials; needs the extra `sweep`
@@ -40,7 +40,7 @@ A run writes outputs/<name>/<date>_<time>/: open attention/index.html there, als
 
 MOST_CHANGED = (
     ("trainer.steps", "length of the run; or trainer.epochs"),
-    ("data.batch_size", "pictures per step"),
+    ("data.batch_size", "images per step"),
     ("data.image_size", "height and width the model sees: 224 or [224,320]"),
     ("optimizer.learning_rate", "peak of the schedule"),
     ("optimizer.weight_decay", "decay of the kernels"),
@@ -66,18 +66,18 @@ def help_page(conf, script="train"):
 
 
 EVALUATE_HELP = """\
-vitcross measures a finished run, or shows what its model says and where it looks on your own pictures.
+vitcross measures a finished run, or shows what its model says and where it looks on your own images.
 
   python evaluate.py run=RUN_FOLDER                     metrics, confusion matrix and maps of the best checkpoint
   python evaluate.py run=RUN_FOLDER split=test          on another split: test, train, unseen, unmarked or misleading
-  python evaluate.py run=RUN_FOLDER images='DIR/*.jpg'  predictions and maps for your own pictures, of any size
-  python evaluate.py run=RUN_FOLDER images='DIR/*.jpg' text='What colour is the boat?'
+  python evaluate.py run=RUN_FOLDER images='DIR/*.jpg'  predictions and maps for your own images, of any size
+  python evaluate.py run=RUN_FOLDER images='DIR/*.jpg' text='What color is the boat?'
                                                         runs with texts: compare, answer, or score a caption
 
 KEYS
   checkpoint             best (default) or latest
-  batch_size             pictures per step; 64
-  limit                  only the first so many pictures of the split
+  batch_size             images per step; 64
+  limit                  only the first so many images of the split
   sinks.wandb.mode       auto, online, offline or disabled
 
 Results are written to RUN_FOLDER/evaluation/.

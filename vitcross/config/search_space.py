@@ -12,7 +12,7 @@ class Values:
 
     Args:
         texts: tuple of str, each as it is typed behind `key=`.
-        ordered: bool, whether neighbours are alike (a range).
+        ordered: bool, whether neighbors are alike (a range).
     """
 
     texts: tuple[str, ...]

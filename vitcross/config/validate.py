@@ -132,7 +132,7 @@ def _check_combinations(config):
 
 
 def check_folder(data):
-    """What can be known of an image folder by listing it: it is there, its classes hold pictures, their count.
+    """What can be known of an image folder by listing it: it is there, its classes hold images, their count.
 
     Raises:
         ConfigError

@@ -2,35 +2,35 @@
 
     images       (B, H, W, C) float32 in [-1, 1]
     labels       (B,) int32 in [0, num_classes)
-    valid        (B,) bool     False: a padding row of the last evaluation batch or an unreadable picture; never counted
+    valid        (B,) bool     False: a padding row of the last evaluation batch or an unreadable image; never counted
     index        (B,) int64    position of the example in its split
     box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label
-    num_objects  (B,) int32, optional: objects in the picture
+    num_objects  (B,) int32, optional: objects in the image
     mark_box     (B, 4) float32 in [0, 1], optional: as `box`, of a planted mark that gives the class away
-                 (`watermark.py`); without area where a picture has none
+                 (`watermark.py`); without area where an image has none
 
-Where training pictures are mixed with each other (mixup, CutMix), also, in training batches only:
+Where training images are mixed with each other (mixup, CutMix), also, in training batches only:
 
-    mixed_labels (B,) int32 in [0, num_classes): label of the picture that was mixed in
+    mixed_labels (B,) int32 in [0, num_classes): label of the image that was mixed in
     mixing       (B,) float32 in [0, 1]: share of `labels`; `mixed_labels` has the rest. 1: not mixed. All other keys
                  are those of the example that has `labels`, its boxes too, whatever covers it
 
-Where an example is a pair of a picture and a text, also:
+Where an example is a pair of an image and a text, also:
 
     token_ids         (B, T) int32   [BOS] tokens [EOS], then PAD = 0
     padding_mask      (B, T) bool    True: a real token, BOS and EOS among them
     text_id           (B,) int64     equal for equal texts of a split
-    image_id          (B,) int64     position of the picture among the pictures of the split
+    image_id          (B,) int64     position of the image among the images of the split
     question_type     (B,) int32     questions only: index into `data.question_types`
     annotator_answers (B, A) int32   questions with several annotators only: index of each answer, -1: none, or one that
                                      training does not know
-    labels            (B,) int32     questions: index of the most frequent answer; captions: class of the picture; -1:
+    labels            (B,) int32     questions: index of the most frequent answer; captions: class of the image; -1:
                                      not known
 
-A training batch may hold several texts of each picture (`data.texts_per_picture`): then `images` has (B / K, ...) rows,
-and rows i K to i K + K - 1 of the other keys belong to picture i.
+A training batch may hold several texts of each image (`data.texts_per_image`): then `images` has (B / K, ...) rows,
+and rows i K to i K + K - 1 of the other keys belong to image i.
 
-Shape letters: B batch, H W C pixels, T token positions, A annotators, K texts of a picture.
+Shape letters: B batch, H W C pixels, T token positions, A annotators, K texts of an image.
 """
 
 import numpy as np
@@ -67,7 +67,7 @@ def check_batch(batch, *, image_shape, num_classes):
 
     Args:
         batch: dict of NumPy arrays or eager tensors.
-        image_shape: (height, width, channels) expected of the pictures.
+        image_shape: (height, width, channels) expected of the images.
         num_classes: int, labels of valid rows must lie in [0, num_classes).
     """
     arrays = {key: np.asarray(value) for key, value in batch.items()}
@@ -124,7 +124,7 @@ def _check_ranges(arrays, *, num_classes, lowest_label):
 def _check_mixing(arrays):
     for key in MIXING_KEYS:
         if key not in arrays:
-            raise ValueError(f"A batch of mixed pictures needs the key '{key}'. Received keys: {sorted(arrays)}")
+            raise ValueError(f"A batch of mixed images needs the key '{key}'. Received keys: {sorted(arrays)}")
     shares = arrays["mixing"]
     if not (shares.min() >= 0 and shares.max() <= 1):
         raise ValueError(f"Batch key 'mixing' must lie in [0, 1]. Received: [{shares.min()}, {shares.max()}]")

@@ -1,6 +1,6 @@
-"""Which part of a picture the model sees, and how boxes follow it.
+"""Which part of an image the model sees, and how boxes follow it.
 
-A view is (y_min, x_min, y_max, x_max) relative to the upright picture; `pad` gives views that reach beyond [0, 1].
+A view is (y_min, x_min, y_max, x_max) relative to the upright image; `pad` gives views that reach beyond [0, 1].
 Boxes of objects use the same order. Shape letters: B batch, H W C pixels.
 """
 
@@ -15,7 +15,7 @@ FULL_VIEW = (0.0, 0.0, 1.0, 1.0)
 
 
 def evaluation_view(source_size, image_size, *, resize="crop", evaluation_crop=1.0):
-    """The view of `ImageOptions.resize` for a picture of `source_size` (height, width)."""
+    """The view of `ImageOptions.resize` for an image of `source_size` (height, width)."""
     if resize == "stretch":
         return FULL_VIEW
     ratios = [source / target for source, target in zip(source_size, image_size, strict=True)]
@@ -31,11 +31,11 @@ def evaluation_view(source_size, image_size, *, resize="crop", evaluation_crop=1
 def random_resized_view(uniforms, source_size, image_size, *, min_scale):
     """A random crop of Szegedy et al. 2015: area share in [min_scale, 1], aspect ratio in [3/4, 4/3] of the target's.
 
-    Computed in closed form (no rejection), so that it vectorises: a crop that does not fit is cut to the picture.
+    Computed in closed form (no rejection), so that it vectorizes: a crop that does not fit is cut to the image.
 
     Args:
         uniforms: (..., 4) array in [0, 1): area, aspect ratio, y, x.
-        source_size: (height, width) of the picture.
+        source_size: (height, width) of the image.
         image_size: (height, width) of the target; the aspect ratio varies around its own.
         min_scale: float in (0, 1].
 
@@ -53,11 +53,11 @@ def random_resized_view(uniforms, source_size, image_size, *, min_scale):
     return np.stack([y_min, x_min, y_min + height, x_min + width], axis=-1)
 
 
-def resample(picture, view, image_size, *, channels):
-    """Decodes a `Picture`, cuts out `view` and brings it to `image_size`: (H, W, C) uint8, antialiased bilinear."""
+def resample(encoded, view, image_size, *, channels):
+    """Decodes an `EncodedImage`, cuts out `view`, resizes it to `image_size`: (H, W, C) uint8, antialiased bilinear."""
     height, width = image_size
     y_min, x_min, y_max, x_max = view
-    image = picture.load(channels=channels, at_least=(height / (y_max - y_min), width / (x_max - x_min)))
+    image = encoded.load(channels=channels, at_least=(height / (y_max - y_min), width / (x_max - x_min)))
     if image.size == (width, height) and view == FULL_VIEW:
         return to_array(image)
     top, left, bottom, right = y_min * image.height, x_min * image.width, y_max * image.height, x_max * image.width
@@ -80,7 +80,7 @@ def _padded(image, view, image_size):
 
 
 def box_in_view(box, view):
-    """A relative box (4,) of the picture, as seen in `view`: float32 (4,), clipped to [0, 1]."""
+    """A relative box (4,) of the image, as seen in `view`: float32 (4,), clipped to [0, 1]."""
     y_min, x_min, y_max, x_max = view
     origin = np.array([y_min, x_min, y_min, x_min])
     extent = np.array([y_max - y_min, x_max - x_min] * 2)

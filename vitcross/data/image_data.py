@@ -12,7 +12,7 @@ from vitcross.data.reader import CachingReader, DecodingReader, fits
 
 
 class ImageData:
-    """The splits of a data set and how their pictures become batches (`batch.py`).
+    """The splits of a data set and how their images become batches (`batch.py`).
 
     Args:
         name: str, what the console and the run call the data.
@@ -62,7 +62,7 @@ class ImageData:
 
     @property
     def image_shape(self):
-        """(H, W, C) of one picture as the model sees it."""
+        """(H, W, C) of one image as the model sees it."""
         return self.options.image_shape
 
     @property
@@ -83,7 +83,7 @@ class ImageData:
         return self._sources[split]
 
     def references(self, split):
-        """What metrics may know of a split besides its batches; None where pictures and labels are all."""
+        """What metrics may know of a split besides its batches; None where images and labels are all."""
 
     def train_batches(self, *, seed, batch_size=None, start_position=0):
         """Endless shuffled and augmented batches as a `tf.data.Dataset`.
@@ -101,13 +101,13 @@ class ImageData:
             batch_size=batch_size or self.batch_size,
             seed=seed,
             start_position=start_position,
-            remember=self.unreadable.remember,
+            record_error=self.unreadable.record_error,
         )
 
     def evaluation_batches(self, split, *, batch_size=None, limit=None):
         """Each example of `split` exactly once, in order; a finite `tf.data.Dataset` of full batches.
 
-        Rows that fill up the last batch, and unreadable pictures, have valid = False.
+        Rows that fill up the last batch, and unreadable images, have valid = False.
 
         Args:
             split: str, one of `splits`.
@@ -125,7 +125,7 @@ class ImageData:
             options=self.options,
             batch_size=batch_size or self.batch_size,
             indices=np.arange(count, dtype=np.int64) * size // count,
-            remember=self.unreadable.remember,
+            record_error=self.unreadable.record_error,
         )
 
     def examples(self, split, indices):
@@ -138,7 +138,7 @@ class ImageData:
         return {**batch, "images": contract.normalize(batch["images"])}
 
     def preprocess(self, image):
-        """One own picture (path, bytes or uint8 (h, w[, c])) -> (H, W, C) float32 in [-1, 1], as evaluation sees it.
+        """One own image (path, bytes or uint8 (h, w[, c])) -> (H, W, C) float32 in [-1, 1], as evaluation sees it.
 
         Raises:
             UnreadableImage: if it cannot be decoded.
@@ -146,13 +146,13 @@ class ImageData:
         return preprocess(image, options=self.options)
 
     def _training_reader(self, seed):
-        return self._picture_reader("train", training=True)
+        return self._image_reader("train", training=True)
 
     def _reader(self, split, *, cache=True):
-        return self._picture_reader(split, cache=cache)
+        return self._image_reader(split, cache=cache)
 
-    def _picture_reader(self, split, *, training=False, cache=True):
-        source, view = self._pictures(split), "evaluation"
+    def _image_reader(self, split, *, training=False, cache=True):
+        source, view = self._images(split), "evaluation"
         if training and self.options.augmentation.random_resized_crop is not None:
             view = "native" if source.image_shape is not None else "random"
         key = (split, view)
@@ -166,8 +166,8 @@ class ImageData:
             self._readers[key] = reader
         return reader
 
-    def _pictures(self, split):
-        """The source whose pictures are decoded."""
+    def _images(self, split):
+        """The source whose images are decoded."""
         return self.source(split)
 
 

@@ -34,7 +34,7 @@ def tfds(
         test_split: str or None.
         data_dir: path or None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
         download: bool, fetch what is not prepared.
-        image_size: (height, width) or None for the size of the pictures, where all have one.
+        image_size: (height, width) or None for the size of the images, where all have one.
         channels: 1, 3 or None for those of the data set.
         num_classes: int or None for those of the data set.
         **options: the other arguments of `ImageOptions`.
@@ -57,7 +57,7 @@ def tfds(
 
 def scenes(
     *,
-    target_colour="red",
+    target_color="red",
     max_objects=5,
     scene_seed=0,
     train_examples=20_000,
@@ -73,7 +73,7 @@ def scenes(
     """Rendered scenes (`scenes.py`), drawn at `image_size` and prepared in seconds if they are not yet.
 
     Args:
-        target_colour: str, colour of the object whose shape is the label.
+        target_color: str, color of the object whose shape is the label.
         max_objects: int from 1 to 5.
         scene_seed: int >= 0.
         train_examples: int > 0.
@@ -83,7 +83,7 @@ def scenes(
             splits, `unmarked` and `misleading`, tell what a model learned besides (`watermark.py`).
         data_dir: path or None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
         image_size: (height, width) in pixels.
-        channels: 1 or 3; colours are lost with 1.
+        channels: 1 or 3; colors are lost with 1.
         num_classes: int or None; checked, scenes have 8.
         **options: the other arguments of `ImageOptions`.
 
@@ -97,7 +97,7 @@ def scenes(
 
     counts = {"train": train_examples, "validation": validation_examples, "test": test_examples}
     scene_options = SceneOptions(
-        image_size=image_size, seed=scene_seed, target_colour=target_colour, max_objects=max_objects
+        image_size=image_size, seed=scene_seed, target_color=target_color, max_objects=max_objects
     )
     builder = prepared_scenes(scenes=scene_options, counts=counts, data_dir=data_dir)
     sources, watched = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}, {}
@@ -125,14 +125,14 @@ def image_folder(
     num_classes=None,
     **options,
 ):
-    """A folder of pictures, a class per subfolder (`image_folder.py`).
+    """A folder of images, a class per subfolder (`image_folder.py`).
 
     Args:
         root: path of the folder: `root/<class>/...`, or `root/train/<class>/...` and `root/validation/<class>/...`.
         image_size: (height, width) that the model sees.
         validation_share: float in (0, 1), cut from each class where there is no validation folder.
         test_share: float in [0, 1), cut where there is no test folder.
-        split_seed: int, decides which pictures are cut.
+        split_seed: int, decides which images are cut.
         data_dir: not used; every data set has this key.
         channels: 1 or 3.
         num_classes: int or None for the number of folders.
@@ -163,7 +163,7 @@ def _image_data(*, name, sources, image_size, num_classes, options, watched=None
     train = sources["train"]
     if image_size is None:
         if train.image_shape is None:
-            raise ValueError(f"image_size must be given for {name}, whose pictures differ in size. Received: null")
+            raise ValueError(f"image_size must be given for {name}, whose images differ in size. Received: null")
         image_size = train.image_shape[:2]
     options = ImageOptions(image_size=image_size, channels=train.channels, **options)
     return ImageData(name=name, options=options, num_classes=num_classes, watched=watched, **sources)
@@ -173,7 +173,7 @@ def scene_texts(
     *,
     texts,
     questions_per_scene=None,
-    target_colour="red",
+    target_color="red",
     max_objects=5,
     scene_seed=0,
     held_out_combinations=True,
@@ -191,11 +191,11 @@ def scene_texts(
 
     Args:
         texts: `captions` (one a scene, naming every object; the class is that of the scene) or `questions` (up to five
-            a scene: shape, colour, count, relation, yes or no; the answers are the classes).
+            a scene: shape, color, count, relation, yes or no; the answers are the classes).
         questions_per_scene: int or None: questions that training asks about a scene, every object in turn; None: one of
             each type, as in the other splits.
-        target_colour, max_objects, scene_seed, data_dir, image_size, channels: as for `load.scenes`.
-        held_out_combinations: bool, whether some combinations of shape and colour (`scenes.held_out_combinations`)
+        target_color, max_objects, scene_seed, data_dir, image_size, channels: as for `load.scenes`.
+        held_out_combinations: bool, whether some combinations of shape and color (`scenes.held_out_combinations`)
             occur in a split of their own, `unseen`, only.
         train_examples, validation_examples, test_examples: int > 0, scenes of each split.
         unseen_examples: int > 0, scenes of the split `unseen`; without held-out combinations there is none.
@@ -221,17 +221,17 @@ def scene_texts(
     scenes = SceneOptions(
         image_size=image_size,
         seed=scene_seed,
-        target_colour=target_colour,
+        target_color=target_color,
         max_objects=max_objects,
         held_out=held_out_combinations,
     )
     builder = prepared_scenes(scenes=scenes, counts=counts, data_dir=data_dir)
-    pictures = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}
+    images = {split: TFDSSource(builder=builder, split=split, channels=channels) for split in counts}
     return _image_text_data(
         name="scenes",
-        sources=scene_captions(pictures)
+        sources=scene_captions(images)
         if texts == "captions"
-        else scene_questions(pictures, scenes=scenes, questions_per_scene=questions_per_scene),
+        else scene_questions(images, scenes=scenes, questions_per_scene=questions_per_scene),
         image_size=image_size,
         num_classes=num_classes,
         problems=TextProblems(),
@@ -251,15 +251,15 @@ def pairs(
     num_classes=None,
     **options,
 ):
-    """Own pictures with captions or questions: a CSV or JSONL file of pairs (`pairs_file.py`).
+    """Own images with captions or questions: a CSV or JSONL file of pairs (`pairs_file.py`).
 
     Args:
         file: path.
         image_size: (height, width) that the model sees.
-        validation_share: float in [0, 1), share of the pictures, cut off where the file has no validation pairs; 0:
+        validation_share: float in [0, 1), share of the images, cut off where the file has no validation pairs; 0:
             its test pairs are watched during training.
         test_share: float in [0, 1), cut off where the file has no test pairs.
-        split_seed: int, decides which pictures are cut off.
+        split_seed: int, decides which images are cut off.
         data_dir: not used; every data set has this key.
         channels: 1 or 3.
         num_classes: int or None for the number of categories or answers.
@@ -269,10 +269,10 @@ def pairs(
         `ImageTextData`.
 
     Raises:
-        TooManyUnreadable: where more pictures than `max_unreadable` are not there.
+        TooManyUnreadable: where more images than `max_unreadable` are not there.
     """
     from vitcross.data.problems import TextProblems
-    from vitcross.data.sources.image_files import PictureFiles
+    from vitcross.data.sources.image_files import ImageFiles
     from vitcross.data.sources.pair_source import PairSource
     from vitcross.data.sources.pairs_file import list_pairs
 
@@ -280,10 +280,10 @@ def pairs(
     listing = list_pairs(
         file, validation_share=validation_share, test_share=test_share, split_seed=split_seed, problems=problems
     )
-    pictures = PictureFiles(listing.pictures, name=listing.file.stem, channels=channels)
+    images = ImageFiles(listing.images, name=listing.file.stem, channels=channels)
     made = {
         id(pairs): PairSource(
-            name=f"{listing.file.stem}/{split}", pictures=pictures, pairs=pairs, class_names=listing.class_names
+            name=f"{listing.file.stem}/{split}", images=images, pairs=pairs, class_names=listing.class_names
         )
         for split, pairs in listing.splits.items()
     }
@@ -311,7 +311,7 @@ def tfds_captions(
     num_classes=None,
     **options,
 ):
-    """A TensorFlow Datasets set of pictures with captions, by name.
+    """A TensorFlow Datasets set of images with captions, by name.
 
     Args:
         name, train_split, validation_split, test_split, data_dir, download, image_size, channels: as for `load.tfds`.
@@ -332,7 +332,7 @@ def tfds_captions(
     splits = {"train": train_split, "validation": validation_split, "test": test_split}
     sources = {
         split: caption_pairs(
-            TFDSSource(builder=builder, split=expression, channels=channels, labelled=False), key=key, problems=problems
+            TFDSSource(builder=builder, split=expression, channels=channels, labeled=False), key=key, problems=problems
         )
         for split, expression in splits.items()
         if expression is not None

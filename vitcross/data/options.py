@@ -1,4 +1,4 @@
-"""What the configuration may say about pictures: pure values, checked here, importable without TensorFlow."""
+"""What the configuration may say about images: pure values, checked here, importable without TensorFlow."""
 
 import dataclasses
 
@@ -17,23 +17,23 @@ def height_and_width(size):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random changes of training pictures; each off by default.
+    """Random changes of training images; each off by default.
 
     Args:
         flip: bool, mirror left-right with probability one half.
         padded_crop: int >= 0, shift by up to this many pixels in each direction (the border is filled by reflection).
         random_resized_crop: float in (0, 1] or None: smallest share of the area that a random crop keeps; the crop's
             aspect ratio varies between 3/4 and 4/3 (Szegedy et al. 2015, arXiv 1409.4842, section 6).
-        randaugment_operations: int from 0 to 4, N of RandAugment (`randaugment.py`): random changes of each picture,
+        randaugment_operations: int from 0 to 4, N of RandAugment (`randaugment.py`): random changes of each image,
             one after the other; 0: none.
         randaugment_magnitude: float in [0, 10], M of RandAugment, how strong they are.
-        three_augment: bool, grey, solarized or blurred, one of them for each picture (`three_augment.py`).
-        colour_jitter: float in [0, 1): brightness, contrast and saturation vary by factors in [1 - x, 1 + x].
+        three_augment: bool, gray, solarized or blurred, one of them for each image (`three_augment.py`).
+        color_jitter: float in [0, 1): brightness, contrast and saturation vary by factors in [1 - x, 1 + x].
         erasing: float in [0, 1], probability that a rectangle becomes noise (`erasing.py`).
-        mixup: float >= 0, a of Beta(a, a) for the share of a picture; the rest is another's (`mixing.py`); 0: off.
+        mixup: float >= 0, a of Beta(a, a) for the share of an image; the rest is another's (`mixing.py`); 0: off.
         cutmix: float >= 0, the same for the area of one that replaces a part of the other; with mixup, each half of
             the time.
-        mix_probability: float in (0, 1], of a picture to be mixed, where mixup or cutmix is on.
+        mix_probability: float in (0, 1], of an image to be mixed, where mixup or cutmix is on.
         repeats: int > 0, how often each example stands in a batch, each time changed anew (repeated augmentation,
             Hoffer et al. 2020, arXiv 1901.09335); a pass over the data then takes so many epochs.
     """
@@ -44,7 +44,7 @@ class Augmentation:
     randaugment_operations: int = 0
     randaugment_magnitude: float = 9.0
     three_augment: bool = False
-    colour_jitter: float = 0.0
+    color_jitter: float = 0.0
     erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -57,8 +57,8 @@ class Augmentation:
         scale = self.random_resized_crop
         if scale is not None and not 0 < scale <= 1:
             raise ValueError(f"augmentation.random_resized_crop must be null or in (0, 1]. Received: {scale}")
-        if not 0 <= self.colour_jitter < 1:
-            raise ValueError(f"augmentation.colour_jitter must be in [0, 1). Received: {self.colour_jitter}")
+        if not 0 <= self.color_jitter < 1:
+            raise ValueError(f"augmentation.color_jitter must be in [0, 1). Received: {self.color_jitter}")
         self._check_recipe()
 
     def _check_recipe(self):
@@ -82,7 +82,7 @@ class Augmentation:
 
     @property
     def mixes(self):
-        """Whether pictures are mixed with each other, and a batch has `mixed_labels` and `mixing`."""
+        """Whether images are mixed with each other, and a batch has `mixed_labels` and `mixing`."""
         return self.mixup > 0 or self.cutmix > 0
 
     @property
@@ -100,14 +100,14 @@ class ImageOptions:
 
     Args:
         image_size: (height, width) that the model sees, in pixels, or one number for both.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         augmentation: `Augmentation` or a dict of its arguments.
-        resize: how a picture of another shape is brought to `image_size`: `crop` (fill it, cut off what is over), `pad`
+        resize: how an image of another shape is brought to `image_size`: `crop` (fill it, cut off what is over), `pad`
             (all of it is seen, black around it) or `stretch` (all of it, distorted).
-        evaluation_crop: float in (0, 1], share of the picture's side kept by the central crop of `crop`, e.g. 0.875.
-        cache_gigabytes: float >= 0, decoded pictures are kept in memory where all of a split needs less than what is
+        evaluation_crop: float in (0, 1], share of the image's side kept by the central crop of `crop`, e.g. 0.875.
+        cache_gigabytes: float >= 0, decoded images are kept in memory where all of a split needs less than what is
             left of this.
-        max_unreadable: int >= 0, more distinct unreadable pictures than this are an error.
+        max_unreadable: int >= 0, more distinct unreadable images than this are an error.
         batch_size: int > 0.
         class_weights: None or `balanced` (inverse class frequency, mean 1 over classes).
     """
@@ -131,7 +131,7 @@ class ImageOptions:
 
     def _check(self):
         if self.channels not in (1, 3):
-            raise ValueError(f"channels must be 1 (grey) or 3 (RGB). Received: {self.channels}")
+            raise ValueError(f"channels must be 1 (gray) or 3 (RGB). Received: {self.channels}")
         if self.resize not in RESIZE_RULES:
             raise ValueError(f"resize must be one of {RESIZE_RULES}. Received: {self.resize!r}")
         if not 0 < self.evaluation_crop <= 1:
@@ -158,7 +158,7 @@ class ImageOptions:
 
     @property
     def image_shape(self):
-        """(height, width, channels) of one picture as the model sees it."""
+        """(height, width, channels) of one image as the model sees it."""
         return (*self.image_size, self.channels)
 
 
@@ -174,13 +174,13 @@ class TextOptions:
         vocabulary_size: int > 0, most tokens that it may have.
         tokenizer: path of a `tokenizer.json` to use instead, or None.
         max_text_length: int >= 3, token positions of a row, BOS and EOS among them; longer texts are cut.
-        texts_per_picture: int > 0, texts of a picture that a training batch holds together: the picture is encoded once
+        texts_per_image: int > 0, texts of an image that a training batch holds together: the image is encoded once
             for all of them. The other splits always have one.
         evaluation_examples: int > 0 or None: the other splits keep only their first so many pairs.
         distinct_texts: bool, the other splits keep only the first pair of each text (before `evaluation_examples`).
-        baseline: what a model is to be compared with, or None for the real pairs. `blind`: each picture is replaced by
+        baseline: what a model is to be compared with, or None for the real pairs. `blind`: each image is replaced by
             one of another pair, in training drawn anew at every position, so that only the text says anything.
-            `shuffled`: in training the texts of each picture belong to another one, the same one throughout, so that
+            `shuffled`: in training the texts of each image belong to another one, the same one throughout, so that
             nothing but learning by heart helps; the other splits are right.
     """
 
@@ -188,7 +188,7 @@ class TextOptions:
     vocabulary_size: int = 512
     tokenizer: str | None = None
     max_text_length: int = 48
-    texts_per_picture: int = 1
+    texts_per_image: int = 1
     evaluation_examples: int | None = None
     distinct_texts: bool = False
     baseline: str | None = None
@@ -202,8 +202,8 @@ class TextOptions:
             raise ValueError(
                 f"max_text_length must be >= {SHORTEST} (BOS, a token, EOS). Received: {self.max_text_length}"
             )
-        if self.texts_per_picture <= 0:
-            raise ValueError(f"texts_per_picture must be > 0. Received: {self.texts_per_picture}")
+        if self.texts_per_image <= 0:
+            raise ValueError(f"texts_per_image must be > 0. Received: {self.texts_per_image}")
         if self.evaluation_examples is not None and self.evaluation_examples <= 0:
             raise ValueError(f"evaluation_examples must be null or > 0. Received: {self.evaluation_examples}")
         if self.baseline not in BASELINES:
@@ -211,10 +211,10 @@ class TextOptions:
 
 
 def check_augmentation(augmentation):
-    """Raises ValueError for changes (`Augmentation`) that have no meaning where each picture has a text of its own."""
+    """Raises ValueError for changes (`Augmentation`) that have no meaning where each image has a text of its own."""
     for key, off in (("mixup", 0), ("cutmix", 0), ("repeats", 1)):
         if getattr(augmentation, key) != off:
             raise ValueError(
-                f"augmentation.{key} must be {off} with texts: a text belongs to one whole picture, and two equal ones "
+                f"augmentation.{key} must be {off} with texts: a text belongs to one whole image, and two equal ones "
                 f"in a batch are no contrast. Received: {getattr(augmentation, key)}"
             )

@@ -14,26 +14,26 @@ from vitcross.data.batch import BOX_KEYS
 _INT64_MAX = np.iinfo(np.int64).max
 
 
-def training_batches(reader, *, options, batch_size, seed, start_position, remember):
+def training_batches(reader, *, options, batch_size, seed, start_position, record_error):
     """Endless batches from example `start_position` on; batches are always full.
 
-    What reading raises is handed to `remember` (`UnreadableImages.remember`): TensorFlow makes a page of it.
+    What reading raises is handed to `record_error` (`UnreadableImages.record_error`): TensorFlow makes a page of it.
 
-    Where the reader gives several texts of each picture, `images` has so many times fewer rows than the other keys.
+    Where the reader gives several texts of each image, `images` has so many times fewer rows than the other keys.
     With `Augmentation.repeats` each example has so many positions that follow each other.
     """
     changes = options.augmentation
     _check_rows(start_position, batch_size, changes)
     view = getattr(reader, "view", None)
-    # With several texts of a picture the order is one of pictures; a batch has so many rows of texts all the same.
-    texts = getattr(reader, "texts_per_picture", 1)
-    num_pictures, start_picture = batch_size // texts, start_position // texts
+    # With several texts of an image the order is one of images; a batch has so many rows of texts all the same.
+    texts = getattr(reader, "texts_per_image", 1)
+    num_images, start_image = batch_size // texts, start_position // texts
 
     def load(number):
-        positions = number * num_pictures + start_picture + tf.range(num_pictures, dtype=tf.int64)
+        positions = number * num_images + start_image + tf.range(num_images, dtype=tf.int64)
         indices = randomness.example_indices(positions // changes.repeats, num_examples=len(reader), seed=seed)
         uniforms = randomness.uniforms(positions, seed=seed)
-        batch = _read(reader, indices, uniforms, num_pictures, batch_size, substitute=True, remember=remember)
+        batch = _read(reader, indices, uniforms, num_images, batch_size, substitute=True, record_error=record_error)
         boxes = {key: batch[key] for key in BOX_KEYS if key in batch}
         batch["images"], moved = augmentation.augment(
             batch["images"],
@@ -57,7 +57,7 @@ def _check_rows(start_position, batch_size, changes):
         if value % changes.rows_together:
             raise ValueError(
                 f"{name} must be a multiple of {changes.rows_together}, for augmentation.repeats={changes.repeats}"
-                f"{', twice for pictures that are mixed' if changes.mixes else ''}. Received: {value}"
+                f"{', twice for images that are mixed' if changes.mixes else ''}. Received: {value}"
             )
 
 
@@ -73,8 +73,8 @@ def _mixed(batch, uniforms, changes):
     )
 
 
-def evaluation_batches(reader, *, options, batch_size, indices, remember):
-    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid. `remember` as in
+def evaluation_batches(reader, *, options, batch_size, indices, record_error):
+    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid. `record_error` as in
     `training_batches`."""
     padded = np.concatenate([indices, np.zeros(-len(indices) % batch_size, np.int64)])
     real = np.arange(len(padded)) < len(indices)
@@ -82,7 +82,9 @@ def evaluation_batches(reader, *, options, batch_size, indices, remember):
 
     def load(indices, real):
         nothing_random = tf.zeros([batch_size, NUM_STREAMS])
-        batch = _read(reader, indices, nothing_random, batch_size, batch_size, substitute=False, remember=remember)
+        batch = _read(
+            reader, indices, nothing_random, batch_size, batch_size, substitute=False, record_error=record_error
+        )
         batch["valid"] = batch["valid"] & real
         return _normalized(batch, options.image_size)
 
@@ -94,21 +96,21 @@ def _dataset(dataset, load):
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _read(reader, indices, uniforms, num_pictures, batch_size, *, substitute, remember):
+def _read(reader, indices, uniforms, num_images, batch_size, *, substitute, record_error):
     keys = reader.spec
 
     def read(indices, uniforms):
         try:
             batch = reader.read(indices, uniforms=uniforms, substitute=substitute)
         except Exception as error:
-            remember(error)
+            record_error(error)
             raise
         return [batch[key] for key in keys]
 
     tensors = tf.numpy_function(read, [indices, uniforms], [tf.as_dtype(dtype) for _, dtype in keys.values()])
     batch = dict(zip(keys, tensors, strict=True))
     for key, (shape, _) in keys.items():
-        batch[key].set_shape((num_pictures if key == "images" else batch_size, *shape))
+        batch[key].set_shape((num_images if key == "images" else batch_size, *shape))
     return batch
 
 

@@ -1,4 +1,4 @@
-"""One own picture to what a network expects, as evaluation sees it; imports no TensorFlow.
+"""One own image to what a network expects, as evaluation sees it; imports no TensorFlow.
 
 Shape letters: H W C pixels.
 """
@@ -7,7 +7,7 @@ import os
 
 from vitcross.data import geometry
 from vitcross.data.batch import normalize
-from vitcross.data.sources.decode import Picture
+from vitcross.data.sources.decode import EncodedImage
 
 
 def preprocess(image, *, options):
@@ -20,9 +20,9 @@ def preprocess(image, *, options):
     Raises:
         UnreadableImage: if it cannot be decoded.
     """
-    name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "picture"
-    picture = Picture(image, name=name)
+    name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "image"
+    encoded = EncodedImage(image, name=name)
     view = geometry.evaluation_view(
-        picture.size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
+        encoded.size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
     )
-    return normalize(geometry.resample(picture, view, options.image_size, channels=options.channels))
+    return normalize(geometry.resample(encoded, view, options.image_size, channels=options.channels))

@@ -13,7 +13,7 @@ NAMED_IN_LOG = 5
 
 
 class UnreadableImage(ValueError):
-    """One picture that cannot be decoded.
+    """One image that cannot be decoded.
 
     Args:
         name: str, file path or position in the split.
@@ -27,11 +27,11 @@ class UnreadableImage(ValueError):
 
 
 class TooManyUnreadable(RuntimeError):
-    """More distinct pictures are unreadable than `max_unreadable` allows."""
+    """More distinct images are unreadable than `max_unreadable` allows."""
 
 
 class UnreadableImages:
-    """Counts distinct unreadable pictures of all splits; safe to use from several threads.
+    """Counts distinct unreadable images of all splits; safe to use from several threads.
 
     An exception inside `tf.data` reaches the caller as a TensorFlow error with a traceback in its text; `error` keeps
     the one for people.
@@ -40,7 +40,7 @@ class UnreadableImages:
         max_unreadable: int >= 0, how many are skipped before `add` raises.
 
     Attributes:
-        reasons: dict of the name of each picture to why it cannot be read.
+        reasons: dict of the name of each image to why it cannot be read.
         error: the first exception that ended the reading of a batch, or None.
     """
 
@@ -53,13 +53,13 @@ class UnreadableImages:
     def __len__(self):
         return len(self.reasons)
 
-    def remember(self, error):
+    def record_error(self, error):
         """Notes an exception that ends the reading of a batch; the first one counts."""
         with self._lock:
             if self.error is None:
                 self.error = error
 
-    def behind(self, error):
+    def root_cause(self, error):
         """The exception for people behind one that training or evaluation met: what reading raised, where that is why.
 
         TensorFlow wraps what went wrong inside `tf.data` in a page of its own.
@@ -72,7 +72,7 @@ class UnreadableImages:
         with self._lock:
             if problem.name not in self.reasons:
                 self.reasons[problem.name] = problem.reason
-                logger.warning("Skipping an unreadable picture (%d so far): %s", len(self.reasons), problem)
+                logger.warning("Skipping an unreadable image (%d so far): %s", len(self.reasons), problem)
             if len(self.reasons) > self.max_unreadable:
                 self.error = self.error or TooManyUnreadable(self._too_many())
                 raise self.error  # every thread that reads says the same
@@ -81,7 +81,7 @@ class UnreadableImages:
         named = [f"{name} ({reason})" for name, reason in list(self.reasons.items())[:NAMED_IN_ERROR]]
         more = " ..." if len(self.reasons) > len(named) else ""
         return (
-            f"{len(self.reasons)} pictures cannot be read, data.max_unreadable allows {self.max_unreadable}: "
+            f"{len(self.reasons)} images cannot be read, data.max_unreadable allows {self.max_unreadable}: "
             f"{'; '.join(named)}{more}"
         )
 

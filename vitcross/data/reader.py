@@ -1,4 +1,4 @@
-"""From indices to a batch of uint8 pictures of one size: decoded by threads, or kept in memory.
+"""From indices to a batch of uint8 images of one size: decoded by threads, or kept in memory.
 
 Both readers give the same bytes for the same indices; which one is used depends on `cache_gigabytes` only.
 Shape letters: B batch, H W C pixels.
@@ -19,14 +19,14 @@ _GIGABYTE = 2**30
 
 
 class DecodingReader:
-    """Decodes the pictures of a source and brings them to one size.
+    """Decodes the images of a source and brings them to one size.
 
     Args:
         source: `Source`.
         options: `ImageOptions`.
         unreadable: `UnreadableImages` that counts the bad ones.
         view: `evaluation` (the deterministic view), `random` (random resized crops, from uniforms) or `native` (as
-            stored; all pictures of the source must have one shape).
+            stored; all images of the source must have one shape).
     """
 
     def __init__(self, source, *, options, unreadable, view):
@@ -55,7 +55,7 @@ class DecodingReader:
             dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.
 
         Raises:
-            TooManyUnreadable, DataVanished; ValueError for a damaged file of a data set, or without a readable picture.
+            TooManyUnreadable, DataVanished; ValueError for a damaged file of a data set, or without a readable image.
         """
         out = self.empty(len(indices))
 
@@ -71,7 +71,7 @@ class DecodingReader:
 
     @property
     def cache_bytes(self):
-        """Bytes that the decoded pictures of the split need."""
+        """Bytes that the decoded images of the split need."""
         return len(self) * int(np.prod(self.image_shape))
 
     @property
@@ -94,18 +94,16 @@ class DecodingReader:
             record = self.source.record(candidate)
             out["labels"][row] = record["label"]
             try:
-                picture = self.source.picture(candidate, record)
-                view = self._view(picture, uniforms)
+                image = self.source.image(candidate, record)
+                view = self._view(image, uniforms)
                 if self.view == "native":
-                    pixels = to_array(picture.load(channels=self._options.channels))
+                    pixels = to_array(image.load(channels=self._options.channels))
                     if pixels.shape != self.image_shape:
-                        raise UnreadableImage(
-                            picture.name, f"shape {pixels.shape}, the data set says {self.image_shape}"
-                        )
+                        raise UnreadableImage(image.name, f"shape {pixels.shape}, the data set says {self.image_shape}")
                 else:
-                    pixels = geometry.resample(picture, view, self._options.image_size, channels=self._options.channels)
+                    pixels = geometry.resample(image, view, self._options.image_size, channels=self._options.channels)
             except UnreadableImage as problem:
-                check_still_there(record["image"])  # else the pictures are blamed, one by one
+                check_still_there(record["image"])  # else the images are blamed, one by one
                 # Counted first: beyond the limit `add` raises, and then every reading thread must hear that reason.
                 self._unreadable.add(problem)
                 self._bad.add(candidate)
@@ -117,26 +115,26 @@ class DecodingReader:
                 out[key][row] = geometry.box_in_view(record[key], view) if is_box else record[key]
             return
         if substitute:
-            raise ValueError(f"{self.source.name}: none of its {size} pictures can be read")
+            raise ValueError(f"{self.source.name}: none of its {size} images can be read")
 
-    def _view(self, picture, uniforms):
+    def _view(self, image, uniforms):
         if self.view == "native":
             return geometry.FULL_VIEW
         size = self._options.image_size
         if self.view == "random":
             scale = self._options.augmentation.random_resized_crop
             uniforms = uniforms[streams.VIEW]
-            return tuple(geometry.random_resized_view(uniforms, picture.size, size, min_scale=scale).tolist())
+            return tuple(geometry.random_resized_view(uniforms, image.size, size, min_scale=scale).tolist())
         return geometry.evaluation_view(
-            picture.size, size, resize=self._options.resize, evaluation_crop=self._options.evaluation_crop
+            image.size, size, resize=self._options.resize, evaluation_crop=self._options.evaluation_crop
         )
 
 
 class CachingReader:
-    """Keeps what a `DecodingReader` has decoded: each picture is decoded once, when it is first asked for.
+    """Keeps what a `DecodingReader` has decoded: each image is decoded once, when it is first asked for.
 
     Nothing is decoded ahead, so that the first batch is there at once. Safe to use from several threads (two may
-    decode the same picture at the same time and store the same bytes).
+    decode the same image at the same time and store the same bytes).
     """
 
     def __init__(self, reader):
@@ -171,9 +169,9 @@ class CachingReader:
             self._decode(candidate)
             if self._arrays["valid"][candidate[0]]:
                 return candidate[0]
-        raise ValueError(f"{self._reader.source.name}: none of its {size} pictures can be read")
+        raise ValueError(f"{self._reader.source.name}: none of its {size} images can be read")
 
 
 def fits(reader, gigabytes):
-    """Whether all decoded pictures of a `DecodingReader` need at most `gigabytes`."""
+    """Whether all decoded images of a `DecodingReader` need at most `gigabytes`."""
     return reader.view != "random" and reader.cache_bytes <= gigabytes * _GIGABYTE

@@ -32,11 +32,11 @@ def text_arrays(source, *, tokenizer, max_length, question_types=(), num_annotat
         "token_ids": token_ids[text_of_pair],
         "padding_mask": padding_mask[text_of_pair],
         "text_id": same[text_of_pair].astype(np.int64),
-        "image_id": source.picture_ids.astype(np.int64),
+        "image_id": source.image_ids.astype(np.int64),
     }
     if question_types:
         number = {kind: k for k, kind in enumerate(question_types)}
-        arrays["question_type"] = np.array([number[pair.kind] for pair in source.pairs], np.int32)
+        arrays["question_type"] = np.array([number[pair.question_type] for pair in source.pairs], np.int32)
         if num_annotators > 1:
             arrays["annotator_answers"] = _answers(source, num_annotators)
     return arrays

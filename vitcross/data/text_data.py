@@ -1,4 +1,4 @@
-"""An image-text data set: pairs of a picture and a text as batches. Shape letters: P pictures, T token positions."""
+"""An image-text data set: pairs of an image and a text as batches. Shape letters: P images, T token positions."""
 
 import dataclasses
 
@@ -10,10 +10,10 @@ from vitcross.data.options import check_augmentation
 from vitcross.data.problems import TextProblems, UnreadableImage
 from vitcross.data.sources.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
-from vitcross.data.text_reader import PictureTextsReader, TextReader, exchanged
+from vitcross.data.text_reader import ImageTextsReader, TextReader, derangement
 from vitcross.data.tokenizer import Tokenizer
 
-_EVALUATION_SEED = 0  # a blind evaluation shows the same pictures in every run
+_EVALUATION_SEED = 0  # a blind evaluation shows the same images in every run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class References:
     question_types: tuple[str, ...] = ()
 
     def texts(self, index):
-        """All texts of the picture of a pair: list of str."""
+        """All texts of the image of a pair: list of str."""
         return self.source.references(index)
 
     def text(self, index):
@@ -43,7 +43,7 @@ class References:
         return self.source.answers(index)
 
     def scene(self, index):
-        """What is in the picture of a pair (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
+        """What is in the image of a pair (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
         return self.source.scene(index)
 
 
@@ -58,13 +58,13 @@ class ImageTextData(ImageData):
         train: `PairSource`; validation, test (or None) and unseen (or None: rendered scenes that hold what was held
             out) likewise.
         problems: `TextProblems` found so far.
-        missing: paths of pictures that are not there, which count as unreadable ones.
+        missing: paths of images that are not there, which count as unreadable ones.
         num_classes: int or None; checked where it is given.
 
     Raises:
-        TooManyUnreadable: if more pictures are missing than `max_unreadable`.
-        ValueError: as `ImageData`; a baseline with one picture; class weights, which no task of texts has; mixed or
-            repeated pictures.
+        TooManyUnreadable: if more images are missing than `max_unreadable`.
+        ValueError: as `ImageData`; a baseline with one image; class weights, which no task of texts has; mixed or
+            repeated images.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ImageTextData(ImageData):
         )
         self._problems = problems or TextProblems()
         pairs = [pair for split in self.splits for pair in self.source(split).pairs]
-        self.question_types = tuple(sorted({pair.kind for pair in pairs if pair.answers}))
+        self.question_types = tuple(sorted({pair.question_type for pair in pairs if pair.answers}))
         self._check()
         for path in missing:
             self.unreadable.add(UnreadableImage(path, "no such file"))
@@ -104,17 +104,17 @@ class ImageTextData(ImageData):
 
     def _check(self):
         check_augmentation(self.options.augmentation)
-        if self.options.batch_size % self.texts.texts_per_picture:
+        if self.options.batch_size % self.texts.texts_per_image:
             raise ValueError(
-                "texts_per_picture must divide batch_size. Received: "
-                f"texts_per_picture={self.texts.texts_per_picture}, batch_size={self.options.batch_size}"
+                "texts_per_image must divide batch_size. Received: "
+                f"texts_per_image={self.texts.texts_per_image}, batch_size={self.options.batch_size}"
             )
         if self.options.class_weights is not None:
             raise ValueError(f"class_weights must be null for texts. Received: {self.options.class_weights!r}")
         for split in self.splits:
-            if self.texts.baseline is not None and len(self.source(split).pictures) < 2:
+            if self.texts.baseline is not None and len(self.source(split).images) < 2:
                 raise ValueError(
-                    f"baseline needs at least two pictures in each split. Received: {self.texts.baseline} with one in "
+                    f"baseline needs at least two images in each split. Received: {self.texts.baseline} with one in "
                     f"'{split}' of {self.name}"
                 )
 
@@ -161,7 +161,7 @@ class ImageTextData(ImageData):
     def word_boxes(self, split, index):
         """For each of `words(split, index)`: (K, 4) float32 boxes of the objects that it names, or None.
 
-        Boxes are (y_min, x_min, y_max, x_max) in [0, 1] of the view that evaluation shows of the pair's own picture
+        Boxes are (y_min, x_min, y_max, x_max) in [0, 1] of the view that evaluation shows of the pair's own image
         (of a blind baseline too); what lies outside the view is left out.
         """
         source = self.source(split)
@@ -169,9 +169,9 @@ class ImageTextData(ImageData):
         words = self.words(split, index)
         if not links:
             return [None] * len(words)
-        picture = source.picture(index, source.record(index))
+        image = source.image(index, source.record(index))
         view = geometry.evaluation_view(
-            picture.size,
+            image.size,
             self.options.image_size,
             resize=self.options.resize,
             evaluation_crop=self.options.evaluation_crop,
@@ -179,28 +179,28 @@ class ImageTextData(ImageData):
         return [_boxes_of(word, links, view) for word in words]
 
     def _training_reader(self, seed):
-        texts, pictures = self.texts, self._picture_reader("train", training=True)
+        texts, images = self.texts, self._image_reader("train", training=True)
         arguments = {
-            "picture_of": self.train.picture_ids,
+            "image_of": self.train.image_ids,
             "arrays": self._text_arrays["train"],
-            "shown": exchanged(len(self.train.pictures), seed=seed) if texts.baseline == "shuffled" else None,
+            "shown": derangement(len(self.train.images), seed=seed) if texts.baseline == "shuffled" else None,
             "draw": texts.baseline == "blind",
         }
-        if texts.texts_per_picture == 1:
-            return TextReader(pictures, **arguments)
-        return PictureTextsReader(pictures, texts_per_picture=texts.texts_per_picture, **arguments)
+        if texts.texts_per_image == 1:
+            return TextReader(images, **arguments)
+        return ImageTextsReader(images, texts_per_image=texts.texts_per_image, **arguments)
 
     def _reader(self, split, *, cache=True):
         source, blind = self.source(split), self.texts.baseline == "blind"
         return TextReader(
-            self._picture_reader(split, cache=cache),
-            picture_of=source.picture_ids,
+            self._image_reader(split, cache=cache),
+            image_of=source.image_ids,
             arrays=self._text_arrays[split],
-            shown=exchanged(len(source.pictures), seed=_EVALUATION_SEED) if blind else None,
+            shown=derangement(len(source.images), seed=_EVALUATION_SEED) if blind else None,
         )
 
-    def _pictures(self, split):
-        return self.source(split).pictures
+    def _images(self, split):
+        return self.source(split).images
 
 
 def _boxes_of(word, links, view):

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from vitcross import atomic_files
-from vitcross.attention_maps.sheets import canvas, color_maps
-from vitcross.attention_maps.sheets.canvas import MARGIN, MUTED, Paper
+from vitcross.attention_maps.sheets import color_maps, drawing
+from vitcross.attention_maps.sheets.drawing import MARGIN, MUTED, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.pages.csv_text import csv_text
 
-MOST_CLASSES = 100  # beyond, a cell of the picture would be smaller than a few pixels
+MOST_CLASSES = 100  # beyond, a cell of the image would be smaller than a few pixels
 
 
 def write_evaluation(folder, *, report, predictions):
@@ -46,36 +46,36 @@ def write_evaluation(folder, *, report, predictions):
 
 
 def confusion_sheet(counts_KK, class_names):
-    """The confusion matrix as a picture: colours are shares of the true class, numbers are counts."""
+    """The confusion matrix as an image: colors are shares of the true class, numbers are counts."""
     shares = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
     num_classes = len(class_names)
     cell = int(np.clip(900 // num_classes, 8, 64))
-    label_room = int(min(220, max(canvas.text_width(name, 13) for name in class_names) + 16))
-    left, top = MARGIN + label_room, canvas.heading_height(1)
+    label_room = int(min(220, max(drawing.text_width(name, 13) for name in class_names) + 16))
+    left, top = MARGIN + label_room, drawing.heading_height(1)
     side = cell * num_classes
-    paper = Paper(width=max(left + side + MARGIN + 120, 640), height=top + side + label_room + MARGIN)
-    paper.heading(
-        "Confusion matrix", ["Rows: true class. Columns: predicted class. Colour: share of the row."], left + side
+    canvas = Canvas(width=max(left + side + MARGIN + 120, 640), height=top + side + label_room + MARGIN)
+    canvas.heading(
+        "Confusion matrix", ["Rows: true class. Columns: predicted class. Color: share of the row."], left + side
     )
-    colours = color_maps.colours(shares, "viridis", 0.0, 1.0)
+    colors = color_maps.colors(shares, "viridis", 0.0, 1.0)
     for row, column in np.ndindex(counts_KK.shape):
-        x, y, colour = left + column * cell, top + row * cell, tuple(int(c) for c in colours[row, column])
-        paper.draw.rectangle((x, y, x + cell - 2, y + cell - 2), fill=colour)
+        x, y, color = left + column * cell, top + row * cell, tuple(int(c) for c in colors[row, column])
+        canvas.draw.rectangle((x, y, x + cell - 2, y + cell - 2), fill=color)
         if cell >= 32 and counts_KK[row, column]:
-            fill = (24, 24, 24) if np.dot(colour, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
+            fill = (24, 24, 24) if np.dot(color, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
             text = str(counts_KK[row, column])
-            paper.text(x + cell / 2 - 1, y + cell / 2, text, size=12, fill=fill, anchor="mm")
+            canvas.text(x + cell / 2 - 1, y + cell / 2, text, size=12, fill=fill, anchor="mm")
     every = max(1, 14 // cell)
     for k, name in enumerate(class_names):
         if k % every == 0:
-            centre = k * cell + cell / 2
-            paper.text(
-                left - 8, top + centre, canvas.shorten(name, 13, label_room - 8), fill=MUTED, anchor="rm", size=13
+            center = k * cell + cell / 2
+            canvas.text(
+                left - 8, top + center, drawing.shorten(name, 13, label_room - 8), fill=MUTED, anchor="rm", size=13
             )
-            _vertical_text(paper, left + centre, top + side + 6, canvas.shorten(name, 13, label_room - 8))
-    paper.colour_bar(left + side + 14, top, side, vmin=0.0, vmax=1.0, colour_map="viridis")
+            _vertical_text(canvas, left + center, top + side + 6, drawing.shorten(name, 13, label_room - 8))
+    canvas.color_bar(left + side + 14, top, side, vmin=0.0, vmax=1.0, color_map="viridis")
     return Sheet(
-        image=paper.array(),
+        image=canvas.array(),
         title="Confusion matrix",
         caption="Rows: true class. Columns: predicted class.",
         vmin=0,
@@ -83,9 +83,9 @@ def confusion_sheet(counts_KK, class_names):
     )
 
 
-def _vertical_text(paper, x, y, text):
+def _vertical_text(canvas, x, y, text):
     """One line of text read from bottom to top, its end at the top of (x, y)."""
-    width, height = int(canvas.text_width(text, 13)) + 2, 18
-    line = Paper(width=width, height=height)
+    width, height = int(drawing.text_width(text, 13)) + 2, 18
+    line = Canvas(width=width, height=height)
     line.text(width, height / 2, text, fill=MUTED, anchor="rm", size=13)
-    paper.picture.paste(line.picture.transpose(Image.Transpose.ROTATE_90), (int(x - height / 2), int(y)))
+    canvas.image.paste(line.image.transpose(Image.Transpose.ROTATE_90), (int(x - height / 2), int(y)))

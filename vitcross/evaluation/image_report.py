@@ -1,4 +1,4 @@
-"""What `evaluate.py` does with own pictures: says what the model sees in them, and shows where it looks.
+"""What `evaluate.py` does with own images: says what the model sees in them, and shows where it looks.
 
 Results go to files and to a sink; what is shown on the console is returned as text.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from vitcross import atomic_files
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.capture.targets import kind_of, where_written
-from vitcross.attention_maps.records.probe_text import own_text
+from vitcross.attention_maps.records.probe_text import text_from_user
 from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
 from vitcross.data.problems import UnreadableImage
 from vitcross.evaluation.predict_images import Answer, answer, choices_of
@@ -20,58 +20,58 @@ from vitcross.evaluation.split_report import write_maps
 from vitcross.pages.csv_text import csv_text
 from vitcross.terminal import printable
 
-PER_SHEET = 16  # pictures on one sheet of maps
-MOST_UPLOADED = 20  # sheets of own pictures that go to a sink; all are in the folder
-MOST_NAMED = 10  # pictures that one note names
+PER_SHEET = 16  # images on one sheet of maps
+MOST_UPLOADED = 20  # sheets of own images that go to a sink; all are in the folder
+MOST_NAMED = 10  # images that one note names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Group:
-    """The pictures of one sheet: number of its first path, the readable paths, and what is said of them. `answer.batch`
-    is without pixels, which are read again for the maps: of many pictures they would not fit into memory."""
+    """The images of one sheet: number of its first path, the readable paths, and what is said of them. `answer.batch`
+    is without pixels, which are read again for the maps: of many images they would not fit into memory."""
 
     start: int
     paths: list
     answer: Answer
 
 
-def report_pictures(task, paths, wish, *, preprocess, folder, sink, step, style=None):
-    """Say what the task sees in own pictures, and where it looks: `predictions.csv`, and maps of every picture, a sheet
+def report_images(task, paths, query, *, preprocess, folder, sink, step, style=None):
+    """Say what the task sees in own images, and where it looks: `predictions.csv`, and maps of every image, a sheet
     for each `PER_SHEET` of them. The first sheets go to the sink too.
 
     Args:
-        wish: `vitcross.evaluation.predict_images.Wish`.
+        query: `vitcross.evaluation.predict_images.ImageQuery`.
 
     Returns:
-        `(names, said, unreadable, notes)`: of each readable picture its path and what the model says; of each
+        `(names, said, unreadable, notes)`: of each readable image its path and what the model says; of each
         unreadable one its message; lines about the maps.
 
     Raises:
-        ValueError: where no picture could be read, or none has the target that is wished; what the model says is
+        ValueError: where no image could be read, or none has the target that is wished; what the model says is
             written before.
     """
-    folder, choices = Path(folder), choices_of(task, wish)
-    groups, unreadable = _answer(task, paths, wish, preprocess, choices)
+    folder, choices = Path(folder), choices_of(task, query)
+    groups, unreadable = _answer(task, paths, query, preprocess, choices)
     if not groups:
-        raise ValueError(f"none of the {len(paths)} pictures could be read, the first: {unreadable[0]}")
+        raise ValueError(f"none of the {len(paths)} images could be read, the first: {unreadable[0]}")
     names = [str(path) for group in groups for path in group.paths]
     lines = [line for group in groups for line in group.answer.lines]
     rows = [[name, *line] for name, line in zip(names, lines, strict=True)]
     columns = ["example", *groups[0].answer.columns]
     atomic_files.write_text(folder / "predictions.csv", csv_text(columns, rows))
-    targets, notes = _targets(task.network, groups, wish)
+    targets, notes = _targets(task.network, groups, query)
     # Made once, for every group of one size compiles once.
-    capture, checks = Capture(task.network, explain=True), OwnChecks(task.network, wish.class_names, choices)
+    capture, checks = Capture(task.network, explain=True), OwnChecks(task.network, query.class_names, choices)
     for group, target in zip(groups, targets, strict=True):
         images = np.stack([preprocess(path) for path in group.paths])
         media, _ = write_maps(
             task.network,
             {"images": images, **group.answer.batch},
-            folder=folder / "attention" / f"pictures_{group.start + 1:05d}",
+            folder=folder / "attention" / f"images_{group.start + 1:05d}",
             step=step,
-            class_names=wish.class_names,
+            class_names=query.class_names,
             style=style,
-            texts=_texts(group, wish),
+            texts=_texts(group, query),
             says=lambda _, said=group.answer.said: [(what, "", None) for what in said],
             target=target,
             checks=functools.partial(checks, target=target),
@@ -82,14 +82,14 @@ def report_pictures(task, paths, wish, *, preprocess, folder, sink, step, style=
     return names, [said for group in groups for said in group.answer.said], unreadable, notes
 
 
-def _answer(task, paths, wish, preprocess, choices):
-    """What is said of all readable pictures, as groups, and messages of the others."""
+def _answer(task, paths, query, preprocess, choices):
+    """What is said of all readable images, as groups, and messages of the others."""
     groups, unreadable, first = [], [], 0
     for start in range(0, len(paths), PER_SHEET):
         readable = _read(paths[start : start + PER_SHEET], preprocess, unreadable)
         if not readable:
             continue
-        found = answer(task, np.stack(list(readable.values())), wish, first=first, choices=choices)
+        found = answer(task, np.stack(list(readable.values())), query, first=first, choices=choices)
         batch = {key: array for key, array in found.batch.items() if key != "images"}
         groups.append(_Group(start=start, paths=list(readable), answer=dataclasses.replace(found, batch=batch)))
         first += len(readable)
@@ -97,7 +97,7 @@ def _answer(task, paths, wish, preprocess, choices):
 
 
 def _read(paths, preprocess, unreadable):
-    """Readable pictures by path; messages of the others are appended to `unreadable`."""
+    """Readable images by path; messages of the others are appended to `unreadable`."""
     readable = {}
     for path in paths:
         try:
@@ -107,19 +107,19 @@ def _read(paths, preprocess, unreadable):
     return readable
 
 
-def _texts(group, wish):
-    """The texts beside the pictures of a group as the maps need them; None for pictures alone."""
+def _texts(group, query):
+    """The texts beside the images of a group as the maps need them; None for images alone."""
     if group.answer.texts is None:
         return None
-    return [own_text(wish.tokenizer, text, max_length=wish.max_length) for text in group.answer.texts]
+    return [text_from_user(query.tokenizer, text, max_length=query.max_length) for text in group.answer.texts]
 
 
-def _targets(network, groups, wish):
+def _targets(network, groups, query):
     """What the maps of every group explain, and notes. Of captions that the model writes itself not all need have a
     word that is wished."""
-    if wish.target is None or kind_of(network) != "captioner":
-        return [wish.target] * len(groups), []
-    found = where_written([text for group in groups for text in _texts(group, wish)], wish.target)
+    if query.target is None or kind_of(network) != "captioner":
+        return [query.target] * len(groups), []
+    found = where_written([text for group in groups for text in _texts(group, query)], query.target)
     paths = [path for group in groups for path in group.paths]
     without = [Path(path).name for path, here in zip(paths, found, strict=True) if here is None]
     each = iter(found)
@@ -128,17 +128,17 @@ def _targets(network, groups, wish):
         return targets, []
     more = f" and {len(without) - MOST_NAMED} more" if len(without) > MOST_NAMED else ""
     return targets, [
-        f"no word {wish.target!r} in the caption of {len(without)} of {len(paths)} pictures: their longest word is "
+        f"no word {query.target!r} in the caption of {len(without)} of {len(paths)} images: their longest word is "
         f"explained ({', '.join(without[:MOST_NAMED])}{more})"
     ]
 
 
-def picture_lines(names, said, unreadable, notes=(), text=None):
-    """Predictions of own pictures as lines for the console: picture, what the model says, and notes."""
+def image_lines(names, said, unreadable, notes=(), text=None):
+    """Predictions of own images as lines for the console: image, what the model says, and notes."""
     width = max(len(printable(Path(name).name)) for name in names)
     about = f" and the text {printable(text)!r}" if text else ""
     rows = [
         f"  {printable(Path(name).name):<{width}}  {printable(what)}" for name, what in zip(names, said, strict=True)
     ]
     problems = [f"  not readable, left out: {printable(message)}" for message in unreadable]
-    return [f"{len(names)} pictures{about}", *rows, *problems, *(f"  {printable(note)}" for note in notes)]
+    return [f"{len(names)} images{about}", *rows, *problems, *(f"  {printable(note)}" for note in notes)]

@@ -1,6 +1,6 @@
-"""What a task makes of a user's own pictures and text: which text goes with a picture, and what is said of the pair.
+"""What a task makes of a user's own images and text: which text goes with an image, and what is said of the pair.
 
-Shape letters: B pictures, H W C pixels, K classes.
+Shape letters: B images, H W C pixels, K classes.
 """
 
 import dataclasses
@@ -15,18 +15,18 @@ from vitcross.tasks.zero_shot import TEMPLATES, class_embeddings, zero_shot_logi
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What a user wants to know of own pictures.
+class ImageQuery:
+    """What a user wants to know of own images.
 
     Args:
-        text: str or None: what a contrastive model compares the pictures with, the question to answer, or a caption to
+        text: str or None: what a contrastive model compares the images with, the question to answer, or a caption to
             score; a captioner writes its own where there is none.
         classes: sequence of str: names that a contrastive model chooses from; () for `text`.
         templates: sequence of str with `{}` for the name: sentences about a class.
         class_names: sequence of str, one for each output of the network.
         target: str or None: what the maps explain, a class, an answer or a word of the caption; None: what the model
             says.
-        tokenizer: `vitcross.data.tokenizer.Tokenizer` of the run, or None for a model of pictures alone.
+        tokenizer: `vitcross.data.tokenizer.Tokenizer` of the run, or None for a model of images alone.
         max_length: int or None, longest text in tokens.
     """
 
@@ -41,13 +41,13 @@ class Wish:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a task says of B own pictures.
+    """What a task says of B own images.
 
     Attributes:
         batch: dict of the batch contract (`vitcross.data.batch`), truth unknown.
-        texts: list of B str, the text that stands beside each picture; None for pictures alone.
+        texts: list of B str, the text that stands beside each image; None for images alone.
         columns, lines: the table of `predictions.csv`.
-        said: list of B str, a line for each picture.
+        said: list of B str, a line for each image.
     """
 
     batch: dict
@@ -57,21 +57,21 @@ class Answer:
     said: list[str]
 
 
-def choices_of(task, wish):
-    """(K, D) float32, L2-normalised: what a contrastive model chooses from, the mean over all sentences of each class
+def choices_of(task, query):
+    """(K, D) float32, L2-normalized: what a contrastive model chooses from, the mean over all sentences of each class
     (`class_embeddings`); None where there is nothing to choose."""
-    if not (isinstance(task, Contrastive) and wish.classes):
+    if not (isinstance(task, Contrastive) and query.classes):
         return None
-    return class_embeddings(task.network, wish.tokenizer, wish.classes, wish.templates)
+    return class_embeddings(task.network, query.tokenizer, query.classes, query.templates)
 
 
-def answer(task, images, wish, first=0, choices=None):
-    """Everything that is said of own pictures.
+def answer(task, images, query, first=0, choices=None):
+    """Everything that is said of own images.
 
     Args:
         images: (B, H, W, C) float32 in [-1, 1].
-        wish: `Wish`.
-        first: int, number of the first picture.
+        query: `ImageQuery`.
+        first: int, number of the first image.
         choices: as of `choices_of`, for several calls; None: made here.
 
     Returns:
@@ -79,19 +79,19 @@ def answer(task, images, wish, first=0, choices=None):
     """
     if isinstance(task, Classification):
         probabilities = task.probabilities(images)
-        columns, lines = predictions({"probabilities": probabilities}, wish.class_names)
-        said = [_first_two(row, wish.class_names) for row in probabilities]
-        return Answer(batch=_batch(images, first, None, wish), texts=None, columns=columns, lines=lines, said=said)
+        columns, lines = predictions({"probabilities": probabilities}, query.class_names)
+        said = [_first_two(row, query.class_names) for row in probabilities]
+        return Answer(batch=_batch(images, first, None, query), texts=None, columns=columns, lines=lines, said=said)
     if isinstance(task, Contrastive):
-        if not wish.classes:
-            return _compare(task, images, wish, first)
-        return _choose(task, images, wish, first, choices_of(task, wish) if choices is None else choices)
-    return (_caption if isinstance(task, Captioning) else _reply)(task, images, wish, first)
+        if not query.classes:
+            return _compare(task, images, query, first)
+        return _choose(task, images, query, first, choices_of(task, query) if choices is None else choices)
+    return (_caption if isinstance(task, Captioning) else _reply)(task, images, query, first)
 
 
-def _compare(task, images, wish, first):
-    texts = [wish.text] * len(images)
-    batch = _batch(images, first, texts, wish)
+def _compare(task, images, query, first):
+    texts = [query.text] * len(images)
+    batch = _batch(images, first, texts, query)
     rows = task.predict_rows(batch)
     cosines = np.sum(rows["image_embeddings"] * rows["text_embeddings"], axis=-1)
     lines = [[text, float(cosine)] for text, cosine in zip(texts, cosines, strict=True)]
@@ -99,22 +99,22 @@ def _compare(task, images, wish, first):
     return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, said=said)
 
 
-def _choose(task, images, wish, first, classes_KD):
+def _choose(task, images, query, first, classes_KD):
     """Zero-shot: the class whose sentences are nearest; probabilities by the network's own scale."""
-    any_text = _batch(images, first, list(wish.classes[:1]) * len(images), wish)
+    any_text = _batch(images, first, list(query.classes[:1]) * len(images), query)
     logits_BK = zero_shot_logits(task.predict_rows(any_text)["image_embeddings"], classes_KD)
     logits_BK = logits_BK * float(np.asarray(task.network.logit_scale))
     shares_BK = np.exp(logits_BK - logits_BK.max(axis=-1, keepdims=True))
     shares_BK /= shares_BK.sum(axis=-1, keepdims=True)
-    columns, lines = predictions({"probabilities": shares_BK}, wish.classes)
-    texts = [wish.templates[0].replace("{}", line[0]) for line in lines]
-    said = [_first_two(row, wish.classes) for row in shares_BK]
-    return Answer(batch=_batch(images, first, texts, wish), texts=texts, columns=columns, lines=lines, said=said)
+    columns, lines = predictions({"probabilities": shares_BK}, query.classes)
+    texts = [query.templates[0].replace("{}", line[0]) for line in lines]
+    said = [_first_two(row, query.classes) for row in shares_BK]
+    return Answer(batch=_batch(images, first, texts, query), texts=texts, columns=columns, lines=lines, said=said)
 
 
-def _caption(task, images, wish, first):
-    texts = [wish.text] * len(images) if wish.text else task.caption(images)
-    batch = _batch(images, first, texts, wish)
+def _caption(task, images, query, first):
+    texts = [query.text] * len(images) if query.text else task.caption(images)
+    batch = _batch(images, first, texts, query)
     rows = task.predict_rows(batch)
     captions = [task.tokenizer.decode(row) for row in rows["generated"]]
     losses = rows["losses"] / np.maximum(rows["tokens"], 1)
@@ -122,21 +122,21 @@ def _caption(task, images, wish, first):
     return Answer(batch=batch, texts=texts, columns=["caption", "text", "loss_of_text"], lines=lines, said=captions)
 
 
-def _reply(task, images, wish, first):
-    texts = [wish.text] * len(images)
-    batch = _batch(images, first, texts, wish)
+def _reply(task, images, query, first):
+    texts = [query.text] * len(images)
+    batch = _batch(images, first, texts, query)
     rows = task.predict_rows(batch)
-    answers = [wish.class_names[k] for k in rows["predictions"]]
+    answers = [query.class_names[k] for k in rows["predictions"]]
     lines = [list(line) for line in zip(texts, answers, rows["confidence"].astype(float), strict=True)]
-    said = [said for said, _, _ in task.describe(rows, wish.class_names)]
+    said = [said for said, _, _ in task.describe_predictions(rows, query.class_names)]
     return Answer(batch=batch, texts=texts, columns=["question", "answer", "probability"], lines=lines, said=said)
 
 
-def _batch(images, first, texts, wish):
+def _batch(images, first, texts, query):
     count = len(images)
     batch = {"images": images, "index": np.arange(first, first + count), "valid": np.ones(count, bool)}
     if texts is not None:
-        token_ids, padding_mask, _ = wish.tokenizer.encode(texts, max_length=wish.max_length)
+        token_ids, padding_mask, _ = query.tokenizer.encode(texts, max_length=query.max_length)
         batch |= {"token_ids": token_ids, "padding_mask": padding_mask, "labels": np.full(count, -1, np.int32)}
     return batch
 

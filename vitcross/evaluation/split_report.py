@@ -15,7 +15,7 @@ from vitcross.attention_maps.sheets.head_sheet import head_sheet
 from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
 from vitcross.attention_maps.sheets.sheets import Style, sheets
 from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
-from vitcross.attention_maps.trust.checks import MapChecks, Measured
+from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
 from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation.files import write_evaluation
 from vitcross.sinks.console_text import table
@@ -55,9 +55,9 @@ def report_split(
     try:
         rows = predict_all(task, data.evaluation_batches(split, batch_size=batch_size, limit=limit))
     except Exception as error:
-        raise data.unreadable.behind(error) from None
+        raise data.unreadable.root_cause(error) from None
     references, source = data.references(split), data.source(split)
-    report = task.report(rows, data.class_names, references) | {"unreadable_pictures": len(data.unreadable)}
+    report = task.report(rows, data.class_names, references) | {"unreadable_images": len(data.unreadable)}
     if hasattr(task, "zero_shot") and templates and data.num_classes:
         report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
     columns, lines = task.predictions(rows, data.class_names, references)
@@ -68,7 +68,7 @@ def report_split(
     # Examples of their own, where there are others than those that are shown.
     others = np.setdiff1d(rows["index"], probes)
     measured = spread(others if len(others) else rows["index"], num_trust)
-    pictures, found = write_maps(
+    images, found = write_maps(
         task.network,
         data.examples(split, probes),
         folder=folder / "attention",
@@ -81,10 +81,10 @@ def report_split(
     if found.evaluation is not None:
         atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
     if confusion is not None:
-        pictures.sheets["evaluation/confusion_matrix"] = confusion
+        images.sheets["evaluation/confusion_matrix"] = confusion
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
     sink.scalars(step, {f"evaluation/{split}/{key}": value for key, value in numbers.items()})
-    sink.media(step, pictures)
+    sink.media(step, images)
     return report, found.evaluation
 
 
@@ -96,7 +96,7 @@ def spread(indices, count):
 def _checks(network, data, split, indices, portion, seed):
     texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
     names, batch = data.class_names, data.examples(split, indices)
-    return MapChecks(network, batch, texts=texts, class_names=names, portion=portion, seed=seed)
+    return MapEvaluator(network, batch, texts=texts, class_names=names, portion=portion, seed=seed)
 
 
 def write_maps(
@@ -117,39 +117,39 @@ def write_maps(
 
     Args:
         texts, says, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
-        checks: callable as `MapChecks`, what is measured of the maps, or None.
+        checks: callable as `MapEvaluator`, what is measured of the maps, or None.
         capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
             new one.
 
     Returns:
-        `(AttentionMedia, Measured)`.
+        `(AttentionMedia, MapEvaluation)`.
     """
     capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
     record = capture(batch, step=step, class_names=class_names, texts=texts, says=says, target=target)
-    found = Measured(record=record, scalars={})
+    found = MapEvaluation(record=record, scalars={})
     if checks is not None:
         found = checks(record, batch, capture, step=step, trust=True, exact=True)
-    pictures = sheets(found.record, style, found.note)
+    images = sheets(found.record, style, found.note)
     if found.evaluation is not None:
-        pictures["attention/trust"] = trust_sheet(found.evaluation)
-        pictures["attention/trust_blurred"] = trust_sheet(found.evaluation, blurred=True)
-        pictures["attention/heads_importance"] = head_sheet(found.evaluation.heads, style.colour_map)
-    for key, sheet in pictures.items():
+        images["attention/trust"] = trust_sheet(found.evaluation)
+        images["attention/trust_blurred"] = trust_sheet(found.evaluation, blurred=True)
+        images["attention/heads_importance"] = head_sheet(found.evaluation.heads, style.color_map)
+    for key, sheet in images.items():
         atomic_files.write_bytes(folder / file_name(key), sheet.png)
     found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
-    viewer = Viewer(title=str(folder), colour_map=style.colour_map)
+    viewer = Viewer(title=str(folder), color_map=style.color_map)
     viewer.add(found.record)
     page = viewer.html()
     atomic_files.write_text(folder / "viewer.html", page)
-    return AttentionMedia(record=found.record, sheets=pictures, viewer=page), found
+    return AttentionMedia(record=found.record, sheets=images, viewer=page), found
 
 
 def split_lines(report, split, evaluation=None):
     """The report of a split as lines for the console, and what was measured of its maps (`TrustEvaluation`)."""
-    hidden = ("examples", "unreadable_pictures", "accuracy_per_class", "confusion_matrix", "class_names")
+    hidden = ("examples", "unreadable_images", "accuracy_per_class", "confusion_matrix", "class_names")
     rows = {
         "examples": report["examples"],
-        "unreadable pictures": report["unreadable_pictures"] or None,
+        "unreadable images": report["unreadable_images"] or None,
         **{key: value for key, value in report.items() if key not in hidden and isinstance(value, (int, float))},
         **{
             f"accuracy of {name}": value

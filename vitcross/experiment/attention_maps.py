@@ -1,4 +1,4 @@
-"""The attention maps of an experiment: which pictures are shown and which are measured, when, and by whom. Part of
+"""The attention maps of an experiment: which images are shown and which are measured, when, and by whom. Part of
 `experiment.py`; TensorFlow is imported when something is built.
 """
 
@@ -27,7 +27,7 @@ def build_attention_maps(config, task, data, sink, total_steps, step, title="", 
             step=step,
             class_names=data.class_names,
             checks=build_checks(task.network, data, measured, config["seed"], portion=len(probes)),
-            style=Style(**{key: settings[key] for key in ("opacity", "colour_map", "resampling", "panel_size")}),
+            style=Style(**{key: settings[key] for key in ("opacity", "color_map", "resampling", "panel_size")}),
             title=title,
             folder=None if folder is None else Path(folder) / "attention",
             **texts_of(task, data, "validation", probes),
@@ -58,9 +58,9 @@ def build_checks(network, data, indices, seed, portion):
     if not len(indices):
         return None
     from vitcross.attention_maps.records.probe_text import probe_texts
-    from vitcross.attention_maps.trust.checks import MapChecks
+    from vitcross.attention_maps.trust.checks import MapEvaluator
 
-    return MapChecks(
+    return MapEvaluator(
         network,
         data.examples("validation", indices),
         texts=probe_texts(data, "validation", indices) if data.tokenizer is not None else None,

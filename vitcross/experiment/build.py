@@ -7,9 +7,9 @@ callbacks receive their sinks.
 import functools
 from pathlib import Path
 
-from vitcross.config.compatibility import fill_from_data
+from vitcross.config.compatibility import fill_from_dataset
 from vitcross.config.compose import TOKENIZER, as_yaml
-from vitcross.config.durations import lengths
+from vitcross.config.durations import durations
 from vitcross.experiment.attention_maps import build_attention_maps, steps_of_captures
 from vitcross.experiment.init_from import initialize_from
 from vitcross.experiment.parts import (
@@ -17,9 +17,9 @@ from vitcross.experiment.parts import (
     build_optimizer,
     build_task,
     check_first_batches,
-    facts_of,
-    offers_of,
+    dataset_properties,
     set_up_device,
+    task_arguments,
     validation_splits,
 )
 from vitcross.experiment.resume import find_checkpoint, with_own_tokenizer
@@ -41,7 +41,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
 
     from vitcross.training.checkpoint import check_fits
     from vitcross.training.checkpoints import Checkpoints
-    from vitcross.training.guards import updates
+    from vitcross.training.guards import optimizer_step
     from vitcross.training.trainer import Trainer
 
     settings = config["trainer"]
@@ -49,29 +49,29 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
     data, config = open_data(config, folder, resume)
     # After the data: preparing it for the first time draws from the global random state.
     keras.utils.set_random_seed(config["seed"])
-    task = build_task(config, **offers_of(data))
-    steps, optimizer_steps = lengths(config, num_examples=len(data.train))
+    task = build_task(config, **task_arguments(data))
+    steps, optimizer_steps = durations(config, num_examples=len(data.train))
     total_steps = steps["total_steps"]
     optimizer = build_optimizer(config, task.network, total_steps=total_steps, **optimizer_steps)
     checkpoints = Checkpoints(
         Path(folder) / "checkpoints",
-        monitor=task.monitor + (optimizer.average_suffix or ""),
+        monitor=task.monitor + (optimizer.metric_suffix or ""),
         mode=task.monitor_mode,
         keep=settings["keep_checkpoints"],
     )
-    found, goes_on_at = find_checkpoint(checkpoints, folder) if resume else (None, None)
+    found, resume_from = find_checkpoint(checkpoints, folder) if resume else (None, None)
     if found is not None:
         check_fits(task.network, optimizer, found)  # before anything of the folder changes
     elif config.get("init_from") is not None:
         initialize_from(config["init_from"], task.network, data.class_names)
         optimizer.start_average()
-    sink, places = build_sinks(
+    sink, output_locations = build_sinks(
         config,
         name=name,
         folder=folder,
         total_steps=total_steps,
         num_examples=len(data.train),
-        goes_on_at=goes_on_at,
+        resume_from=resume_from,
     )
     try:
         trainer = Trainer(
@@ -87,7 +87,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
             sink=sink,
             checkpoint_minutes=settings["checkpoint_minutes"],
             callbacks=build_attention_maps(
-                config, task, data, sink, total_steps, lambda: updates(optimizer), name, folder=folder
+                config, task, data, sink, total_steps, lambda: optimizer_step(optimizer), name, folder=folder
             ),
             stop_on_signal=stop_on_signal,
             jit_compile=jit_compile,
@@ -97,25 +97,25 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
         if found is not None:
             trainer.load(found)
     except BaseException as error:
-        sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **places}, 1)
+        sink.close({"state": f"failed before training: {type(error).__name__}: {error}", **output_locations}, 1)
         raise
-    return {"trainer": trainer, "sink": sink, "places": places, "unreadable": data.unreadable}
+    return {"trainer": trainer, "sink": sink, "output_locations": output_locations, "unreadable": data.unreadable}
 
 
 def open_data(config, folder, resume):
     """`(data, config)`: the data of a run, and its configuration with what only the data knows; its words are kept in
     the run folder, and those of a run that goes on are taken from there."""
     data = build_data(config if not resume else with_own_tokenizer(config, Path(folder) / TOKENIZER))
-    config = fill_from_data(config, facts_of(data))
+    config = fill_from_dataset(config, dataset_properties(data))
     if data.tokenizer is not None:
         data.tokenizer.save(Path(folder) / TOKENIZER)
     check_first_batches(data, config["seed"])
     return data, config
 
 
-def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=None):
-    """`(sink, places)`: where a run reports to, and for its last words where to look; `goes_on_at`: `(step, rows)` of a
-    run that goes on."""
+def build_sinks(config, *, name, folder, total_steps, num_examples, resume_from=None):
+    """`(sink, output_locations)`: where a run reports to, and where its results can be found; `resume_from`:
+    `(step, rows)` of a run that is resumed."""
     from vitcross.sinks.console import Console
     from vitcross.sinks.gallery.sink import Gallery
     from vitcross.sinks.local_files import LocalFiles
@@ -127,21 +127,21 @@ def build_sinks(config, *, name, folder, total_steps, num_examples, goes_on_at=N
     # The files come first, the gallery reads them; the console has the last word.
     megabytes = config["attention_maps"]["record_megabytes"]
     files = LocalFiles(
-        run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, goes_on_at=goes_on_at
+        run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, resume_from=resume_from
     )
-    gallery = Gallery(folder, title=f"{name} {Path(folder).name}", colour_map=config["attention_maps"]["colour_map"])
+    gallery = Gallery(folder, title=f"{name} {Path(folder).name}", color_map=config["attention_maps"]["color_map"])
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
         run_folder=folder,
         config=config,
         report=console.line,
-        resume=goes_on_at is not None,
+        resume=resume_from is not None,
         captures=len(steps_of_captures(config, total_steps)),
         **settings["wandb"] | {"group": group},
     )
-    places = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
+    output_locations = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
     console.begin()
     steps_per_epoch = num_examples / config["data"]["batch_size"]
     sinks = [files, gallery, wandb, console]
-    rows = goes_on_at[1] if goes_on_at else 0
-    return FanOut(sinks, report=console.line, steps_per_epoch=steps_per_epoch, rows=rows), places
+    rows = resume_from[1] if resume_from else 0
+    return FanOut(sinks, report=console.line, steps_per_epoch=steps_per_epoch, rows=rows), output_locations

@@ -58,7 +58,7 @@ def load_task(config, checkpoint):
 
 
 def load_tokenizer(config):
-    """The tokenizer of a run whose data has texts (`config.open_run` knows its file); None for pictures alone."""
+    """The tokenizer of a run whose data has texts (`config.open_run` knows its file); None for images alone."""
     if config["data"].get("tokenizer") is None:
         return None
     from vitcross.data.tokenizer import Tokenizer
@@ -67,7 +67,7 @@ def load_tokenizer(config):
 
 
 def preprocess_of(config):
-    """A function from one own picture to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
+    """A function from one own image to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
     from vitcross.data.options import ImageOptions
     from vitcross.data.preprocess import preprocess
 
@@ -91,7 +91,7 @@ def evaluation_sink(config, run_config, folder):
     settings, of_run = config["sinks"]["wandb"], run_config["sinks"]["wandb"]
     # An evaluation belongs to its run: what is not typed is taken from there, also that nothing is to be uploaded.
     settings = {key: of_run[key] if value is None or value == [] else value for key, value in settings.items()}
-    what = "pictures" if config["images"] is not None else config["split"]
+    what = "images" if config["images"] is not None else config["split"]
     filled = {
         "group": wandb_group(settings["group"], folder),
         "name": f"{'/'.join(Path(folder).resolve().parts[-2:])} {what}",
@@ -103,5 +103,5 @@ def evaluation_sink(config, run_config, folder):
         **settings | filled,
     )
     if config["images"] is not None and wandb.mode == "online":
-        say(f"Weights & Biases: these pictures, with their maps, will be uploaded to {wandb.url}")
+        say(f"Weights & Biases: these images, with their maps, will be uploaded to {wandb.url}")
     return FanOut([wandb])

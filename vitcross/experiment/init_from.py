@@ -10,7 +10,7 @@ from vitcross.config.compatibility import ConfigError, image_tower, model_sizes,
 from vitcross.terminal import say
 
 # Keys of a vision transformer that leave its weights as they are, or are settled when weights are taken.
-FREE = ("variant", "num_classes", "image_size", "position_interpolation", "layer_norm_epsilon")
+WEIGHT_NEUTRAL_KEYS = ("variant", "num_classes", "image_size", "position_interpolation", "layer_norm_epsilon")
 
 
 def check_init_from(settings):
@@ -61,7 +61,9 @@ def _shape(tower):
     """What decides which variables a vision transformer has, and what they mean."""
     sizes = model_sizes(tower) | {"class_token": tower["class_token"] or tower["pooling"] == "cls"}
     kept = {
-        k: v for k, v in tower.items() if k not in (*FREE, *sizes, "_target_", "pooling") and not k.endswith("_rate")
+        k: v
+        for k, v in tower.items()
+        if k not in (*WEIGHT_NEUTRAL_KEYS, *sizes, "_target_", "pooling") and not k.endswith("_rate")
     }
     kept |= sizes | {"patch_size": pair(sizes["patch_size"])}
     if kept["layer_scale_init"] is not None:

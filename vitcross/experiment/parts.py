@@ -4,8 +4,8 @@ something is built.
 
 import functools
 
-from vitcross.config.compose import accepted, instantiate
-from vitcross.config.durations import OF_OPTIMIZER
+from vitcross.config.compose import accepted_arguments, instantiate
+from vitcross.config.durations import OPTIMIZER_DURATIONS
 from vitcross.experiment import run_folder
 
 
@@ -14,7 +14,7 @@ def build_data(config):
     return instantiate(config["data"])
 
 
-def offers_of(data):
+def task_arguments(data):
     """What the data gives to tasks that take it."""
     references = data.references("validation")
     return {
@@ -49,7 +49,7 @@ def build_optimizer(config, network, **steps):
     from vitcross.training.parameter_groups import parameter_groups, parameter_table
 
     settings = config["optimizer"]
-    make_optimizer = instantiate({key: value for key, value in settings.items() if key not in OF_OPTIMIZER})
+    make_optimizer = instantiate({key: value for key, value in settings.items() if key not in OPTIMIZER_DURATIONS})
     optimizer = make_optimizer(model=network, **steps)
     print(parameter_table(parameter_groups(network, settings.get("layer_decay", 1.0))), flush=True)
     return optimizer
@@ -63,11 +63,11 @@ def check_first_batches(data, seed):
         try:
             first = next(iter(batches))
         except Exception as error:
-            raise data.unreadable.behind(error) from None
+            raise data.unreadable.root_cause(error) from None
         check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes)
 
 
-def facts_of(data):
+def dataset_properties(data):
     """What only the data knows of a model and of itself, by the key under which it is configured."""
     height, width, channels = data.image_shape
     facts = {"image_size": [height, width], "channels": channels, "in_channels": channels}
@@ -82,14 +82,14 @@ def build_task(config, **offered):
     """The task with a new network, in the precision of the configuration.
 
     Args:
-        config: dict, validated, filled by `facts_of` the data.
+        config: dict, validated, filled by `dataset_properties` the data.
         **offered: what the data gives to tasks that take it: `tokenizer`, `class_weights`, `has_scenes`.
     """
     from vitcross.training import device
 
     with device.precision(config["trainer"]["dtype_policy"]):
         network = instantiate(config["model"])
-        return instantiate(config["task"], network=network, **accepted(config["task"], offered))
+        return instantiate(config["task"], network=network, **accepted_arguments(config["task"], offered))
 
 
 def validation_splits(data):

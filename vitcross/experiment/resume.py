@@ -10,7 +10,7 @@ from vitcross.experiment import run_folder
 from vitcross.terminal import say
 
 # The optimizer's state is that of the parameters that were trained.
-FIXED = ("optimizer.frozen:", "optimizer._target_:")
+FIXED_ON_RESUME = ("optimizer.frozen:", "optimizer._target_:")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def resume(overrides, multirun):
         raise ValueError(f"allow_changes must be true or false. Received: allow_changes={allowed}")
     rest = [o for o in overrides if o.partition("=")[0] not in ("resume", "allow_changes")]
     before, now = compose.resumed(folder, rest)
-    return _go_on(folder, run_folder.read_choices(folder, before), before, now, allowed.lower() == "true")
+    return _resume(folder, run_folder.read_choices(folder, before), before, now, allowed.lower() == "true")
 
 
 def resume_same_folder(folder, settings, choices):
@@ -66,17 +66,17 @@ def resume_same_folder(folder, settings, choices):
     """
     if not (Path(folder) / "config.yaml").exists():
         raise ValueError(f"hydra.run.dir must be a folder without a run. Received: {folder}, which holds half of one")
-    return _go_on(folder, choices, compose.read_run(folder), settings, settings["allow_changes"])
+    return _resume(folder, choices, compose.read_run(folder), settings, settings["allow_changes"])
 
 
-def _go_on(folder, choices, before, now, allowed):
+def _resume(folder, choices, before, now, allowed):
     changes = run_folder.differences(before, now)
     if changes and not allowed:
         raise ValueError(
             f"{folder} holds a run with other settings; another folder takes another run, and with allow_changes=true "
             "this one changes on its way:\n  " + "\n  ".join(changes)
         )
-    if frozen := [change for change in changes if change.startswith(FIXED)]:
+    if frozen := [change for change in changes if change.startswith(FIXED_ON_RESUME)]:
         raise ValueError(f"what is trained cannot change on the way, also with allow_changes=true: {'; '.join(frozen)}")
     run_folder.lock(folder)
     summary = run_folder.finished(folder)

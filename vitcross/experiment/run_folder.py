@@ -11,7 +11,7 @@ from vitcross import atomic_files
 
 LOCK, ORIGIN = ".lock", "run.json"
 # What may be typed on the way: it changes where results go and how often the run is saved, not the run.
-HARMLESS = (
+RESUMABLE_KEYS = (
     "resume",
     "allow_changes",
     "sinks",
@@ -20,7 +20,7 @@ HARMLESS = (
     "trainer.checkpoint_every",
     "trainer.checkpoint_minutes",
     "trainer.keep_checkpoints",
-    *(f"attention_maps.{key}" for key in ("opacity", "colour_map", "resampling", "panel_size", "record_megabytes")),
+    *(f"attention_maps.{key}" for key in ("opacity", "color_map", "resampling", "panel_size", "record_megabytes")),
 )
 # What the data says where the configuration leaves it open; `config.yaml` has it filled in.
 FROM_DATA = ("num_classes", "image_size", "channels", "in_channels", "num_answers", "vocabulary_size", "max_length")
@@ -105,7 +105,7 @@ def differences(old, new):
     old, new = _leaves(old), _leaves(new)
     found = []
     for key in sorted(old.keys() | new.keys()):
-        if is_harmless(key):
+        if may_change_on_resume(key):
             continue
         before, after = old.get(key), new.get(key)
         left_open = after is None and key.rpartition(".")[2] in FROM_DATA
@@ -114,9 +114,9 @@ def differences(old, new):
     return found
 
 
-def is_harmless(key):
+def may_change_on_resume(key):
     """Whether a key may change on the way without making another run."""
-    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in HARMLESS)
+    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in RESUMABLE_KEYS)
 
 
 def _leaves(node, prefix=""):

@@ -1,7 +1,7 @@
 """Multi-head attention, for self- and cross-attention, that can show its weights.
 One code path computes outputs and weights: what is shown is what was trained with. The weights are the softmax output
 in float32 whatever the compute dtype, before attention dropout. Scaled dot-product attention is equation 1 of
-"Attention Is All You Need" (arXiv 1706.03762); the optional normalisation of queries and keys is section 2 of
+"Attention Is All You Need" (arXiv 1706.03762); the optional normalization of queries and keys is section 2 of
 "Scaling Vision Transformers to 22 Billion Parameters" (arXiv 2302.05442).
 
 Shapes: B batch, T query tokens, S key tokens, N heads, D width of the query, Dc width of the context, Dh = D / N.

@@ -1,8 +1,8 @@
 """From pixels to one token per patch.
 Two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv
-2010.11929, equation 1). `conv`: three stages of 3x3 convolutions, each with batch normalisation and ReLU, the first of
+2010.11929, equation 1). `conv`: three stages of 3x3 convolutions, each with batch normalization and ReLU, the first of
 a stage with stride 2 and the others with stride 1, then a 1x1 projection ("Early Convolutions Help Transformers See
-Better", arXiv 2106.14881, section 4 and appendix A), which learns faster from few pictures.
+Better", arXiv 2106.14881, section 4 and appendix A), which learns faster from few images.
 
 Shapes: B batch, H W C pixels, gh gw patch grid, P = gh gw patches, D width.
 """
@@ -17,9 +17,9 @@ STEMS = ("linear", "conv")
 ONE_EACH = (1, 1, 1)  # convolutions of the conv stem's three stages
 _CONV_STEM_STRIDE = 8
 # Where the first 3x3 window of each stage begins. "same" padding begins every window at pixel 0, so that token i would
-# see pixels 8i to 8i + 14, centred 3.5 pixels beyond its patch, and each map would be drawn half a patch away from
-# what the token saw. These three together give 8i - 4 to 8i + 10, centred on the patch 8i to 8i + 7 within half a
-# pixel. Windows of stride 1 are centred: they widen what a token sees by as much on each side.
+# see pixels 8i to 8i + 14, centerd 3.5 pixels beyond its patch, and each map would be drawn half a patch away from
+# what the token saw. These three together give 8i - 4 to 8i + 10, centerd on the patch 8i to 8i + 7 within half a
+# pixel. Windows of stride 1 are centerd: they widen what a token sees by as much on each side.
 _FIRST_PIXEL = (0, 0, -1)
 
 
@@ -38,7 +38,7 @@ class PatchEmbedding(keras.layers.Layer):
     Call arguments:
         images: (B, H, W, C) float, static height and width. The linear stem needs multiples of the patch; the conv stem
             pads and rounds up (28 pixels give 4 patches).
-        training: bool, for the conv stem's batch normalisation.
+        training: bool, for the conv stem's batch normalization.
 
     Returns:
         (B, P, D).
@@ -112,7 +112,7 @@ class PatchEmbedding(keras.layers.Layer):
         )
 
     def _convolution(self, number: str, channels: int, stride: int, input_shape):
-        """3x3 convolution and its batch normalisation, built; no bias, which the latter would undo."""
+        """3x3 convolution and its batch normalization, built; no bias, which the latter would undo."""
         conv = keras.layers.Conv2D(
             channels,
             3,

@@ -1,6 +1,6 @@
 """Resizing along one axis as a matrix, so that it is differentiable and compiles on every backend.
 Antialiased as in Pillow, `jax.image.resize` and `tf.image.resize(antialias=True)`: the kernel is widened when
-shrinking, centres of samples lie at half integers, and rows are renormalised at the border. Cubic is Keys' kernel
+shrinking, centers of samples lie at half integers, and rows are renormalized at the border. Cubic is Keys' kernel
 with a = -0.5 ("Cubic Convolution Interpolation for Digital Image Processing", 1981).
 """
 
@@ -19,8 +19,8 @@ def resampling_matrix(source: int, target: int, method: str = "bicubic") -> np.n
         raise ValueError(f"expected one of {RESAMPLING_METHODS}. Received: method={method!r}")
     scale = source / target
     widening = max(1.0, scale)
-    centres = (np.arange(target) + 0.5) * scale
-    distance = np.abs(centres[:, None] - (np.arange(source) + 0.5)[None, :]) / widening
+    centers = (np.arange(target) + 0.5) * scale
+    distance = np.abs(centers[:, None] - (np.arange(source) + 0.5)[None, :]) / widening
     weights = np.maximum(0.0, 1.0 - distance) if method == "bilinear" else _keys_cubic(distance)
     return weights / weights.sum(axis=1, keepdims=True)
 

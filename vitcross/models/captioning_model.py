@@ -1,4 +1,4 @@
-"""From a picture to a text about it: an image encoder and a causal decoder whose every block reads the picture.
+"""From an image to a text about it: an image encoder and a causal decoder whose every block reads the image.
 
 Encoder and decoder as in "Attention Is All You Need" (arXiv 1706.03762, section 3.1), over patches instead of words.
 

@@ -1,4 +1,4 @@
-"""Two towers that meet in one space: a picture and its text point the same way.
+"""Two towers that meet in one space: an image and its text point the same way.
 
 CLIP, "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020), section 2.3; the
 bias of the sigmoid loss from SigLIP (arXiv 2303.15343), section 3.2.
@@ -168,7 +168,7 @@ class DualEncoder(ImageTextModel):
         }
 
 
-def normalise(vectors):
+def normalize(vectors):
     """vectors (..., E) divided by their Euclidean length; a vector of zeros stays one."""
     return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))
 
@@ -176,15 +176,15 @@ def normalise(vectors):
 def _embedded(features, projection):
     """features (B, D), or a tuple of them and weights -> their embedding [, the weights]."""
     if isinstance(features, tuple):
-        return normalise(projection(features[0])), features[1]
-    return normalise(projection(features))
+        return normalize(projection(features[0])), features[1]
+    return normalize(projection(features))
 
 
 def _embed_each(tower, tokens, projection):
     """tokens (B, T, D) -> (B, T, E), each token embedded as if it were the only one."""
     if tower.pooling == "map":
         tokens = tower.attention_pooling.pool_each(tokens)
-    return normalise(projection(tokens))
+    return normalize(projection(tokens))
 
 
 class _AtMost(keras.constraints.Constraint):

@@ -1,6 +1,6 @@
-"""Writes texts about pictures, token by token: greedy, or with several beams.
+"""Writes texts about images, token by token: greedy, or with several beams.
 
-Each step computes one token: keys and values of earlier tokens are kept, those of the picture are projected once. Beam
+Each step computes one token: keys and values of earlier tokens are kept, those of the image are projected once. Beam
 search as in "Google's Neural Machine Translation System" (arXiv 1609.08144), section 7, with one pool of finished and
 unfinished beams, ranked by log-probability / length ** length_penalty; one beam is greedy decoding.
 
@@ -19,7 +19,7 @@ from vitcross.models.compiled import compiled
 def generate(
     model, images, *, max_length: int, bos_id: int, eos_id: int, pad_id: int, beam_size: int = 1, length_penalty=1.0
 ):
-    """The most probable text that was found for each picture. Compiled at a model's first call, and for other shapes.
+    """The most probable text that was found for each image. Compiled at a model's first call, and for other shapes.
 
     Args:
         model: CaptioningModel.
@@ -68,9 +68,9 @@ class GenerationSteps:
     """The two compiled functions of a captioning model; it keeps one of these, so that it compiles once.
 
     Attributes:
-        read: images (B, H, W, C) -> keys and values (B, N, S, Dh) of the picture in every block of the decoder.
+        read: images (B, H, W, C) -> keys and values (B, N, S, Dh) of the image in every block of the decoder.
         step: token ids (R,), rows (R,) of the former step that they go on or None for the same, position (), keys and
-            values (R, N, M, Dh) and those of the picture -> log-probabilities (R, V) float32 of the next token, and the
+            values (R, N, M, Dh) and those of the image -> log-probabilities (R, V) float32 of the next token, and the
             new keys and values.
     """
 

@@ -13,7 +13,7 @@ from vitcross.layers.token_layout import TokenLayout
 
 
 class ImageTextModel(keras.Model):
-    """Base of the models of pictures and texts; the subclass says what becomes of the two towers.
+    """Base of the models of images and texts; the subclass says what becomes of the two towers.
 
     Args:
         image_encoder: VisionTransformer without classification head (`num_classes=None`).

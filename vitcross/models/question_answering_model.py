@@ -1,4 +1,4 @@
-"""From a picture and a question to one of K answers: the words of the question read the picture in every block.
+"""From an image and a question to one of K answers: the words of the question read the image in every block.
 
 Answers as classes as in "VQA: Visual Question Answering" (arXiv 1505.00468), section 5; cross-attention from the
 question to image tokens as in LXMERT (arXiv 1908.07490), section 2.2, in one direction.

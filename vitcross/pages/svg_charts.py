@@ -33,7 +33,7 @@ def read_rows(path) -> list[dict]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """One series that has values: its place among the colours, its name, its points, and what bounds it."""
+    """One series that has values: its place among the colors, its name, its points, and what bounds it."""
 
     place: int
     label: str

@@ -23,7 +23,7 @@ PLACES = {"run_folder": "run folder", "gallery": "attention maps", "wandb_url": 
 class Console(Sink):
     """Progress, validation results, capture notices, and the final table.
 
-    Nothing that a user or a data set named can move the cursor, change colours or be read as markup.
+    Nothing that a user or a data set named can move the cursor, change colors or be read as markup.
 
     Args:
         total_steps: int, optimizer steps of the whole run.
@@ -88,7 +88,7 @@ class Console(Sink):
 
     def media(self, step, media):
         self.begin()
-        self.line(f"step {step}/{self._total}  attention maps of {len(media.record.images)} pictures captured")
+        self.line(f"step {step}/{self._total}  attention maps of {len(media.record.images)} images captured")
 
     def close(self, summary, exit_code):
         if self._bar is not None:

@@ -5,7 +5,7 @@
     summary.json                 the run's last word
     attention/step_00000500/     one PNG per sheet, and record.npz
     attention/viewer.html        the interactive viewer of all captures so far
-    attention/evolution.gif      the film of all captures, at the end
+    attention/evolution.gif      the animation of all captures, at the end
 
 All but `metrics.jsonl` are written whole or not at all. JSON here is strict (RFC 8259), so that any reader takes it: a
 value that is not finite is `null`, a gap in a curve; the run itself says where its loss ceased to be finite.
@@ -32,8 +32,8 @@ class LocalFiles(Sink):
     Args:
         run_folder: str or path, made when needed.
         config_text: str or None, what goes into `config.yaml`.
-        record_megabytes: float, most MiB of weights in one `record.npz`; of a larger one the first pictures are kept.
-        goes_on_at: None for a new run; else `(step, rows)` from which a run goes on: later rows and captures, which it
+        record_megabytes: float, most MiB of weights in one `record.npz`; of a larger one the first images are kept.
+        resume_from: None for a new run; else `(step, rows)` from which a run goes on: later rows and captures, which it
             will make again, are removed.
 
     Raises:
@@ -42,7 +42,7 @@ class LocalFiles(Sink):
 
     essential = True
 
-    def __init__(self, *, run_folder, config_text=None, record_megabytes=64, goes_on_at=None):
+    def __init__(self, *, run_folder, config_text=None, record_megabytes=64, resume_from=None):
         self._record_megabytes = record_megabytes
         self.run_folder = Path(run_folder)
         self.run_folder.mkdir(parents=True, exist_ok=True)
@@ -51,10 +51,10 @@ class LocalFiles(Sink):
         self._path = self.run_folder / "metrics.jsonl"
         # Unbuffered: every row is one write, seen at once by whoever follows the file.
         self._rows = open(self._path, "ab", buffering=0)  # noqa: SIM115 (open for as long as the run)
-        if goes_on_at is None:
+        if resume_from is None:
             self._cut(self._path.read_bytes().count(b"\n"))
         else:
-            self._go_back(*goes_on_at)
+            self._go_back(*resume_from)
 
     def scalars(self, step, values):
         """Append one row: `step`, `epoch` where it is known, then the rest in the order given."""
@@ -79,14 +79,14 @@ class LocalFiles(Sink):
         kept.save(folder / "record.npz")
         if step == 0 and len(kept.images) < len(media.record.images):
             logger.info(
-                "record.npz of each capture holds the weights of the first %d of %d pictures: more than "
+                "record.npz of each capture holds the weights of the first %d of %d images: more than "
                 "attention_maps.record_megabytes=%g would be needed for all",
                 len(kept.images),
                 len(media.record.images),
                 self._record_megabytes,
             )
 
-    def film(self, step, gif):
+    def animation(self, step, gif):
         atomic_files.write_bytes(self.run_folder / "attention" / "evolution.gif", gif)
 
     def close(self, summary, exit_code):

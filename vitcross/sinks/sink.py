@@ -34,12 +34,12 @@ class Sink:
             media: `vitcross.attention_maps.sheets.media.AttentionMedia`.
         """
 
-    def film(self, step, gif):
-        """Take the film of all captures, once, at the end of training.
+    def animation(self, step, gif):
+        """Take the animation of all captures, once, at the end of training.
 
         Args:
             step: int, optimizer step of the last capture.
-            gif: bytes of an animated GIF (`attention_maps.evolution.evolution_gif`).
+            gif: bytes of an animated GIF (`attention_maps.evolution.animation_gif`).
         """
 
     def flush(self):
@@ -88,8 +88,8 @@ class FanOut(Sink):
     def media(self, step, media):
         self._each("media", step, media)
 
-    def film(self, step, gif):
-        self._each("film", step, gif)
+    def animation(self, step, gif):
+        self._each("animation", step, gif)
 
     def flush(self):
         self._each("flush")

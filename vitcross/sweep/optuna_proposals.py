@@ -60,7 +60,7 @@ def _distribution(part):
         kind = IntDistribution if part.integer else FloatDistribution
         return kind(part.low, part.high, log=part.log)
     if part.ordered:
-        return IntDistribution(0, len(part.texts) - 1)  # positions, so that neighbours are alike
+        return IntDistribution(0, len(part.texts) - 1)  # positions, so that neighbors are alike
     return CategoricalDistribution(tuple(dict.fromkeys(part.texts)))
 
 

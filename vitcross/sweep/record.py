@@ -145,7 +145,7 @@ def _of_sweeper(options):
 
 
 def _that_counts(overrides):
-    return {key: text for key, text in _by_key(overrides).items() if not run_folder.is_harmless(key)}
+    return {key: text for key, text in _by_key(overrides).items() if not run_folder.may_change_on_resume(key)}
 
 
 def _by_key(overrides):

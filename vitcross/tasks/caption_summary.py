@@ -13,7 +13,7 @@ from vitcross.tasks.scene_attributes import attribute_accuracy, score_caption, s
 def summarize(rows, tokenizer, references=None):
     """Scalars that training logs as `val/<name>`.
 
-    A picture with several texts is captioned and counted once.
+    An image with several texts is captioned and counted once.
 
     Args:
         rows: dict of arrays over the same n examples: `generated` (n, T) token ids, `losses`, `correct`, `tokens` (n,)
@@ -40,9 +40,9 @@ def summarize(rows, tokenizer, references=None):
 
 
 def scene_metrics(captions, indices, references):
-    """Shares of right attributes where every picture's scene is known, {} elsewhere.
+    """Shares of right attributes where every image's scene is known, {} elsewhere.
 
-    Where scenes hold (shape, colour) combinations that training never saw, `attribute_accuracy` is over those objects
+    Where scenes hold (shape, color) combinations that training never saw, `attribute_accuracy` is over those objects
     alone, and `attribute_accuracy_all_objects` over the whole captions.
     """
     scenes = [references.scene(index) for index in indices]
@@ -73,7 +73,7 @@ def words(text):
 
 
 def caption_metrics(captions, references):
-    """Scores of generated captions, each against all texts of its picture.
+    """Scores of generated captions, each against all texts of its image.
 
     Args:
         captions: list of n str.
@@ -81,10 +81,10 @@ def caption_metrics(captions, references):
 
     Returns:
         dict of float: `bleu4` in [0, 1] (corpus BLEU, Papineni et al. 2002), `rouge_l` in [0, 1] (Lin 2004, beta 1.2),
-        `cider` in [0, 10] (CIDEr-D, arXiv 1411.5726; word weights from these references: 0 with a single picture).
+        `cider` in [0, 10] (CIDEr-D, arXiv 1411.5726; word weights from these references: 0 with a single image).
 
     Raises:
-        ValueError: no caption, or a picture without a reference.
+        ValueError: no caption, or an image without a reference.
     """
     if not captions or not all(references) or len(captions) != len(references):
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Captioning: teacher forcing, and captions of its own measured against the pictures' texts.
+"""Captioning: teacher forcing, and captions of its own measured against the images' texts.
 
-Shape letters: B pictures, T token positions, V vocabulary.
+Shape letters: B images, T token positions, V vocabulary.
 """
 
 import keras
@@ -9,7 +9,7 @@ from keras import ops
 
 from vitcross.models.generation import generate
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
-from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
+from vitcross.tasks.losses import check_label_smoothing, propagate_non_finite, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
 KEPT = ("valid", "index", "image_id")
@@ -17,7 +17,7 @@ KEPT = ("valid", "index", "image_id")
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class Captioning(GradientAccumulation, keras.Model):
-    """The next word of a caption, given the picture and the words before it, by softmax cross-entropy.
+    """The next word of a caption, given the image and the words before it, by softmax cross-entropy.
 
     The loss is the mean over real target tokens: the end of the text counts, padding and rows with `valid` False do
     not.
@@ -27,15 +27,15 @@ class Captioning(GradientAccumulation, keras.Model):
         tokenizer: `vitcross.data.tokenizer.Tokenizer`.
         label_smoothing: share of the target spread over the vocabulary, in `[0, 1)`.
         beam_size: int, captions kept while one is generated; 1 = greedy.
-        has_scenes: bool, whether the data knows what is in its pictures (rendered scenes): then the share of right
+        has_scenes: bool, whether the data knows what is in its images (rendered scenes): then the share of right
             attributes decides which checkpoint is the best, else CIDEr.
 
     Call arguments:
-        batch: dict of the batch contract (`vitcross.data.batch`) with a caption for each picture.
+        batch: dict of the batch contract (`vitcross.data.batch`) with a caption for each image.
         training: bool.
 
     Returns:
-        `(B, T - 1, V)` logits of the tokens 1, ..., T - 1, each from the picture and the tokens before it.
+        `(B, T - 1, V)` logits of the tokens 1, ..., T - 1, each from the image and the tokens before it.
     """
 
     monitor_mode = "max"
@@ -65,7 +65,9 @@ class Captioning(GradientAccumulation, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean loss over the real target tokens of the valid rows: a scalar, float32."""
         targets_BT, weights_BT = _targets(x)
-        return refusable(weighted_mean(softmax_cross_entropy(y_pred, targets_BT, self.label_smoothing), weights_BT))
+        return propagate_non_finite(
+            weighted_mean(softmax_cross_entropy(y_pred, targets_BT, self.label_smoothing), weights_BT)
+        )
 
     def loss_weight(self, batch):
         """Number of real target tokens of the valid rows, which the loss is the mean over."""
@@ -123,14 +125,14 @@ class Captioning(GradientAccumulation, keras.Model):
 
     def report(self, rows, class_names=(), references=None):
         """The full record of a set of predictions: `summarize`, and how much was captioned."""
-        pictures = rows.get("image_id", rows["index"])
+        images = rows.get("image_id", rows["index"])
         return {
             **self.summarize(rows, references),
             "examples": len(rows["index"]),
-            "images": len(np.unique(pictures)),
+            "images": len(np.unique(images)),
         }
 
-    def describe(self, rows, class_names=(), references=None):
+    def describe_predictions(self, rows, class_names=(), references=None):
         """What the model says of each example, `(said, truth, right)`: its caption and, where known, the given one."""
         _, lines = self.predictions(rows, class_names, references)
         return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]

@@ -11,7 +11,7 @@ from vitcross.tasks.classification_metrics import predictions, report, summarize
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
 from vitcross.tasks.losses import (
     check_label_smoothing,
-    refusable,
+    propagate_non_finite,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
     weighted_mean,
@@ -22,9 +22,9 @@ LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class Classification(GradientAccumulation, keras.Model):
-    """One of K classes per picture, by softmax or sigmoid cross-entropy.
+    """One of K classes per image, by softmax or sigmoid cross-entropy.
 
-    Rows with `valid` False count neither in the loss nor in a metric. Of a picture that two are mixed in, each label
+    Rows with `valid` False count neither in the loss nor in a metric. Of an image that two are mixed in, each label
     counts by its share in the loss; the accuracy is that of the label with the larger share.
 
     Args:
@@ -67,7 +67,7 @@ class Classification(GradientAccumulation, keras.Model):
         if "mixing" in x:
             share_B = x["mixing"]
             losses_B = share_B * losses_B + (1.0 - share_B) * self._class_losses(y_pred, x["mixed_labels"])
-        return refusable(weighted_mean(losses_B, x["valid"]))
+        return propagate_non_finite(weighted_mean(losses_B, x["valid"]))
 
     def loss_weight(self, batch):
         """Number of valid rows, which the loss is the mean over."""

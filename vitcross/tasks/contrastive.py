@@ -1,4 +1,4 @@
-"""Contrastive training of a picture and a text tower, measured by retrieval. B pairs, D width of the embedding."""
+"""Contrastive training of an image and a text tower, measured by retrieval. B pairs, D width of the embedding."""
 
 import keras
 import numpy as np
@@ -7,34 +7,34 @@ from keras import ops
 from vitcross.tasks.contrastive_chunks import in_batch_accuracy
 from vitcross.tasks.contrastive_losses import sigmoid_contrastive_loss, softmax_contrastive_loss
 from vitcross.tasks.contrastive_pairs import pairs_of
-from vitcross.tasks.losses import refusable
+from vitcross.tasks.losses import propagate_non_finite
 from vitcross.tasks.retrieval_metrics import chance_recall, retrieval_metrics
 from vitcross.tasks.zero_shot import class_embeddings, zero_shot_accuracy
 
 LOSSES = ("softmax", "sigmoid")
-EVALUATION_CHUNK = 256  # pictures compared at a time with all texts of a split
+EVALUATION_CHUNK = 256  # images compared at a time with all texts of a split
 INPUTS = ("images", "token_ids", "padding_mask")
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class Contrastive(keras.Model):
-    """Matching pictures and texts near each other, others apart.
+    """Matching images and texts near each other, others apart.
 
-    Rows with `valid` False count neither in the loss nor in a metric; pairs that share a picture or a text are no
+    Rows with `valid` False count neither in the loss nor in a metric; pairs that share an image or a text are no
     negatives of one another (`contrastive_losses.py`).
 
     Args:
-        network: `vitcross.models.DualEncoder`: images and token ids to two L2-normalised embeddings `(B, D)`; has
+        network: `vitcross.models.DualEncoder`: images and token ids to two L2-normalized embeddings `(B, D)`; has
             `logit_scale` and, for the sigmoid loss, `logit_bias`.
         loss: `softmax` (CLIP) or `sigmoid` (SigLIP).
-        chunk_size: None, or int: pictures compared with all texts at a time, for large batches.
+        chunk_size: None, or int: images compared with all texts at a time, for large batches.
 
     Call arguments:
-        batch: dict of the batch contract (`vitcross.data.batch`) with a text for each picture.
+        batch: dict of the batch contract (`vitcross.data.batch`) with a text for each image.
         training: bool.
 
     Returns:
-        `(image_embeddings, text_embeddings)`, each `(B, D)` float32, L2-normalised.
+        `(image_embeddings, text_embeddings)`, each `(B, D)` float32, L2-normalized.
     """
 
     monitor, monitor_mode = "mean_r1", "max"
@@ -46,7 +46,7 @@ class Contrastive(keras.Model):
             raise ValueError(f"chunk_size must be a positive integer or None. Received: chunk_size={chunk_size}")
         if loss == "sigmoid" and network.logit_bias_init is None:
             raise ValueError(
-                "loss='sigmoid' needs a network with a logit_bias (logit_bias_init, -10 in the paper). "
+                "loss='sigmoid' needs a network with a logit_bias (logit_bias_init, -10 in the canvas). "
                 "Received: logit_bias_init=None"
             )
         super().__init__(name=name)
@@ -63,7 +63,7 @@ class Contrastive(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Loss of the batch: a scalar, float32."""
-        return refusable(self._loss(*y_pred, x, self.chunk_size))
+        return propagate_non_finite(self._loss(*y_pred, x, self.chunk_size))
 
     def _loss(self, image_BD, text_BD, rows, chunk_size):
         known = {key: rows[key] for key in ("image_id", "text_id", "valid") if key in rows}
@@ -73,7 +73,7 @@ class Contrastive(keras.Model):
         return sigmoid_contrastive_loss(image_BD, text_BD, scale, bias, **known, chunk_size=chunk_size)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """`accuracy`: share of pictures and texts whose own partner is the nearest of the batch."""
+        """`accuracy`: share of images and texts whose own partner is the nearest of the batch."""
         pairs = pairs_of(
             ops.shape(y_pred[0])[0], **{key: x[key] for key in ("image_id", "text_id", "valid") if key in x}
         )
@@ -124,7 +124,7 @@ class Contrastive(keras.Model):
         return zero_shot_accuracy(rows["image_embeddings"], classes_KD, rows["labels"])
 
     def predictions(self, rows, class_names=(), references=None):
-        """`(columns, lines)`: for each example the text nearest to its picture, its cosine, that of the own text."""
+        """`(columns, lines)`: for each example the text nearest to its image, its cosine, that of the own text."""
         images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
         starts = range(0, len(images_nD), EVALUATION_CHUNK)
         nearest = [(images_nD[start : start + EVALUATION_CHUNK] @ texts_nD.T).argmax(axis=1) for start in starts]
@@ -136,7 +136,7 @@ class Contrastive(keras.Model):
             lines.append([text, found, own, int(right)])
         return ["nearest_text", "cosine", "cosine_of_own_text", "correct"], lines
 
-    def describe(self, rows, class_names=(), references=None):
+    def describe_predictions(self, rows, class_names=(), references=None):
         """What the model says of each example, `(said, truth, right)`: the rank of its text among those of `rows`."""
         images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
         _, first = np.unique(rows.get("text_id", np.arange(len(texts_nD))), return_index=True)

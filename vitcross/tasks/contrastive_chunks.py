@@ -3,7 +3,7 @@
 Automatic differentiation would keep every chunk of the table, which is the whole table. So each loss has its own
 gradient, which makes the chunks again: what is kept in between is one number per pair.
 
-Shape letters: B pairs, D width of the embedding, c the pictures of one chunk, R the pictures padded to full chunks.
+Shape letters: B pairs, D width of the embedding, c the images of one chunk, R the images padded to full chunks.
 """
 
 from keras import ops
@@ -14,7 +14,7 @@ NEARLY_EQUAL = 1e-6  # cosines closer than float32 rounding are ties
 
 
 def chunked_softmax_loss(image_BD, text_BD, scale, pairs, chunk_size):
-    """`softmax_contrastive_loss` by chunks of pictures: rows at once, columns by a running logsumexp."""
+    """`softmax_contrastive_loss` by chunks of images: rows at once, columns by a running logsumexp."""
     count = ops.maximum(ops.sum(pairs.weight), 1.0)
 
     @ops.custom_gradient
@@ -53,7 +53,7 @@ def chunked_softmax_loss(image_BD, text_BD, scale, pairs, chunk_size):
 
 
 def chunked_sigmoid_loss(image_BD, text_BD, scale, bias, pairs, chunk_size):
-    """`sigmoid_contrastive_loss` by chunks of pictures."""
+    """`sigmoid_contrastive_loss` by chunks of images."""
     count = ops.maximum(ops.sum(pairs.weight), 1.0)
 
     @ops.custom_gradient
@@ -82,13 +82,13 @@ def chunked_sigmoid_loss(image_BD, text_BD, scale, bias, pairs, chunk_size):
 
 
 def in_batch_accuracy(image_BD, text_BD, pairs, chunk_size=None):
-    """Share of the valid pairs whose own text is nearer to the picture than every negative text of the batch, and the
-    same for the own picture: the mean of both, scalar float32 in [0, 1]. A tie counts against the model.
+    """Share of the valid pairs whose own text is nearer to the image than every negative text of the batch, and the
+    same for the own image: the mean of both, scalar float32 in [0, 1]. A tie counts against the model.
 
     Args:
-        image_BD, text_BD: `(B, D)` L2-normalised float32.
+        image_BD, text_BD: `(B, D)` L2-normalized float32.
         pairs: `Pairs`.
-        chunk_size: None = all pictures at once, or int.
+        chunk_size: None = all images at once, or int.
     """
     chunks = _Chunks(image_BD, text_BD, pairs, chunk_size or ops.shape(image_BD)[0])
     own_B = ops.sum(image_BD * text_BD, axis=-1)
@@ -108,7 +108,7 @@ def in_batch_accuracy(image_BD, text_BD, pairs, chunk_size=None):
 
 
 class _Chunks:
-    """The rows of the table of cosines, `chunk_size` pictures at a time."""
+    """The rows of the table of cosines, `chunk_size` images at a time."""
 
     def __init__(self, image_BD, text_BD, pairs, chunk_size):
         self.image_BD, self.text_BD, self.pairs, self.size = image_BD, text_BD, pairs, chunk_size

@@ -1,6 +1,6 @@
-"""Contrastive losses of picture and text embeddings: softmax (CLIP) and sigmoid (SigLIP).
+"""Contrastive losses of image and text embeddings: softmax (CLIP) and sigmoid (SigLIP).
 
-Both compare every picture of a batch with every text. The direct form holds the `(B, B)` table of similarities and
+Both compare every image of a batch with every text. The direct form holds the `(B, B)` table of similarities and
 several more for the gradient; with `chunk_size` the table is made a few rows at a time, forward and again backward
 (`contrastive_chunks.py`), so that memory grows with B and not with its square, at the price of one more
 multiplication of the embeddings.
@@ -20,20 +20,20 @@ from vitcross.tasks.contrastive_pairs import MASKED, comparable, pairs_of
 def softmax_contrastive_loss(
     image_embeddings_BD, text_embeddings_BD, logit_scale, *, image_id=None, text_id=None, valid=None, chunk_size=None
 ):
-    """Symmetric cross-entropy of finding the own text among the batch's, and the own picture among the batch's.
+    """Symmetric cross-entropy of finding the own text among the batch's, and the own image among the batch's.
 
-    With `z_ij = s x_i . y_j`, `N(i)` the texts compared with picture i (its own and the negatives) and `M(j)` the
-    pictures compared with text j:
+    With `z_ij = s x_i . y_j`, `N(i)` the texts compared with image i (its own and the negatives) and `M(j)` the
+    images compared with text j:
     `loss = mean_i 1/2 (logsumexp_{j in N(i)} z_ij - z_ii) + 1/2 (logsumexp_{j in M(i)} z_ji - z_ii)`.
 
     Args:
-        image_embeddings_BD, text_embeddings_BD: `(B, D)` L2-normalised, row i of one matches row i of the other;
+        image_embeddings_BD, text_embeddings_BD: `(B, D)` L2-normalized, row i of one matches row i of the other;
         computed
             in float32.
         logit_scale: positive scalar s.
-        image_id, text_id: None, or `(B,)` integers: equal for the same picture, for equal texts.
+        image_id, text_id: None, or `(B,)` integers: equal for the same image, for equal texts.
         valid: None, or `(B,)` bool.
-        chunk_size: None = direct; or int, the pictures compared at a time. The result is the same.
+        chunk_size: None = direct; or int, the images compared at a time. The result is the same.
 
     Returns:
         Scalar float32, the mean over the valid pairs, 0 where there is none.
@@ -61,10 +61,10 @@ def sigmoid_contrastive_loss(
     valid=None,
     chunk_size=None,
 ):
-    """Binary cross-entropy of every compared pair by itself: does the text match the picture?
+    """Binary cross-entropy of every compared pair by itself: does the text match the image?
 
     With `z_ij = s x_i . y_j + b`: `loss = -1/n sum_i log sigmoid(z_ii) - 1/n sum_{negative (i, j)} log sigmoid(-z_ij)`,
-    n the number of valid pairs. Per pair, not per comparison: it grows with the number of negatives, as in the paper.
+    n the number of valid pairs. Per pair, not per comparison: it grows with the number of negatives, as in the canvas.
 
     Args:
         logit_bias: scalar b, about -10 at the start since nearly all pairs are negative.

@@ -1,8 +1,8 @@
 """Which pairs of a batch a contrastive loss compares: the matching ones, and those that are surely wrong.
 
-A batch holds B matching (picture, text) pairs. Picture i and text j with i != j are a negative pair, unless they
+A batch holds B matching (image, text) pairs. Image i and text j with i != j are a negative pair, unless they
 match as
-well: where texts i and j are equal, or pictures i and j are the same, the pair is neither positive nor negative.
+well: where texts i and j are equal, or images i and j are the same, the pair is neither positive nor negative.
 
 Shape letters: B pairs, c the pairs of one chunk.
 """
@@ -20,7 +20,7 @@ class Pairs(typing.NamedTuple):
     Attributes:
         position: `(B,)` int32, the place in the batch.
         weight: `(B,)` float32, 1 for a valid pair, 0 for one that is neither positive nor negative with any other.
-        image_id: `(B,)` integers, equal for the same picture, or None.
+        image_id: `(B,)` integers, equal for the same image, or None.
         text_id: `(B,)` integers, equal for equal texts, or None.
     """
 
@@ -38,7 +38,7 @@ def pairs_of(size, *, image_id=None, text_id=None, valid=None):
 
 
 def comparable(rows, columns):
-    """`(c, B)` bool: the matching pairs and the negatives, among the pictures of `rows` and the texts of `columns`.
+    """`(c, B)` bool: the matching pairs and the negatives, among the images of `rows` and the texts of `columns`.
 
     Args:
         rows, columns: `Pairs`, of which `rows` may be a part.

@@ -35,7 +35,7 @@ def evaluate(task, batches, references=None):
 
     Args:
         references: what is true of the split's examples beyond the arrays of a batch (`ImageTextData.references`): an
-            object with `text(index)`, `texts(index)` of its picture, `scene(index)` or None, `answers(index)` and
+            object with `text(index)`, `texts(index)` of its image, `scene(index)` or None, `answers(index)` and
             `question_types`; None for data without texts.
     """
     return task.summarize(predict_all(task, batches), references)

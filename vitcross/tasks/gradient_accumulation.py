@@ -11,7 +11,7 @@ class GradientAccumulation:
     """Mix-in for a task, put before `keras.Model`.
 
     The gradient equals that of the whole batch within float error, also where parts hold different numbers of valid
-    rows or tokens; batch normalisation sees the parts, and dropout draws anew for each.
+    rows or tokens; batch normalization sees the parts, and dropout draws anew for each.
 
     Attributes:
         accumulate_steps: int, K >= 1; must divide the batch. Set before the task is compiled. Default 1.

@@ -52,7 +52,7 @@ def weighted_mean(values, weights):
     return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
 
 
-def refusable(loss):
+def propagate_non_finite(loss):
     """The loss, such that a non-finite value never reaches the weights.
 
     The gradient of a non-finite loss may be finite; the factor makes it non-finite too, and the optimizer refuses that

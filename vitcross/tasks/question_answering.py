@@ -6,7 +6,7 @@ from keras import ops
 
 from vitcross.tasks import question_metrics
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
-from vitcross.tasks.losses import check_label_smoothing, refusable, softmax_cross_entropy, weighted_mean
+from vitcross.tasks.losses import check_label_smoothing, propagate_non_finite, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
 KEPT = ("valid", "index", "image_id", "labels", "question_type", "annotator_answers")
@@ -14,7 +14,7 @@ KEPT = ("valid", "index", "image_id", "labels", "question_type", "annotator_answ
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class QuestionAnswering(GradientAccumulation, keras.Model):
-    """One of K answers to a question about a picture, by softmax cross-entropy.
+    """One of K answers to a question about an image, by softmax cross-entropy.
 
     Rows with `valid` False count nowhere; a question whose answer is no class (label -1) is not in the loss, and wrong.
 
@@ -23,7 +23,7 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
         label_smoothing: share of the target spread over all answers, in `[0, 1)`.
 
     Call arguments:
-        batch: dict of the batch contract (`vitcross.data.batch`) with a question for each picture.
+        batch: dict of the batch contract (`vitcross.data.batch`) with a question for each image.
         training: bool.
 
     Returns:
@@ -51,7 +51,7 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
         """Mean loss over the valid questions with a known answer: a scalar, float32."""
         labels_B = ops.cast(x["labels"], "int32")
         losses_B = softmax_cross_entropy(y_pred, ops.maximum(labels_B, 0), self.label_smoothing)
-        return refusable(weighted_mean(losses_B, _has_answer(x)))
+        return propagate_non_finite(weighted_mean(losses_B, _has_answer(x)))
 
     def loss_weight(self, batch):
         """Number of valid questions with a known answer, which the loss is the mean over."""
@@ -99,7 +99,7 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
         """`(columns, lines)` of `predictions.csv` (`question_metrics.predictions`)."""
         return question_metrics.predictions(rows, class_names, None if references is None else references.text)
 
-    def describe(self, rows, class_names, references=None):
+    def describe_predictions(self, rows, class_names, references=None):
         """What the model says of each example, `(said, truth, right)`: its answer with the probability."""
         said = []
         for predicted, confidence, label in zip(rows["predictions"], rows["confidence"], rows["labels"], strict=True):

@@ -1,12 +1,12 @@
-"""Retrieval among all pictures and texts of a split: recall at k and median rank in both directions. Pure NumPy.
+"""Retrieval among all images and texts of a split: recall at k and median rank in both directions. Pure NumPy.
 
-What is searched: each picture of the split once (`image_id`), each text once (`text_id`): examples that share a
-picture or a text do not compete with themselves. A text belongs to a picture where any example of the split pairs the
-two, so that a picture with five captions is found by each, and equal captions of two pictures are right for both. The
+What is searched: each image of the split once (`image_id`), each text once (`text_id`): examples that share a
+image or a text do not compete with themselves. A text belongs to an image where any example of the split pairs the
+two, so that an image with five captions is found by each, and equal captions of two images are right for both. The
 rank of a query is that of its best match; other matches are not ahead of it. Ties count against the model: a model
 that gives the same embedding to everything has the last rank, not the first.
 
-Shape letters: n examples, Q queries, G the pictures or texts searched, D width of the embedding, c the queries of one
+Shape letters: n examples, Q queries, G the images or texts searched, D width of the embedding, c the queries of one
 chunk.
 """
 
@@ -22,9 +22,9 @@ def retrieval_metrics(image_embeddings_nD, text_embeddings_nD, image_id, text_id
     """Recall and median rank of both directions, exact over all n examples.
 
     Args:
-        image_embeddings_nD, text_embeddings_nD: `(n, D)` float, L2-normalised; row i of one matches row i of the other.
-        image_id, text_id: `(n,)` integers, equal for the same picture, for equal texts.
-        chunk_size: int, queries compared at a time: memory is `chunk_size x max(pictures, texts)`.
+        image_embeddings_nD, text_embeddings_nD: `(n, D)` float, L2-normalized; row i of one matches row i of the other.
+        image_id, text_id: `(n,)` integers, equal for the same image, for equal texts.
+        chunk_size: int, queries compared at a time: memory is `chunk_size x max(images, texts)`.
 
     Returns:
         dict of float: `image_to_text_r1`, `_r5`, `_r10` in [0, 1], `image_to_text_median_rank` from 1, and the same for

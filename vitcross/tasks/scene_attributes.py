@@ -1,6 +1,6 @@
 """What a caption says of a rendered scene, held against what is in it: the share of attributes that are right.
 
-A caption of the scenes' language (`vitcross.data.scenes.language`) names objects, each by size, colour and shape, and
+A caption of the scenes' language (`vitcross.data.scenes.language`) names objects, each by size, color and shape, and
 one relation of two objects, or the place of a single one. It is read word by word, so that a broken sentence still
 counts for what it gets right.
 """
@@ -10,12 +10,12 @@ import re
 import types
 
 from vitcross.data.scenes.language import OPPOSITE, relation
-from vitcross.data.scenes.scene import COLOURS, SIZES
+from vitcross.data.scenes.scene import COLORS, SIZES
 from vitcross.data.scenes.shapes import SHAPES
 
-ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
-PARTS = {"size": tuple(SIZES), "colour": tuple(COLOURS), "shape": tuple(SHAPES)}
-_WORTH = {"size": 100, "colour": 101, "shape": 102}  # of a right word; of as many right words a shape tells most
+ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "center", "right")
+PARTS = {"size": tuple(SIZES), "color": tuple(COLORS), "shape": tuple(SHAPES)}
+_WORTH = {"size": 100, "color": 101, "shape": 102}  # of a right word; of as many right words a shape tells most
 KINDS = (*PARTS, "relation")
 _PART_OF = {word: part for part, words in PARTS.items() for word in words}
 _RELATIONS = tuple(OPPOSITE)
@@ -28,7 +28,7 @@ class Description:
     """What a text says.
 
     Attributes:
-        objects: list of dict from `size`, `colour`, `shape` to a word; parts that are not named are missing.
+        objects: list of dict from `size`, `color`, `shape` to a word; parts that are not named are missing.
         relations: list of (subject, words, object), positions in `objects` or None where nothing stands.
         places: list of (subject, words), likewise.
     """
@@ -56,7 +56,7 @@ def parse_caption(text):
     objects, relations, places, current = [], [], [], {}
     for word in _WORDS.findall(text.lower()):
         part = _PART_OF.get(word)
-        # Size, colour, shape is the order: a part that stands already, or comes after the shape, begins a new object.
+        # Size, color, shape is the order: a part that stands already, or comes after the shape, begins a new object.
         if current and (part is None or part in current or "shape" in current):
             objects, current = [*objects, current], {}
         before = len(objects) - 1 if objects else None
@@ -81,7 +81,7 @@ def score_caption(text, scene, truth):
 
     Args:
         text: str, the generated caption.
-        scene: dict of `Scene.to_json`: `objects` with size, colour, shape, box; `image_size` where pictures are not
+        scene: dict of `Scene.to_json`: `objects` with size, color, shape, box; `image_size` where images are not
             square.
         truth: str, the true caption.
     """
@@ -102,7 +102,7 @@ def score_caption(text, scene, truth):
 
 
 def score_objects(text, scene, indices):
-    """`Attributes` of the true objects at `indices` alone: size, colour and shape, no relation."""
+    """`Attributes` of the true objects at `indices` alone: size, color and shape, no relation."""
     said, objects = parse_caption(text), scene["objects"]
     counts = Attributes()
     found = [(item, m) for item, m in _matched(said.objects, match_objects(said.objects, objects)) if m in set(indices)]
@@ -185,12 +185,12 @@ def _holds(relation_said, matches, scene, stated):
     if (first_look, words, second_look) in stated:
         return True
     firsts, seconds = ([k for k, look in enumerate(looks) if look == own] for own in (first_look, second_look))
-    points = _centres(scene)
+    points = _centers(scene)
     return any(relation(points[a], points[b]) == words for a in firsts for b in seconds if a != b)
 
 
-def _centres(scene):
-    """Centres of the boxes in pixels: within a pixel or two of the place that the true caption was made from."""
+def _centers(scene):
+    """Centers of the boxes in pixels: within a pixel or two of the place that the true caption was made from."""
     height, width = scene.get("image_size", (1, 1))
     boxes = [item["box"] for item in scene["objects"]]
     return [types.SimpleNamespace(x=(x0 + x1) / 2 * width, y=(y0 + y1) / 2 * height) for y0, x0, y1, x1 in boxes]

@@ -1,7 +1,7 @@
 """Zero-shot classification: a class is the mean embedding of sentences that name it.
 
 Reference: CLIP, arXiv 2103.00020, section 3.1.4 (prompt ensembling).
-Shape letters: n pictures, K classes, D width of the embedding.
+Shape letters: n images, K classes, D width of the embedding.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ TEXTS_PER_BATCH = 128
 
 
 def class_embeddings(network, tokenizer, class_names, templates=TEMPLATES):
-    """Embeddings of classes from their names: the normalised mean over templates of the normalised text embeddings.
+    """Embeddings of classes from their names: the normalized mean over templates of the normalized text embeddings.
 
     Args:
         network: `vitcross.models.DualEncoder`.
@@ -23,7 +23,7 @@ def class_embeddings(network, tokenizer, class_names, templates=TEMPLATES):
         templates: sequence of str, each with one `{}` for the name.
 
     Returns:
-        `(K, D)` float32, L2-normalised.
+        `(K, D)` float32, L2-normalized.
 
     Raises:
         ValueError: no class, no template, or one without `{}`.
@@ -44,27 +44,27 @@ def class_embeddings(network, tokenizer, class_names, templates=TEMPLATES):
 
 
 def mean_embeddings(text_embeddings_KtD):
-    """Normalised mean over t sentences of their normalised embeddings: `(K, D)` float32."""
+    """Normalized mean over t sentences of their normalized embeddings: `(K, D)` float32."""
     return _normalized(_normalized(np.asarray(text_embeddings_KtD, np.float32)).mean(axis=1))
 
 
 def zero_shot_logits(image_embeddings_nD, class_embeddings_KD):
-    """Cosine of each picture with each class: `(n, K)` float32 in [-1, 1]."""
+    """Cosine of each image with each class: `(n, K)` float32 in [-1, 1]."""
     return _normalized(np.asarray(image_embeddings_nD, np.float32)) @ np.asarray(class_embeddings_KD, np.float32).T
 
 
 def zero_shot_accuracy(image_embeddings_nD, class_embeddings_KD, labels_n):
-    """Share of pictures whose class is the nearest: `zero_shot_accuracy`, and `zero_shot_top5_accuracy` where K > 5.
+    """Share of images whose class is the nearest: `zero_shot_accuracy`, and `zero_shot_top5_accuracy` where K > 5.
 
-    Ties count against the model; pictures without a class (label -1) are left out.
+    Ties count against the model; images without a class (label -1) are left out.
 
     Raises:
-        ValueError: where no picture has a class.
+        ValueError: where no image has a class.
     """
     labels_n = np.asarray(labels_n)
     known_n = labels_n >= 0
     if not known_n.any():
-        raise ValueError("zero-shot accuracy needs pictures whose class is known. Received: none")
+        raise ValueError("zero-shot accuracy needs images whose class is known. Received: none")
     cosines_nK = zero_shot_logits(np.asarray(image_embeddings_nD)[known_n], class_embeddings_KD)
     values = {"zero_shot_accuracy": top_k_accuracy(cosines_nK, labels_n[known_n], 1)}
     if len(class_embeddings_KD) > 5:

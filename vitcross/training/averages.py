@@ -2,7 +2,7 @@
 
 An exponential moving average (Polyak & Juditsky 1992; as in Inception, arXiv 1512.00567, section 8) is kept inside the
 optimizer, so that it moves once per update and is part of every checkpoint. Optimizers with an average of their own
-(schedule-free) answer the same three questions: `average_suffix`, `averaged_weights()`, `stored_averages`.
+(schedule-free) answer the same three questions: `metric_suffix`, `averaged_weights()`, `stored_averages`.
 """
 
 import types
@@ -23,7 +23,7 @@ class MovingAverage:
         ema_besides: variables that are no parameters and are averaged too: moving statistics.
 
     Attributes:
-        average_suffix: of the names of metrics that the average has; None where there is no average, `""` where the
+        metric_suffix: of the names of metrics that the average has; None where there is no average, `""` where the
             average alone is worth a look.
     """
 
@@ -36,7 +36,7 @@ class MovingAverage:
         self._average = types.SimpleNamespace(besides=tuple(ema_besides), pairs=[])
 
     @property
-    def average_suffix(self):
+    def metric_suffix(self):
         return None if self.ema_steps is None else "_ema"
 
     @property
@@ -73,7 +73,7 @@ class MovingAverage:
             average.assign(average + ops.cast(1.0 - decay, average.dtype) * (variable - average))
 
 
-class WithAverage:
+class averaged_weights_in_use:
     """The network has its averaged weights inside `with`; afterwards the trained ones, to the bit.
 
     A signal may end the block at any point, also while weights are exchanged: then `restore` must be called again

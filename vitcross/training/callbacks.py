@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from vitcross.tasks.evaluation import evaluate
-from vitcross.training.averages import WithAverage
-from vitcross.training.guards import guard_of, updates
+from vitcross.training.averages import averaged_weights_in_use
+from vitcross.training.guards import inner_optimizer, optimizer_step
 from vitcross.training.progress import INTERVAL_END, NOTHING
 
 
@@ -56,13 +56,13 @@ class MetricRows(keras.callbacks.Callback):
         else:
             self._row_seconds += now - self._began
             self._row_steps += 1
-        step = updates(self.model.optimizer)
+        step = optimizer_step(self.model.optimizer)
         if step % self.every == 0 or step == 1 or ends_interval(self, batch):
             self._write(step, logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
         # Keras starts the means anew with each interval.
-        self._write(updates(self.model.optimizer), logs or {})
+        self._write(optimizer_step(self.model.optimizer), logs or {})
 
     def _write(self, step, logs):
         if step in (0, self._last_row):
@@ -71,7 +71,7 @@ class MetricRows(keras.callbacks.Callback):
         values = {
             **{f"train/{name}": float(value) for name, value in logs.items()},
             "optimizer/learning_rate": float(optimizer.learning_rate),
-            "optimizer/gradient_norm": float(guard_of(optimizer).gradient_norm.value),
+            "optimizer/gradient_norm": float(inner_optimizer(optimizer).gradient_norm.value),
         }
         if self._row_seconds:
             values["speed/images_per_second"] = self._row_steps * self.batch_size / self._row_seconds
@@ -127,8 +127,8 @@ class Validation(keras.callbacks.Callback):
     def __init__(self, *, sink, splits, optimizer):
         super().__init__()
         self.sink, self.splits = sink, splits
-        self.average_suffix = optimizer.average_suffix
-        self.with_average = WithAverage(optimizer)
+        self.metric_suffix = optimizer.metric_suffix
+        self.with_average = averaged_weights_in_use(optimizer)
         self.latest = {}
         self.seconds = 0.0
 
@@ -140,13 +140,13 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         began = time.perf_counter()
-        step = updates(self.model.optimizer)
+        step = optimizer_step(self.model.optimizer)
         latest = {}
-        if self.average_suffix != "":
+        if self.metric_suffix != "":
             latest |= self._evaluate("")
-        if self.average_suffix is not None:
+        if self.metric_suffix is not None:
             with self.with_average:
-                latest |= self._evaluate(self.average_suffix)
+                latest |= self._evaluate(self.metric_suffix)
         self.latest = latest
         self.sink.scalars(step, {f"val/{name}": value for name, value in self.latest.items()})
         self.seconds += time.perf_counter() - began
@@ -163,7 +163,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
 
     Args:
         checkpoints: `vitcross.training.checkpoints.Checkpoints`.
-        position: `vitcross.training.progress.Position`.
+        position: `vitcross.training.progress.ProgressTracker`.
         validation: `Validation`, whose metrics decide which checkpoint is the best.
         sink: has `flush()`: rows must be on disk before a checkpoint counts them.
         class_names: tuple of str.
@@ -205,12 +205,12 @@ class KeepCheckpoints(keras.callbacks.Callback):
             self.position.mark(INTERVAL_END)
             return
         self.position.mark(NOTHING)
-        if self._is_due(updates(self.model.optimizer)):
+        if self._is_due(optimizer_step(self.model.optimizer)):
             self._save_if_possible(None, is_last=False)
 
     def on_epoch_end(self, epoch, logs=None):
         self.position.mark(NOTHING)
-        is_last = self.model.stop_training or updates(self.model.optimizer) >= self.total_steps
+        is_last = self.model.stop_training or optimizer_step(self.model.optimizer) >= self.total_steps
         self._save_if_possible(self.validation.latest, is_last=is_last)
 
     def save(self, metrics=None):
@@ -234,7 +234,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
             self.save(metrics)
             self._failed = False
         except OSError as error:
-            step = updates(self.model.optimizer)
+            step = optimizer_step(self.model.optimizer)
             kept = self.checkpoints.index["latest"] or "none so far"
             text = f"the checkpoint of step {step} could not be written ({error}); the last good one is {kept}"
             if is_last:
@@ -254,5 +254,5 @@ class StopAfter(keras.callbacks.Callback):
         self.steps = steps
 
     def on_train_batch_end(self, batch, logs=None):
-        if updates(self.model.optimizer) >= self.steps:
+        if optimizer_step(self.model.optimizer) >= self.steps:
             self.model.stop_training = True

@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from vitcross import atomic_files
-from vitcross.training.guards import guard_of
-from vitcross.training.progress import Progress
+from vitcross.training.guards import inner_optimizer
+from vitcross.training.progress import TrainingProgress
 
 VERSION = 2
 _PREDICTS = {"version", "step", "metrics", "class_names"}
@@ -68,7 +68,7 @@ def _rooms(task):
 
 
 def _stored_averages(optimizer):
-    return getattr(guard_of(optimizer), "stored_averages", ())
+    return getattr(inner_optimizer(optimizer), "stored_averages", ())
 
 
 def _slots(optimizer):
@@ -119,7 +119,7 @@ def _load_average(task, paths, file):
     """The average of a checkpoint; it begins at the weights where the run kept none before (`allow_changes`)."""
     stored = _stored_averages(task.optimizer)
     if stored and not file.exists():
-        guard_of(task.optimizer).start_average()
+        inner_optimizer(task.optimizer).start_average()
     elif stored:
         averaged, keys = load_file(file), {id(variable): key for key, variable in paths.items()}
         for variable, average in stored:
@@ -186,10 +186,10 @@ def read_header(folder):
 
 
 def read_progress(folder):
-    """`Progress` of a checkpoint folder."""
+    """`TrainingProgress` of a checkpoint folder."""
     header = read_header(folder)
     arrays = {key: a for key, a in load_file(Path(folder) / STATE).items() if key.startswith("callbacks/")}
-    return Progress.from_parts(header["step"], header["progress"], arrays)
+    return TrainingProgress.from_parts(header["step"], header["progress"], arrays)
 
 
 def problem_of(folder, files=None):
@@ -218,8 +218,8 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
         WEIGHTS: save(network_arrays(task.network)),
         STATE: save({**training_arrays(task), **callback_arrays}),
     }
-    optimizer = guard_of(task.optimizer)
-    if getattr(optimizer, "average_suffix", None) is not None:
+    optimizer = inner_optimizer(task.optimizer)
+    if getattr(optimizer, "metric_suffix", None) is not None:
         files[AVERAGE] = save(network_arrays(task.network, instead=optimizer.averaged_weights()))
     header = {
         "version": VERSION,

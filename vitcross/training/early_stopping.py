@@ -2,7 +2,7 @@
 
 import keras
 
-from vitcross.training.guards import updates
+from vitcross.training.guards import optimizer_step
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -37,7 +37,7 @@ class EarlyStopping(keras.callbacks.Callback):
         self.model.stop_training = self.model.stop_training or self._stopped
 
     def on_epoch_end(self, epoch, logs=None):
-        value, step = self.validation.latest[self.checkpoints.monitor], updates(self.model.optimizer)
+        value, step = self.validation.latest[self.checkpoints.monitor], optimizer_step(self.model.optimizer)
         if self.checkpoints.is_better(value, self._best):
             self._best, self._best_step = value, step
         if self._best is None or step - self._best_step < self.patience or self.model.stop_training:

@@ -65,14 +65,14 @@ class NonFiniteError(RuntimeError):
     """The loss or a gradient became NaN or infinite; the weights are those before it."""
 
 
-def guard_of(optimizer):
+def inner_optimizer(optimizer):
     """The `FiniteUpdates` inside an optimizer, which Keras wraps for loss scaling in mixed_float16."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def updates(optimizer):
+def optimizer_step(optimizer):
     """Updates made so far, int: the step of a run. In mixed_float16 a batch that overflows makes none."""
-    return int(guard_of(optimizer).iterations.value)
+    return int(inner_optimizer(optimizer).iterations.value)
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -88,11 +88,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
     MOST_SKIPPED = 50
 
     def on_train_begin(self, logs=None):
-        self._updates, self._skipped = updates(self.model.optimizer), 0
+        self._updates, self._skipped = optimizer_step(self.model.optimizer), 0
 
     def on_train_batch_end(self, batch, logs=None):
-        guard = guard_of(self.model.optimizer)
-        before, self._updates = self._updates, updates(self.model.optimizer)
+        guard = inner_optimizer(self.model.optimizer)
+        before, self._updates = self._updates, optimizer_step(self.model.optimizer)
         self._skipped = self._skipped + 1 if self._updates == before else 0
         loss_is_finite = bool(ops.isfinite((logs or {}).get("loss", 0.0)))
         if loss_is_finite and int(guard.refused_at.value) == -1 and self._skipped < self.MOST_SKIPPED:

@@ -1,4 +1,4 @@
-"""A network that starts from the weights of another run: other classes, another size of pictures."""
+"""A network that starts from the weights of another run: other classes, another size of images."""
 
 from vitcross.layers.position_embedding import PositionEmbedding
 from vitcross.training.checkpoint import variables_by_path
@@ -9,8 +9,8 @@ MAY_BE_NEW = ("head/", "pooling/")  # what a network may have that its source ha
 def initialize(network, source, *, same_classes):
     """Give a network the weights of another one wherever both have them.
 
-    Positions are resampled to the grid of the network's own pictures. A head for other classes keeps its new weights,
-    and so does a pooling that the source does not have. Networks of different kinds share their towers of pictures.
+    Positions are resampled to the grid of the network's own images. A head for other classes keeps its new weights,
+    and so does a pooling that the source does not have. Networks of different kinds share their towers of images.
 
     Args:
         network: built `keras.Model` of `vitcross.models`.
@@ -49,7 +49,7 @@ def initialize(network, source, *, same_classes):
 
 
 def shared_parts(network, source):
-    """`(of the network, of the source)`: both as they are where they are of one kind, else their towers of pictures."""
+    """`(of the network, of the source)`: both as they are where they are of one kind, else their towers of images."""
     if type(network) is type(source):
         return network, source
     return tuple(getattr(model, "image_encoder", model) for model in (network, source))

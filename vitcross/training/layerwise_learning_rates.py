@@ -1,7 +1,7 @@
 """A learning rate of its own for each parameter, as a share of the optimizer's."""
 
 
-class LayerRates:
+class LayerwiseLearningRates:
     """Optimizer mix-in: each variable's update and weight decay are multiplied by its scale.
 
     Put before a Keras optimizer. Keras has one learning rate for all variables; the update of each is a function of

@@ -11,29 +11,29 @@ import keras
 
 from vitcross.training.averages import MovingAverage
 from vitcross.training.guards import FiniteUpdates
-from vitcross.training.layerwise_learning_rates import LayerRates
+from vitcross.training.layerwise_learning_rates import LayerwiseLearningRates
 from vitcross.training.parameter_groups import block_matrices, freeze, learning_rate_scales, parameter_groups
 from vitcross.training.schedule_free import ScheduleFree
 from vitcross.training.schedules import learning_rate_schedule
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class AdamW(FiniteUpdates, MovingAverage, LayerRates, keras.optimizers.AdamW):
+class AdamW(FiniteUpdates, MovingAverage, LayerwiseLearningRates, keras.optimizers.AdamW):
     """AdamW that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Lion(FiniteUpdates, MovingAverage, LayerRates, keras.optimizers.Lion):
+class Lion(FiniteUpdates, MovingAverage, LayerwiseLearningRates, keras.optimizers.Lion):
     """Lion that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Muon(FiniteUpdates, MovingAverage, LayerRates, keras.optimizers.Muon):
+class Muon(FiniteUpdates, MovingAverage, LayerwiseLearningRates, keras.optimizers.Muon):
     """Muon that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class ScheduleFreeAdamW(FiniteUpdates, LayerRates, ScheduleFree):
+class ScheduleFreeAdamW(FiniteUpdates, LayerwiseLearningRates, ScheduleFree):
     """Schedule-free AdamW that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
 
 
@@ -163,6 +163,6 @@ def build(
 
 
 def _statistics(model):
-    """What a model keeps besides parameters and predicts with: the moving statistics of batch normalisation."""
+    """What a model keeps besides parameters and predicts with: the moving statistics of batch normalization."""
     trainable = {id(v) for v in model.trainable_weights}
     return [v for v in model.weights if id(v) not in trainable and v.name.startswith("moving_")]

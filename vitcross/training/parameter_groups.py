@@ -1,7 +1,7 @@
 """Which rule covers which parameter: weight decay, the scale of its learning rate, or frozen. Every parameter has
 exactly one.
 
-Weight decay is for kernels only, as in the ViT and DeiT recipes: biases, normalisation scales, position embeddings and
+Weight decay is for kernels only, as in the ViT and DeiT recipes: biases, normalization scales, position embeddings and
 special tokens are left out. Layer-wise decay (BEiT, arXiv 2106.08254, appendix; Clark et al. 2020, ELECTRA): block `i`
 of `L` learns at `layer_decay ** (L - i)` of the rate, what comes before the blocks at `layer_decay ** (L + 1)`, what
 comes after them at all of it; each tower counts its own blocks.
@@ -116,7 +116,7 @@ def _labels(model):
 def freeze(model, patterns):
     """From now on the variables whose path matches one of the patterns are not trained.
 
-    A batch normalisation all of whose parameters are frozen uses, and keeps, its statistics.
+    A batch normalization all of whose parameters are frozen uses, and keeps, its statistics.
 
     Args:
         model: built `keras.Model`.

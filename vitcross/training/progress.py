@@ -2,7 +2,7 @@
 all of it fits together.
 
 A signal or an error may end a run anywhere: in the middle of a validation, of a capture, of writing a row. What is
-saved then is the last such moment, with a note of what was due: the callbacks of a step, or those of the end of an
+saved then is the last such moment, with a note of what was pending: the callbacks of a step, or those of the end of an
 interval. A run that goes on makes up for them first.
 """
 
@@ -11,32 +11,32 @@ import dataclasses
 import keras
 import numpy as np
 
-from vitcross.training.guards import updates
+from vitcross.training.guards import optimizer_step
 
 NOTHING, BATCH_END, INTERVAL_END = "nothing", "batch_end", "interval_end"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """One moment of a run.
 
     Args:
         step: int, updates made.
         batches: int, batches taken from the data; more than `step` where mixed_float16 has skipped some.
         rows: int, rows of metrics handed to the sinks.
-        due: what comes next before the next step: `nothing`, `batch_end` or `interval_end`.
+        pending: what comes next before the next step: `nothing`, `batch_end` or `interval_end`.
         callbacks: dict name -> state of a callback: dict of NumPy arrays and of what JSON holds.
     """
 
     step: int
     batches: int
     rows: int
-    due: str = NOTHING
+    pending: str = NOTHING
     callbacks: dict = dataclasses.field(default_factory=dict)
 
     def to_parts(self):
         """`(facts, arrays)`: what JSON holds, and NumPy arrays keyed `callbacks/<name>/<key>`."""
-        facts = {"batches": self.batches, "rows": self.rows, "due": self.due, "callbacks": {}}
+        facts = {"batches": self.batches, "rows": self.rows, "pending": self.pending, "callbacks": {}}
         arrays = {}
         for name, state in self.callbacks.items():
             facts["callbacks"][name] = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
@@ -53,7 +53,7 @@ class Progress:
         return cls(step=step, **{**facts, "callbacks": callbacks})
 
 
-class Position(keras.callbacks.Callback):
+class ProgressTracker(keras.callbacks.Callback):
     """Knows the last moment from which the run can be continued exactly. Comes after what writes the row of a step,
     and before all that takes long or may fail.
 
@@ -66,7 +66,7 @@ class Position(keras.callbacks.Callback):
 
     Attributes:
         batches: int, taken from the data so far.
-        last: `Progress`.
+        last: `TrainingProgress`.
         in_step: bool, whether a training step runs.
     """
 
@@ -97,17 +97,17 @@ class Position(keras.callbacks.Callback):
         self.batches += 1
         self.mark(BATCH_END)
 
-    def mark(self, due):
-        """All fits together now, and `due` comes next."""
-        self.last = self._take(due, self.batches)
+    def mark(self, pending):
+        """All fits together now, and `pending` comes next."""
+        self.last = self._take(pending, self.batches)
 
     def now(self):
-        """The moment to save: the last one marked; where a step was made since, that step with all of it due."""
-        if self.last is not None and self.last.step == updates(self.model.optimizer):
+        """The moment to save: the last one marked; where a step was made since, that step with all of it pending."""
+        if self.last is not None and self.last.step == optimizer_step(self.model.optimizer):
             return self.last
         return self._take(BATCH_END, self.batches + 1)
 
-    def _take(self, due, batches):
+    def _take(self, pending, batches):
         states = {name: callback.state() for name, callback in self.with_state.items()}
-        step = updates(self.model.optimizer)
-        return Progress(step=step, batches=batches, rows=self.sink.rows, due=due, callbacks=states)
+        step = optimizer_step(self.model.optimizer)
+        return TrainingProgress(step=step, batches=batches, rows=self.sink.rows, pending=pending, callbacks=states)

@@ -4,13 +4,13 @@ from vitcross.training import out_of_memory
 from vitcross.training.guards import Interrupted
 
 
-def train_and_close(trainer, sink, places, unreadable):
+def train_and_close(trainer, sink, output_locations, unreadable):
     """Train, then close the sinks in any case.
 
     Args:
         trainer: `vitcross.training.trainer.Trainer`.
         sink: `vitcross.sinks.sink.Sink`; its `close` gets the summary and the exit status.
-        places: dict of str, where to look: it joins the summary.
+        output_locations: dict of str, where to look: it joins the summary.
         unreadable: `vitcross.data.problems.UnreadableImages` of the data.
 
     Returns:
@@ -26,7 +26,7 @@ def train_and_close(trainer, sink, places, unreadable):
     except Interrupted as interruption:
         state, status = f"interrupted by {interruption} at step {trainer.step}", 128 + interruption.signal_number
     except Exception as error:
-        reason = out_of_memory.as_out_of_memory(unreadable.behind(error))
+        reason = out_of_memory.as_out_of_memory(unreadable.root_cause(error))
         state = f"failed at step {trainer.step}: {type(reason).__name__}: {reason}"
         if reason is error:
             raise
@@ -35,7 +35,7 @@ def train_and_close(trainer, sink, places, unreadable):
         raise reason from error
     finally:
         trainer.stop_on_signal.hold()  # closing is short and is not to be torn
-        skipped = {"data/unreadable_pictures": len(unreadable)} if len(unreadable) else {}
-        sink.close({"state": state, **trainer.figures(), **skipped, **places}, status)
+        skipped = {"data/unreadable_images": len(unreadable)} if len(unreadable) else {}
+        sink.close({"state": state, **trainer.figures(), **skipped, **output_locations}, status)
     received = trainer.stop_on_signal.received
     return 128 + received if status == 0 and received is not None else status

@@ -27,7 +27,7 @@ class ScheduleFree(keras.optimizers.Optimizer):
         weight_decay: decoupled decay, at `y`.
     """
 
-    average_suffix = ""  # metrics are those of x; y is on the way to it
+    metric_suffix = ""  # metrics are those of x; y is on the way to it
     stored_averages = ()
 
     def __init__(self, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, **kwargs):

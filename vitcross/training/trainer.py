@@ -9,8 +9,8 @@ from vitcross.training.callbacks import KeepCheckpoints, MetricRows, StopAfter, 
 from vitcross.training.checkpoint import load_training, read_progress
 from vitcross.training.device import peak_memory_gigabytes
 from vitcross.training.early_stopping import EarlyStopping
-from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, updates
-from vitcross.training.progress import BATCH_END, INTERVAL_END, Position
+from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, optimizer_step
+from vitcross.training.progress import BATCH_END, INTERVAL_END, ProgressTracker
 
 
 class Trainer:
@@ -71,7 +71,7 @@ class Trainer:
         early = (
             [EarlyStopping(checkpoints=checkpoints, validation=self.validation, patience=patience)] if patience else []
         )
-        self.position = Position(sink=sink, callbacks=[self.rows, self.validation, *early, *callbacks])
+        self.position = ProgressTracker(sink=sink, callbacks=[self.rows, self.validation, *early, *callbacks])
         self.keep = KeepCheckpoints(
             checkpoints=checkpoints,
             position=self.position,
@@ -103,7 +103,7 @@ class Trainer:
     @property
     def step(self):
         """Updates made so far."""
-        return updates(self.task.optimizer)
+        return optimizer_step(self.task.optimizer)
 
     def load(self, checkpoint):
         """Go on from a checkpoint folder as if the run had never stopped. Returns the step.
@@ -128,7 +128,7 @@ class Trainer:
             self.task.stop_training = False
             callbacks.set_params({"steps": self.evaluate_every})
             callbacks.begin()
-            self._make_up(callbacks)
+            self._replay_pending(callbacks)
             while self.step < self.total_steps and not self.task.stop_training:
                 self._fit_stretch(callbacks)
             callbacks.end()
@@ -138,15 +138,15 @@ class Trainer:
             self._save_what_was_learned(reason)
             raise
 
-    def _make_up(self, callbacks):
-        """What was due after the last step when the run was stopped."""
-        due, batches = self.position.last.due, self.position.batches
-        if due == BATCH_END:
+    def _replay_pending(self, callbacks):
+        """What was pending after the last step when the run was stopped."""
+        pending, batches = self.position.last.pending, self.position.batches
+        if pending == BATCH_END:
             logs = self.task.get_metrics_result()
             for callback in callbacks.callbacks:
                 if callback not in (self.position, self.stop_on_signal):
                     callback.on_train_batch_end((batches - 1) % self.evaluate_every, logs)
-        if self.position.last.due == INTERVAL_END:
+        if self.position.last.pending == INTERVAL_END:
             callbacks.on_epoch_end(batches // self.evaluate_every, self.task.get_metrics_result())
 
     def _fit_stretch(self, callbacks):

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from vitcross.attention_maps.capture.explain import explain_rows, with_pair_maps, with_relevance
-from vitcross.attention_maps.capture.forward import compiled, forward_pairs, forward_pictures
-from vitcross.attention_maps.capture.relevance import Explainer
+from vitcross.attention_maps.capture.forward import compiled, forward_images, forward_pairs
+from vitcross.attention_maps.capture.relevance import RelevanceExplainer
 from vitcross.attention_maps.records.record import AttentionRecord, Verdict
 from vitcross.attention_maps.records.text_record import ImageTextRecord
 
@@ -23,7 +23,7 @@ class Capture:
 
     Args:
         model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
-        explain: bool, the record also holds relevance, where the text reads the picture raw maps and rollout through
+        explain: bool, the record also holds relevance, where the text reads the image raw maps and rollout through
             both towers, and of image-text models the maps of each text token (`explained.py`). Default False.
 
     Call arguments:
@@ -45,15 +45,15 @@ class Capture:
         AttentionRecord of a `VisionTransformer`, else ImageTextRecord.
 
     Raises:
-        ValueError: an image-text model without `texts`, or another number of them than pictures; a `target` without
+        ValueError: an image-text model without `texts`, or another number of them than images; a `target` without
             `explain`, or one that is not there; with `explain`, a vision transformer without classes.
     """
 
     def __init__(self, model, explain: bool = False):
         self.model = model
         self._with_text = hasattr(model, "image_encoder")
-        self._run = compiled(model, forward_pairs if self._with_text else forward_pictures)
-        self._explainer = Explainer(model) if explain else None
+        self._run = compiled(model, forward_pairs if self._with_text else forward_images)
+        self._explainer = RelevanceExplainer(model) if explain else None
 
     def __call__(
         self,
@@ -69,9 +69,9 @@ class Capture:
         explainer = self._explainer if explain else None
         if target is not None and explainer is None:
             raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
-        wish = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
+        options = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
         if self._with_text:
-            return self._capture_pairs(batch, step, texts, says, explainer, wish)
+            return self._capture_pairs(batch, step, texts, says, explainer, options)
         (logits, token_norms), weights = self._run(_float(batch["images"]))
         keep = _kept(batch)
         record = _image_record(
@@ -89,14 +89,14 @@ class Capture:
         )
         if explainer is None:
             return record
-        return with_relevance(record, *explain_rows(explainer, batch, keep, logits=logits, **wish))
+        return with_relevance(record, *explain_rows(explainer, batch, keep, logits=logits, **options))
 
-    def _capture_pairs(self, batch, step, texts, says, explainer, wish) -> ImageTextRecord:
+    def _capture_pairs(self, batch, step, texts, says, explainer, options) -> ImageTextRecord:
         if texts is None or len(texts) != len(batch["images"]):
             received = "None" if texts is None else len(texts)
             raise ValueError(
-                f"`texts` must be one `ProbeText` for each of the {len(batch['images'])} pictures (`probe_texts` and "
-                f"`own_text` make them). Received: {received}"
+                f"`texts` must be one `ProbeText` for each of the {len(batch['images'])} images (`probe_texts` and "
+                f"`text_from_user` make them). Received: {received}"
             )
         padding_mask = np.asarray(batch["padding_mask"], bool)
         token_ids = np.asarray(batch["token_ids"], np.int32)
@@ -111,7 +111,7 @@ class Capture:
             step=step,
             weights=towers["image"],
             token_norms=token_norms,
-            # Where every token is read by the text, no single row of the picture is the answer.
+            # Where every token is read by the text, no single row of the image is the answer.
             pooling=self.model.image_encoder.pooling if text_similarity is not None else "gap",
             verdicts=_verdicts(batch, texts, says, keep),
         )
@@ -128,16 +128,16 @@ class Capture:
         if explainer is None:
             return record
         logits = outputs[0] if len(outputs) == 1 else None
-        known = {**wish, "texts": texts, "logits": logits}
+        known = {**options, "texts": texts, "logits": logits}
         return with_pair_maps(record, *explain_rows(explainer, batch, keep, **known))
 
 
-def capture(model, batch, step: int = 0, *, explain: bool = False, **wish):
+def capture(model, batch, step: int = 0, *, explain: bool = False, **options):
     """One capture; for several of one model keep a `Capture`, which compiles once.
 
     Args and Returns: as of `Capture(model, explain)` and of calling it.
     """
-    return Capture(model, explain)(batch, step=step, **wish)
+    return Capture(model, explain)(batch, step=step, **options)
 
 
 def text_tower_of(model):

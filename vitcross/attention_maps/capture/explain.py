@@ -1,4 +1,4 @@
-"""Adds to a record what needs more than its weights: relevance for a target, and where the text reads the picture the
+"""Adds to a record what needs more than its weights: relevance for a target, and where the text reads the image the
 raw map and the rollout through both towers.
 
 Shape legend: B batch, K classes or answers.
@@ -15,13 +15,13 @@ from vitcross.attention_maps.capture.targets import choose_target
 from vitcross.attention_maps.methods.cross_rollout import cross_raw_map, cross_rollout_map, token_rollout_maps
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.capture.relevance import Explainer, RelevanceMaps
+    from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps
     from vitcross.attention_maps.records.record import AttentionRecord
     from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 
 def explain_rows(
-    explainer: Explainer, batch, keep, target=None, *, every_token: bool = True, **known
+    explainer: RelevanceExplainer, batch, keep, target=None, *, every_token: bool = True, **known
 ) -> tuple[RelevanceMaps, tuple[str, ...]]:
     """Relevance of the rows `keep` (bool (B,)) of a batch, and what it explains in words.
 
@@ -29,7 +29,7 @@ def explain_rows(
 
     Args:
         target: `wanted` of `choose_target`, for every row of the batch.
-        every_token: as of `Explainer.explain`.
+        every_token: as of `RelevanceExplainer.explain`.
         **known: what `choose_target` takes to choose: `logits`, `class_names`, `texts`.
     """
     target, names = choose_target(explainer.model, target, size=len(keep), **known)
@@ -44,7 +44,7 @@ def with_relevance(record: AttentionRecord, found: RelevanceMaps, targets: tuple
 
 
 def with_pair_maps(record: ImageTextRecord, found: RelevanceMaps, targets: tuple[str, ...]) -> ImageTextRecord:
-    """The record with `image.maps` relevance and, where the text reads the picture, raw and rollout through both
+    """The record with `image.maps` relevance and, where the text reads the image, raw and rollout through both
     towers; `image.targets`, `text_maps` and, where there are any, `token_maps` of relevance and rollout."""
     image = with_relevance(record.image, found, targets)
     # Those of a dual encoder are its image tower's own, which are read from the weights.

@@ -11,7 +11,7 @@ def _norms(tokens):
     return ops.sqrt(ops.sum(ops.square(ops.cast(tokens, "float32")), axis=-1))
 
 
-def forward_pictures(model, images):
+def forward_images(model, images):
     """(logits (B, K), norms of the tokens before the final norm (B, T)), and weights by address."""
     tokens, encoder_weights = model.encode(images, training=False, return_attention_scores=True)
     logits, pooling_weights = model.classify(tokens, training=False, return_attention_scores=True)

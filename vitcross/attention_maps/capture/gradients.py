@@ -119,12 +119,12 @@ def _classifier(model, controls, averaged, images, target):
 def _dual_encoder(model, controls, averaged, images, target, token_ids, padding_mask):
     from keras import ops
 
-    from vitcross.models.dual_encoder import normalise
+    from vitcross.models.dual_encoder import normalize
 
     image, text = (controls.within(tower) for tower in model.TOWERS)
     image, weights = _pooled_image(model.image_encoder, image, averaged, images)
     text, text_weights = _pooled_text(model.text_encoder, text, averaged, token_ids, padding_mask)
-    image, text = normalise(model.image_projection(image)), normalise(model.text_projection(text))
+    image, text = normalize(model.image_projection(image)), normalize(model.text_projection(text))
     return ops.sum(image * text, axis=-1), {**weights, **text_weights}
 
 

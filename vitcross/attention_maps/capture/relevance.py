@@ -2,7 +2,7 @@
 way in which each model answers.
 
     VisionTransformer       logit of a class, read by its pooling
-    DualEncoder             cosine of picture and text, each tower by itself, read by its own pooling
+    DualEncoder             cosine of image and text, each tower by itself, read by its own pooling
     QuestionAnsweringModel  logit of an answer: image tower, then the blocks of the text, read by the text's pooling
     CaptioningModel         logit of one token of the text, read in the row that predicts it
 
@@ -40,7 +40,7 @@ class RelevanceMaps:
         text: (B, T), how much each text token counts; None for a classifier.
         tokens: (B, T, P), the patches of each text token: of a question what the token read for the answer, of a
             caption what its own prediction took (each token is a target of its own); None for a classifier, for a dual
-            encoder, whose texts read no picture, and where they were not asked for.
+            encoder, whose texts read no image, and where they were not asked for.
     """
 
     target: np.ndarray
@@ -50,7 +50,7 @@ class RelevanceMaps:
     tokens: np.ndarray | None = None
 
 
-class Explainer:
+class RelevanceExplainer:
     """Explains one model, as often as it is called; compiled once for each shape of its batches.
 
     Args:
@@ -70,7 +70,7 @@ class Explainer:
         """Maps of a batch.
 
         Args:
-            batch: dict of arrays, the batch contract; as many texts as pictures.
+            batch: dict of arrays, the batch contract; as many texts as images.
             target: (B,) int of `choose_target`.
             every_token: bool, with `tokens`. Of a caption they need one pass for each position.
         """
@@ -81,7 +81,7 @@ class Explainer:
             return _maps(target, found.score, layout.patches(_one_tower(self.model, found)))
         mask = np.asarray(batch["padding_mask"], bool)
         if len(mask) != len(images):
-            raise ValueError(f"`batch` must have one text per picture, {len(images)}. Received: {len(mask)} texts")
+            raise ValueError(f"`batch` must have one text per image, {len(images)}. Received: {len(mask)} texts")
         target = _checked_target(target, len(images), mask.sum(axis=1) if self.kind == "captioner" else None)
         found = self._gradients(images, target, batch["token_ids"], mask)
         if self.kind == "dual_encoder":
@@ -100,7 +100,7 @@ class Explainer:
         return _maps(target, found.score, layout.patches(image), text, tokens)
 
     def _two_streams(self, found: Gradients, mask):
-        """R_ss (B, T, T) of the text and R_sq (B, T, S) of text and picture."""
+        """R_ss (B, T, T) of the text and R_sq (B, T, S) of text and image."""
         other = self_attention_relevance(_abars(found, self.model.image_encoder.attention_addresses))
         tower = getattr(self.model, self.model.TOWERS[1])
         abars = list(_abars(found, _blocks(tower), mask))
@@ -118,10 +118,12 @@ class Explainer:
 
 
 def relevance(model, batch, target=None, *, class_names=(), texts=None):
-    """How much each patch counts for what a model says. For several batches keep an `Explainer`, which compiles once.
+    """How much each patch counts for what a model says.
+
+    For several batches keep a `RelevanceExplainer`, which compiles once.
 
     Args:
-        model: built model, as of `Explainer`.
+        model: built model, as of `RelevanceExplainer`.
         batch: dict of arrays, the batch contract.
         target: as `wanted` of `choose_target`: None for what is most probable (of a caption its last real token where
             no `texts` are given); a name or a word; (B,) int.
@@ -131,7 +133,7 @@ def relevance(model, batch, target=None, *, class_names=(), texts=None):
         (B, P) float32 >= 0 of a `VisionTransformer`, row-major; `RelevanceMaps` of an image-text model.
 
     Raises:
-        ValueError: as `choose_target` and `Explainer`.
+        ValueError: as `choose_target` and `RelevanceExplainer`.
     """
     kind, size = kind_of(model), len(batch["images"])
     if kind == "captioner" and texts is None and (target is None or np.ndim(target) == 1):
@@ -139,7 +141,7 @@ def relevance(model, batch, target=None, *, class_names=(), texts=None):
     else:
         logits = _logits(model, batch) if target is None and kind in ("classifier", "questions") else None
         target, _ = choose_target(model, target, logits=logits, class_names=class_names, texts=texts, size=size)
-    maps = Explainer(model).explain(batch, target)
+    maps = RelevanceExplainer(model).explain(batch, target)
     return maps.image if kind == "classifier" else maps
 
 
@@ -207,12 +209,12 @@ def _one_tower(tower, found: Gradients, mask=None) -> np.ndarray:
 
 
 def _read_question(tower, found: Gradients, mask, own, to_image):
-    """(B, S) and (B, T) what the text's pooling reads of the picture and of the text."""
+    """(B, S) and (B, T) what the text's pooling reads of the image and of the text."""
     if tower.pooling == "eos":
         rows = _ends(mask)
         return to_image[np.arange(len(rows)), rows], read_row(own, rows)
     pooling = _pooling_weights(tower, found)
-    # Equation 7: what the pooled tokens took from the picture goes on with them.
+    # Equation 7: what the pooled tokens took from the image goes on with them.
     return (pooling[:, None] @ to_image)[:, 0], read_by_pooling(pooling, own)
 
 

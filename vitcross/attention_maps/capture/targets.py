@@ -1,4 +1,4 @@
-"""What a map explains: a class, an answer, one word of a caption, or that a picture and its text match.
+"""What a map explains: a class, an answer, one word of a caption, or that an image and its text match.
 
 Target by model, (B,) int: `VisionTransformer` the class, `QuestionAnsweringModel` the answer, `CaptioningModel` the
 position in the text of the token whose prediction is explained, `DualEncoder` nothing to choose (zeros).
@@ -51,14 +51,14 @@ def choose_target(model, wanted=None, *, logits=None, class_names=(), texts=None
     size = _size(wanted, logits, texts, size)
     if kind == "dual_encoder":
         if isinstance(wanted, str) or (wanted is not None and np.asarray(wanted).dtype.kind not in "iu"):
-            raise ValueError(f"`target` of a dual encoder is the match of picture and text. Received: {wanted!r}")
+            raise ValueError(f"`target` of a dual encoder is the match of image and text. Received: {wanted!r}")
         return np.zeros(size, np.int32), (MATCH,) * size
     each = [wanted] * size if wanted is None or isinstance(wanted, str) else list(wanted)
     if len(each) != size:
         raise ValueError(f"`target` must be one per example ({size}). Received: {len(each)}")
     if kind == "captioner":
         if texts is None:
-            raise ValueError("`texts` must be one `ProbeText` per picture to choose a word. Received: None")
+            raise ValueError("`texts` must be one `ProbeText` per image to choose a word. Received: None")
         found = [_word(text, one) for text, one in zip(texts, each, strict=True)]
         return np.array([position for position, _ in found], np.int32), tuple(name for _, name in found)
     if wanted is None:
@@ -144,7 +144,7 @@ def _word(text, wanted) -> tuple[int, str]:
 
 
 def _first_object(text):
-    """The word for the first object with boxes: of neighbours with the same boxes ("small red star") the last."""
+    """The word for the first object with boxes: of neighbors with the same boxes ("small red star") the last."""
     chosen = boxes = None
     for word, found in zip(text.words, text.word_boxes, strict=True):
         if chosen is not None and (found is None or not np.array_equal(found, boxes)):

@@ -1,4 +1,4 @@
-"""Raw attention and rollout of image-text models whose text reads the picture, through both towers; from weights alone.
+"""Raw attention and rollout of image-text models whose text reads the image, through both towers; from weights alone.
 
 Rollout (Abnar & Zuidema 2020, arXiv 2005.00928) with text and image tokens as one sequence: a layer mixes each token
 with what it attends to, `A~ = rownorm(mean_h A + I)`, and a cross-attention is a layer in which text tokens attend to

@@ -19,7 +19,7 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import check_weights, divide
 
-# A row sum below this share of the matrix's largest is rounding, which normalisation would blow up to weight 1.
+# A row sum below this share of the matrix's largest is rounding, which normalization would blow up to weight 1.
 SMALLEST_ROW = 1e-6
 
 
@@ -51,7 +51,7 @@ def identity(batch: int, length: int) -> np.ndarray:
     return np.broadcast_to(np.eye(length), (batch, length, length)).copy()
 
 
-def normalised(relevance) -> np.ndarray:
+def normalized(relevance) -> np.ndarray:
     """Equations 8 and 9: `Rhat = R - I`, `Rbar = Rhat / rowsum(Rhat) + I`, with 0 / 0 = 0.
 
     A row sum below `SMALLEST_ROW` of the largest of its matrix counts as 0.
@@ -96,9 +96,9 @@ def after_cross_attention(abar, own, to_other, other, from_other=None, transpose
     Returns:
         The pair R_ss, R_sq.
     """
-    read = abar @ normalised(other)
+    read = abar @ normalized(other)
     if transpose:
-        read = np.swapaxes(normalised(own), -1, -2) @ read
+        read = np.swapaxes(normalized(own), -1, -2) @ read
     return own if from_other is None else own + abar @ from_other, to_other + read
 
 
@@ -162,7 +162,7 @@ def read_by_pooling(abar, own) -> np.ndarray:
         abar: (B, T) of the pooling's one query: `positive_weights` of its row, or `mean_pooling_weights`.
         own: (B, T, T) R_ss of the tokens that are pooled.
     """
-    return (np.asarray(abar, np.float64)[:, None] @ normalised(own))[:, 0]
+    return (np.asarray(abar, np.float64)[:, None] @ normalized(own))[:, 0]
 
 
 def read_row(own, rows) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""From the weights of all layers and heads to one map per picture: rollout and the read-outs of each pooling.
+"""From the weights of all layers and heads to one map per image: rollout and the read-outs of each pooling.
 
-Everything is computed in patch space and float64; resizing and colours come last, in `render.py`.
+Everything is computed in patch space and float64; resizing and colors come last, in `render.py`.
 
 Shape legend: B batch, N heads, T query tokens, S key tokens, P patches, L blocks.
 

@@ -66,9 +66,9 @@ def _key_mask(key_mask, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def entropy(weights, key_mask=None, query_mask=None) -> np.ndarray:
-    """Normalised entropy of the rows, `-sum a log a / log(n_valid)`: 0 attends to one key, 1 to all alike.
+    """Normalized entropy of the rows, `-sum a log a / log(n_valid)`: 0 attends to one key, 1 to all alike.
 
-    Every row is first renormalised over its own valid keys; a row with one valid key gives 0. Padding queries, and
+    Every row is first renormalized over its own valid keys; a row with one valid key gives 0. Padding queries, and
     rows in which nothing may be attended, are left out of the mean.
 
     Args:
@@ -95,7 +95,7 @@ def entropy(weights, key_mask=None, query_mask=None) -> np.ndarray:
 
 
 def mean_distance(weights, token_layout: TokenLayout, patch_size, query_mask=None) -> np.ndarray:
-    """Mean distance in pixels from a patch to the patches it attends to, rows renormalised over patches.
+    """Mean distance in pixels from a patch to the patches it attends to, rows renormalized over patches.
 
     Prefix tokens take no part. A row without any mass on patches is left out.
 
@@ -161,7 +161,7 @@ def head_similarity(weights) -> np.ndarray:
 
 
 def artifact_patches(token_norms, token_layout: TokenLayout) -> np.ndarray:
-    """(B, P) bool, patches whose output token stands out: norm > median + 5 * 1.4826 * MAD over the picture's patches.
+    """(B, P) bool, patches whose output token stands out: norm > median + 5 * 1.4826 * MAD over the image's patches.
 
     A bright background patch there is a sink, not evidence. MAD = 0 (more than half of the norms equal): none.
 
@@ -176,7 +176,7 @@ def artifact_patches(token_norms, token_layout: TokenLayout) -> np.ndarray:
 
 
 def jensen_shannon(maps, previous) -> np.ndarray:
-    """(B,) Jensen-Shannon divergence in bits, in [0, 1], of maps (B, P) that are first normalised to sum 1.
+    """(B,) Jensen-Shannon divergence in bits, in [0, 1], of maps (B, P) that are first normalized to sum 1.
 
     NaN where one of the two maps is all zero: there is nothing to compare.
     """
@@ -195,7 +195,7 @@ def jensen_shannon(maps, previous) -> np.ndarray:
 
 def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
     """name -> (L, N) float64: every statistic of every self-attention layer and head of the image tower (`prefix_mass`
-    where it has prefix tokens), and where text attends to pictures `cross_entropy` of every cross-attention layer and
+    where it has prefix tokens), and where text attends to images `cross_entropy` of every cross-attention layer and
     head; mean over the examples."""
     if isinstance(record, ImageTextRecord):
         cross = list(record.cross_attention.values())
@@ -246,9 +246,9 @@ def statistics(
     Returns:
         `(scalars, tables)`: scalars is a dict of finite floats with the dashboard's keys,
         `attention_stats/{entropy,distance,prefix_mass,sink_share}/{mean,min,max}` over layers (prefix_mass: absent
-        without prefix tokens), `attention_stats/artifact_patches` (mean number per picture),
+        without prefix tokens), `attention_stats/artifact_patches` (mean number per image),
         `attention_stats/head_similarity` (mean over layers; absent with one head) and `attention_stats/change` (absent
-        at the first capture); where text attends to pictures also `attention_stats/cross_entropy/{mean,min,max}` over
+        at the first capture); where text attends to images also `attention_stats/cross_entropy/{mean,min,max}` over
         its layers; tables is a dict name -> (L, N).
     """
     by_name = tables(record)

@@ -4,7 +4,7 @@ The sub-words of one word are averaged. Which row belongs to a token depends on 
 of its own (question answering), that one; in a captioner, which under teacher forcing reads the text up to token t - 1
 to predict token t, the row t - 1 *that predicts it*: what the model looked at to say the word.
 
-Everything is float64 and in patch space; prefix tokens of the picture are left out of maps, `word_prefix_mass` says how
+Everything is float64 and in patch space; prefix tokens of the image are left out of maps, `word_prefix_mass` says how
 much that is.
 
 Shape legend: B batch, N heads, T text tokens, S image tokens, P patches, W words of one example.
@@ -54,7 +54,7 @@ def _mean_of_words(text: ProbeText, rows_NTS: np.ndarray) -> np.ndarray:
 
 
 def word_rows(record: ImageTextRecord, address: str | None = None) -> list[np.ndarray]:
-    """For every example (W, N, S): what each word attends to, in each head, prefix tokens of the picture included.
+    """For every example (W, N, S): what each word attends to, in each head, prefix tokens of the image included.
 
     Args:
         record: ImageTextRecord with cross-attention.
@@ -74,7 +74,7 @@ def word_maps(record: ImageTextRecord, address: str | None = None) -> list[np.nd
 
 
 def word_prefix_mass(record: ImageTextRecord, address: str | None = None) -> list[np.ndarray]:
-    """For every example (W, N): the share of each word's attention that goes to prefix tokens of the picture."""
+    """For every example (W, N): the share of each word's attention that goes to prefix tokens of the image."""
     return [record.token_layout.prefix(rows).sum(axis=-1) for rows in word_rows(record, address)]
 
 

@@ -93,18 +93,18 @@ def texts_of(task, data, split: str, indices) -> dict:
 
     Args:
         task: task of the model (`vitcross.tasks`), which describes its predictions in words.
-        data, split, indices: as for `probe_texts`; data of pictures alone gives nothing.
+        data, split, indices: as for `probe_texts`; data of images alone gives nothing.
     """
     if data.tokenizer is None:
         return {}
     references = data.references(split)
     return {
         "texts": probe_texts(data, split, indices),
-        "says": lambda batch: task.describe(task.predict_rows(batch), data.class_names, references),
+        "says": lambda batch: task.describe_predictions(task.predict_rows(batch), data.class_names, references),
     }
 
 
-def own_text(tokenizer, text: str, *, max_length: int) -> ProbeText:
+def text_from_user(tokenizer, text: str, *, max_length: int) -> ProbeText:
     """An own text, of whose words no boxes are known."""
     return ProbeText(
         text=text,

@@ -39,27 +39,27 @@ class Verdict(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionRecord:
-    """One capture of a vision transformer on a batch of pictures.
+    """One capture of a vision transformer on a batch of images.
 
     Args:
         step: int, optimizer steps taken when the capture was made.
-        images: (B, H, W, C) uint8, the de-normalised pixels that the model saw.
+        images: (B, H, W, C) uint8, the de-normalized pixels that the model saw.
         probabilities: (B, K) float32, rows sum to 1; None for a model that is no classifier.
         class_names: tuple of K str; empty where unknown.
-        example_index: (B,) int64, position of each example in its split; -1 for own pictures.
+        example_index: (B,) int64, position of each example in its split; -1 for own images.
         weights: dict address -> (B, N, T, S) float32 in [0, 1], in depth order: softmax output, before dropout,
             inference mode. Rows sum to 1 over valid keys.
-        token_layout: TokenLayout, which tokens are patches and how they lie in the picture.
+        token_layout: TokenLayout, which tokens are patches and how they lie in the image.
         pooling: `"cls"`, `"gap"` or `"map"`: how tokens become the vector that is classified.
         patch_size: (height, width) of a patch in pixels.
         token_norms: (B, T) float32, L2 norm of the output tokens before the final norm.
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
         mark_boxes: (B, 4) float32 or None, likewise of a planted mark that gives the label away; without area where a
-            picture has none.
+            image has none.
         verdicts: tuple of B `Verdict`, what the model says, where that is not a class; empty otherwise.
         maps: dict method -> (B, P) float32 >= 0, maps that need more than the weights (`"relevance"`,
-            `"leave_one_out"`; where a text reads the picture also `"raw"` and `"rollout"` through both towers); may be
+            `"leave_one_out"`; where a text reads the image also `"raw"` and `"rollout"` through both towers); may be
             empty.
         targets: tuple of B str, what `maps` explain: a class, an answer, a word of a caption; may be empty.
         trust: TrustReport of the maps, or None.
@@ -91,7 +91,7 @@ class AttentionRecord:
             raise ValueError(f"`pooling` must be one of {', '.join(POOLINGS)}. Received: pooling={self.pooling!r}")
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
-                "`images` must be uint8 of shape (B, H, W, C), de-normalised. "
+                "`images` must be uint8 of shape (B, H, W, C), de-normalized. "
                 f"Received: {self.images.dtype} {self.images.shape}"
             )
         for name in _ARRAYS[1:]:

@@ -95,7 +95,7 @@ class ImageTextRecord:
 
     @property
     def images(self) -> np.ndarray:
-        """(B, H, W, C) uint8, the de-normalised pixels that the model saw."""
+        """(B, H, W, C) uint8, the de-normalized pixels that the model saw."""
         return self.image.images
 
     @property
@@ -178,7 +178,7 @@ class ImageTextRecord:
 
 
 def image_of(record: AttentionRecord | ImageTextRecord) -> AttentionRecord:
-    """The record of the pictures: of an image-text record its `image`, else the record itself."""
+    """The record of the images: of an image-text record its `image`, else the record itself."""
     return record.image if isinstance(record, ImageTextRecord) else record
 
 

@@ -1,7 +1,7 @@
 """What was measured of the maps of one capture: can they be trusted? Plain numbers, JSON-ready, beside the record.
 
 Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are
-not the probes; `probes` has the numbers of the pictures that a capture shows.
+not the probes; `probes` has the numbers of the images that a capture shows.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Fidelity:
         gap: (insertion - deletion) minus the same of random orders.
         gap_low, gap_high: bootstrap interval of `gap`, 99 % as the test's 1 %.
         p_value: of the sign-flip test that `gap` is 0.
-        gap_other: (insertion - deletion) minus that of another picture's map; p_other: of its sign-flip test. None
-            where there is no other picture.
-        gap_centre: the same against the centre prior; p_centre: of its test.
+        gap_other: (insertion - deletion) minus that of another image's map; p_other: of its sign-flip test. None
+            where there is no other image.
+        gap_center: the same against the center prior; p_center: of its test.
         gap_share: `gap` as a share of that of leave-one-token-out; None where that one is not positive.
         verdict: 1 follows the model, 0 no better than random, -1 nothing to explain.
     """
@@ -40,11 +40,11 @@ class Fidelity:
     gap_high: float
     p_value: float
     gap_other: float | None
-    gap_centre: float
+    gap_center: float
     gap_share: float | None
     verdict: int
     p_other: float | None = None
-    p_centre: float | None = None
+    p_center: float | None = None
 
     @property
     def words(self) -> str:
@@ -54,7 +54,7 @@ class Fidelity:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeFidelity:
-    """Fidelity of one map of one picture: `deletion`, `insertion`, `gap` as in `Fidelity`; `explainable` is False where
+    """Fidelity of one map of one image: `deletion`, `insertion`, `gap` as in `Fidelity`; `explainable` is False where
     dropping tokens hardly changes what the model says (its `gap` then means nothing)."""
 
     deletion: float
@@ -64,7 +64,7 @@ class ProbeFidelity:
 
     @property
     def words(self) -> str:
-        """What the number says of this one picture; the method's verdict comes from many."""
+        """What the number says of this one image; the method's verdict comes from many."""
         return f"gap {self.gap:+.2f}" if self.explainable else VERDICTS[NOTHING]
 
 
@@ -80,10 +80,10 @@ class TrustReport:
         grounding: method -> {"pointing", "energy", "lift", "chance"} against the boxes of what is explained (the object
             that decides the class, what the explained word names); empty where no boxes are known.
         grounding_mark: the same against a planted mark; empty where there is none.
-        sanity: method -> rank correlation in [-1, 1] with the map of a freshly initialised model of another seed; high:
-            the map shows the architecture or the picture, not what was learned. Empty where not measured.
-        probes: method -> one ProbeFidelity for each picture of the record; empty where not measured.
-        same_pictures: bool, the examples are the record's own pictures, not others.
+        sanity: method -> rank correlation in [-1, 1] with the map of a freshly initialized model of another seed; high:
+            the map shows the architecture or the image, not what was learned. Empty where not measured.
+        probes: method -> one ProbeFidelity for each image of the record; empty where not measured.
+        same_images: bool, the examples are the record's own images, not others.
         seconds: float, what measuring took.
     """
 
@@ -97,7 +97,7 @@ class TrustReport:
     grounding_mark: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     sanity: dict[str, float] = dataclasses.field(default_factory=dict)
     probes: dict[str, tuple[ProbeFidelity, ...]] = dataclasses.field(default_factory=dict)
-    same_pictures: bool = False
+    same_images: bool = False
     seconds: float = 0.0
 
     def to_json(self) -> dict:
@@ -112,5 +112,5 @@ class TrustReport:
         return cls(**{**content, "fidelity": fidelity, "probes": probes})
 
     def first(self, count: int) -> TrustReport:
-        """The report beside the first `count` pictures of its record."""
+        """The report beside the first `count` images of its record."""
         return dataclasses.replace(self, probes={m: rows[:count] for m, rows in self.probes.items()})

@@ -1,8 +1,8 @@
-"""How the maps changed while the model trained, as a film: one frame a capture, one scale for each picture.
+"""How the maps changed while the model trained, as a animation: one frame a capture, one scale for each image.
 
 A GIF, because a browser, a README and a dashboard all play it without a decoder.
 
-Shape legend: B pictures, P patches, M captures; H W pixels of a frame.
+Shape legend: B images, P patches, M captures; H W pixels of a frame.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from PIL import Image
 from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.records.record import AttentionRecord, Verdict, verdict
 from vitcross.attention_maps.records.text_record import ImageTextRecord
-from vitcross.attention_maps.sheets import canvas, render
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, GAP, INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.sheets import drawing, render
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet_layout import Style
 from vitcross.pages.numbers import number
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 METHODS = ("relevance", "rollout")  # the first that every capture has is shown
 MOST_BYTES = 400_000
 MOST_FRAMES = 24
-MOST_PICTURES = 8
+MOST_IMAGES = 8
 COLUMNS = 4
-# Longer side of a panel and number of colours: the first with which the film is small enough.
+# Longer side of a panel and number of colors: the first with which the animation is small enough.
 SIZES = ((128, 255), (128, 128), (128, 64), (96, 64), (64, 64), (48, 32))
 FRAME_MILLISECONDS, LAST_MILLISECONDS = 700, 2800
 TEXT_ROOM, BAR_HEIGHT = 46, 6
@@ -41,7 +41,7 @@ HEADING_LINES = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """What the film needs of one capture; a record without its weights.
+    """What the animation needs of one capture; a record without its weights.
 
     Fields:
         step: int.
@@ -64,9 +64,9 @@ class Frame:
 
 
 def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
-    """What the film keeps of a capture."""
+    """What the animation keeps of a capture."""
     record = record.image if isinstance(record, ImageTextRecord) else record
-    count = min(len(record.images), MOST_PICTURES)
+    count = min(len(record.images), MOST_IMAGES)
     methods = [method for method in METHODS if method in rollout.methods_of(record)]
     return Frame(
         step=record.step,
@@ -96,7 +96,7 @@ def read_frames(folder, before: int) -> list[Frame]:
         before: int, captures of this step and later ones are left out: they will be made again.
 
     Returns:
-        list of Frame, oldest first. A record that cannot be read is left out: the film is worth no error.
+        list of Frame, oldest first. A record that cannot be read is left out: the animation is worth no error.
     """
     frames = []
     for path in sorted(Path(folder).glob("step_*/record.npz")):
@@ -111,40 +111,40 @@ def read_frames(folder, before: int) -> list[Frame]:
     return frames
 
 
-def evolution_gif(captures, style: Style | None = None) -> bytes:
-    """The film of some captures of one run, at most about 400 KB.
+def animation_gif(captures, style: Style | None = None) -> bytes:
+    """The animation of some captures of one run, at most about 400 KB.
 
-    Each picture has one colour scale through the whole film: from 0 to its largest value in any frame, which is printed
+    Each image has one color scale through all frames: from 0 to its largest value in any frame, which is printed
     below it. Relevance where every capture has it, else rollout. Of more than 24 captures as many are shown, evenly
     taken, the first and the last among them.
 
     Args:
-        captures: sequence of AttentionRecord, ImageTextRecord or Frame, oldest first, of the same pictures.
+        captures: sequence of AttentionRecord, ImageTextRecord or Frame, oldest first, of the same images.
         style: Style of the sheets; None for the default.
 
     Returns:
         bytes of an animated GIF that repeats for ever; the last frame stays longest.
 
     Raises:
-        ValueError: without captures, or where they show different pictures.
+        ValueError: without captures, or where they show different images.
     """
     frames = [c if isinstance(c, Frame) else frame_of(c) for c in captures]
     if not frames:
         raise ValueError("`captures` must hold at least one capture. Received: none")
-    count = min(len(frame.images) for frame in frames)  # a record read back may hold fewer pictures
+    count = min(len(frame.images) for frame in frames)  # a record read back may hold fewer images
     shapes = {frame.images.shape[1:] for frame in frames}
     if len(shapes) > 1:
-        raise ValueError(f"`captures` must show the same pictures. Received: pictures of the shapes {sorted(shapes)}")
-    film = _Film(frames, count, style or Style())
-    for panel_size, num_colours in SIZES:
-        content = film.encode(panel_size, num_colours)
+        raise ValueError(f"`captures` must show the same images. Received: images of the shapes {sorted(shapes)}")
+    animation = _Animation(frames, count, style or Style())
+    for panel_size, num_colors in SIZES:
+        content = animation.encode(panel_size, num_colors)
         if len(content) <= MOST_BYTES:
             break
     return content
 
 
-class _Film:
-    """The frames of one film, and what they share: method, scales, panel size."""
+class _Animation:
+    """The frames of one animation, and what they share: method, scales, panel size."""
 
     def __init__(self, frames: list[Frame], count: int, style: Style):
         self.total, self.count, self.style = len(frames), count, style
@@ -155,13 +155,13 @@ class _Film:
         self.frames = [(int(number), frames[number]) for number in chosen]
         self._drawn = functools.cache(self._draw_all)  # two attempts may share a panel size
 
-    def encode(self, panel_size: int, num_colours: int) -> bytes:
-        pictures = self._drawn(panel_size)
+    def encode(self, panel_size: int, num_colors: int) -> bytes:
+        images = self._drawn(panel_size)
         # One palette and no dithering: what did not change is the same pixels, which `optimize` leaves out of a frame.
-        # Maximum coverage keeps the rare colours of small objects, which a median cut would give away.
-        sample = np.concatenate([np.asarray(picture)[::3, ::3] for picture in pictures])
-        palette = Image.fromarray(sample).quantize(num_colours, method=Image.Quantize.MAXCOVERAGE)
-        first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
+        # Maximum coverage keeps the rare colors of small objects, which a median cut would give away.
+        sample = np.concatenate([np.asarray(image)[::3, ::3] for image in images])
+        palette = Image.fromarray(sample).quantize(num_colors, method=Image.Quantize.MAXCOVERAGE)
+        first, *rest = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
         durations = [FRAME_MILLISECONDS] * len(rest) + [LAST_MILLISECONDS]
         file = io.BytesIO()
         first.save(file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
@@ -175,50 +175,50 @@ class _Film:
         columns = min(COLUMNS, self.count)
         step_x, step_y = 2 * w + 3 * GAP, h + TEXT_ROOM + GAP
         width = max(2 * MARGIN + columns * step_x + BAR_ROOM, 640)
-        top = canvas.heading_height(HEADING_LINES) + BAR_HEIGHT + GAP
-        paper = Paper(width=width, height=top + -(-self.count // columns) * step_y + MARGIN // 2)
-        self._heading(paper, number, frame, width)
+        top = drawing.heading_height(HEADING_LINES) + BAR_HEIGHT + GAP
+        canvas = Canvas(width=width, height=top + -(-self.count // columns) * step_y + MARGIN // 2)
+        self._heading(canvas, number, frame, width)
         for i in range(self.count):
-            self._picture(paper, MARGIN + i % columns * step_x, top + i // columns * step_y, frame, i, (h, w))
+            self._image(canvas, MARGIN + i % columns * step_x, top + i // columns * step_y, frame, i, (h, w))
         bar_x = MARGIN + columns * step_x
-        paper.colour_bar(bar_x, top, h, vmin=0.0, vmax=1.0, colour_map=self.style.colour_map)
-        paper.text(bar_x, top + h + 6, "of its top", size=12, fill=MUTED)
-        return paper.array()
+        canvas.color_bar(bar_x, top, h, vmin=0.0, vmax=1.0, color_map=self.style.color_map)
+        canvas.text(bar_x, top + h + 6, "of its top", size=12, fill=MUTED)
+        return canvas.array()
 
-    def _heading(self, paper: Paper, number: int, frame: Frame, width: int) -> None:
+    def _heading(self, canvas: Canvas, number: int, frame: Frame, width: int) -> None:
         words = frame.words.get(self.method, "whether it can be trusted was not measured at this step")
         lines = [
             f"Step {frame.step:,}, capture {number + 1} of {self.total}.",
             f"{self.method.capitalize()}: {words}.",
-            "Every picture has one scale in all frames, from 0 to the value below it.",
+            "Every image has one scale in all frames, from 0 to the value below it.",
         ]
-        y = paper.heading(f"{self.method.capitalize()} while the model trains", lines, width - 2 * MARGIN)
+        y = canvas.heading(f"{self.method.capitalize()} while the model trains", lines, width - 2 * MARGIN)
         share = number / max(1, self.total - 1)
         right = width - MARGIN
-        paper.draw.rectangle((MARGIN, y - GAP, right, y - GAP + BAR_HEIGHT), fill=LINE)
-        paper.draw.rectangle((MARGIN, y - GAP, MARGIN + share * (right - MARGIN), y - GAP + BAR_HEIGHT), fill=INK)
+        canvas.draw.rectangle((MARGIN, y - GAP, right, y - GAP + BAR_HEIGHT), fill=LINE)
+        canvas.draw.rectangle((MARGIN, y - GAP, MARGIN + share * (right - MARGIN), y - GAP + BAR_HEIGHT), fill=INK)
 
-    def _picture(self, paper: Paper, x: int, y: int, frame: Frame, i: int, size) -> None:
+    def _image(self, canvas: Canvas, x: int, y: int, frame: Frame, i: int, size) -> None:
         image = render.to_rgb(frame.images[i])
         pixels = np.array(render.resize(image, size))
         if frame.boxes is not None:
-            canvas.draw_box(pixels, frame.boxes[i])
+            drawing.draw_box(pixels, frame.boxes[i])
         if frame.mark_boxes is not None:
-            canvas.draw_box(pixels, frame.mark_boxes[i], dashed=True)
-        paper.paste(x, y, pixels)
+            drawing.draw_box(pixels, frame.mark_boxes[i], dashed=True)
+        canvas.paste(x, y, pixels)
         panel = render.overlay(
             image,
             frame.token_layout.to_grid(frame.maps[self.method][i]),
             vmax=self.tops[i],
             opacity=self.style.opacity,
-            colour_map=self.style.colour_map,
+            color_map=self.style.color_map,
             resampling=self.style.resampling,
             patch_size=frame.patch_size,
             size=size,
         )
-        paper.paste(x + size[1] + GAP // 2, y, panel)
+        canvas.paste(x + size[1] + GAP // 2, y, panel)
         said, _, right = frame.said[i]
-        colour = INK if right is None else RIGHT if right else WRONG
+        color = INK if right is None else RIGHT if right else WRONG
         room = 2 * size[1] + GAP // 2
-        paper.text(x, y + size[0] + 6, f"{i + 1}. {said}", fill=colour, width=room)
-        paper.text(x, y + size[0] + 24, f"top {number(self.tops[i])}", size=12, fill=MUTED, width=room)
+        canvas.text(x, y + size[0] + 6, f"{i + 1}. {said}", fill=color, width=room)
+        canvas.text(x, y + size[0] + 24, f"top {number(self.tops[i])}", size=12, fill=MUTED, width=room)

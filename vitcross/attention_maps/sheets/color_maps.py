@@ -1,4 +1,4 @@
-"""Colour tables: viridis and inferno, whose lightness rises evenly, so that brighter always means more.
+"""Color tables: viridis and inferno, whose lightness rises evenly, so that brighter always means more.
 
 Rainbow tables (jet) invent edges where the values have none and are not offered. The tables are those of Stefan van
 der Walt and Nathaniel Smith (https://bids.github.io/colormap/, CC0).
@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-# 256 colours each, six hexadecimal digits a colour, lowest value first.
+# 256 colors each, six hexadecimal digits a color, lowest value first.
 _TABLES = {
     "viridis": (
         "44015444025645045745055946075a46085c460a5d460b5e470d60470e61471063471164471365481467481668481769"
@@ -47,14 +47,14 @@ _TABLES = {
         "f2ea69f1ec6df1ed71f1ef75f1f179f2f27df2f482f3f586f3f68af4f88ef5f992f6fa96f8fb9af9fc9dfafda1fcffa4"
     ),
 }
-# Outlines over a map take a colour that its table does not contain.
+# Outlines over a map take a color that its table does not contain.
 _ACCENTS = {"viridis": (255, 92, 92), "inferno": (96, 222, 255)}
 NAMES = tuple(_TABLES)
 
 
 def _check(name: str) -> None:
     if name not in _TABLES:
-        raise ValueError(f"`colour_map` must be one of {', '.join(NAMES)}. Received: colour_map={name!r}")
+        raise ValueError(f"`color_map` must be one of {', '.join(NAMES)}. Received: color_map={name!r}")
 
 
 @functools.cache
@@ -65,13 +65,13 @@ def table(name: str) -> np.ndarray:
 
 
 def accent(name: str) -> tuple[int, int, int]:
-    """Colour of outlines that stays visible over the whole table."""
+    """Color of outlines that stays visible over the whole table."""
     _check(name)
     return _ACCENTS[name]
 
 
-def colours(values, name: str, vmin: float, vmax: float) -> np.ndarray:
-    """(..., 3) uint8 colours of an array of values; outside [vmin, vmax] the end colours; NaN as vmin."""
+def colors(values, name: str, vmin: float, vmax: float) -> np.ndarray:
+    """(..., 3) uint8 colors of an array of values; outside [vmin, vmax] the end colors; NaN as vmin."""
     span = vmax - vmin
     share = (np.nan_to_num(np.asarray(values, np.float64), nan=vmin) - vmin) / (span if span > 0 else 1.0)
     return table(name)[np.clip(share * 255 + 0.5, 0, 255).astype(np.uint8)]

@@ -5,8 +5,8 @@ Shape legend: L layers, N heads.
 
 from __future__ import annotations
 
-from vitcross.attention_maps.sheets import canvas
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, INK, MARGIN, MUTED, Paper
+from vitcross.attention_maps.sheets import drawing
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, Canvas
 from vitcross.attention_maps.sheets.heat_map import CELL_HEIGHT, draw_cells
 from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.render import scale_top
@@ -20,26 +20,26 @@ LINES = (
 )
 
 
-def head_sheet(heads: HeadImportance, colour_map: str = "viridis") -> Sheet:
+def head_sheet(heads: HeadImportance, color_map: str = "viridis") -> Sheet:
     """Both tables of every kind of layer; above them how well the first foretells the second (rank correlation)."""
     columns = max(table.shape[1] for table in heads.importance.values())
     width = MARGIN * 2 + 2 * (LABEL_ROOM + columns * CELL) + TABLE_GAP + BAR_ROOM
-    top = canvas.heading_height(len(LINES))
+    top = drawing.heading_height(len(LINES))
     heights = [HEAD_ROOM + len(table) * CELL_HEIGHT + 40 for table in heads.importance.values()]
-    paper = Paper(width=max(width, 860), height=top + sum(heights) + MARGIN)
+    canvas = Canvas(width=max(width, 860), height=top + sum(heights) + MARGIN)
     title = "Which heads does the model use?"
-    paper.heading(title, list(LINES), max(width, 860) - 2 * MARGIN)
+    canvas.heading(title, list(LINES), max(width, 860) - 2 * MARGIN)
     words = []
     for kind, height in zip(heads.importance, heights, strict=True):
         words.append(_kind_words(heads, kind))
-        paper.text(MARGIN, top, words[-1], fill=INK, width=max(width, 860) - 2 * MARGIN)
+        canvas.text(MARGIN, top, words[-1], fill=INK, width=max(width, 860) - 2 * MARGIN)
         for number, (name, meaning) in enumerate(TABLES):
             left = MARGIN + LABEL_ROOM + number * (LABEL_ROOM + columns * CELL + TABLE_GAP)
             table = getattr(heads, name).get(kind)
             if table is not None:
-                _table(paper, left, top + HEAD_ROOM, table, f"{name}: {meaning}", colour_map)
+                _table(canvas, left, top + HEAD_ROOM, table, f"{name}: {meaning}", color_map)
         top += height
-    return Sheet(image=paper.array(), title=title, caption=f"{' '.join(LINES)} {' '.join(words)}")
+    return Sheet(image=canvas.array(), title=title, caption=f"{' '.join(LINES)} {' '.join(words)}")
 
 
 def _kind_words(heads: HeadImportance, kind: str) -> str:
@@ -48,12 +48,12 @@ def _kind_words(heads: HeadImportance, kind: str) -> str:
     return f"{name.capitalize()}." if agreement is None else f"{name.capitalize()}: rank correlation {agreement:+.2f}."
 
 
-def _table(paper: Paper, left: int, top: int, table, title: str, colour_map: str) -> None:
-    paper.text(left, top - 24, title, size=12, fill=MUTED)
-    draw_cells(paper, left, top, table.T, CELL, scale_top(table), colour_map)
+def _table(canvas: Canvas, left: int, top: int, table, title: str, color_map: str) -> None:
+    canvas.text(left, top - 24, title, size=12, fill=MUTED)
+    draw_cells(canvas, left, top, table.T, CELL, scale_top(table), color_map)
     for layer in range(len(table)):
         y = top + layer * CELL_HEIGHT + CELL_HEIGHT / 2
-        paper.text(left - 10, y, f"layer {layer}", size=12, fill=MUTED, anchor="rm")
+        canvas.text(left - 10, y, f"layer {layer}", size=12, fill=MUTED, anchor="rm")
     for head in range(table.shape[1]):
         x = left + head * CELL + CELL / 2
-        paper.text(x, top + len(table) * CELL_HEIGHT + 6, f"head {head}", size=12, fill=MUTED, anchor="ma")
+        canvas.text(x, top + len(table) * CELL_HEIGHT + 6, f"head {head}", size=12, fill=MUTED, anchor="ma")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitcross.attention_maps.sheets import canvas, color_maps
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, MARGIN, MUTED, Paper
+from vitcross.attention_maps.sheets import color_maps, drawing
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, MARGIN, MUTED, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.render import scale_top
 from vitcross.pages.numbers import number
@@ -26,17 +26,17 @@ CELL_HEIGHT = 30
 MAX_WIDTH = 2600
 
 
-def heat_map_sheet(name: str, steps, values, colour_map: str = "viridis") -> Sheet:
+def heat_map_sheet(name: str, steps, values, color_map: str = "viridis") -> Sheet:
     """The heat map of one statistic.
 
     Args:
         name: str, `"entropy"`, `"distance"`, `"prefix_mass"` or `"sink_share"`.
         steps: sequence of M ints, the captures so far, oldest first.
-        values: (M, L) float, mean over pictures and heads.
-        colour_map: `"viridis"` or `"inferno"`.
+        values: (M, L) float, mean over images and heads.
+        color_map: `"viridis"` or `"inferno"`.
 
     Returns:
-        Sheet; colours from 0 to the largest value, numbers in the cells where they fit.
+        Sheet; colors from 0 to the largest value, numbers in the cells where they fit.
     """
     values = np.nan_to_num(np.asarray(values, np.float64))
     if values.ndim != 2 or len(values) != len(steps):
@@ -48,45 +48,45 @@ def heat_map_sheet(name: str, steps, values, colour_map: str = "viridis") -> She
     cell = min(WIDEST_CELL, max(NARROWEST_CELL, 1200 // num_captures))
     title, meaning = TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
     lines = [*filter(None, [meaning]), "Rows: layers, first on top. Columns: captures, by step."]
-    left, top = MARGIN + LABEL_ROOM, canvas.heading_height(len(lines))
+    left, top = MARGIN + LABEL_ROOM, drawing.heading_height(len(lines))
     width = max(640, left + num_captures * cell + BAR_GAP + BAR_ROOM + MARGIN)
     height = max(depth * CELL_HEIGHT, 96)
-    paper = Paper(width=width, height=top + height + 28 + MARGIN)
-    paper.heading(title, lines, width - 2 * MARGIN)
+    canvas = Canvas(width=width, height=top + height + 28 + MARGIN)
+    canvas.heading(title, lines, width - 2 * MARGIN)
     vmax = scale_top(values)
-    draw_cells(paper, left, top, values, cell, vmax, colour_map)
-    _labels(paper, left, top, steps, depth, cell)
+    draw_cells(canvas, left, top, values, cell, vmax, color_map)
+    _labels(canvas, left, top, steps, depth, cell)
     bar_x = left + num_captures * cell + BAR_GAP
-    paper.colour_bar(bar_x, top, height, vmin=0.0, vmax=vmax, colour_map=colour_map)
+    canvas.color_bar(bar_x, top, height, vmin=0.0, vmax=vmax, color_map=color_map)
     span = f"steps {steps[0]} to {steps[-1]}"
-    caption = f"{title}, depth x capture, {span}. {meaning} Colours from 0 to {number(vmax)}."
-    return Sheet(image=paper.array(), title=title, caption=caption, vmin=0.0, vmax=vmax)
+    caption = f"{title}, depth x capture, {span}. {meaning} Colors from 0 to {number(vmax)}."
+    return Sheet(image=canvas.array(), title=title, caption=caption, vmin=0.0, vmax=vmax)
 
 
-def draw_cells(paper: Paper, left: int, top: int, values, cell: int, vmax: float, colour_map: str) -> None:
-    """A table (columns, rows) as coloured cells with their numbers, where those fit; negative values have the colour of
+def draw_cells(canvas: Canvas, left: int, top: int, values, cell: int, vmax: float, color_map: str) -> None:
+    """A table (columns, rows) as colored cells with their numbers, where those fit; negative values have the color of
     0 and their number."""
-    colours = color_maps.colours(values, colour_map, 0.0, vmax)
+    colors = color_maps.colors(values, color_map, 0.0, vmax)
     for m, layer in np.ndindex(values.shape):
         x, y = left + m * cell, top + layer * CELL_HEIGHT
-        colour = tuple(int(c) for c in colours[m, layer])
-        paper.draw.rectangle((x, y, x + cell - 2, y + CELL_HEIGHT - 2), fill=colour)
+        color = tuple(int(c) for c in colors[m, layer])
+        canvas.draw.rectangle((x, y, x + cell - 2, y + CELL_HEIGHT - 2), fill=color)
         if cell >= 40:
             # Dark letters on light cells: the weights are those of perceived lightness.
-            light = np.dot(colour, (0.299, 0.587, 0.114)) > 140
+            light = np.dot(color, (0.299, 0.587, 0.114)) > 140
             fill = (24, 24, 24) if light else (255, 255, 255)
             text = number(float(values[m, layer]))
-            paper.text(x + cell / 2 - 1, y + CELL_HEIGHT / 2, text, size=12, fill=fill, anchor="mm")
+            canvas.text(x + cell / 2 - 1, y + CELL_HEIGHT / 2, text, size=12, fill=fill, anchor="mm")
 
 
-def _labels(paper: Paper, left: int, top: int, steps, depth: int, cell: int) -> None:
+def _labels(canvas: Canvas, left: int, top: int, steps, depth: int, cell: int) -> None:
     for layer in range(depth):
         y = top + layer * CELL_HEIGHT + CELL_HEIGHT / 2
-        paper.text(left - 10, y, f"layer {layer}", fill=MUTED, anchor="rm")
+        canvas.text(left - 10, y, f"layer {layer}", fill=MUTED, anchor="rm")
     free = -1.0
     for m, step in enumerate(steps):
-        half = canvas.text_width(str(step), 12) / 2
-        centre = left + m * cell + cell / 2 - 1
-        if centre - half > free:
-            paper.text(centre, top + depth * CELL_HEIGHT + 8, step, size=12, fill=MUTED, anchor="ma")
-            free = centre + half + 8
+        half = drawing.text_width(str(step), 12) / 2
+        center = left + m * cell + cell / 2 - 1
+        if center - half > free:
+            canvas.text(center, top + depth * CELL_HEIGHT + 8, step, size=12, fill=MUTED, anchor="ma")
+            free = center + half + 8

@@ -14,10 +14,10 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import divide
 from vitcross.attention_maps.methods.words import token_rows
-from vitcross.attention_maps.sheets import canvas, color_maps, render
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Paper
+from vitcross.attention_maps.sheets import color_maps, drawing, render
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
-from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, Painter
+from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.text_record import ImageTextRecord
@@ -33,7 +33,7 @@ BLOCK_GAP = 30
 def matrix_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
     """Tokens against patches, mean over heads of the last cross-attention layer: what a token attends to, and how what
     a patch receives divides among the tokens."""
-    painter = Painter(record.image, style)
+    sheet = SheetLayout(record.image, style)
     layout = record.token_layout
     merged = -(-layout.num_patches // WIDEST)
     columns = -(-layout.num_patches // merged)
@@ -41,13 +41,13 @@ def matrix_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet
     width = cell * columns
     prefix = 12 * layout.num_prefix_tokens
     block_width = LABEL_ROOM + prefix + 2 * (width + 14 + BAR_ROOM)
-    beside = max(1, min(len(painter.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
-    blocks = [_tokens(record, i) for i in painter.examples]
+    beside = max(1, min(len(sheet.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
+    blocks = [_tokens(record, i) for i in sheet.examples]
     heights = [HEADER + CELL_HEIGHT * len(rows) + AXIS + BLOCK_GAP for _, rows in blocks]
-    lines = _lines(record, painter, merged)
+    lines = _lines(record, sheet, merged)
     tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
     title = "Every token against every patch"
-    paper, top = painter.paper(
+    canvas, top = sheet.canvas(
         title,
         lines,
         2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP,
@@ -56,23 +56,23 @@ def matrix_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet
     )
     for i, (labels, rows) in enumerate(blocks):
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
-        paper.text(x, y, f"{i + 1}.  {record.texts[i].text}", size=14, width=block_width - BAR_ROOM)
-        _labels(paper, x, y + HEADER, labels)
-        _draw(paper, record, style, rows, x + LABEL_ROOM, y + HEADER, width, merged)
-    return Sheet(image=paper.array(), title=title, caption=" ".join(filter(None, [*lines, note])))
+        canvas.text(x, y, f"{i + 1}.  {record.texts[i].text}", size=14, width=block_width - BAR_ROOM)
+        _labels(canvas, x, y + HEADER, labels)
+        _draw(canvas, record, style, rows, x + LABEL_ROOM, y + HEADER, width, merged)
+    return Sheet(image=canvas.array(), title=title, caption=" ".join(filter(None, [*lines, note])))
 
 
-def _lines(record: ImageTextRecord, painter: Painter, merged: int) -> list[str]:
+def _lines(record: ImageTextRecord, sheet: SheetLayout, merged: int) -> list[str]:
     layer = list(record.cross_attention)[-1]
     said = "the row that predicts it" if record.predicts_next else "its own row"
-    several = f" A column is the mean of {merged} neighbouring patches." if merged > 1 else ""
+    several = f" A column is the mean of {merged} neighboring patches." if merged > 1 else ""
     prefix = " The columns apart on its left: prefix tokens." if record.token_layout.num_prefix_tokens else ""
     return [
         f"Step {record.step}. {layer}, mean over heads. One line per sub-word token ({said}), one column per patch, "
-        f"row by row of the picture.{several}",
+        f"row by row of the image.{several}",
         f"Left: what a token attends to.{prefix} A bright column: a patch that every token reads.",
         "Right: how the attention that a patch receives divides among the tokens; its columns sum to 1. "
-        f"{painter.style.colour_map.capitalize()}, darkest = 0, top at each bar.",
+        f"{sheet.style.color_map.capitalize()}, darkest = 0, top at each bar.",
     ]
 
 
@@ -91,32 +91,32 @@ def _tokens(record: ImageTextRecord, example: int):
     return labels, np.stack(rows)
 
 
-def _labels(paper: Paper, x: int, y: int, labels) -> None:
+def _labels(canvas: Canvas, x: int, y: int, labels) -> None:
     for k, (name, inside, named) in enumerate(labels):
-        colour = NAMES_OBJECT if named else INK if inside else MUTED
-        text = canvas.shorten(name, 13, LABEL_ROOM - 10)
-        paper.text(x + LABEL_ROOM - 8, y + CELL_HEIGHT * (k + 0.5), text, fill=colour, anchor="rm")
+        color = NAMES_OBJECT if named else INK if inside else MUTED
+        text = drawing.shorten(name, 13, LABEL_ROOM - 10)
+        canvas.text(x + LABEL_ROOM - 8, y + CELL_HEIGHT * (k + 0.5), text, fill=color, anchor="rm")
 
 
-def _draw(paper: Paper, record, style, rows_TS, x: int, y: int, width: int, merged: int) -> None:
+def _draw(canvas: Canvas, record, style, rows_TS, x: int, y: int, width: int, merged: int) -> None:
     """Prefix columns, the matrix of tokens, that of patches, each with its bar and its axis."""
     layout = record.token_layout
     patches, prefix = layout.patches(rows_TS), layout.prefix(rows_TS)
     top = render.scale_top(rows_TS)
     if layout.num_prefix_tokens:
         strip = 12 * layout.num_prefix_tokens - 4
-        _matrix(paper, x, y, prefix, strip, top, style.colour_map)
+        _matrix(canvas, x, y, prefix, strip, top, style.color_map)
         x += strip + 4
     shares = divide(patches, patches.sum(axis=0, keepdims=True))
     for k, (matrix, vmax, title) in enumerate(
         ((patches, top, "token to patches"), (shares, render.scale_top(shares), "patch to tokens"))
     ):
         left = x + k * (width + 14 + BAR_ROOM)
-        paper.text(left, y - 20, title, size=12, fill=MUTED)
-        _matrix(paper, left, y, _merge(matrix, merged), width, vmax, style.colour_map)
-        _axis(paper, left, y + CELL_HEIGHT * len(matrix), width, layout)
+        canvas.text(left, y - 20, title, size=12, fill=MUTED)
+        _matrix(canvas, left, y, _merge(matrix, merged), width, vmax, style.color_map)
+        _axis(canvas, left, y + CELL_HEIGHT * len(matrix), width, layout)
         height = max(CELL_HEIGHT * len(matrix), 40)
-        paper.colour_bar(left + width + 14, y, height, vmin=0.0, vmax=vmax, colour_map=style.colour_map)
+        canvas.color_bar(left + width + 14, y, height, vmin=0.0, vmax=vmax, color_map=style.color_map)
 
 
 def _merge(matrix_TP: np.ndarray, merged: int) -> np.ndarray:
@@ -126,18 +126,18 @@ def _merge(matrix_TP: np.ndarray, merged: int) -> np.ndarray:
     return np.add.reduceat(matrix_TP, starts, axis=1) / np.diff(np.append(starts, matrix_TP.shape[1]))
 
 
-def _matrix(paper: Paper, x: int, y: int, values, width: int, vmax: float, colour_map: str) -> None:
-    colours = color_maps.colours(values, colour_map, 0.0, vmax)
-    paper.paste(x, y, render.resize(colours, (CELL_HEIGHT * len(values), width)))
+def _matrix(canvas: Canvas, x: int, y: int, values, width: int, vmax: float, color_map: str) -> None:
+    colors = color_maps.colors(values, color_map, 0.0, vmax)
+    canvas.paste(x, y, render.resize(colors, (CELL_HEIGHT * len(values), width)))
 
 
-def _axis(paper: Paper, x: int, y: int, width: int, layout) -> None:
-    """A tick where each row of the picture's grid begins."""
+def _axis(canvas: Canvas, x: int, y: int, width: int, layout) -> None:
+    """A tick where each row of the image's grid begins."""
     free = x - 1.0
     for row in range(layout.grid_height):
         at = x + width * row / layout.grid_height
-        paper.draw.line((at, y + 2, at, y + 7), fill=MUTED)
+        canvas.draw.line((at, y + 2, at, y + 7), fill=MUTED)
         label = f"row {row}" if row == 0 else str(row)
         if at > free:
-            paper.text(at + 2, y + 8, label, size=11, fill=MUTED)
-            free = at + canvas.text_width(label, 11) + 8
+            canvas.text(at + 2, y + 8, label, size=11, fill=MUTED)
+            free = at + drawing.text_width(label, 11) + 8

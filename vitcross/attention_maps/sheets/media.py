@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """One finished picture for the dashboard, the gallery and the run folder.
+    """One finished image for the dashboard, the gallery and the run folder.
 
     Args:
         image: (H, W, 3) uint8.
         title: str, short, without ids or class names.
-        caption: str, what is shown, predictions, and what the colours stand for.
-        vmin: float or None, value at the bottom of the colour scale; None when the sheet has no single scale.
-        vmax: float or None, value at the top of the colour scale; None when the sheet has no single scale.
+        caption: str, what is shown, predictions, and what the colors stand for.
+        vmin: float or None, value at the bottom of the color scale; None when the sheet has no single scale.
+        vmax: float or None, value at the top of the color scale; None when the sheet has no single scale.
     """
 
     image: np.ndarray

@@ -1,7 +1,7 @@
-"""All methods beside each other: one row a picture, one column a method, each with what was measured of it.
+"""All methods beside each other: one row an image, one column a method, each with what was measured of it.
 
 A map without its number is an illustration. So the head of a column says what the method is worth over all trust
-examples, and below each map stands what it does on that one picture.
+examples, and below each map stands what it does on that one image.
 
 Shape legend: B batch, P patches, K boxes; h w pixels of a panel.
 """
@@ -16,24 +16,24 @@ from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.methods.rollout import NAMES, meaning
 from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fidelity, TrustReport
-from vitcross.attention_maps.sheets import canvas, color_maps, render
-from vitcross.attention_maps.sheets.canvas import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.sheets import color_maps, drawing, render
+from vitcross.attention_maps.sheets.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
-from vitcross.attention_maps.sheets.sheet_layout import Painter, Style
+from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
 from vitcross.pages.numbers import number
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
 
-COLUMN = 198  # a verdict with its interval must fit above a narrow picture
-HEAD, BAR = 98, 10  # room for the words of a column's head; height of its colour bar
+COLUMN = 198  # a verdict with its interval must fit above a narrow image
+HEAD, BAR = 98, 10  # room for the words of a column's head; height of its color bar
 BAR_AT, NUMBER_ROOM = 76, 60
 NOTE = 26
 MOST_LINES = 3
 
 
 def method_maps(record: AttentionRecord) -> dict[str, tuple[np.ndarray, float]]:
-    """Method -> (maps (B, P) as they are shown, top of the colour scale that they share).
+    """Method -> (maps (B, P) as they are shown, top of the color scale that they share).
 
     Leaving a patch out may raise the answer: of such negative numbers nothing is shown.
     """
@@ -47,44 +47,44 @@ def gap_words(fidelity: Fidelity) -> str:
 
 
 def methods_sheet(record: AttentionRecord, style: Style, boxes=None) -> Sheet:
-    """Probes x (picture, then every method that the record has); a column has one colour scale of its own.
+    """Probes x (image, then every method that the record has); a column has one color scale of its own.
 
     Args:
         record: AttentionRecord; where it holds a report of trust, its numbers are printed.
         style: Style.
         boxes: list of (K, 4) for every example, what is true of the target; None: the record's own boxes.
     """
-    painter = Painter(record, style, boxes)
+    sheet = SheetLayout(record, style, boxes)
     maps = method_maps(record)
-    h, w = painter.size(1 + len(maps))
+    h, w = sheet.size(1 + len(maps))
     column = max(w, COLUMN)
-    texts = [_below_picture(painter, i, column) for i in painter.examples]
+    texts = [_below_image(sheet, i, column) for i in sheet.examples]
     step_y = h + max(NOTE, 10 + 18 * max(map(len, texts))) + GAP
     title = "Every method, and what was measured of it"
-    lines = _lines(painter, maps)
-    paper, top = painter.paper(title, lines, 2 * MARGIN + (1 + len(maps)) * (column + GAP), HEAD + len(texts) * step_y)
+    lines = _lines(sheet, maps)
+    canvas, top = sheet.canvas(title, lines, 2 * MARGIN + (1 + len(maps)) * (column + GAP), HEAD + len(texts) * step_y)
     for k, (method, (maps_BP, vmax)) in enumerate(maps.items()):
         x = MARGIN + (1 + k) * (column + GAP)
-        _head(paper, x, top, column, record, method, vmax, style.colour_map)
-        for i in painter.examples:
+        _head(canvas, x, top, column, record, method, vmax, style.color_map)
+        for i in sheet.examples:
             y = top + HEAD + i * step_y
-            paper.paste(x, y, painter.with_boxes(painter.overlay(i, maps_BP[i], vmax, (h, w)), i))
-            note, colour = _note(record, method, i, maps_BP[i])
-            paper.text(x, y + h + 6, note, fill=colour, width=column)
+            canvas.paste(x, y, sheet.with_boxes(sheet.overlay(i, maps_BP[i], vmax, (h, w)), i))
+            note, color = _note(record, method, i, maps_BP[i])
+            canvas.text(x, y + h + 6, note, fill=color, width=column)
     for i, text in enumerate(texts):
         y = top + HEAD + i * step_y
-        paper.paste(MARGIN, y, painter.pixels(i, (h, w)))
-        for k, (line, colour) in enumerate(text):
-            paper.text(MARGIN, y + h + 6 + 18 * k, line, fill=colour)
+        canvas.paste(MARGIN, y, sheet.pixels(i, (h, w)))
+        for k, (line, color) in enumerate(text):
+            canvas.text(MARGIN, y + h + 6 + 18 * k, line, fill=color)
     said = "; ".join(captions(record))
     explained = "; ".join(f"{i + 1}: {target}" for i, target in enumerate(record.targets))
     caption = " ".join([*lines, *_measured(record, maps), said, f"Explained: {explained}" if explained else ""])
-    return Sheet(image=paper.array(), title=title, caption=caption.strip(), vmin=0.0)
+    return Sheet(image=canvas.array(), title=title, caption=caption.strip(), vmin=0.0)
 
 
-def _lines(painter: Painter, maps) -> list[str]:
-    record, trust = painter.record, painter.record.trust
-    name = painter.style.colour_map.capitalize()
+def _lines(sheet: SheetLayout, maps) -> list[str]:
+    record, trust = sheet.record, sheet.record.trust
+    name = sheet.style.color_map.capitalize()
     lines = [
         f"Step {record.step}. {name}: darkest = 0; each column has one scale of its own, its top stands at its bar. "
         "Columns are told apart by their numbers, not by brightness.",
@@ -93,7 +93,7 @@ def _lines(painter: Painter, maps) -> list[str]:
         lines += _source(trust)
     if "leave_one_out" in maps:
         lines.append("Leave one out is negative where the answer gains without a patch: its positive part is shown.")
-    if any(len(painter.boxes[i]) for i in painter.examples):
+    if any(len(sheet.boxes[i]) for i in sheet.examples):
         lines.append("White box: the object that should count. The model never sees the box.")
     if record.mark_boxes is not None and record.mark_boxes.any():
         lines.append("Dashed box: a planted mark that gives the label away.")
@@ -103,16 +103,16 @@ def _lines(painter: Painter, maps) -> list[str]:
 def _source(trust: TrustReport) -> list[str]:
     gap = "Gap: how much more the answer changes when patches are dropped in the map's order than in random ones"
     if not trust.fidelity:
-        return [f"Too few pictures for a verdict: below each map its gap on that picture alone. {gap}."]
-    whose = f"these {trust.examples} pictures" if trust.same_pictures else f"{trust.examples} other examples"
+        return [f"Too few images for a verdict: below each map its gap on that image alone. {gap}."]
+    whose = f"these {trust.examples} images" if trust.same_images else f"{trust.examples} other examples"
     return [
         f"Verdicts come from {whose}; in {trust.explainable} of them dropping patches changes the answer. "
-        f"{gap}, with its 99 % interval; below each map the gap on that picture alone."
+        f"{gap}, with its 99 % interval; below each map the gap on that image alone."
     ]
 
 
 def _no_verdict(record: AttentionRecord) -> str:
-    return "too few pictures" if record.trust is not None and not record.trust.fidelity else "not measured"
+    return "too few images" if record.trust is not None and not record.trust.fidelity else "not measured"
 
 
 def _measured(record: AttentionRecord, maps) -> list[str]:
@@ -124,21 +124,21 @@ def _measured(record: AttentionRecord, maps) -> list[str]:
     return words
 
 
-def _head(paper: Paper, x: int, y: int, width: int, record: AttentionRecord, method: str, vmax: float, colour_map):
+def _head(canvas: Canvas, x: int, y: int, width: int, record: AttentionRecord, method: str, vmax: float, color_map):
     measured = record.trust and record.trust.fidelity.get(method)
-    paper.text(x, y, NAMES[method], size=16, width=width)
-    paper.text(x, y + 20, meaning(method, record.maps), size=12, fill=MUTED, width=width)
+    canvas.text(x, y, NAMES[method], size=16, width=width)
+    canvas.text(x, y + 20, meaning(method, record.maps), size=12, fill=MUTED, width=width)
     if measured:
-        colour = {FOLLOWS: RIGHT, NO_BETTER: WRONG}.get(measured.verdict, MUTED)
-        paper.text(x, y + 36, measured.words, size=14, fill=colour, width=width)
-        paper.text(x, y + 54, gap_words(measured), size=12, fill=MUTED, width=width)
+        color = {FOLLOWS: RIGHT, NO_BETTER: WRONG}.get(measured.verdict, MUTED)
+        canvas.text(x, y + 36, measured.words, size=14, fill=color, width=width)
+        canvas.text(x, y + 54, gap_words(measured), size=12, fill=MUTED, width=width)
     else:
-        paper.text(x, y + 36, _no_verdict(record), size=14, fill=MUTED)
+        canvas.text(x, y + 36, _no_verdict(record), size=14, fill=MUTED)
     left, right, middle = x + 12, x + width - NUMBER_ROOM, y + BAR_AT + BAR / 2
     shares = np.linspace(0, 1, right - left)[None].repeat(BAR, axis=0)
-    paper.paste(left, y + BAR_AT, color_maps.colours(shares, colour_map, 0.0, 1.0))
-    paper.text(x, middle, "0", size=12, anchor="lm")
-    paper.text(right + 7, middle, number(vmax), size=12, anchor="lm")
+    canvas.paste(left, y + BAR_AT, color_maps.colors(shares, color_map, 0.0, 1.0))
+    canvas.text(x, middle, "0", size=12, anchor="lm")
+    canvas.text(right + 7, middle, number(vmax), size=12, anchor="lm")
 
 
 def _note(record: AttentionRecord, method: str, example: int, patches: np.ndarray) -> tuple[str, tuple[int, int, int]]:
@@ -150,9 +150,9 @@ def _note(record: AttentionRecord, method: str, example: int, patches: np.ndarra
     return measured[example].words, INK if measured[example].explainable else MUTED
 
 
-def _below_picture(painter: Painter, example: int, width: float) -> list[tuple[str, tuple[int, int, int]]]:
-    lines = painter.said(example, width, MOST_LINES if painter.record.verdicts else 2)
-    if painter.record.targets:
-        target = f"explained: {painter.record.targets[example]}"
-        lines += [(line, INK) for line in canvas.wrap(target, 13, width, 2)]
+def _below_image(sheet: SheetLayout, example: int, width: float) -> list[tuple[str, tuple[int, int, int]]]:
+    lines = sheet.said(example, width, MOST_LINES if sheet.record.verdicts else 2)
+    if sheet.record.targets:
+        target = f"explained: {sheet.record.targets[example]}"
+        lines += [(line, INK) for line in drawing.wrap(target, 13, width, 2)]
     return lines

@@ -1,4 +1,4 @@
-"""An overlay as a picture that a notebook shows when it is the last line of a cell.
+"""An overlay as an image that a notebook shows when it is the last line of a cell.
 
 Shape legend: H W C pixels.
 """
@@ -9,11 +9,11 @@ from PIL import Image
 
 from vitcross.attention_maps.sheets import render
 
-SIDE = 320  # longer side of what is shown, in pixels; small pictures are enlarged by whole factors below it
+SIDE = 320  # longer side of what is shown, in pixels; small images are enlarged by whole factors below it
 
 
 def overlay(image, attention_map, *, size=None, **options) -> Image.Image:
-    """An attention map in colours over the picture, from 0 to its maximum unless `vmax` says otherwise.
+    """An attention map in colors over the image, from 0 to its maximum unless `vmax` says otherwise.
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8, the pixels that the model saw (`record.images[0]`).

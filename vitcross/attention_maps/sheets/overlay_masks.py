@@ -1,6 +1,6 @@
 """A map as levels that can be switched on and off one by one: the top 3 % of the patches, 3-10 %, 10-25 %, 25-50 %.
 
-A dashboard shows them as masks over the clean picture, so that the reader chooses method and threshold.
+A dashboard shows them as masks over the clean image, so that the reader chooses method and threshold.
 
 Shape legend: P patches; h w pixels.
 """
@@ -42,15 +42,15 @@ def quantile_levels(attention_map) -> np.ndarray:
 
 
 def level_mask(attention_map, image_size, patch_size, size) -> np.ndarray:
-    """The levels of a map as pixels of the picture that they are laid over.
+    """The levels of a map as pixels of the image that they are laid over.
 
     Args:
         attention_map: (grid_height, grid_width).
-        image_size: (height, width) of the picture that the model saw, in pixels.
+        image_size: (height, width) of the image that the model saw, in pixels.
         patch_size: int or (height, width) in pixels.
         size: (h, w) of the result.
 
     Returns:
-        (h, w) uint8, values in 0..4. The part of patches beyond the picture is cut off.
+        (h, w) uint8, values in 0..4. The part of patches beyond the image is cut off.
     """
     return upsample(quantile_levels(attention_map), image_size, patch_size, size).astype(np.uint8)

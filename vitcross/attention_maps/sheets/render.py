@@ -1,4 +1,4 @@
-"""One map over one picture: resize in patch space, colour last, at the resolution that was measured.
+"""One map over one image: resize in patch space, color last, at the resolution that was measured.
 
 Shape legend: H W pixels, h w pixels of the panel, C channels.
 """
@@ -15,9 +15,9 @@ RESAMPLINGS = ("nearest", "bilinear")
 
 
 def panel_size(image_size, longest: int) -> tuple[int, int]:
-    """(height, width) at which a picture is shown: the largest whole multiple up to `longest` pixels, or shrunk to it.
+    """(height, width) at which an image is shown: the largest whole multiple up to `longest` pixels, or shrunk to it.
 
-    Small pictures are enlarged by a whole factor, so that every pixel stays a square of one size.
+    Small images are enlarged by a whole factor, so that every pixel stays a square of one size.
     """
     height, width = image_size
     if max(height, width) <= longest:
@@ -28,7 +28,7 @@ def panel_size(image_size, longest: int) -> tuple[int, int]:
 
 
 def to_rgb(image) -> np.ndarray:
-    """(H, W, 3) uint8 of a picture with one, three or four channels (the fourth is left out) or none (H, W)."""
+    """(H, W, 3) uint8 of an image with one, three or four channels (the fourth is left out) or none (H, W)."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise ValueError(f"`image` must be uint8, (H, W) or (H, W, C). Received: {image.dtype} {image.shape}")
@@ -56,7 +56,7 @@ def _check_grid(attention_map, resampling: str) -> None:
 
 
 def _positions(grid, image_size, patch_size, size) -> list[np.ndarray]:
-    """Where the centre of every panel row and column lies, counted in patches: [0, grid)."""
+    """Where the center of every panel row and column lies, counted in patches: [0, grid)."""
     extent = [image_size[i] / grid[i] for i in (0, 1)] if patch_size is None else patch_extent(patch_size)
     scale = [image_size[i] / size[i] / extent[i] for i in (0, 1)]
     return [np.clip((np.arange(size[i]) + 0.5) * scale[i], 0, np.nextafter(grid[i], 0)) for i in (0, 1)]
@@ -73,13 +73,13 @@ def _take(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
 def upsample(attention_map, image_size, patch_size=None, size=None, resampling: str = "nearest") -> np.ndarray:
     """Enlarge a grid of patches to pixels.
 
-    A convolutional stem rounds its grid up: the part of the last patches that lies beyond the picture is cut off.
+    A convolutional stem rounds its grid up: the part of the last patches that lies beyond the image is cut off.
     Neither method leaves the range of the values.
 
     Args:
         attention_map: (grid_height, grid_width).
-        image_size: (height, width) of the picture in pixels.
-        patch_size: int or (height, width) in pixels; None: the grid covers the picture exactly.
+        image_size: (height, width) of the image in pixels.
+        patch_size: int or (height, width) in pixels; None: the grid covers the image exactly.
         size: (height, width) of the result; None: `image_size`.
         resampling: `"nearest"` shows the resolution as it is; `"bilinear"` is smoother than what was measured.
 
@@ -100,7 +100,7 @@ def upsample(attention_map, image_size, patch_size=None, size=None, resampling: 
 
 
 def scale_top(maps) -> float:
-    """Top of the colour scale that several maps share: their largest finite value, at least 0."""
+    """Top of the color scale that several maps share: their largest finite value, at least 0."""
     values = np.asarray(maps, np.float64)
     values = values[np.isfinite(values)]
     return max(float(values.max()), 0.0) if values.size else 0.0
@@ -113,26 +113,26 @@ def overlay(
     vmin: float = 0.0,
     vmax: float | None = None,
     opacity: float = 0.7,
-    colour_map: str = "viridis",
+    color_map: str = "viridis",
     resampling: str = "nearest",
     patch_size=None,
     size=None,
     artifacts=None,
 ) -> np.ndarray:
-    """An attention map in colours over the picture, which is shown in grey so that every colour means attention.
+    """An attention map in colors over the image, which is shown in gray so that every color means attention.
 
     Draw it on the pixels that the model saw (`record.images`), not on the original: the model may have seen a crop.
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8.
         attention_map: (grid_height, grid_width), see `TokenLayout.to_grid`.
-        vmin: float, value of the lowest colour. 0 by default: a per-map minimum makes noise look structured.
-        vmax: float or None, value of the highest colour; None: the map's maximum. Share it over maps to compare.
-        opacity: float in [0, 1], of the colours.
-        colour_map: `"viridis"` or `"inferno"`.
+        vmin: float, value of the lowest color. 0 by default: a per-map minimum makes noise look structured.
+        vmax: float or None, value of the highest color; None: the map's maximum. Share it over maps to compare.
+        opacity: float in [0, 1], of the colors.
+        color_map: `"viridis"` or `"inferno"`.
         resampling: `"nearest"` or `"bilinear"`.
-        patch_size: int or (height, width) in pixels; None: the grid covers the picture exactly.
-        size: (height, width) of the result; None: the picture's.
+        patch_size: int or (height, width) in pixels; None: the grid covers the image exactly.
+        size: (height, width) of the result; None: the image's.
         artifacts: (grid_height, grid_width) bool or None, patches to outline.
 
     Returns:
@@ -146,36 +146,36 @@ def overlay(
     where = {"image_size": image.shape[:2], "patch_size": patch_size, "size": size}
     _check_grid(attention_map, resampling)
     if resampling == "nearest":
-        # Nearest commutes with the colour table, and a grid has far fewer values than a panel has pixels.
-        values = color_maps.colours(attention_map, colour_map, vmin, vmax)
-        coloured = _take(values, *_nearest(np.shape(attention_map), **where))
+        # Nearest commutes with the color table, and a grid has far fewer values than a panel has pixels.
+        values = color_maps.colors(attention_map, color_map, vmin, vmax)
+        colored = _take(values, *_nearest(np.shape(attention_map), **where))
     else:
         values = upsample(attention_map, resampling=resampling, **where)
-        coloured = color_maps.colours(values, colour_map, vmin, vmax)
+        colored = color_maps.colors(values, color_map, vmin, vmax)
     share = round(256 * opacity)
-    mixed = coloured * np.uint16(share) + grey(image, size)[..., None] * np.uint16(256 - share)
+    mixed = colored * np.uint16(share) + gray(image, size)[..., None] * np.uint16(256 - share)
     result = (mixed >> 8).astype(np.uint8)
     if artifacts is not None:
-        outline(result, artifacts, image.shape[:2], patch_size, colour_map)
+        outline(result, artifacts, image.shape[:2], patch_size, color_map)
     return result
 
 
-def grey(image, size) -> np.ndarray:
-    """(h, w) uint16 in [0, 255], the lightness of a picture (H, W, 3) at the size of a panel."""
+def gray(image, size) -> np.ndarray:
+    """(h, w) uint16 in [0, 255], the lightness of an image (H, W, 3) at the size of a panel."""
     lightness = ((image @ np.array([77, 150, 29], np.uint16)) >> 8).astype(np.uint8)
     return resize(lightness, size).astype(np.uint16)
 
 
-def outline(panel: np.ndarray, patches, image_size, patch_size, colour_map: str) -> None:
+def outline(panel: np.ndarray, patches, image_size, patch_size, color_map: str) -> None:
     """Outline patches (grid_height, grid_width) bool on a panel (h, w, 3), in place."""
     if np.any(patches):
         size = panel.shape[:2]
         cells = _take(np.asarray(patches, bool), *_nearest(np.shape(patches), image_size, patch_size, size))
-        panel[_border(cells, max(1, round(min(size) / 90)))] = color_maps.accent(colour_map)
+        panel[_border(cells, max(1, round(min(size) / 90)))] = color_maps.accent(color_map)
 
 
 def _border(cells: np.ndarray, thickness: int) -> np.ndarray:
-    """The pixels of a mask that lie within `thickness` of its border; the picture's own border counts."""
+    """The pixels of a mask that lie within `thickness` of its border; the image's own border counts."""
     inner = np.pad(cells, thickness)
     for _ in range(thickness):
         around = [np.roll(inner, shift, axis) for axis in (0, 1) for shift in (-1, 1)]

@@ -12,8 +12,8 @@ import numpy as np
 
 from vitcross.attention_maps.methods.statistics import artifact_patches
 from vitcross.attention_maps.records.record import verdict
-from vitcross.attention_maps.sheets import canvas, render
-from vitcross.attention_maps.sheets.canvas import GAP, HEADING_SIZE, INK, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.sheets import drawing, render
+from vitcross.attention_maps.sheets.drawing import GAP, HEADING_SIZE, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.pages.numbers import number
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ class Style:
     """How sheets are drawn.
 
     Args:
-        opacity: float in [0, 1], of the colours over the picture.
-        colour_map: `"viridis"` or `"inferno"`.
+        opacity: float in [0, 1], of the colors over the image.
+        color_map: `"viridis"` or `"inferno"`.
         resampling: `"nearest"` or `"bilinear"`.
         panel_size: int, longer side of a panel in pixels; less where the sheet would be wider than 2600.
     """
 
     opacity: float = 0.7
-    colour_map: str = "viridis"
+    color_map: str = "viridis"
     resampling: str = "nearest"
     panel_size: int = 192
 
 
-class Painter:
+class SheetLayout:
     """What all sheets of one record share: the examples shown, the size of a panel, the outlined patches.
 
-    `boxes` of every example, (K, 4) each, are drawn on its picture; None: the one box of the record, where it has any.
+    `boxes` of every example, (K, 4) each, are drawn on its image; None: the one box of the record, where it has any.
     """
 
     def __init__(self, record: AttentionRecord, style: Style, boxes=None):
@@ -69,59 +69,59 @@ class Painter:
             self.record.token_layout.to_grid(patches),
             vmax=vmax,
             opacity=self.style.opacity,
-            colour_map=self.style.colour_map,
+            color_map=self.style.color_map,
             resampling=self.style.resampling,
             patch_size=self.record.patch_size,
             size=size,
             artifacts=self.artifacts[example],
         )
 
-    def picture(self, paper: Paper, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
+    def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
         """The pixels that the model saw, the object's box where known, and below it what the model says."""
-        paper.paste(x, y, self.pixels(example, size))
+        canvas.paste(x, y, self.pixels(example, size))
         # A narrow panel has no room for words, but the number of the example still leads to the caption.
         lines = self.said(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
         for i, (line, fill) in enumerate(lines):
-            paper.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
+            canvas.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
 
     def pixels(self, example: int, size) -> np.ndarray:
         """(h, w, 3) the pixels that the model saw, artifact patches outlined, with the object's box where known."""
         pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
         shape = self.record.images.shape[1:3]
-        render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.colour_map)
+        render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.color_map)
         return self.with_boxes(pixels, example)
 
     def with_boxes(self, pixels: np.ndarray, example: int) -> np.ndarray:
         """The panel (h, w, 3), the example's boxes drawn on it, in place."""
         for box in self.boxes[example]:
-            canvas.draw_box(pixels, box)
+            drawing.draw_box(pixels, box)
         if self.record.mark_boxes is not None:
-            canvas.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
+            drawing.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
         return pixels
 
     def said(
         self, example: int, width: float, max_lines: int, size: int = 13
     ) -> list[tuple[str, tuple[int, int, int]]]:
-        """Lines of at most `width` pixels with their colours: what the model says, and what is true."""
+        """Lines of at most `width` pixels with their colors: what the model says, and what is true."""
         said, truth, right = verdict(self.record, example)
-        colour = INK if right is None else RIGHT if right else WRONG
-        lines = [(line, colour) for line in canvas.wrap(f"{example + 1}. {said}", size, width, max_lines)]
-        return lines + [(line, MUTED) for line in canvas.wrap(truth, size, width, max_lines)] if truth else lines
+        color = INK if right is None else RIGHT if right else WRONG
+        lines = [(line, color) for line in drawing.wrap(f"{example + 1}. {said}", size, width, max_lines)]
+        return lines + [(line, MUTED) for line in drawing.wrap(truth, size, width, max_lines)] if truth else lines
 
-    def paper(
+    def canvas(
         self, title: str, lines: list[str], width: float, height: float, outlined: bool = True
-    ) -> tuple[Paper, int]:
-        """A sheet with its heading, and the y where its content starts; `outlined` says that it shows pictures."""
+    ) -> tuple[Canvas, int]:
+        """A sheet with its heading, and the y where its content starts; `outlined` says that it shows images."""
         if outlined and self.artifacts[: len(self.examples)].any():
             lines = [*lines, "Outlined patches: tokens of outstanding norm. Brightness there is a sink, not evidence."]
         if len(self.examples) < len(self.record.images):
             lines = [*lines, f"The first {len(self.examples)} of {len(self.record.images)} examples."]
         width = max(width, MIN_SHEET_WIDTH)
-        lines = [part for line in lines for part in canvas.wrap(line, HEADING_SIZE, width - 2 * MARGIN, 3)]
-        paper = Paper(width=width, height=height + canvas.heading_height(len(lines)) + MARGIN)
-        return paper, paper.heading(title, lines, width - 2 * MARGIN)
+        lines = [part for line in lines for part in drawing.wrap(line, HEADING_SIZE, width - 2 * MARGIN, 3)]
+        canvas = Canvas(width=width, height=height + drawing.heading_height(len(lines)) + MARGIN)
+        return canvas, canvas.heading(title, lines, width - 2 * MARGIN)
 
     def scale(self) -> str:
         uniform = number(self.uniform[0])
-        name = self.style.colour_map.capitalize()
+        name = self.style.color_map.capitalize()
         return f"{name}: darkest = 0, uniform attention = {uniform}; a row shares one scale, its top stands at its bar."

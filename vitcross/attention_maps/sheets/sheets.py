@@ -15,10 +15,10 @@ from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.records.text_record import ImageTextRecord, target_boxes
 from vitcross.attention_maps.sheets import render
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, GAP, MARGIN, MUTED, Paper
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, MARGIN, MUTED, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.methods_sheet import methods_sheet
-from vitcross.attention_maps.sheets.sheet_layout import TEXT_ROOM, Painter, Style
+from vitcross.attention_maps.sheets.sheet_layout import TEXT_ROOM, SheetLayout, Style
 from vitcross.attention_maps.sheets.text_sheets import text_sheets
 from vitcross.pages.numbers import number, percent
 
@@ -34,65 +34,65 @@ READS = {
 
 
 def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """The pictures as the model sees them, with prediction, truth and, where known, the object's box."""
-    painter = Painter(record, style)
-    columns = min(4, len(painter.examples))
-    h, w = painter.size(columns)
+    """The images as the model sees them, with prediction, truth and, where known, the object's box."""
+    sheet = SheetLayout(record, style)
+    columns = min(4, len(sheet.examples))
+    h, w = sheet.size(columns)
     # Verdicts are sentences, a class fits on a line.
     most = MOST_LINES if record.verdicts else 1
-    text_room = max(TEXT_ROOM, 10 + 18 * max((len(painter.said(i, w, most)) for i in painter.examples), default=0))
+    text_room = max(TEXT_ROOM, 10 + 18 * max((len(sheet.said(i, w, most)) for i in sheet.examples), default=0))
     step_x, step_y = max(w, 120) + 2 * GAP, h + text_room + GAP
-    rows = -(-len(painter.examples) // columns)
+    rows = -(-len(sheet.examples) // columns)
     what = "what it says of them, and their texts" if record.verdicts else "its prediction and probability"
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
     if record.boxes is not None:
         lines.append("White box: the object that decides the label. The model never sees the box.")
     if record.mark_boxes is not None and record.mark_boxes.any():
         lines.append("Dashed box: a mark that gives the label away, planted to see whether the model reads it instead.")
-    title = "Probe pictures"
-    paper, top = painter.paper(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
-    for i in painter.examples:
-        painter.picture(paper, MARGIN + i % columns * step_x, top + i // columns * step_y, i, (h, w), most)
-    return Sheet(image=paper.array(), title=title, caption=f"Step {record.step}. " + "; ".join(captions(record)))
+    title = "Probe images"
+    canvas, top = sheet.canvas(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
+    for i in sheet.examples:
+        sheet.image(canvas, MARGIN + i % columns * step_x, top + i // columns * step_y, i, (h, w), most)
+    return Sheet(image=canvas.array(), title=title, caption=f"Step {record.step}. " + "; ".join(captions(record)))
 
 
 def overlay_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """Picture and raw attention of the last layer, mean over heads, side by side; a row has one colour scale."""
-    painter = Painter(record, style)
-    pairs = min(4, len(painter.examples))
-    h, w = painter.size(2 * pairs, BAR_ROOM + pairs * GAP)
+    """Image and raw attention of the last layer, mean over heads, side by side; a row has one color scale."""
+    sheet = SheetLayout(record, style)
+    pairs = min(4, len(sheet.examples))
+    h, w = sheet.size(2 * pairs, BAR_ROOM + pairs * GAP)
     step_x, step_y = 2 * w + 3 * GAP, h + TEXT_ROOM + GAP
-    rows = -(-len(painter.examples) // pairs)
+    rows = -(-len(sheet.examples) // pairs)
     maps, masses = rollout.raw_map(record), rollout.raw_prefix_mass(record)
     tops = [render.scale_top(maps[row * pairs : (row + 1) * pairs]) for row in range(rows)]
     title = "Attention pooling, mean over heads" if record.pooling == "map" else "Last layer, mean over heads"
-    lines = [f"Step {record.step}. Colour: {READS[record.pooling]}.", painter.scale()]
-    paper, top = painter.paper(title, lines, 2 * MARGIN + pairs * step_x + BAR_ROOM, rows * step_y)
-    for i in painter.examples:
+    lines = [f"Step {record.step}. Color: {READS[record.pooling]}.", sheet.scale()]
+    canvas, top = sheet.canvas(title, lines, 2 * MARGIN + pairs * step_x + BAR_ROOM, rows * step_y)
+    for i in sheet.examples:
         x, y = MARGIN + i % pairs * step_x, top + i // pairs * step_y
-        painter.picture(paper, x, y, i, (h, w))
-        paper.paste(x + w + GAP // 2, y, painter.overlay(i, maps[i], tops[i // pairs], (h, w)))
+        sheet.image(canvas, x, y, i, (h, w))
+        canvas.paste(x + w + GAP // 2, y, sheet.overlay(i, maps[i], tops[i // pairs], (h, w)))
         if record.token_layout.num_prefix_tokens:
             note = f"prefix tokens {percent(masses[i])}"
-            paper.text(x + w + GAP // 2, y + h + 6, note, fill=MUTED, width=w)
+            canvas.text(x + w + GAP // 2, y + h + 6, note, fill=MUTED, width=w)
     for row in range(rows):
-        _bar(paper, MARGIN + pairs * step_x, top + row * step_y, h, tops[row], painter)
+        _bar(canvas, MARGIN + pairs * step_x, top + row * step_y, h, tops[row], sheet)
     caption = f"{' '.join(lines)} Brightest, by row: {', '.join(map(number, tops))}. "
     # One number stands for the sheet only where it has one row.
     vmax = tops[0] if rows == 1 else None
-    return Sheet(image=paper.array(), title=title, caption=caption + "; ".join(captions(record)), vmin=0.0, vmax=vmax)
+    return Sheet(image=canvas.array(), title=title, caption=caption + "; ".join(captions(record)), vmin=0.0, vmax=vmax)
 
 
 def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """Every head of the last layer (or of the attention pooling); a row is one picture with a scale of its own."""
-    painter = Painter(record, style)
+    """Every head of the last layer (or of the attention pooling); a row is one image with a scale of its own."""
+    sheet = SheetLayout(record, style)
     rows_BNT = rollout.raw_rows(record)
     layout = record.token_layout
     title = "Attention pooling, every head" if record.pooling == "map" else "Last layer, every head"
     return _rows_sheet(
-        painter,
+        sheet,
         title=title,
-        line=f"Step {record.step}. Colour: {READS[record.pooling]}.",
+        line=f"Step {record.step}. Color: {READS[record.pooling]}.",
         columns=[f"head {n}" for n in range(rows_BNT.shape[1])],
         maps_BKP=layout.patches(rows_BNT),
         masses_BK=layout.prefix(rows_BNT).sum(axis=-1),
@@ -101,7 +101,7 @@ def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
 
 def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """The mean over heads of every layer, then what the pooling reads, then rollout."""
-    painter = Painter(record, style)
+    sheet = SheetLayout(record, style)
     layout = record.token_layout
     rows_BKT = rollout.layer_rows(record).mean(axis=2).transpose(1, 0, 2)
     columns = [f"layer {layer}" for layer in range(rows_BKT.shape[1])]
@@ -110,7 +110,7 @@ def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
         columns.append("pooling")
     reads = READS["gap" if record.pooling == "map" else record.pooling].split(" (")[0]
     return _rows_sheet(
-        painter,
+        sheet,
         title="Every layer, mean over heads, then rollout",
         line=f"Step {record.step}. Layers: {reads}. Rollout: attention followed through all layers.",
         columns=[*columns, "rollout"],
@@ -119,32 +119,32 @@ def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
     )
 
 
-def _rows_sheet(painter: Painter, *, title, line, columns, maps_BKP, masses_BK) -> Sheet:
-    h, w = painter.size(1 + len(columns), BAR_ROOM + GAP)
+def _rows_sheet(sheet: SheetLayout, *, title, line, columns, maps_BKP, masses_BK) -> Sheet:
+    h, w = sheet.size(1 + len(columns), BAR_ROOM + GAP)
     step_x, step_y, header = w + GAP, h + TEXT_ROOM + GAP, 22
-    lines = [line, painter.scale()]
+    lines = [line, sheet.scale()]
     width = 2 * MARGIN + (1 + len(columns)) * step_x + GAP + BAR_ROOM
-    paper, top = painter.paper(title, lines, width, header + len(painter.examples) * step_y)
+    canvas, top = sheet.canvas(title, lines, width, header + len(sheet.examples) * step_y)
     left = MARGIN + step_x + GAP
     for k, name in enumerate(columns):
-        paper.text(left + k * step_x, top, name if w >= 60 else name.split()[-1], fill=MUTED, width=w)
-    tops = [render.scale_top(maps_BKP[i]) for i in painter.examples]
-    for i in painter.examples:
+        canvas.text(left + k * step_x, top, name if w >= 60 else name.split()[-1], fill=MUTED, width=w)
+    tops = [render.scale_top(maps_BKP[i]) for i in sheet.examples]
+    for i in sheet.examples:
         y = top + header + i * step_y
-        painter.picture(paper, MARGIN, y, i, (h, w))
+        sheet.image(canvas, MARGIN, y, i, (h, w))
         for k in range(len(columns)):
-            paper.paste(left + k * step_x, y, painter.overlay(i, maps_BKP[i, k], tops[i], (h, w)))
-            if painter.record.token_layout.num_prefix_tokens and k < masses_BK.shape[1]:
+            canvas.paste(left + k * step_x, y, sheet.overlay(i, maps_BKP[i, k], tops[i], (h, w)))
+            if sheet.record.token_layout.num_prefix_tokens and k < masses_BK.shape[1]:
                 note = f"prefix {percent(masses_BK[i, k])}"
-                paper.text(left + k * step_x, y + h + 6, note, size=12, fill=MUTED, width=w)
-        _bar(paper, left + len(columns) * step_x, y, h, tops[i], painter)
-    numbers = ", ".join(f"{i + 1}: {number(tops[i])}" for i in painter.examples)
-    caption = f"{line} {painter.scale()} Brightest, by row: {numbers}."
-    return Sheet(image=paper.array(), title=title, caption=caption)
+                canvas.text(left + k * step_x, y + h + 6, note, size=12, fill=MUTED, width=w)
+        _bar(canvas, left + len(columns) * step_x, y, h, tops[i], sheet)
+    numbers = ", ".join(f"{i + 1}: {number(tops[i])}" for i in sheet.examples)
+    caption = f"{line} {sheet.scale()} Brightest, by row: {numbers}."
+    return Sheet(image=canvas.array(), title=title, caption=caption)
 
 
-def _bar(paper: Paper, x: int, y: int, height: int, vmax: float, painter: Painter) -> None:
-    paper.colour_bar(x, y, height, vmin=0.0, vmax=vmax, colour_map=painter.style.colour_map, mark=painter.uniform)
+def _bar(canvas: Canvas, x: int, y: int, height: int, vmax: float, sheet: SheetLayout) -> None:
+    canvas.color_bar(x, y, height, vmin=0.0, vmax=vmax, color_map=sheet.style.color_map, mark=sheet.uniform)
 
 
 def sheets(record: AttentionRecord | ImageTextRecord, style: Style | None = None, note: str = "") -> dict[str, Sheet]:

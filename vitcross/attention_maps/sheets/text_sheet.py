@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.methods.words import pooled_text_rows
-from vitcross.attention_maps.sheets import canvas, color_maps, render
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Paper
+from vitcross.attention_maps.sheets import color_maps, drawing, render
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
-from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, Painter
+from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.text_record import ImageTextRecord
@@ -31,13 +31,13 @@ READS = {
 
 def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
     """Shares of the words, by head and in the mean; sub-words of a word are added up, so that a column sums to 1."""
-    painter = Painter(record.image, style)
+    sheet = SheetLayout(record.image, style)
     tables = [_table(record, i, rows_NT) for i, rows_NT in enumerate(pooled_text_rows(record))]
     heads = tables[0][1].shape[1] - 1
     block_width = LABEL_ROOM + CELL * (heads + 1) + 8 + 10 + BAR_ROOM
-    beside = max(1, min(len(painter.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
-    beside = min(beside, -(-len(painter.examples) // 2)) if len(painter.examples) > 3 else beside
-    heights = [HEADER + CELL_HEIGHT * len(tables[i][1]) + BLOCK_GAP for i in painter.examples]
+    beside = max(1, min(len(sheet.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
+    beside = min(beside, -(-len(sheet.examples) // 2)) if len(sheet.examples) > 3 else beside
+    heights = [HEADER + CELL_HEIGHT * len(tables[i][1]) + BLOCK_GAP for i in sheet.examples]
     tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
     lines = [
         f"Step {record.step}. What the text's pooling reads: {READS[record.text_pooling]}; columns: heads, then their "
@@ -46,15 +46,15 @@ def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
     ]
     width = 2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP
     title = "Which words the text's embedding reads"
-    paper, top = painter.paper(title, lines, width, int(tops[-1]), outlined=False)
-    for i in painter.examples:
+    canvas, top = sheet.canvas(title, lines, width, int(tops[-1]), outlined=False)
+    for i in sheet.examples:
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
-        _draw(paper, f"{i + 1}.  {record.texts[i].text}", *tables[i], x, y, block_width, style.colour_map)
-    return Sheet(image=paper.array(), title=title, caption=" ".join(lines))
+        _draw(canvas, f"{i + 1}.  {record.texts[i].text}", *tables[i], x, y, block_width, style.color_map)
+    return Sheet(image=canvas.array(), title=title, caption=" ".join(lines))
 
 
 def _table(record: ImageTextRecord, example: int, rows_NT: np.ndarray):
-    """`(labels, shares (W, N + 1))`: (text, colour) of every word and special token in reading order."""
+    """`(labels, shares (W, N + 1))`: (text, color) of every word and special token in reading order."""
     text = record.texts[example]
     inside = {position for word in text.words for position in word.tokens}
     entries = [
@@ -67,25 +67,27 @@ def _table(record: ImageTextRecord, example: int, rows_NT: np.ndarray):
     return [entry[1:] for entry in entries], np.concatenate([shares, shares.mean(axis=1, keepdims=True)], axis=1)
 
 
-def _draw(paper: Paper, heading: str, labels, shares, x: int, y: int, width: int, colour_map: str) -> None:
-    paper.text(x, y, heading, size=14, width=width - 10)
+def _draw(canvas: Canvas, heading: str, labels, shares, x: int, y: int, width: int, color_map: str) -> None:
+    canvas.text(x, y, heading, size=14, width=width - 10)
     y += HEADER
     vmax = render.scale_top(shares)
-    colours = color_maps.colours(shares, colour_map, 0.0, vmax)
+    colors = color_maps.colors(shares, color_map, 0.0, vmax)
     left, last = x + LABEL_ROOM, shares.shape[1] - 1
     for k in range(last + 1):
         name = "mean" if k == last else str(k)
-        paper.text(left + k * CELL + 8 * (k == last) + CELL / 2, y - 6, name, size=12, fill=MUTED, anchor="ms")
-    paper.text(left - 8, y - 6, "head", size=12, fill=MUTED, anchor="rs")
-    for row, (name, colour) in enumerate(labels):
+        canvas.text(left + k * CELL + 8 * (k == last) + CELL / 2, y - 6, name, size=12, fill=MUTED, anchor="ms")
+    canvas.text(left - 8, y - 6, "head", size=12, fill=MUTED, anchor="rs")
+    for row, (name, color) in enumerate(labels):
         middle = y + CELL_HEIGHT * (row + 0.5)
-        paper.text(left - 8, middle, canvas.shorten(name, 13, LABEL_ROOM - 12), fill=colour, anchor="rm")
+        canvas.text(left - 8, middle, drawing.shorten(name, 13, LABEL_ROOM - 12), fill=color, anchor="rm")
         for k in range(last + 1):
             at = left + k * CELL + 8 * (k == last)
-            cell = tuple(int(c) for c in colours[row, k])
-            paper.draw.rectangle((at, y + row * CELL_HEIGHT, at + CELL - 2, y + (row + 1) * CELL_HEIGHT - 2), fill=cell)
+            cell = tuple(int(c) for c in colors[row, k])
+            canvas.draw.rectangle(
+                (at, y + row * CELL_HEIGHT, at + CELL - 2, y + (row + 1) * CELL_HEIGHT - 2), fill=cell
+            )
         light = np.dot(cell, (0.299, 0.587, 0.114)) > 140
         fill = (24, 24, 24) if light else (255, 255, 255)
-        paper.text(at + CELL / 2 - 1, middle, f"{100 * shares[row, last]:.0f}%", size=11, fill=fill, anchor="mm")
+        canvas.text(at + CELL / 2 - 1, middle, f"{100 * shares[row, last]:.0f}%", size=11, fill=fill, anchor="mm")
     bar = left + (last + 1) * CELL + 18
-    paper.colour_bar(bar, y, CELL_HEIGHT * len(labels) - 2, vmin=0.0, vmax=vmax, colour_map=colour_map)
+    canvas.color_bar(bar, y, CELL_HEIGHT * len(labels) - 2, vmin=0.0, vmax=vmax, color_map=color_map)

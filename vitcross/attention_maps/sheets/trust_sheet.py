@@ -1,4 +1,4 @@
-"""The trust of every method on one sheet: the curves of deletion and insertion beside random orders, the centre prior
+"""The trust of every method on one sheet: the curves of deletion and insertion beside random orders, the center prior
 and leave-one-token-out, and a table whose last word is the verdict.
 
 Shape legend: K points of a curve; h w pixels of a panel.
@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fidelity
-from vitcross.attention_maps.sheets import canvas
-from vitcross.attention_maps.sheets.canvas import INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Paper
+from vitcross.attention_maps.sheets import drawing
+from vitcross.attention_maps.sheets.drawing import INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
-from vitcross.attention_maps.trust.fidelity import CENTRE, LEAVE_ONE_OUT, RANDOM
+from vitcross.attention_maps.trust.fidelity import CENTER, LEAVE_ONE_OUT, RANDOM
 from vitcross.attention_maps.trust.significance import ALPHA
 from vitcross.attention_maps.trust.trust_evaluation import MeanCurves, TrustEvaluation
 from vitcross.pages.numbers import number, percent
@@ -22,18 +22,18 @@ NAMES = {
     "raw": "last layer",
     LEAVE_ONE_OUT: "leave one token out",
     RANDOM: "random orders",
-    CENTRE: "centre prior",
+    CENTER: "center prior",
 }
-# Colours that colour-blind people can tell apart (Okabe & Ito); baselines in greys.
-COLOURS = {
+# Colors that color-blind people can tell apart (Okabe & Ito); baselines in grays.
+COLORS = {
     "raw": (0, 114, 178),
     "rollout": (230, 159, 0),
     "relevance": (213, 60, 40),
     LEAVE_ONE_OUT: (28, 30, 34),
-    CENTRE: (150, 110, 170),
+    CENTER: (150, 110, 170),
     RANDOM: (140, 144, 150),
 }
-OTHER_COLOUR = (0, 158, 115)
+OTHER_COLOR = (0, 158, 115)
 PANEL = (250, 352)  # height, width
 PANEL_GAP, AXIS_ROOM = 56, 44
 FINE = 3  # curves are drawn so many times larger, then reduced: Pillow draws no smooth lines
@@ -45,7 +45,7 @@ COLUMNS = (
     ("gap to random, 99 %", 368),
     ("p", 528),
     ("to another's map", 586),
-    ("to centre", 708),
+    ("to center", 708),
     ("share of reference", 786),
     ("verdict", 920),
 )
@@ -70,28 +70,28 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
     title = f"Do the maps follow the model? {how.capitalize()}"
     worth = "" if blurred else f"; of {report.explainable} of them dropping patches changes what the model says"
     lines = [
-        f"Step {report.step}. {report.examples} pictures{worth}.",
+        f"Step {report.step}. {report.examples} images{worth}.",
         "Insertion: the most important patches enter first, high is good. Deletion: they leave first, low is good.",
         "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
         "Reference: leave one token out.",
-        "In grey: a gap to another picture's map or to the centre that the same test does not find above 0.",
+        "In gray: a gap to another image's map or to the center that the same test does not find above 0.",
     ]
-    top = canvas.heading_height(len(lines))
+    top = drawing.heading_height(len(lines))
     table = top + 22 + PANEL[0] + AXIS_ROOM + 24
     # Blurring changes no map: where they point is said once.
     grounding = [] if blurred else [report.grounding, report.grounding_mark]
     pointing = table + ROW * (len(rows) + 2) + 20
-    paper = Paper(width=WIDTH, height=pointing + _pointing_height(grounding) + MARGIN)
-    paper.heading(title, lines, WIDTH - 2 * MARGIN)
-    _charts(paper, top, curves)
-    _table(paper, table, rows, curves)
+    canvas = Canvas(width=WIDTH, height=pointing + _pointing_height(grounding) + MARGIN)
+    canvas.heading(title, lines, WIDTH - 2 * MARGIN)
+    _charts(canvas, top, curves)
+    _table(canvas, table, rows, curves)
     if any(grounding):
-        _pointing(paper, pointing, grounding)
+        _pointing(canvas, pointing, grounding)
     words = "; ".join(f"{_name(method)}: {row.words} (gap {row.gap:+.3f})" for method, row in rows.items())
-    return Sheet(image=paper.array(), title=title, caption=f"Step {report.step}, {report.examples} pictures. {words}.")
+    return Sheet(image=canvas.array(), title=title, caption=f"Step {report.step}, {report.examples} images. {words}.")
 
 
-def _charts(paper: Paper, top: int, curves: dict[str, MeanCurves]) -> None:
+def _charts(canvas: Canvas, top: int, curves: dict[str, MeanCurves]) -> None:
     charts = (
         ("Insertion: what the model says of the target", ("insertion",), False),
         ("Deletion: what the model says of the target", ("deletion",), True),
@@ -105,14 +105,14 @@ def _charts(paper: Paper, top: int, curves: dict[str, MeanCurves]) -> None:
             key: (1 - c.kept if leaves else c.kept, [getattr(c, name) for name in names]) for key, c in curves.items()
         }
         width = PANEL[1] - 40
-        paper.text(x, y - 22, title, size=13, width=width)
-        paper.paste(x, y, _panel(lines, (PANEL[0], width), vmax))
+        canvas.text(x, y - 22, title, size=13, width=width)
+        canvas.paste(x, y, _panel(lines, (PANEL[0], width), vmax))
         for share in (0.0, 0.5, 1.0):
             level = y + (1 - share) * (PANEL[0] - 1)
-            paper.text(x - 6, level, number(share * vmax), size=11, fill=MUTED, anchor="rm")
-            paper.text(x + share * width, y + PANEL[0] + 5, f"{share:.0%}", size=11, fill=MUTED, anchor="ma")
+            canvas.text(x - 6, level, number(share * vmax), size=11, fill=MUTED, anchor="rm")
+            canvas.text(x + share * width, y + PANEL[0] + 5, f"{share:.0%}", size=11, fill=MUTED, anchor="ma")
         below = "of the patches have left" if leaves else "of the patches are there"
-        paper.text(x + width / 2, y + PANEL[0] + 21, below, size=11, fill=MUTED, anchor="ma")
+        canvas.text(x + width / 2, y + PANEL[0] + 21, below, size=11, fill=MUTED, anchor="ma")
 
 
 def _nice(highest: float) -> float:
@@ -125,25 +125,25 @@ def _panel(lines, size, vmax: float) -> np.ndarray:
     """(h, w, 3) the curves over [0, 1] x [0, vmax], the second one of a name thinner; values below 0 (cosines) lie on
     the axis."""
     height, width = (FINE * side for side in size)
-    picture = Image.new("RGB", (width, height), (255, 255, 255))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, height), (255, 255, 255))
+    draw = ImageDraw.Draw(image)
     for share in (0.25, 0.5, 0.75):
         draw.line((0, share * height, width, share * height), fill=LINE, width=2)
         draw.line((share * width, 0, share * width, height), fill=LINE, width=2)
     # Baselines first: methods lie over them.
-    for name in sorted(lines, key=lambda name: name not in (CENTRE, RANDOM)):
+    for name in sorted(lines, key=lambda name: name not in (CENTER, RANDOM)):
         xs, several = lines[name]
         for ys, thickness in zip(several, (2 * FINE, FINE), strict=False):
             heights = 1 - np.clip(np.nan_to_num(ys) / vmax, 0, 1)
             points = [(x * (width - 1), 4 + y * (height - 9)) for x, y in zip(xs, heights, strict=True)]
-            if name in (CENTRE, RANDOM, LEAVE_ONE_OUT):
-                _dashed(draw, points, _colour(name), thickness)
+            if name in (CENTER, RANDOM, LEAVE_ONE_OUT):
+                _dashed(draw, points, _color(name), thickness)
             else:
-                draw.line(points, fill=_colour(name), width=thickness, joint="curve")
-    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.LANCZOS))
+                draw.line(points, fill=_color(name), width=thickness, joint="curve")
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
-def _dashed(draw, points, colour, width: int, dash: float = 15.0) -> None:
+def _dashed(draw, points, color, width: int, dash: float = 15.0) -> None:
     """A line through `points` whose dashes go on around its corners."""
     travelled = 0.0
     for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
@@ -153,35 +153,35 @@ def _dashed(draw, points, colour, width: int, dash: float = 15.0) -> None:
             a, b = piece / pieces, (piece + 1) / pieces
             if (travelled + a * length) % (2 * dash) < dash:
                 ends = (x0 + a * (x1 - x0), y0 + a * (y1 - y0), x0 + b * (x1 - x0), y0 + b * (y1 - y0))
-                draw.line(ends, fill=colour, width=width)
+                draw.line(ends, fill=color, width=width)
         travelled += length
 
 
-def _table(paper: Paper, top: int, rows: dict[str, Fidelity], curves: dict[str, MeanCurves]) -> None:
+def _table(canvas: Canvas, top: int, rows: dict[str, Fidelity], curves: dict[str, MeanCurves]) -> None:
     for name, x in COLUMNS:
-        paper.text(MARGIN + x, top, name, size=12, fill=MUTED)
-    paper.draw.line((MARGIN, top + 20, WIDTH - MARGIN, top + 20), fill=LINE)
+        canvas.text(MARGIN + x, top, name, size=12, fill=MUTED)
+    canvas.draw.line((MARGIN, top + 20, WIDTH - MARGIN, top + 20), fill=LINE)
     y = top + 28
     for method, row in rows.items():
-        _swatch(paper, y, method)
+        _swatch(canvas, y, method)
         cells = (
             f"{row.insertion:.3f}",
             f"{row.deletion:.3f}",
             f"{row.gap:+.3f} [{row.gap_low:+.3f}, {row.gap_high:+.3f}]",
             _p_value(row.p_value),
             _signed(row.gap_other),
-            _signed(row.gap_centre),
+            _signed(row.gap_center),
             "" if row.gap_share is None else percent(row.gap_share),
         )
-        grey = {4: _no_better(row.gap_other, row.p_other), 5: _no_better(row.gap_centre, row.p_centre)}
+        gray = {4: _no_better(row.gap_other, row.p_other), 5: _no_better(row.gap_center, row.p_center)}
         for k, ((_, x), cell) in enumerate(zip(COLUMNS[1:-1], cells, strict=True)):
-            paper.text(MARGIN + x, y, cell, fill=MUTED if grey.get(k) else INK)
-        colour = RIGHT if row.verdict == FOLLOWS else WRONG if row.verdict == NO_BETTER else MUTED
-        paper.text(MARGIN + COLUMNS[-1][1], y, row.words, size=14, fill=colour)
+            canvas.text(MARGIN + x, y, cell, fill=MUTED if gray.get(k) else INK)
+        color = RIGHT if row.verdict == FOLLOWS else WRONG if row.verdict == NO_BETTER else MUTED
+        canvas.text(MARGIN + COLUMNS[-1][1], y, row.words, size=14, fill=color)
         y += ROW
     x = MARGIN
-    for name in (n for n in (CENTRE, RANDOM) if n in curves):
-        x = _swatch(paper, y + 4, name, x) + 28
+    for name in (n for n in (CENTER, RANDOM) if n in curves):
+        x = _swatch(canvas, y + 4, name, x) + 28
 
 
 def _no_better(gap: float | None, p_value: float | None) -> bool:
@@ -192,43 +192,43 @@ def _pointing_height(grounding) -> int:
     return ROW * (max(map(len, grounding)) + 2) + 8 if any(grounding) else 0
 
 
-def _pointing(paper: Paper, top: int, grounding: list[dict[str, dict[str, float]]]) -> None:
+def _pointing(canvas: Canvas, top: int, grounding: list[dict[str, dict[str, float]]]) -> None:
     """Where the maps point, which is no question of following the model: it may look at the wrong place."""
-    paper.text(MARGIN, top + 8, "Where does it point?", size=14)
+    canvas.text(MARGIN, top + 8, "Where does it point?", size=14)
     # Beside a single part the other's place stays free.
     parts = [(where, x, rows) for (where, x), rows in zip(PARTS, grounding, strict=True) if rows]
     for where, x, _ in parts:
-        paper.text(MARGIN + x, top + 8, where, size=12)
+        canvas.text(MARGIN + x, top + 8, where, size=12)
         for name, offset in MEASURES:
-            paper.text(MARGIN + x + offset, top + 28, name, size=12, fill=MUTED)
-    paper.draw.line((MARGIN, top + 48, WIDTH - MARGIN, top + 48), fill=LINE)
+            canvas.text(MARGIN + x + offset, top + 28, name, size=12, fill=MUTED)
+    canvas.draw.line((MARGIN, top + 48, WIDTH - MARGIN, top + 48), fill=LINE)
     for k, method in enumerate(dict.fromkeys(method for _, _, rows in parts for method in rows)):
         y = top + 56 + k * ROW
-        _swatch(paper, y, method)
+        _swatch(canvas, y, method)
         for _, x, rows in parts:
             row = rows.get(method)
             if row:
                 pointing = f"{percent(row['pointing'])} ({percent(row['chance'])})"
                 cells = pointing, percent(row["energy"]), f"{row['lift']:.2f}"
                 for (_, offset), cell in zip(MEASURES, cells, strict=True):
-                    paper.text(MARGIN + x + offset, y, cell)
+                    canvas.text(MARGIN + x + offset, y, cell)
 
 
-def _swatch(paper: Paper, y: float, name: str, x: float = MARGIN) -> float:
+def _swatch(canvas: Canvas, y: float, name: str, x: float = MARGIN) -> float:
     """A piece of the curve and its name; returns where they end."""
     for piece in range(0, 24, 1):
-        if name not in (CENTRE, RANDOM, LEAVE_ONE_OUT) or piece % 10 < 5:
-            paper.draw.rectangle((x + piece, y + 7, x + piece + 1, y + 9), fill=_colour(name))
-    paper.text(x + 34, y, _name(name), fill=MUTED if name in (CENTRE, RANDOM) else INK)
-    return x + 34 + canvas.text_width(_name(name), 13)
+        if name not in (CENTER, RANDOM, LEAVE_ONE_OUT) or piece % 10 < 5:
+            canvas.draw.rectangle((x + piece, y + 7, x + piece + 1, y + 9), fill=_color(name))
+    canvas.text(x + 34, y, _name(name), fill=MUTED if name in (CENTER, RANDOM) else INK)
+    return x + 34 + drawing.text_width(_name(name), 13)
 
 
 def _name(method: str) -> str:
     return NAMES.get(method, method.replace("_", " "))
 
 
-def _colour(method: str) -> tuple[int, int, int]:
-    return COLOURS.get(method, OTHER_COLOUR)
+def _color(method: str) -> tuple[int, int, int]:
+    return COLORS.get(method, OTHER_COLOR)
 
 
 def _signed(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """The sheets of words: where each word looks (cross-attention), what it resembles (a dual encoder's cosines), or what
 counts for it (relevance).
 
-One block per probe: what the model says, the picture, then a panel for every word in reading order; one block below the
+One block per probe: what the model says, the image, then a panel for every word in reading order; one block below the
 other where several methods are shown.
 
 Shape legend: W words of one example, N heads, P patches; h w pixels of a panel.
@@ -16,10 +16,10 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.methods.words import token_word_maps, word_maps, word_prefix_mass, word_similarity_maps
-from vitcross.attention_maps.sheets import canvas, render
-from vitcross.attention_maps.sheets.canvas import BAR_ROOM, GAP, INK, MARGIN, MUTED, NAMES_OBJECT, Paper
+from vitcross.attention_maps.sheets import drawing, render
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
 from vitcross.attention_maps.sheets.media import Sheet
-from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SMALLEST_PANEL, Painter
+from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SMALLEST_PANEL, SheetLayout
 from vitcross.pages.numbers import number, percent
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class _Panel:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Block:
-    """One probe: its panels, and the colour scale of those of its words.
+    """One probe: its panels, and the color scale of those of its words.
 
-    `method` stands above the picture where the sheet has several; `follows` says that the block above is of the same
+    `method` stands above the image where the sheet has several; `follows` says that the block above is of the same
     probe.
     """
 
@@ -62,49 +62,49 @@ class _Block:
 
 
 def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
-    """What each word attends to, mean over heads of the last cross-attention layer; a probe has one colour scale."""
-    painter = Painter(record.image, style)
+    """What each word attends to, mean over heads of the last cross-attention layer; a probe has one color scale."""
+    sheet = SheetLayout(record.image, style)
     maps = [m.mean(axis=1) for m in word_maps(record)]
     masses = [m.mean(axis=1) for m in word_prefix_mass(record)]
     with_prefix = record.token_layout.num_prefix_tokens > 0
     blocks = [
         _block(record, i, maps[i], [f"prefix {percent(m)}" if with_prefix else "" for m in masses[i]])
-        for i in painter.examples
+        for i in sheet.examples
     ]
     layer = list(record.cross_attention)[-1].split("/")[-2].removeprefix("block_").lstrip("0") or "0"
     row = "the rows that predict it, what was looked at to say it" if record.predicts_next else "their own rows"
     lines = [
-        f"Step {record.step}. Colour: what each word attends to, cross-attention of layer {layer} (the last), mean "
+        f"Step {record.step}. Color: what each word attends to, cross-attention of layer {layer} (the last), mean "
         f"over heads and over the word's sub-words: {row}. Punctuation is left out.",
-        painter.scale().replace("a row shares", "a picture's words share"),
+        sheet.scale().replace("a row shares", "an image's words share"),
         *_about_boxes(record),
         *filter(None, [note]),
     ]
-    return _sheet(painter, record, "Which patches each word looks at", lines, blocks, mark=painter.uniform)
+    return _sheet(sheet, record, "Which patches each word looks at", lines, blocks, mark=sheet.uniform)
 
 
 def relevance_sheet(record: ImageTextRecord, style: Style) -> Sheet:
     """What counts for each word, through all layers of both towers; every method in a block of its own with its own
-    colour scale."""
-    painter = Painter(record.image, style)
+    color scale."""
+    sheet = SheetLayout(record.image, style)
     methods = [method for method in ("relevance", "rollout") if method in record.token_maps]
     maps = {method: token_word_maps(record, method) for method in methods}
     blocks = []
-    for i in painter.examples:
+    for i in sheet.examples:
         for method in methods:
             block = _block(record, i, maps[method][i], [_peak(patches) for patches in maps[method][i]])
             blocks.append(dataclasses.replace(block, method=NAMES[method], follows=method != methods[0]))
     meanings = {"relevance": "what counts for it (gradient times attention)", "rollout": "attention followed"}
-    name = style.colour_map.capitalize()
+    name = style.color_map.capitalize()
     lines = [
-        f"Step {record.step}. Colour, for each word, mean over its sub-words, through all layers of both towers: "
+        f"Step {record.step}. Color, for each word, mean over its sub-words, through all layers of both towers: "
         + "; ".join(f"{NAMES[method]}: {meanings[method]}" for method in methods)
         + ". Punctuation is left out.",
-        f"{name}: darkest = 0; the words of a picture share one scale per method, its top stands at its bar. "
+        f"{name}: darkest = 0; the words of an image share one scale per method, its top stands at its bar. "
         "Below each panel: its brightest patch.",
         *_about_boxes(record),
     ]
-    return _sheet(painter, record, "Which patches count for each word", lines, blocks)
+    return _sheet(sheet, record, "Which patches count for each word", lines, blocks)
 
 
 def _peak(patches) -> str:
@@ -113,24 +113,24 @@ def _peak(patches) -> str:
 
 def similarity_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
     """Cosine of each patch with the text and with each of its words; the text's map has a scale of its own."""
-    painter = Painter(record.image, style)
+    sheet = SheetLayout(record.image, style)
     maps = word_similarity_maps(record)
     blocks = []
-    for i in painter.examples:
+    for i in sheet.examples:
         block = _block(record, i, maps[i], list(map(_range, maps[i])))
         text = record.text_similarity[i]
         whole = _Panel(label="whole text", patches=text, note=_range(text), vmax=render.scale_top(text))
         blocks.append(dataclasses.replace(block, panels=[whole, *block.panels]))
-    name = style.colour_map.capitalize()
+    name = style.color_map.capitalize()
     lines = [
-        f"Step {record.step}. Colour: cosine of each patch with the whole text (first panel, a scale of its own), then "
+        f"Step {record.step}. Color: cosine of each patch with the whole text (first panel, a scale of its own), then "
         "with each word; both towers' tokens are projected like the embeddings that are trained.",
-        f"{name}: darkest = a cosine of 0 or below; the words of a picture share one scale, its top stands at its bar. "
+        f"{name}: darkest = a cosine of 0 or below; the words of an image share one scale, its top stands at its bar. "
         "Below each panel: its lowest and highest cosine.",
         *_about_boxes(record),
         *filter(None, [note]),
     ]
-    return _sheet(painter, record, "Which patches are like the text and its words", lines, blocks)
+    return _sheet(sheet, record, "Which patches are like the text and its words", lines, blocks)
 
 
 def _range(cosines) -> str:
@@ -155,9 +155,9 @@ def _block(record: ImageTextRecord, example: int, maps_WP: np.ndarray, notes: li
 
 
 def _sheet(
-    painter: Painter, record: ImageTextRecord, title: str, lines: list[str], blocks: list[_Block], mark=None
+    sheet: SheetLayout, record: ImageTextRecord, title: str, lines: list[str], blocks: list[_Block], mark=None
 ) -> Sheet:
-    longest = max(SMALLEST_PANEL, min(painter.style.panel_size, LONGEST_PANEL))
+    longest = max(SMALLEST_PANEL, min(sheet.style.panel_size, LONGEST_PANEL))
     h, w = render.panel_size(record.images.shape[1:3], longest)
     step = w + GAP
     fit = (MAX_WIDTH - 2 * MARGIN - BAR_ROOM - GAP) // step - 1
@@ -169,62 +169,62 @@ def _sheet(
         y -= (BLOCK_GAP - GAP) * block.follows
         tops.append(y)
         y += (
-            (0 if block.follows else LINE * len(_said(painter, block.example, width)) + 8)
+            (0 if block.follows else LINE * len(_said(sheet, block.example, width)) + 8)
             + max(1, -(-len(block.panels) // columns)) * (LABEL + h + NOTE)
             + BLOCK_GAP
         )
-    paper, top = painter.paper(title, lines, width, y)
+    canvas, top = sheet.canvas(title, lines, width, y)
     for block, at in zip(blocks, tops, strict=True):
-        _draw_block(paper, painter, record, block, top + at, columns, (h, w), mark)
+        _draw_block(canvas, sheet, record, block, top + at, columns, (h, w), mark)
     brightest = ", ".join(f"{b.example + 1}{' ' * bool(b.method)}{b.method}: {number(b.vmax)}" for b in blocks)
-    texts = "; ".join(f"{i + 1}: {record.texts[i].text}" for i in painter.examples)
+    texts = "; ".join(f"{i + 1}: {record.texts[i].text}" for i in sheet.examples)
     return Sheet(
-        image=paper.array(),
+        image=canvas.array(),
         title=title,
-        caption=f"{' '.join(lines)} Brightest, by picture: {brightest}. Texts: {texts}",
+        caption=f"{' '.join(lines)} Brightest, by image: {brightest}. Texts: {texts}",
     )
 
 
-def _said(painter: Painter, example: int, width: float):
-    return painter.said(example, width - 2 * MARGIN, 2, size=15)
+def _said(sheet: SheetLayout, example: int, width: float):
+    return sheet.said(example, width - 2 * MARGIN, 2, size=15)
 
 
-def _draw_block(paper: Paper, painter: Painter, record, block: _Block, y: int, columns: int, size, mark):
+def _draw_block(canvas: Canvas, sheet: SheetLayout, record, block: _Block, y: int, columns: int, size, mark):
     h, w = size
     example = block.example
     if not block.follows:
-        for line, colour in _said(painter, example, paper.picture.width):
-            paper.text(MARGIN, y, line, size=15, fill=colour)
+        for line, color in _said(sheet, example, canvas.image.width):
+            canvas.text(MARGIN, y, line, size=15, fill=color)
             y += LINE
         y += 8
-    paper.text(MARGIN, y, block.method, size=15, fill=MUTED, width=w + GAP)
+    canvas.text(MARGIN, y, block.method, size=15, fill=MUTED, width=w + GAP)
     pixels = np.array(render.resize(render.to_rgb(record.images[example]), size))
     for box in _distinct_boxes(record.texts[example]):
-        canvas.draw_box(pixels, box)
-    paper.paste(MARGIN, y + LABEL, pixels)
+        drawing.draw_box(pixels, box)
+    canvas.paste(MARGIN, y + LABEL, pixels)
     if block.left_out:
-        paper.text(MARGIN, y + LABEL + h + 4, f"{block.left_out} more words", size=12, fill=MUTED, width=w)
+        canvas.text(MARGIN, y + LABEL + h + 4, f"{block.left_out} more words", size=12, fill=MUTED, width=w)
     left = MARGIN + w + GAP
     for k, panel in enumerate(block.panels):
         x = left + GAP + k % columns * (w + GAP)
-        _draw_panel(paper, painter, example, panel, x, y + k // columns * (LABEL + h + NOTE), size)
-    bar = {"vmin": 0.0, "vmax": block.vmax, "colour_map": painter.style.colour_map}
-    paper.colour_bar(left + GAP + columns * (w + GAP), y + LABEL, h, **bar, mark=mark)
+        _draw_panel(canvas, sheet, example, panel, x, y + k // columns * (LABEL + h + NOTE), size)
+    bar = {"vmin": 0.0, "vmax": block.vmax, "color_map": sheet.style.color_map}
+    canvas.color_bar(left + GAP + columns * (w + GAP), y + LABEL, h, **bar, mark=mark)
 
 
-def _draw_panel(paper: Paper, painter: Painter, example: int, panel: _Panel, x: int, y: int, size):
+def _draw_panel(canvas: Canvas, sheet: SheetLayout, example: int, panel: _Panel, x: int, y: int, size):
     h, w = size
     named = panel.boxes is not None
-    colour = NAMES_OBJECT if named else INK
-    label = canvas.shorten(panel.label, 15, w)
-    paper.text(x, y, label, size=15, fill=colour)
+    color = NAMES_OBJECT if named else INK
+    label = drawing.shorten(panel.label, 15, w)
+    canvas.text(x, y, label, size=15, fill=color)
     if named:
-        paper.draw.line((x, y + 18, x + canvas.text_width(label, 15), y + 18), fill=NAMES_OBJECT)
-    pixels = np.array(painter.overlay(example, panel.patches, panel.vmax, size))
+        canvas.draw.line((x, y + 18, x + drawing.text_width(label, 15), y + 18), fill=NAMES_OBJECT)
+    pixels = np.array(sheet.overlay(example, panel.patches, panel.vmax, size))
     for box in panel.boxes if named else ():
-        canvas.draw_box(pixels, box)
-    paper.paste(x, y + LABEL, pixels)
-    paper.text(x, y + LABEL + h + 4, panel.note, size=12, fill=MUTED, width=w)
+        drawing.draw_box(pixels, box)
+    canvas.paste(x, y + LABEL, pixels)
+    canvas.text(x, y + LABEL + h + 4, panel.note, size=12, fill=MUTED, width=w)
 
 
 def _distinct_boxes(text) -> np.ndarray:

@@ -19,7 +19,7 @@ from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground, image_of
 from vitcross.attention_maps.trust.grounding import MEASURES
-from vitcross.attention_maps.trust.model_randomization import fresh_model
+from vitcross.attention_maps.trust.model_randomization import randomized_model
 from vitcross.attention_maps.trust.portions import portion_rows, portions
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
 from vitcross.attention_maps.trust.trust_evaluation import TrustEvaluation, evaluate_trust
@@ -27,8 +27,8 @@ from vitcross.attention_maps.trust.word_grounding import best_layer, mean_of_wor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What `MapChecks` found at one capture.
+class MapEvaluation:
+    """What `MapEvaluator` found at one capture.
 
     Fields:
         record: the record of the probes, with trust and leave-one-out where they were measured.
@@ -43,7 +43,7 @@ class Measured:
     evaluation: TrustEvaluation | None = None
 
 
-class MapChecks:
+class MapEvaluator:
     """Measures the maps of one model, as often as it is called; everything is compiled once.
 
     Args:
@@ -52,7 +52,7 @@ class MapChecks:
         texts: list of `ProbeText`, those of `batch`, for an image-text model; grounding is that of its words.
         class_names: tuple of str.
         portion: int, examples that a capture runs at a time: that of the probes, so that one shape is compiled.
-        seed: int, of all draws, and one less than that of the freshly initialised model.
+        seed: int, of all draws, and one less than that of the freshly initialized model.
         trust: `Trust` or None: one of this network.
 
     Raises:
@@ -78,7 +78,7 @@ class MapChecks:
         trust: bool,
         reference: bool = True,
         exact: bool = False,
-    ) -> Measured:
+    ) -> MapEvaluation:
         """Check the maps of one capture.
 
         Args:
@@ -105,16 +105,16 @@ class MapChecks:
             evaluation = evaluation and dataclasses.replace(evaluation, report=report)
             target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
             record = with_probe_trust(self.trust, record, probes, report, target, reference)
-        return Measured(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
+        return MapEvaluation(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
 
     def _examples(self, capture, step: int, explain: bool) -> Examples:
         # Of a caption every token would need a pass of its own.
-        wish = {"explain": explain, "every_token": kind_of(self.network) != "captioner"}
+        query = {"explain": explain, "every_token": kind_of(self.network) != "captioner"}
         each = portion_rows(len(self.batch["images"]), self.portion)
         portions_found = []
         for portion, rows in zip(portions(self.batch, self.portion), each, strict=True):
             texts = None if self.texts is None else [self.texts[row] for row in rows]
-            record = capture(portion, step=step, class_names=self.class_names, texts=texts, **wish)
+            record = capture(portion, step=step, class_names=self.class_names, texts=texts, **query)
             # What a model of texts says as a whole has maps only where it was explained.
             methods = methods_of(image_of(record)) if explain or texts is None else ()
             portions_found.append(examples_of(record, methods, with_words=self._words_have_boxes))
@@ -124,7 +124,7 @@ class MapChecks:
         """`(report, evaluation, maps)`: of all examples; what `exact` adds, else None; the maps, leave-one-out among
         them where it was measured."""
         if not self._fresh:
-            fresh = Capture(fresh_model(self.network, self.seed + 1), explain=True)
+            fresh = Capture(randomized_model(self.network, self.seed + 1), explain=True)
             self._fresh = self._examples(fresh, step, explain=True).maps
         arguments, known = (self.batch, found.maps, self._target(self.texts)), {"fresh_maps": self._fresh, "step": step}
         if not exact:
@@ -139,7 +139,7 @@ class MapChecks:
 
 
 def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None, reference: bool = True):
-    """The record with a report that has the numbers of each of its pictures.
+    """The record with a report that has the numbers of each of its images.
 
     Args:
         trust: of the record's network.
@@ -158,7 +158,7 @@ def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=N
 
 
 def with_image(record, image):
-    """The record with another record of its pictures."""
+    """The record with another record of its images."""
     return dataclasses.replace(record, image=image) if isinstance(record, ImageTextRecord) else image
 
 

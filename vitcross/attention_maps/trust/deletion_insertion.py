@@ -66,7 +66,7 @@ def area(counts, values) -> np.ndarray:
 def orders_of_maps(maps, seed: int = 0) -> np.ndarray:
     """(B, P) ints: the patches of every map (B, P), largest value first; ties at random, by seed and row.
 
-    Row-major ties would favour the top of the picture wherever many patches are 0. NaN comes last.
+    Row-major ties would favor the top of the image wherever many patches are 0. NaN comes last.
     """
     maps = np.asarray(maps, np.float64)
     if maps.ndim != 2:
@@ -87,8 +87,8 @@ def random_orders(num_orders: int, num_examples: int, num_patches: int, seed: in
     return np.array(draw, np.int64).reshape(num_orders, num_examples, num_patches)
 
 
-def centre_prior(grid: tuple[int, int]) -> np.ndarray:
-    """(P,) a map that knows no picture: the nearer to the middle (as a share of either side), the larger, in [0, 1]."""
+def center_prior(grid: tuple[int, int]) -> np.ndarray:
+    """(P,) a map that knows no image: the nearer to the middle (as a share of either side), the larger, in [0, 1]."""
     rows, columns = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in grid)
     return 1.0 - np.hypot(rows[:, None], columns[None]).reshape(-1)
 

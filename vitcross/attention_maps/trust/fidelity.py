@@ -1,5 +1,5 @@
 """Does a map point at what this model uses? Curves of deletion and insertion of every method beside random orders,
-another picture's map and a prior of the centre, paired over examples.
+another image's map and a prior of the center, paired over examples.
 
 `f` is what `Scores` say: the probability of the target when only some patches are kept. Fidelity may well hold for an
 untrained model, whose random function can be explained faithfully too: it says nothing about learning.
@@ -16,7 +16,7 @@ import numpy as np
 from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity
 from vitcross.attention_maps.trust.deletion_insertion import (
     area,
-    centre_prior,
+    center_prior,
     derangement,
     kept_counts,
     orders_of_maps,
@@ -25,7 +25,7 @@ from vitcross.attention_maps.trust.deletion_insertion import (
 from vitcross.attention_maps.trust.significance import bootstrap_interval, decide, explainable, sign_flip_test
 
 LEAVE_ONE_OUT = "leave_one_out"
-RANDOM, CENTRE, OTHER = "random", "centre", "other"
+RANDOM, CENTER, OTHER = "random", "center", "other"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,14 +75,14 @@ def leave_one_out(portions) -> np.ndarray:
 
 
 def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    """name -> (B, P) orders to measure: of every method, of another picture's map of it (`other/<method>`), of the
-    centre prior (`centre`) and random ones (`random/0`, ...), which are the same for all methods and captures.
+    """name -> (B, P) orders to measure: of every method, of another image's map of it (`other/<method>`), of the
+    center prior (`center`) and random ones (`random/0`, ...), which are the same for all methods and captures.
 
     Args:
         maps: dict method -> (B, P).
         grid: (grid_height, grid_width).
         num_random: int, random orders.
-        other: bool, also another picture's map.
+        other: bool, also another image's map.
         seed: int.
     """
     orders = {method: orders_of_maps(m, seed) for method, m in maps.items()}
@@ -90,8 +90,8 @@ def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) 
     shuffled = derangement(num_examples, seed) if other else None
     if shuffled is not None:
         orders |= {f"{OTHER}/{method}": orders[method][shuffled] for method in maps}
-    # A seed of its own: where a map is constant, its ties must not repeat those of the centre.
-    orders[CENTRE] = orders_of_maps(np.tile(centre_prior(grid), (num_examples, 1)), seed + 1)
+    # A seed of its own: where a map is constant, its ties must not repeat those of the center.
+    orders[CENTER] = orders_of_maps(np.tile(center_prior(grid), (num_examples, 1)), seed + 1)
     drawn = random_orders(num_random, num_examples, grid[0] * grid[1], seed)
     return orders | {f"{RANDOM}/{r}": order for r, order in enumerate(drawn)}
 
@@ -159,7 +159,7 @@ def baseline(curves: dict[str, Curves]) -> Baseline:
 
 def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]:
     """method -> Fidelity of every method of a `measure`, in its order."""
-    methods = [name for name in curves if name != CENTRE and "/" not in name]
+    methods = [name for name in curves if name != CENTER and "/" not in name]
     random = baseline(curves)
     reference = np.mean(curves[LEAVE_ONE_OUT].gap - random.gap) if LEAVE_ONE_OUT in curves else 0.0
     change = float(np.mean(np.abs(random.full - random.single)))
@@ -167,7 +167,7 @@ def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]
         method: _row(
             curves[method],
             random,
-            centre=curves[CENTRE],
+            center=curves[CENTER],
             other=curves.get(f"{OTHER}/{method}"),
             reference=float(reference),
             change=change,
@@ -177,13 +177,13 @@ def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]
     }
 
 
-def _row(own: Curves, random: Baseline, *, centre, other, reference, change, seed) -> Fidelity:
+def _row(own: Curves, random: Baseline, *, center, other, reference, change, seed) -> Fidelity:
     deletion, insertion = own.areas
     differences = own.gap - random.gap
     gap, p_value = float(differences.mean()), sign_flip_test(differences, seed=seed)
     low, high = bootstrap_interval(differences, seed=seed)
     to_other, p_other = (None, None) if other is None else _difference(own, other, seed)
-    to_centre, p_centre = _difference(own, centre, seed)
+    to_center, p_center = _difference(own, center, seed)
     return Fidelity(
         deletion=float(deletion.mean()),
         insertion=float(insertion.mean()),
@@ -193,8 +193,8 @@ def _row(own: Curves, random: Baseline, *, centre, other, reference, change, see
         p_value=p_value,
         gap_other=to_other,
         p_other=p_other,
-        gap_centre=to_centre,
-        p_centre=p_centre,
+        gap_center=to_center,
+        p_center=p_center,
         gap_share=gap / reference if reference > 0 else None,
         verdict=decide(gap, p_value, change),
     )
@@ -211,7 +211,7 @@ def probe_fidelity(curves: dict[str, Curves]) -> dict[str, tuple[ProbeFidelity, 
     random = baseline(curves)
     worth = explainable(random.full, random.single)
     found = {}
-    for method in (name for name in curves if name != CENTRE and "/" not in name):
+    for method in (name for name in curves if name != CENTER and "/" not in name):
         rows = zip(*curves[method].areas, curves[method].gap - random.gap, worth, strict=True)
         found[method] = tuple(
             ProbeFidelity(deletion=float(d), insertion=float(i), gap=float(g), explainable=bool(w))

@@ -73,8 +73,8 @@ def energy_in_box(attention_map, box_mask) -> float:
 def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
     """Patches that belong to a box: those of which at least half lies inside it.
 
-    A convolutional stem rounds the grid up, so the last patches may reach beyond the picture; only their part inside
-    the picture counts.
+    A convolutional stem rounds the grid up, so the last patches may reach beyond the image; only their part inside
+    the image counts.
 
     Args:
         box: (4,) float, (y_min, x_min, y_max, x_max) in [0, 1].
@@ -113,7 +113,7 @@ def grounding(
 
     Returns:
         dict of floats: `pointing` in [0, 1]; `energy` in [0, 1]; `lift`, energy divided by the box's share of the
-        picture, 1 for a map that knows nothing; `chance`, the pointing game of a patch drawn at random; `examples`.
+        image, 1 for a map that knows nothing; `chance`, the pointing game of a patch drawn at random; `examples`.
         Empty where no example has a usable box.
     """
     if of not in BOXES_OF:

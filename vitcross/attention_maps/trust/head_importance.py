@@ -18,7 +18,7 @@ import numpy as np
 
 from vitcross.attention_maps.trust.model_randomization import rank_correlation
 from vitcross.attention_maps.trust.portions import valid_rows
-from vitcross.attention_maps.trust.target_probability import PER_PICTURE, of_pictures
+from vitcross.attention_maps.trust.target_probability import PER_IMAGE, score_images
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 
 # A probability below it has no logarithm worth following.
@@ -51,7 +51,7 @@ class HeadImportance:
 
 
 def head_importance(model, batch, target=None, *, ablate: bool = True, portion: int = 64) -> HeadImportance:
-    """Importance of every head of the layers that the picture goes through, in inference mode.
+    """Importance of every head of the layers that the image goes through, in inference mode.
 
     Args:
         model: built `VisionTransformer`, `DualEncoder` (its image tower), `CaptioningModel` or
@@ -62,23 +62,23 @@ def head_importance(model, batch, target=None, *, ablate: bool = True, portion: 
         portion: int, examples at a time.
     """
     batch, target = valid_rows(batch, target)
-    asked = TokenScorer(model).ask(batch, target)
+    query = TokenScorer(model).query(batch, target)
     images = np.asarray(batch["images"], np.float32)
-    addresses = [a for a in model.attention_addresses if "token_ids" in asked or a.startswith("image_encoder/")]
+    addresses = [a for a in model.attention_addresses if "token_ids" in query or a.startswith("image_encoder/")]
     heads = _heads_of(model)
     say, differentiate = _compiled(model, addresses)
     gradients, drops = {a: [] for a in addresses}, {a: [] for a in addresses}
     for start in range(0, len(images), portion):
         rows = slice(start, start + portion)
-        part = {key: array[rows] if key in PER_PICTURE else array for key, array in asked.items()}
-        pictures = {"images": images[rows]}
-        gates = {a: np.ones((len(pictures["images"]), heads[a.split("/")[0]]), np.float32) for a in addresses}
-        full, _, most = say(pictures, part, gates)
+        part = {key: array[rows] if key in PER_IMAGE else array for key, array in query.items()}
+        part_images = {"images": images[rows]}
+        gates = {a: np.ones((len(part_images["images"]), heads[a.split("/")[0]]), np.float32) for a in addresses}
+        full, _, most = say(part_images, part, gates)
         part["target"] = np.where(part["target"] < 0, most, part["target"]).astype(np.int32)
-        for address, found in zip(addresses, differentiate(pictures, part, gates), strict=True):
+        for address, found in zip(addresses, differentiate(part_images, part, gates), strict=True):
             gradients[address].append(np.abs(found.astype(np.float64)))
         for address in addresses if ablate else ():
-            drops[address].append(_drops(say, pictures, part, gates, address, full))
+            drops[address].append(_drops(say, part_images, part, gates, address, full))
     raw = _tables({a: np.concatenate(found).mean(axis=0) for a, found in gradients.items()})
     drop = _tables({a: np.concatenate(found).mean(axis=0) for a, found in drops.items() if found})
     return HeadImportance(importance={k: _unit_rows(t) for k, t in raw.items()}, drop=drop, agreement=_agree(raw, drop))
@@ -92,22 +92,22 @@ def _heads_of(model) -> dict[str, int]:
 
 
 def _compiled(model, addresses):
-    """`say(pictures, asked, gates)` and the gradient of the loss by each address's gates, (B, N) each."""
+    """`say(images, query, gates)` and the gradient of the loss by each address's gates, (B, N) each."""
     from vitcross.layers.attention_controls import AttentionControls
     from vitcross.models.compiled_any_length import compiled_for_any_length
 
-    def say(pictures, asked, gates):
-        return of_pictures(model, pictures["images"], asked, AttentionControls(head_gates=gates))
+    def say(images, query, gates):
+        return score_images(model, images["images"], query, AttentionControls(head_gates=gates))
 
-    def loss(pictures, asked, gates):
+    def loss(images, query, gates):
         from keras import ops
 
-        numbers = say(pictures, asked, gates)[0]
+        numbers = say(images, query, gates)[0]
         # Examples do not see each other: the gradient of the sum is, row by row, that of each.
-        return -ops.sum(numbers if "only_text" in asked else ops.log(ops.maximum(numbers, _LEAST)))
+        return -ops.sum(numbers if "only_text" in query else ops.log(ops.maximum(numbers, _LEAST)))
 
-    def differentiate(pictures, asked, gates):
-        found = _gradient(lambda gates: loss(pictures, asked, gates), gates)
+    def differentiate(images, query, gates):
+        found = _gradient(lambda gates: loss(images, query, gates), gates)
         return tuple(found[address] for address in addresses)
 
     return compiled_for_any_length(model, say), compiled_for_any_length(model, differentiate)
@@ -136,13 +136,13 @@ def _gradient(function, arguments: dict) -> dict:
         return dict(zip(arguments, torch.autograd.grad(function(arguments), list(arguments.values())), strict=True))
 
 
-def _drops(say, pictures, asked, gates, address, full) -> np.ndarray:
+def _drops(say, images, query, gates, address, full) -> np.ndarray:
     """(B, N) by how much the target's number drops when each head of one layer is closed."""
     drops = np.zeros(gates[address].shape)
     for head in range(drops.shape[1]):
         closed = gates[address].copy()
         closed[:, head] = 0.0
-        drops[:, head] = full.astype(np.float64) - say(pictures, asked, {**gates, address: closed})[0]
+        drops[:, head] = full.astype(np.float64) - say(images, query, {**gates, address: closed})[0]
     return drops
 
 

@@ -1,11 +1,11 @@
-"""Does a map show the model, or only its architecture and the picture? Held against the map of the same architecture,
-freshly initialised with another seed: step 0 of a run shares its start, and of a fine-tuned one is pretrained.
+"""Does a map show the model, or only its architecture and the image? Held against the map of the same architecture,
+freshly initialized with another seed: step 0 of a run shares its start, and of a fine-tuned one is pretrained.
 
 Rank correlation 1: the map would be the same without anything learned; 0: nothing in common.
 
 Shape legend: B examples, P patches.
 
-Reference: Adebayo et al., "Sanity Checks for Saliency Maps", 2018 (arXiv 1810.03292), model randomisation, section 3.
+Reference: Adebayo et al., "Sanity Checks for Saliency Maps", 2018 (arXiv 1810.03292), model randomization, section 3.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import random
 import numpy as np
 
 
-def sanity(maps, fresh_maps) -> dict[str, float]:
+def model_randomization(maps, fresh_maps) -> dict[str, float]:
     """method -> mean over the examples of the rank correlation of their two maps, for every method that has both.
 
     Examples of which one map is constant have no ranks and are left out; a method of which all are is left out too.
 
     Args:
         maps: dict method -> (B, P), of the model.
-        fresh_maps: dict method -> (B, P), of a `fresh_model` on the same pictures.
+        fresh_maps: dict method -> (B, P), of a `randomized_model` on the same images.
     """
     found = {}
     for method in maps:
@@ -39,14 +39,14 @@ def rank_correlation(first, second) -> np.ndarray:
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape or first.ndim != 2:
         raise ValueError(f"Both arrays must be (B, P) of one shape. Received: {first.shape} and {second.shape}")
-    a, b = (_centred_ranks(rows) for rows in (first, second))
+    a, b = (_centerd_ranks(rows) for rows in (first, second))
     norms = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     finite = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
     known = (norms > 0) & finite
     return np.divide((a * b).sum(axis=1), norms, out=np.full(len(a), np.nan), where=known)
 
 
-def _centred_ranks(rows: np.ndarray) -> np.ndarray:
+def _centerd_ranks(rows: np.ndarray) -> np.ndarray:
     ranks = np.empty_like(rows)
     for i, row in enumerate(rows):
         _, place, counts = np.unique(row, return_inverse=True, return_counts=True)
@@ -55,7 +55,7 @@ def _centred_ranks(rows: np.ndarray) -> np.ndarray:
     return ranks - ranks.mean(axis=1, keepdims=True)
 
 
-def fresh_model(model, seed: int = 1):
+def randomized_model(model, seed: int = 1):
     """The same architecture with new initial values by `seed`, as if it had never been trained.
 
     Keras draws the seed of every initial value and of every dropout from Python's generator, which is left as it was

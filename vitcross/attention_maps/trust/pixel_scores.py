@@ -1,6 +1,6 @@
 """What a model says of its target when the pixels of patches are blurred instead of their tokens dropped.
 
-Behind a convolutional stem the neighbours of a dropped token have seen its pixels; a blurred patch nobody has seen. The
+Behind a convolutional stem the neighbors of a dropped token have seen its pixels; a blurred patch nobody has seen. The
 price: blurred patches are no ordinary input, and what the model makes of them is measured too (`token_scores.py`).
 
 Shape legend: B examples, H W C pixels, P patches, R rows that are scored, C patches kept in them.
@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from vitcross.attention_maps.trust.scores import Scores
-from vitcross.attention_maps.trust.target_probability import of_pictures
+from vitcross.attention_maps.trust.target_probability import score_images
 from vitcross.attention_maps.trust.token_scores import CHUNK, TokenScorer
 from vitcross.models.compiled_any_length import compiled_for_any_length
 
 
 class PixelScorer(TokenScorer):
-    """As `TokenScorer`, but patches that are not kept are blurred in the picture.
+    """As `TokenScorer`, but patches that are not kept are blurred in the image.
 
     Args:
         model: built model.
@@ -28,17 +28,17 @@ class PixelScorer(TokenScorer):
     def __init__(self, model, chunk: int = CHUNK, sigma: float | None = None):
         super().__init__(model, chunk)
         self.sigma = float(max(model.patch_size)) if sigma is None else sigma
-        self._look = compiled_for_any_length(model, lambda inputs, asked: of_pictures(model, inputs["images"], asked))
+        self._look = compiled_for_any_length(model, lambda inputs, query: score_images(model, inputs["images"], query))
 
-    def scores(self, images, asked) -> Scores:
+    def scores(self, images, query) -> Scores:
         images = np.asarray(images, np.float32)
         layout, blurred = self.model.token_layout_for(tuple(images.shape[1:3])), blur(images, self.sigma)
 
-        def say(examples, kept, asked):
+        def say(examples, kept, query):
             mask = patch_mask(kept, layout, self.model.patch_size, images.shape[1:3])[..., None]
-            return self._look({"images": np.where(mask, images[examples], blurred[examples])}, asked)
+            return self._look({"images": np.where(mask, images[examples], blurred[examples])}, query)
 
-        return Scores(say, asked, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
+        return Scores(say, query, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
 
 
 def patch_mask(kept, layout, patch_size, image_size) -> np.ndarray:

@@ -24,7 +24,7 @@ def valid_rows(batch, target=None):
     total = len(batch["images"])
     valid = np.asarray(batch.get("valid", np.ones(total, bool)), bool)
     if not valid.any():
-        raise ValueError("`batch` must hold at least one valid picture. Received: none")
+        raise ValueError("`batch` must hold at least one valid image. Received: none")
     batch = {key: np.asarray(value)[valid] for key, value in batch.items()}
     if target is not None:
         target = np.asarray(target)

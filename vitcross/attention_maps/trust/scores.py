@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitcross.attention_maps.trust.target_probability import PER_PICTURE
+from vitcross.attention_maps.trust.target_probability import PER_IMAGE
 
 
 class Scores:
-    """What a model says of one batch, each picture's target fixed on the unperturbed picture.
+    """What a model says of one batch, each image's target fixed on the unperturbed image.
 
     Args:
-        say: callable, (examples (r,), kept (r, C), what is asked of these rows) -> `(number, right, most)`, each (r,),
-            as of `answers.of_tokens`.
-        asked: dict, the `answers.question` of the batch.
-        layout: TokenLayout of the pictures.
+        say: callable, (examples (r,), kept (r, C), what is query of these rows) -> `(number, right, most)`, each (r,),
+            as of `answers.score_tokens`.
+        query: dict, the `answers.question` of the batch.
+        layout: TokenLayout of the images.
         rows_at_once: callable, C -> int, how many rows of so many patches go through the network in one piece.
 
     Attributes:
@@ -35,12 +35,12 @@ class Scores:
         `(numbers (R,) float64, right (R,) bool)`.
     """
 
-    def __init__(self, say, asked, layout, rows_at_once):
-        self.layout, self._say, self._asked, self._rows_at_once = layout, say, asked, rows_at_once
-        num_examples = len(asked["target"])
+    def __init__(self, say, query, layout, rows_at_once):
+        self.layout, self._say, self._asked, self._rows_at_once = layout, say, query, rows_at_once
+        num_examples = len(query["target"])
         everything = np.tile(np.arange(layout.num_patches), (num_examples, 1))
         self.full, self.right, self.target = self._run(np.arange(num_examples), everything)
-        self._asked = {**asked, "target": self.target}
+        self._asked = {**query, "target": self.target}
 
     def __len__(self):
         return len(self.target)
@@ -71,8 +71,8 @@ class Scores:
         pieces = -(-len(kept) // self._rows_at_once(kept.shape[1]))
         found = []
         for rows in np.array_split(np.arange(len(kept)), pieces):
-            asked = {k: a[examples[rows]] if k in PER_PICTURE else a for k, a in self._asked.items()}
-            found.append(self._say(examples[rows], kept[rows], asked))
+            query = {k: a[examples[rows]] if k in PER_IMAGE else a for k, a in self._asked.items()}
+            found.append(self._say(examples[rows], kept[rows], query))
         numbers, right, most = (np.concatenate(parts) for parts in zip(*found, strict=True))
         target = self._asked["target"][examples]
         # A network that diverged says nothing.
@@ -86,17 +86,17 @@ class Portions:
     Args:
         scorer: `TokenScorer` or `PixelScorer`.
         images: (B, H, W, C) float32.
-        asked: dict, the `answers.question` of all examples.
+        query: dict, the `answers.question` of all examples.
         size: int, examples in a portion.
 
     Attributes:
-        layout: TokenLayout of the pictures.
+        layout: TokenLayout of the images.
     """
 
-    def __init__(self, scorer, images, asked, size: int):
+    def __init__(self, scorer, images, query, size: int):
         if size < 1:
             raise ValueError(f"`size` of a portion must be >= 1. Received: size={size}")
-        self._scorer, self._images, self._asked = scorer, images, asked
+        self._scorer, self._images, self._asked = scorer, images, query
         self.layout = scorer.model.token_layout_for(tuple(images.shape[1:3]))
         self._rows = [np.arange(start, min(start + size, len(images))) for start in range(0, len(images), size)]
         self._only = None
@@ -108,8 +108,8 @@ class Portions:
         for rows in self._rows:
             scores = self._only
             if scores is None:
-                asked = {k: a[rows] if k in PER_PICTURE else a for k, a in self._asked.items()}
-                scores = self._scorer.scores(self._images[rows], asked)
+                query = {k: a[rows] if k in PER_IMAGE else a for k, a in self._asked.items()}
+                scores = self._scorer.scores(self._images[rows], query)
             if len(self._rows) == 1:
                 self._only = scores
             yield rows, scores

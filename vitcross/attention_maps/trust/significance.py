@@ -4,7 +4,7 @@ Pure functions, NumPy in and out; every draw is seeded. The test asks of numbers
 of each other, whether their mean could be as far from 0 if each had either sign with equal chance. That holds for a map
 that knows nothing: reversing its order swaps deletion and insertion, and a random order is as likely as its reverse.
 
-References: Fisher's randomisation test, "The Design of Experiments", 1935, section 21; the count of the observed one in
+References: Fisher's randomization test, "The Design of Experiments", 1935, section 21; the count of the observed one in
 Monte Carlo is Phipson & Smyth 2010; percentile interval, Efron & Tibshirani, "An Introduction to the Bootstrap", 1993,
 chapter 13.
 """
@@ -91,7 +91,7 @@ def decide(gap: float, p_value: float, change: float) -> int:
     examples, is below `LEAST_CHANGE`; "follows the model" where the gap against random orders is positive and the test
     says that it is no chance (two-sided at .01: a map that knows nothing gets there in 1 of 200 cases); else "no better
     than random". All examples take part in the test, also those of which there is nothing to explain: leaving out none
-    cannot favour a map, and their differences near 0 hardly weigh.
+    cannot favor a map, and their differences near 0 hardly weigh.
 
     Args:
         gap: mean over examples of (insertion - deletion), minus the same of random orders.

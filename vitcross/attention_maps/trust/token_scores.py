@@ -2,8 +2,8 @@
 sequence behind the embedding, as in training with patch dropout, and never painted over, which biases what is measured
 (Jain, Salman et al., "Missingness Bias in Model Debugging", 2022, arXiv 2204.08945).
 
-A picture is embedded once; behind that only the kept tokens are computed. It equals masking the dropped ones in every
-layer (`AttentionControls.kept_patches`), and takes half of the time or less. Behind a convolutional stem the neighbours
+An image is embedded once; behind that only the kept tokens are computed. It equals masking the dropped ones in every
+layer (`AttentionControls.kept_patches`), and takes half of the time or less. Behind a convolutional stem the neighbors
 of a dropped patch have still seen its pixels: this is token fidelity, and `pixel_scores.py` blurs pixels instead.
 
 Shape legend: B examples, P patches, R rows that are scored, C patches kept in them, T tokens, D width.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from vitcross.attention_maps.trust.scores import Portions, Scores
-from vitcross.attention_maps.trust.target_probability import of_tokens, question
+from vitcross.attention_maps.trust.target_probability import make_query, score_tokens
 from vitcross.models.compiled_any_length import compiled_for_any_length
 
 # Tokens that go through the network in one piece: large enough for fast products, small enough for caches.
@@ -45,20 +45,20 @@ class TokenScorer:
         self._say = compiled_for_any_length(model, self._gather_and_say)
 
     def __call__(self, batch, target=None) -> Scores:
-        return self.scores(batch["images"], self.ask(batch, target))
+        return self.scores(batch["images"], self.query(batch, target))
 
     def portions(self, batch, target=None, size: int = 64) -> Portions:
         """The scores of a batch in portions of `size` examples, so that memory does not grow with their number; what is
-        asked (the texts that a dual encoder chooses from) is the same as of the whole batch."""
-        return Portions(self, np.asarray(batch["images"]), self.ask(batch, target), size)
+        query (the texts that a dual encoder chooses from) is the same as of the whole batch."""
+        return Portions(self, np.asarray(batch["images"]), self.query(batch, target), size)
 
-    def ask(self, batch, target=None) -> dict[str, np.ndarray]:
+    def query(self, batch, target=None) -> dict[str, np.ndarray]:
         """The `answers.question` of a batch."""
         embed_texts = lambda texts: self._embed_texts(texts)[0].astype(np.float32)  # noqa: E731
-        return question(self.model, batch, target, embed_texts, self.choices)
+        return make_query(self.model, batch, target, embed_texts, self.choices)
 
-    def scores(self, images, asked) -> Scores:
-        """Scores of pictures (B, H, W, C) of which `asked` is asked."""
+    def scores(self, images, query) -> Scores:
+        """Scores of images (B, H, W, C) of which `query` is query."""
         import keras
 
         images = np.asarray(images, np.float32)
@@ -68,15 +68,15 @@ class TokenScorer:
         embedded = {"tokens": keras.ops.convert_to_tensor(tokens.reshape(-1, tokens.shape[-1]))}
         prefix = layout.num_prefix_tokens
 
-        def say(examples, kept, asked):
+        def say(examples, kept, query):
             before = np.tile(np.arange(prefix), (len(kept), 1))
             rows = np.concatenate([before, prefix + kept], axis=1) + examples[:, None] * layout.num_tokens
-            return self._say(embedded, {"tokens": rows.astype(np.int32)}, asked)
+            return self._say(embedded, {"tokens": rows.astype(np.int32)}, query)
 
-        return Scores(say, asked, layout, rows_at_once=lambda kept: max(1, self.chunk // (prefix + kept)))
+        return Scores(say, query, layout, rows_at_once=lambda kept: max(1, self.chunk // (prefix + kept)))
 
-    def _gather_and_say(self, embedded, rows, asked):
+    def _gather_and_say(self, embedded, rows, query):
         """embedded (B T, D), rows (R, prefix + C) -> what the model says of the tokens in those rows."""
         from keras import ops
 
-        return of_tokens(self.model, ops.take(embedded["tokens"], rows["tokens"], axis=0), asked)
+        return score_tokens(self.model, ops.take(embedded["tokens"], rows["tokens"], axis=0), query)

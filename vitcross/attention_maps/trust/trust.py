@@ -13,7 +13,7 @@ from vitcross.attention_maps.methods.rollout import ORDER
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, baseline, fidelity, leave_one_out, measure, plan
 from vitcross.attention_maps.trust.fidelity import probe_fidelity as probe_rows
-from vitcross.attention_maps.trust.model_randomization import sanity
+from vitcross.attention_maps.trust.model_randomization import model_randomization
 from vitcross.attention_maps.trust.portions import valid_rows
 from vitcross.attention_maps.trust.significance import explainable
 from vitcross.attention_maps.trust.token_scores import TokenScorer
@@ -34,8 +34,8 @@ class Trust:
         model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
         num_steps: int, points of a curve after its first; None: one for each patch, which is exact.
         num_random: int, random orders of every example.
-        other: bool, measure another picture's map of every method too.
-        reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for a picture);
+        other: bool, measure another image's map of every method too.
+        reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for an image);
             a call can say otherwise.
         portion: int, examples at a time.
         seed: int.
@@ -46,7 +46,7 @@ class Trust:
         maps: dict method -> (B, P) of the valid rows, larger = more important.
         target: (B,) int, class, answer, or position of the explained token; None: what the model says, of a caption the
             last token before its end. Ignored for a dual encoder.
-        fresh_maps: dict method -> (B, P), the same of a freshly initialised model of another seed (`sanity.py`).
+        fresh_maps: dict method -> (B, P), the same of a freshly initialized model of another seed (`sanity.py`).
         step: int, optimizer steps taken.
         reference: bool, as above, for this call.
 
@@ -89,19 +89,19 @@ class Trust:
             random_deletion=float(random.deletion.mean()),
             random_insertion=float(random.insertion.mean()),
             fidelity=fidelity(curves, seed=self.seed),
-            sanity=sanity(maps, fresh_maps or {}),
+            sanity=model_randomization(maps, fresh_maps or {}),
             seconds=time.perf_counter() - began,
         )
         return report, maps, curves
 
     def probes(self, batch, maps, target=None):
-        """method -> one ProbeFidelity for every valid picture: `TrustReport.probes` of the pictures of a capture.
+        """method -> one ProbeFidelity for every valid image: `TrustReport.probes` of the images of a capture.
         A dual encoder chooses among the texts of this batch."""
         portions, maps = self._prepare(batch, maps, target, reference=False)
         return probe_rows(self._curves(portions, maps, other=False))
 
     def leave_one_out(self, batch, target=None) -> np.ndarray:
-        """(B, P) float32, the map `"leave_one_out"` of the valid pictures of a batch."""
+        """(B, P) float32, the map `"leave_one_out"` of the valid images of a batch."""
         return leave_one_out(self._prepare(batch, {}, target, reference=False)[0])
 
     def _curves(self, portions, maps, other: bool):
@@ -119,7 +119,7 @@ class Trust:
             if array.shape != (len(portions), num_patches):
                 raise ValueError(
                     f"`maps[{method!r}]` must have the shape ({len(portions)}, {num_patches}), a row for every valid "
-                    f"picture. Received: shape {array.shape}"
+                    f"image. Received: shape {array.shape}"
                 )
         if reference and LEAVE_ONE_OUT not in maps:
             maps[LEAVE_ONE_OUT] = leave_one_out(portions)

@@ -16,12 +16,12 @@ import numpy as np
 
 from vitcross.attention_maps.records.trust_report import Fidelity, TrustReport
 from vitcross.attention_maps.trust.deletion_insertion import area
-from vitcross.attention_maps.trust.fidelity import CENTRE, RANDOM, Curves, fidelity
+from vitcross.attention_maps.trust.fidelity import CENTER, RANDOM, Curves, fidelity
 from vitcross.attention_maps.trust.head_importance import HeadImportance, head_importance
 from vitcross.attention_maps.trust.pixel_scores import PixelScorer
 from vitcross.attention_maps.trust.trust import PORTION, Trust
 
-BASELINES = (CENTRE, RANDOM)
+BASELINES = (CENTER, RANDOM)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +57,7 @@ class TrustEvaluation:
 
     Fields:
         report: TrustReport, of dropped tokens.
-        curves: name -> MeanCurves of every method, then `"centre"` and `"random"`.
+        curves: name -> MeanCurves of every method, then `"center"` and `"random"`.
         blurred: method -> Fidelity with blurred pixels in the place of dropped tokens; empty where not measured.
         blurred_curves: as `curves`, with blurred pixels.
         heads: HeadImportance, or None where not measured.
@@ -127,9 +127,9 @@ def evaluate_trust(
 
 
 def mean_curves(curves: dict[str, Curves]) -> dict[str, MeanCurves]:
-    """The mean over examples of every method, of the centre prior, and of all random orders together."""
-    methods = [name for name in curves if "/" not in name and name != CENTRE]
-    groups = {name: [curves[name]] for name in [*methods, CENTRE] if name in curves}
+    """The mean over examples of every method, of the center prior, and of all random orders together."""
+    methods = [name for name in curves if "/" not in name and name != CENTER]
+    groups = {name: [curves[name]] for name in [*methods, CENTER] if name in curves}
     groups[RANDOM] = [c for name, c in curves.items() if name.startswith(f"{RANDOM}/")]
     return {name: _mean(group) for name, group in groups.items() if group}
 

@@ -1,6 +1,6 @@
-"""What is measured of the maps of own pictures: of each its own numbers, and a verdict where they are enough.
+"""What is measured of the maps of own images: of each its own numbers, and a verdict where they are enough.
 
-Shape legend: B pictures, K classes, E width of the shared space.
+Shape legend: B images, K classes, E width of the shared space.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import dataclasses
 
 from vitcross.attention_maps.capture.targets import choose_target, kind_of
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
-from vitcross.attention_maps.trust.checks import Measured, image_of, with_image
+from vitcross.attention_maps.trust.checks import MapEvaluation, image_of, with_image
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
 
-# With fewer pictures no test can say at .01 that a gap is not chance: of 7, every sign is the same in 1 of 64 cases.
+# With fewer images no test can say at .01 that a gap is not chance: of 7, every sign is the same in 1 of 64 cases.
 FEWEST = 8
 
 
 class OwnChecks:
-    """Measures the maps of own pictures, of which no truth is known, as often as it is called; compiled once.
+    """Measures the maps of own images, of which no truth is known, as often as it is called; compiled once.
 
     Args:
         network: built model.
@@ -35,9 +35,9 @@ class OwnChecks:
 
     def __call__(
         self, record, batch, capture, *, step: int, target=None, trust: bool = True, exact: bool = True
-    ) -> Measured:
-        """As calling `MapChecks`; every patch is a step of the curves. The numbers are those of the record's own
-        pictures, and with fewer than `FEWEST` of them there is no verdict.
+    ) -> MapEvaluation:
+        """As calling `MapEvaluator`; every patch is a step of the curves. The numbers are those of the record's own
+        images, and with fewer than `FEWEST` of them there is no verdict.
 
         Args:
             target: what the maps explain, as of calling `Capture`.
@@ -49,11 +49,11 @@ class OwnChecks:
             report,
             fidelity=report.fidelity if report.examples >= FEWEST else {},
             probes=probe_fidelity(curves),
-            same_pictures=True,
+            same_images=True,
         )
         held = {**image.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
         record = with_image(record, dataclasses.replace(image, maps=held, trust=report))
-        return Measured(record=record, scalars=trust_scalars(report))
+        return MapEvaluation(record=record, scalars=trust_scalars(report))
 
     def _target(self, record, wanted):
         """(B,) int of what was explained; None: what the model says."""

@@ -5,7 +5,7 @@ select.py      which examples of two runs belong together
 capture.py     what is kept of one capture: read-out rows, facts, words
 tables.py      from a record to the tables that can be shown
 rows.py        arrays as bytes
-pictures.py    pictures as data URIs
+images.py    images as data URIs
 budget.py      what fits into the page's size, and what is left out
 payload.py     all of it as JSON
 page.py        the JSON, the scripts and the style as one page (`assets/`)

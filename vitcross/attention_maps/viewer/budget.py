@@ -1,7 +1,7 @@
 """What of a run fits into the page, and in words what was left out.
 
 First the read-out rows of all captures, in the richest of three tiers that leaves room; then, of the last capture, the
-matrices in which patches are queries, the most useful ones first and for as many pictures as possible.
+matrices in which patches are queries, the most useful ones first and for as many images as possible.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Fitted:
 
     Fields:
         captures: those kept, oldest first.
-        examples: int, how many of the pictures are kept.
+        examples: int, how many of the images are kept.
         readouts: for every capture, for every example `(names and counts of its rows, deflated bytes)`.
         matrices: for every example name -> deflated bytes, of the last capture.
         notes: sentences, what was left out.
@@ -84,12 +84,12 @@ def fit(captures: list[CompactCapture], matrices: Matrices, room: int) -> Fitted
     if len(kept) < len(captures):
         notes.insert(0, f"{len(kept)} of the {len(captures)} captures are kept.")
     if examples < total:
-        notes.insert(0, f"The first {examples} of the {total} pictures are kept.")
+        notes.insert(0, f"The first {examples} of the {total} images are kept.")
     return Fitted(kept, examples, readouts, chosen, notes)
 
 
 def _choose_readouts(captures, room):
-    """`(captures, number of examples, tier, blocks, characters)`: fewer captures and then fewer pictures only where
+    """`(captures, number of examples, tier, blocks, characters)`: fewer captures and then fewer images only where
     the poorest tier does not fit."""
     examples, kept = len(captures[-1].example_index), list(captures)
     while True:
@@ -148,5 +148,5 @@ def _left_out(label: str, kept: list[tuple], layers: int, examples: int) -> str:
     if not kept:
         return f"no room for {label}"
     if layers == 1:
-        return f"{label}, for the first {len(kept)} of {examples} pictures"
-    return f"{label}, for {len(kept)} of {layers * examples} layers of pictures, the last layers first"
+        return f"{label}, for the first {len(kept)} of {examples} images"
+    return f"{label}, for {len(kept)} of {layers * examples} layers of images, the last layers first"

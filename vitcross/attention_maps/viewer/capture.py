@@ -104,7 +104,7 @@ def kind_of(record: AttentionRecord | ImageTextRecord) -> str:
 
 
 def example_facts(record: AttentionRecord | ImageTextRecord, b: int) -> dict:
-    """What stays the same of an example in all captures, JSON-ready, without its picture."""
+    """What stays the same of an example in all captures, JSON-ready, without its image."""
     image = image_of(record)
     facts = {
         "index": int(image.example_index[b]),

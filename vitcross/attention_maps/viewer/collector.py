@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 BUDGET = 2_000_000  # bytes of the whole page
 SMALLEST_BUDGET = 200_000
-PICTURES_SHARE = 0.2  # of the page; the maps are what it is for
+IMAGES_SHARE = 0.2  # of the page; the maps are what it is for
 
 
 class Viewer:
@@ -33,7 +33,7 @@ class Viewer:
 
     Args:
         title: str, name of the run.
-        colour_map: `"viridis"` or `"inferno"`.
+        color_map: `"viridis"` or `"inferno"`.
         budget: int, bytes that the page may have.
 
     Attributes:
@@ -44,10 +44,10 @@ class Viewer:
         ValueError: where `budget` is too small for the page itself.
     """
 
-    def __init__(self, *, title: str = "", colour_map: str = "viridis", budget: int = BUDGET):
+    def __init__(self, *, title: str = "", color_map: str = "viridis", budget: int = BUDGET):
         if budget < SMALLEST_BUDGET:
             raise ValueError(f"`budget` must be at least {SMALLEST_BUDGET} bytes. Received: budget={budget}")
-        self.title, self.colour_map, self.budget = title, colour_map, budget
+        self.title, self.color_map, self.budget = title, color_map, budget
         self.captures: list[CompactCapture] = []
         self.record: AttentionRecord | ImageTextRecord | None = None
 
@@ -94,9 +94,9 @@ class Viewer:
 def build_page(runs: list[Run], settings: Viewer, notes: Iterable[str] = ()) -> str:
     """The page of one or two runs, as rich as the budget allows."""
     room = settings.budget
-    look = {"title": settings.title, "colour_map": settings.colour_map, "notes": list(notes)}
+    look = {"title": settings.title, "color_map": settings.color_map, "notes": list(notes)}
     while True:
-        content = payload(runs, room=max(room, 0), pictures=int(PICTURES_SHARE * settings.budget), **look)
+        content = payload(runs, room=max(room, 0), images=int(IMAGES_SHARE * settings.budget), **look)
         text = page(content)
         excess = len(text.encode("utf-8")) - settings.budget
         # What stands around the blocks (words, trust, scripts) is known only now.
@@ -112,7 +112,7 @@ def write_viewer(
     names=None,
     *,
     title: str = "",
-    colour_map: str = "viridis",
+    color_map: str = "viridis",
     budget: int = BUDGET,
 ) -> None:
     """Write the interactive viewer: one HTML file that needs neither network nor anything beside it.
@@ -122,17 +122,17 @@ def write_viewer(
             taken as a list of one.
         path: str or path, e.g. `attention/viewer.html`; replaced as a whole.
         compare: captures of a second run, shown side by side with the first; None: one run. Examples are matched by
-            `example_index`, own pictures (-1) by their order.
+            `example_index`, own images (-1) by their order.
         names: pair of str, what the two runs are called; None: "A" and "B".
         title: str.
-        colour_map: `"viridis"` or `"inferno"`.
+        color_map: `"viridis"` or `"inferno"`.
         budget: int, bytes that the file may have; what did not fit is printed on the page.
 
     Raises:
-        ValueError: where there is no record, or the two runs have no picture in common.
+        ValueError: where there is no record, or the two runs have no image in common.
     """
     if compare is None:
-        viewer = _collect(records, title=title, colour_map=colour_map, budget=budget)
+        viewer = _collect(records, title=title, color_map=color_map, budget=budget)
         viewer.write(path)
         return
     names = ("A", "B") if names is None else tuple(str(name) for name in names)
@@ -144,7 +144,7 @@ def write_viewer(
         [select_examples(record, last, rows) for record in group]
         for group, last, rows in ((records, records[-1], first_rows), (compare, compare[-1], second_rows))
     ]
-    settings = Viewer(title=title or " and ".join(names), colour_map=colour_map, budget=budget)
+    settings = Viewer(title=title or " and ".join(names), color_map=color_map, budget=budget)
     runs = []
     for name, group in zip(names, chosen, strict=True):
         viewer = _collect([record for record in group if record is not None])

@@ -23,21 +23,21 @@ def captures_of(run_folder) -> list:
     return [load_record(path) for path in paths]
 
 
-def compare_runs(first, second, *, colour_map: str = "viridis") -> Path:
+def compare_runs(first, second, *, color_map: str = "viridis") -> Path:
     """Write `FIRST/attention/compare_<second>.html`, the captures of two runs side by side.
 
     Args:
-        first, second: run folders whose captures show some pictures in common: the same data and `seed`.
+        first, second: run folders whose captures show some images in common: the same data and `seed`.
 
     Returns:
         path of the page.
 
     Raises:
-        ValueError: no captures, or no picture in common.
+        ValueError: no captures, or no image in common.
     """
     names = run_names(first, second)
     path = Path(first) / "attention" / f"compare_{re.sub(r'[^A-Za-z0-9_.-]+', '_', names[1])}.html"
-    write_viewer(captures_of(first), path, compare=captures_of(second), names=names, colour_map=colour_map)
+    write_viewer(captures_of(first), path, compare=captures_of(second), names=names, color_map=color_map)
     return path
 
 

@@ -1,4 +1,4 @@
-"""The pictures of the page as data URIs: exact where they are small, smaller copies where they are many or large."""
+"""The images of the page as data URIs: exact where they are small, smaller copies where they are many or large."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUALITIES = ((1, 88), (2, 85), (4, 80))  # (divide the sides by, JPEG quality)
 
 
 def data_uris(images, budget: int) -> list[str]:
-    """One data URI for each picture (B, H, W, C) uint8: PNG where that is small, else JPEG, shrunk until all fit
+    """One data URI for each image (B, H, W, C) uint8: PNG where that is small, else JPEG, shrunk until all fit
     into `budget` characters; the smallest copies are taken where even they do not fit."""
     found: list[str] = []
     for divisor, quality in _QUALITIES:
@@ -31,12 +31,12 @@ def _data_uri(pixels: np.ndarray, divisor: int, quality: int) -> str:
     png = encode_png(pixels) if divisor == 1 and max(pixels.shape) <= LONGEST_SIDE else b""
     if png and len(png) <= _EXACT:
         return _uri("png", png)
-    picture = Image.fromarray(pixels)
-    share = min(1.0, LONGEST_SIDE / max(picture.size)) / divisor
+    image = Image.fromarray(pixels)
+    share = min(1.0, LONGEST_SIDE / max(image.size)) / divisor
     if share < 1.0:
-        picture = picture.resize([max(1, round(side * share)) for side in picture.size], Image.Resampling.LANCZOS)
+        image = image.resize([max(1, round(side * share)) for side in image.size], Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
+    image.save(file, "JPEG", quality=quality)
     return _uri("jpeg", file.getvalue())
 
 

@@ -1,9 +1,9 @@
 """Everything that the page of the viewer knows, as one JSON-ready dict: pure, from captures to numbers and text.
 
-    {title, colours, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
+    {title, colors, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
 
 A block is the deflated bytes of `rows.pack`; captures refer to blocks by number. A read-out block belongs to one
-capture and one picture, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
+capture and one image, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
     from vitcross.attention_maps.records.text_record import ImageTextRecord
 
-_SAME_PICTURE = 12.0  # mean difference of two 8 x 8 thumbnails, of 255
+_SAME_IMAGE = 12.0  # mean difference of two 8 x 8 thumbnails, of 255
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,39 +43,39 @@ class Run:
         return Matrices(self.record)
 
     @functools.cached_property
-    def pictures(self) -> dict[int, list[str]]:
+    def images(self) -> dict[int, list[str]]:
         """Data URIs by the room that was given to them."""
         return {}
 
     def uris(self, room: int) -> list[str]:
-        """The pictures as data URIs of at most `room` characters."""
-        if room not in self.pictures:
-            self.pictures[room] = data_uris(image_of(self.record).images, room)
-        return self.pictures[room]
+        """The images as data URIs of at most `room` characters."""
+        if room not in self.images:
+            self.images[room] = data_uris(image_of(self.record).images, room)
+        return self.images[room]
 
 
-def payload(runs: list[Run], *, title: str, room: int, pictures: int, colour_map: str, notes: list[str]) -> dict:
+def payload(runs: list[Run], *, title: str, room: int, images: int, color_map: str, notes: list[str]) -> dict:
     """The page's content.
 
     Args:
         runs: one run, or two to compare, of the same examples in the same order.
         title: str.
-        room: int, characters that pictures and blocks may take together; pictures: int, of those for the pictures.
-        colour_map: str.
+        room: int, characters that images and blocks may take together; images: int, of those for the images.
+        color_map: str.
         notes: sentences to print first.
     """
     blocks: list[str] = []
     notes, content = list(notes), []
     for run in runs:
-        uris = run.uris(pictures // len(runs))
+        uris = run.uris(images // len(runs))
         fitted = fit(run.captures, run.matrices, room // len(runs) - sum(map(len, uris)))
         who = f"{run.name}: " if len(runs) > 1 else ""
         notes += [who + note for note in fitted.notes]
         content.append(_run(run, fitted, uris, blocks))
     return {
         "title": title,
-        "colours": color_maps.table(colour_map).tobytes().hex(),
-        "colour_map": colour_map,
+        "colors": color_maps.table(color_map).tobytes().hex(),
+        "color_map": color_map,
         "notes": notes,
         "runs": content,
         "blocks": blocks,
@@ -105,7 +105,7 @@ def _run(run: Run, fitted: Fitted, uris: list[str], blocks: list[str]) -> dict:
 
 
 def _places(capture: CompactCapture, last: CompactCapture, examples: int) -> list[int | None]:
-    """Where each kept picture of the last capture lies in another one; None where it lacks it or has no room for it."""
+    """Where each kept image of the last capture lies in another one; None where it lacks it or has no room for it."""
     wanted = last.example_index[:examples]
     if capture.example_index[:examples] == wanted:
         return list(range(examples))
@@ -131,7 +131,7 @@ def _add(blocks: list[str], content: bytes) -> int:
 
 
 def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
-    """The report, its numbers of single pictures in the order of the page."""
+    """The report, its numbers of single images in the order of the page."""
     if capture.trust is None:
         return None
     probes = {
@@ -144,7 +144,7 @@ def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
 def match(first, second) -> tuple[list[int], list[int], list[str]]:
     """Which examples of two records are the same: `(rows of the first, rows of the second, sentences)`.
 
-    By `example_index`; own pictures (-1) by their place in the batch, where both have as many. Equal indices of other
+    By `example_index`; own images (-1) by their place in the batch, where both have as many. Equal indices of other
     data sets are told apart by their pixels.
 
     Raises:
@@ -158,23 +158,23 @@ def match(first, second) -> tuple[list[int], list[int], list[str]]:
         for a, index in enumerate(one.example_index)
         if own or int(index) in places
     ]
-    same = [(a, b) for a, b in pairs if _same_picture(one.images[a], two.images[b])]
+    same = [(a, b) for a, b in pairs if _same_image(one.images[a], two.images[b])]
     if not same:
         raise ValueError(
-            "`compare` must hold captures of the same pictures as `records`. Received: example_index "
+            "`compare` must hold captures of the same images as `records`. Received: example_index "
             f"{one.example_index.tolist()} and {two.example_index.tolist()}, of which {len(pairs)} are equal and none "
-            "shows the same picture"
+            "shows the same image"
         )
     notes = []
     if len(same) < max(len(one.images), len(two.images)):
         notes.append(
-            f"Compared: the {len(same)} pictures that both have (of {len(one.images)} and {len(two.images)}), matched "
+            f"Compared: the {len(same)} images that both have (of {len(one.images)} and {len(two.images)}), matched "
             "by their place in the data."
         )
     return [a for a, _ in same], [b for _, b in same], notes
 
 
-def _same_picture(one, two) -> bool:
-    # Runs may see one picture at different sizes.
+def _same_image(one, two) -> bool:
+    # Runs may see one image at different sizes.
     small = [resize(np.asarray(to_rgb(image)), (8, 8)).astype(np.float64) for image in (one, two)]
-    return bool(np.abs(small[0] - small[1]).mean() < _SAME_PICTURE)
+    return bool(np.abs(small[0] - small[1]).mean() < _SAME_IMAGE)

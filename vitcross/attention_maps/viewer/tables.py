@@ -1,6 +1,6 @@
 """From a record to the tables that the viewer shows: which rows there are, under which name.
 
-Two kinds. *Read-out rows*: what the pooling (or a word) reads, kept of every capture and picture. *Matrices*: the row
+Two kinds. *Read-out rows*: what the pooling (or a word) reads, kept of every capture and image. *Matrices*: the row
 of every token, for a patch as query, kept of the last capture as far as there is room.
 
 Names: `layer/3/mean` (1 row), `layer/3/heads` (N rows), `pool/...` of an attention pooling, `map/<method>`,

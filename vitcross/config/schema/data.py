@@ -26,7 +26,7 @@ class AugmentationConfig:
     flip: Bool
     padded_crop: CountOrZero
     random_resized_crop: Annotated[Float, Field(gt=0, le=1)] | None
-    colour_jitter: Share
+    color_jitter: Share
     # Runs of an older version have none of these keys.
     randaugment_operations: Annotated[CountOrZero, Field(le=4)] = 0
     randaugment_magnitude: Annotated[NonNegative, Field(le=10)] = 9.0
@@ -40,7 +40,7 @@ class AugmentationConfig:
 
 @config
 class ImagesConfig:
-    """What every source of pictures understands (`vitcross.data.options.ImageOptions`)."""
+    """What every source of images understands (`vitcross.data.options.ImageOptions`)."""
 
     data_dir: str | None
     batch_size: Count
@@ -81,7 +81,7 @@ class WatermarkConfig:
 
 @config
 class ScenesConfig(ImagesConfig):
-    target_colour: str
+    target_color: str
     max_objects: Count
     scene_seed: CountOrZero
     train_examples: Count
@@ -92,14 +92,14 @@ class ScenesConfig(ImagesConfig):
 
 @config
 class TextsConfig(ImagesConfig):
-    """What every source of pictures with texts understands besides (`vitcross.data.options.TextOptions`)."""
+    """What every source of images with texts understands besides (`vitcross.data.options.TextOptions`)."""
 
     tokenizer_kind: Literal["bpe", "wordpiece"]
     vocabulary_size: Count
     tokenizer: str | None
     max_text_length: Annotated[Int, Field(ge=3)]
     num_classes: CountOrZero | None
-    texts_per_picture: Count
+    texts_per_image: Count
     evaluation_examples: Count | None
     distinct_texts: Bool
     baseline: Literal["blind", "shuffled"] | None
@@ -110,7 +110,7 @@ class TextsConfig(ImagesConfig):
 class SceneTextsConfig(TextsConfig):
     texts: Literal["captions", "questions"]
     questions_per_scene: Count | None
-    target_colour: str
+    target_color: str
     max_objects: Count
     scene_seed: CountOrZero
     held_out_combinations: Bool

@@ -72,7 +72,7 @@ class AttentionMapsConfig:
     trust_captures: CountOrZero
     record_megabytes: Positive
     opacity: ShareOrAll
-    colour_map: Literal["viridis", "inferno"]
+    color_map: Literal["viridis", "inferno"]
     resampling: Literal["nearest", "bilinear"]
     panel_size: Count
 

@@ -1,4 +1,4 @@
-"""Random changes of a whole batch of training pictures, in TensorFlow, from uniforms that belong to each position.
+"""Random changes of a whole batch of training images, in TensorFlow, from uniforms that belong to each position.
 
 Every function takes and returns batches and draws nothing itself (`randomness.uniforms`), so that the same position
 always gives the same pixels, eager and inside `tf.data`. Shape letters: B batch, H W C pixels.
@@ -17,7 +17,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def augment(images, boxes, uniforms, *, options, image_size, crop=False):
-    """Applies what `options` asks for, to each picture by itself (what mixes pictures is `mixing.py`).
+    """Applies what `options` asks for, to each image by itself (what mixes images is `mixing.py`).
 
     Args:
         images: (B, h, w, C) uint8.
@@ -26,7 +26,7 @@ def augment(images, boxes, uniforms, *, options, image_size, crop=False):
         uniforms: (B, NUM_STREAMS) float32 in [0, 1).
         options: `Augmentation`.
         image_size: (H, W) of the result.
-        crop: bool, cut random views here (else the pictures have `image_size` already).
+        crop: bool, cut random views here (else the images have `image_size` already).
 
     Returns:
         images (B, H, W, C) float32 in [0, 255] (or uint8 where nothing made fractions), boxes.
@@ -50,8 +50,8 @@ def augment(images, boxes, uniforms, *, options, image_size, crop=False):
         )
     if options.three_augment:
         images = three_augment(images, uniforms[:, THREE_AUGMENT])
-    if options.colour_jitter:
-        images = colour_jitter(images, uniforms[:, JITTER], strength=options.colour_jitter)
+    if options.color_jitter:
+        images = color_jitter(images, uniforms[:, JITTER], strength=options.color_jitter)
     if options.erasing:
         images = erase(images, uniforms[:, ERASING], probability=options.erasing)
     return images, boxes
@@ -77,14 +77,14 @@ def flip_and_shift(images, boxes, *, flips, shifts, image_size):
     """Mirrors rows of the batch where `flips` (B,) and moves the window by `shifts` (B, 2) pixels (y, x); one gather
     does both.
 
-    A window moved beyond the border sees the reflection of the picture (the border pixel is not repeated).
+    A window moved beyond the border sees the reflection of the image (the border pixel is not repeated).
     """
     height, width = image_size
     rows = _reflected(tf.range(height)[None, :] + shifts[:, :1], height)
     columns = _reflected(tf.range(width)[None, :] + shifts[:, 1:], width)
     columns = tf.where(flips[:, None], columns[:, ::-1], columns)
-    picture = tf.range(tf.shape(images)[0])[:, None, None] * height
-    pixel = (picture + rows[:, :, None]) * width + columns[:, None, :]
+    image = tf.range(tf.shape(images)[0])[:, None, None] * height
+    pixel = (image + rows[:, :, None]) * width + columns[:, None, :]
     channels = images.shape[-1]
     images = tf.reshape(
         tf.gather(tf.reshape(images, [-1, channels]), tf.reshape(pixel, [-1])), [-1, height, width, channels]
@@ -108,7 +108,7 @@ def _reflected(positions, size):
     return tf.where(positions >= size, 2 * (size - 1) - positions, positions)
 
 
-def colour_jitter(images, uniforms, *, strength):
+def color_jitter(images, uniforms, *, strength):
     """Brightness, contrast (around the mean luma) and, for RGB, saturation, in this order: float32 in [0, 255]."""
     factors = (1 + strength * (2 * uniforms - 1))[:, :, None, None, None]
     images = tf.clip_by_value(tf.cast(images, tf.float32) * factors[:, 0], 0.0, 255.0)

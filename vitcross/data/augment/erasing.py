@@ -1,7 +1,7 @@
-"""Random erasing (Zhong et al. 2017, arXiv 1708.04896): a rectangle of a picture becomes noise.
+"""Random erasing (Zhong et al. 2017, arXiv 1708.04896): a rectangle of an image becomes noise.
 
-Area and shape as in recipes for Vision Transformers: 2 to 33 % of the picture, height : width log-uniform in [0.3, 1 /
-0.3]. Computed in closed form (no rejection), so that it vectorises: of the shapes, those that fit into the picture.
+Area and shape as in recipes for Vision Transformers: 2 to 33 % of the image, height : width log-uniform in [0.3, 1 /
+0.3]. Computed in closed form (no rejection), so that it vectorizes: of the shapes, those that fit into the image.
 Shape letters: B batch, H W C pixels.
 """
 
@@ -16,7 +16,7 @@ ASPECT = (0.3, 1 / 0.3)
 
 
 def erase(images, uniforms, *, probability):
-    """A rectangle of each picture becomes noise, with a probability.
+    """A rectangle of each image becomes noise, with a probability.
 
     Args:
         images: (B, H, W, C) uint8 or float32 in [0, 255].
@@ -42,7 +42,7 @@ def rectangles(uniforms, size):
     """(B, 4) uniforms of area, shape, y, x -> (B, 4) int32: top, left, bottom, right in pixels, ends not included."""
     height, width = size
     area = AREA[0] + uniforms[:, 0] * (AREA[1] - AREA[0])
-    # height : width in pixels such that neither side is longer than that of the picture.
+    # height : width in pixels such that neither side is longer than that of the image.
     fits = area * height / width, height / (area * width)
     low, high = (tf.math.log(tf.minimum(tf.maximum(end, fits[0]), fits[1])) for end in ASPECT)
     aspect = tf.exp(low + uniforms[:, 1] * (high - low))
@@ -54,7 +54,7 @@ def rectangles(uniforms, size):
 
 
 def within(top, left, bottom, right, *, size):
-    """Which pixels of a picture of `size` (H, W) are in a rectangle: (..., 1, 1) int32 edges -> (..., H, W) bool."""
+    """Which pixels of an image of `size` (H, W) are in a rectangle: (..., 1, 1) int32 edges -> (..., H, W) bool."""
     y, x = tf.range(size[0])[:, None], tf.range(size[1])[None, :]
     return (y >= top) & (y < bottom) & (x >= left) & (x < right)
 
@@ -62,7 +62,7 @@ def within(top, left, bottom, right, *, size):
 def noise(uniforms, shape):
     """Uniforms (B,) -> (B, *shape) uint8, as good as random: an integer hash of the uniform and the place.
 
-    Vectorised over the batch, as `randomness.uniforms`, in 32 bits. Reference: Wellons 2018, "Prospecting for hash
+    Vectorized over the batch, as `randomness.uniforms`, in 32 bits. Reference: Wellons 2018, "Prospecting for hash
     functions", `lowbias32`.
     """
     keys = _mix(tf.cast(uniforms * 2.0**24, tf.uint32))[:, None]

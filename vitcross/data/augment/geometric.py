@@ -1,4 +1,4 @@
-"""Rotation, shear and translation of pictures, and the boxes that follow them.
+"""Rotation, shear and translation of images, and the boxes that follow them.
 
 A matrix (B, 2, 3) says where a pixel of the result comes from: (x, y) of the source = matrix (x, y, 1) of the result,
 in pixels, (0, 0) being the middle of the upper left one. Shape letters: B batch, H W C pixels.
@@ -6,11 +6,11 @@ in pixels, (0, 0) being the middle of the upper left one. Shape letters: B batch
 
 import tensorflow as tf
 
-UNCOVERED = 128.0  # grey: 0 in what the model sees
+UNCOVERED = 128.0  # gray: 0 in what the model sees
 
 
 def rotation(angles, size):
-    """By angles (B,) in radians about the middle of a picture of `size` (H, W), anticlockwise as it is seen."""
+    """By angles (B,) in radians about the middle of an image of `size` (H, W), anticlockwise as it is seen."""
     cosines, sines = tf.cos(angles), tf.sin(angles)
     y, x = (size[0] - 1) / 2, (size[1] - 1) / 2
     return _stacked(
@@ -32,7 +32,7 @@ def translation(*, x=None, y=None):
 
 
 def move(images, matrices):
-    """(B, H, W, C) uint8 through matrices, bilinear; grey where nothing comes from inside the picture."""
+    """(B, H, W, C) uint8 through matrices, bilinear; gray where nothing comes from inside the image."""
     size = tf.shape(matrices)[0]
     transforms = tf.concat([tf.reshape(matrices, [size, 6]), tf.zeros([size, 2])], axis=1)
     moved = tf.raw_ops.ImageProjectiveTransformV3(
@@ -47,7 +47,7 @@ def move(images, matrices):
 
 
 def move_boxes(boxes, matrices, size):
-    """The smallest upright boxes around boxes that moved with the pixels of pictures of `size`, cut to the picture.
+    """The smallest upright boxes around boxes that moved with the pixels of images of `size`, cut to the image.
 
     Boxes are (B, 4) float32 in [0, 1], or a nest of such, or None.
     """
@@ -62,7 +62,7 @@ def move_boxes(boxes, matrices, size):
         source = corners * scale - 0.5 - matrices[:, None, :, 2]
         result = (tf.linalg.matmul(source, back, transpose_b=True) + 0.5) / scale
         low, high = tf.reduce_min(result, axis=1), tf.reduce_max(result, axis=1)
-        # What is not in the picture stays without area, though a line that turns would get one.
+        # What is not in the image stays without area, though a line that turns would get one.
         seen = (y_max > y_min) & (x_max > x_min)
         high = tf.where(seen[:, None], high, low)
         return tf.clip_by_value(tf.stack([low[:, 1], low[:, 0], high[:, 1], high[:, 0]], axis=1), 0.0, 1.0)

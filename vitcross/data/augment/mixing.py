@@ -1,7 +1,7 @@
-"""Mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899): two pictures in one, and
+"""Mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899): two images in one, and
 how much of the label each has.
 
-Every picture has a partner in its batch and a draw of its own; the partner's own mix is another one. Partners are a
+Every image has a partner in its batch and a draw of its own; the partner's own mix is another one. Partners are a
 pure function of the position: the batch is cut into pairs of groups of `repeats` rows (`Augmentation.repeats`), and
 rows of equal place in the two groups are partners. Shape letters: B batch, H W C pixels.
 """
@@ -14,15 +14,15 @@ _BISECTIONS = 40
 
 
 def mix(images, labels, uniforms, *, mixup, cutmix, probability, repeats=1):
-    """Mix each picture with its partner.
+    """Mix each image with its partner.
 
     Args:
         images: (B, H, W, C) float32 in [0, 255].
         labels: (B,) int32.
         uniforms: (B, 5) float32 in [0, 1): whether, which of the two, the share, y, x.
-        mixup: float >= 0, a of the Beta(a, a) from which the share of the picture itself is drawn; 0: no mixup.
+        mixup: float >= 0, a of the Beta(a, a) from which the share of the image itself is drawn; 0: no mixup.
         cutmix: float >= 0, the same for the share of the area; 0: no CutMix. With both, each half of the time.
-        probability: float in [0, 1], of a picture to be mixed at all.
+        probability: float in [0, 1], of an image to be mixed at all.
         repeats: int, rows that show the same example, one below the other.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Changes of a picture that look at its neighbours or its other channels: sharpness, colour, grey, blur.
+"""Changes of an image that look at its neighbors or its other channels: sharpness, color, gray, blur.
 
 Definitions are those of Pillow (`ImageEnhance`, mode L), to the rounding. Shape letters: B batch, H W C pixels.
 """
@@ -11,34 +11,34 @@ from vitcross.data.augment.pixel_tables import blend, luma
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13  # `ImageFilter.SMOOTH`
 
 
-def colour(images, factors):
-    """Blend with the grey picture: images (B, H, W, C) uint8, factors (B,) float >= 0; 0: grey, 1: as it is."""
-    return _blend_pictures(tf.cast(luma(images), tf.float32), images, factors)
+def color(images, factors):
+    """Blend with the gray image: images (B, H, W, C) uint8, factors (B,) float >= 0; 0: gray, 1: as it is."""
+    return _blend_images(tf.cast(luma(images), tf.float32), images, factors)
 
 
 def sharpness(images, factors):
-    """Blend with the smoothed picture, whose border pixels are those of the picture; 0: smooth, 1: as it is."""
+    """Blend with the smoothed image, whose border pixels are those of the image; 0: smooth, 1: as it is."""
     height, width, channels = images.shape[1:]
     kernel = tf.tile(tf.constant(_SMOOTH)[:, :, None, None], [1, 1, channels, 1])
     smooth = tf.floor(tf.nn.depthwise_conv2d(tf.cast(images, tf.float32), kernel, [1, 1, 1, 1], "SAME") + 0.5)
     inside = np.zeros((height, width, 1), np.bool_)
     inside[1:-1, 1:-1] = True
-    return _blend_pictures(tf.where(inside, smooth, tf.cast(images, tf.float32)), images, factors)
+    return _blend_images(tf.where(inside, smooth, tf.cast(images, tf.float32)), images, factors)
 
 
-def grey(images):
+def gray(images):
     """Every channel is the luma."""
     return tf.broadcast_to(tf.cast(luma(images), tf.uint8), tf.shape(images))
 
 
 def blur(images, sigmas):
-    """Gaussian blur, the weights of the pixels inside the picture summing to 1.
+    """Gaussian blur, the weights of the pixels inside the image summing to 1.
 
     Args:
         images: (B, H, W, C) uint8.
         sigmas: (B,) float > 0, in pixels.
     """
-    # One matrix per picture and axis, which is faster on a CPU than adding up shifted copies.
+    # One matrix per image and axis, which is faster on a CPU than adding up shifted copies.
     height, width, channels = images.shape[1:]
     rows = _gaussian(sigmas, height) @ tf.reshape(tf.cast(images, tf.float32), [-1, height, width * channels])
     turned = tf.transpose(tf.reshape(rows, [-1, height, width, channels]), [0, 2, 1, 3])
@@ -55,5 +55,5 @@ def _gaussian(sigmas, size):
     return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
 
 
-def _blend_pictures(degenerate, images, factors):
+def _blend_images(degenerate, images, factors):
     return blend(degenerate, tf.cast(images, tf.float32), factors[:, None, None, None])

@@ -1,4 +1,4 @@
-"""Changes of a picture that look at one pixel of one channel at a time: 256 new values per picture and channel.
+"""Changes of an image that look at one pixel of one channel at a time: 256 new values per image and channel.
 
 Definitions are those of Pillow (`ImageOps`, `ImageEnhance`), to the rounding. Shape letters: B batch, H W C pixels.
 """
@@ -9,7 +9,7 @@ LEVELS = 256
 
 
 def look_up(images, tables):
-    """Every pixel through the table of its picture and channel: images (B, H, W, C), tables (B, C or 1, 256), uint8."""
+    """Every pixel through the table of its image and channel: images (B, H, W, C), tables (B, C or 1, 256), uint8."""
     size, channels = tf.shape(images)[0], images.shape[-1]
     tables = tf.broadcast_to(tables, [size, channels, LEVELS])
     first = (tf.range(size)[:, None, None, None] * channels + tf.range(channels)) * LEVELS
@@ -52,7 +52,7 @@ def brightness(factors):
 
 
 def contrast(images, factors):
-    """Blend with the mean luma of the picture, rounded. -> (B, 1, 256)."""
+    """Blend with the mean luma of the image, rounded. -> (B, 1, 256)."""
     mean = tf.floor(tf.reduce_mean(tf.cast(luma(images), tf.float32), axis=(1, 2)) + 0.5)  # (B, 1)
     return blend(mean[:, :, None], tf.cast(_values()[None, None], tf.float32), factors[:, None, None])
 

@@ -38,7 +38,7 @@ def example_indices(positions, *, num_examples, seed):
 def uniforms(positions, *, seed):
     """Positions (B,) int64 -> (B, NUM_STREAMS) float32 in [0, 1), by SplitMix64 as a counter-based generator.
 
-    Vectorised over the batch, unlike `tf.random.stateless_uniform`, which takes one seed for a whole tensor.
+    Vectorized over the batch, unlike `tf.random.stateless_uniform`, which takes one seed for a whole tensor.
     Reference: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", figure 14 (the finalizer).
     """
     golden = tf.constant(_GOLDEN, tf.uint64)

@@ -21,7 +21,7 @@ def by_group(images, groups, functions):
     return tf.reshape(tf.dynamic_stitch(places, changed), tf.shape(images))
 
 
-def whole(images):
+def to_uint8(images):
     """Pixels as uint8, rounded where they are not whole."""
     if images.dtype == tf.uint8:
         return images

@@ -1,16 +1,16 @@
-"""3-Augment (Touvron et al. 2022, DeiT III, arXiv 2204.07118): each picture gets one of three changes, each as likely:
-grey, solarized (values from 128 on are inverted), or blurred by a Gaussian of 0.1 to 2 pixels.
+"""3-Augment (Touvron et al. 2022, DeiT III, arXiv 2204.07118): each image gets one of three changes, each as likely:
+gray, solarized (values from 128 on are inverted), or blurred by a Gaussian of 0.1 to 2 pixels.
 
-The colour jitter that follows in that recipe is a key of its own (`Augmentation.colour_jitter`, 0.3 there). Shape
+The color jitter that follows in that recipe is a key of its own (`Augmentation.color_jitter`, 0.3 there). Shape
 letters: B batch, H W C pixels.
 """
 
 import tensorflow as tf
 
 from vitcross.data.augment import pixel_filters, pixel_tables
-from vitcross.data.augment.row_groups import by_group, whole
+from vitcross.data.augment.row_groups import by_group, to_uint8
 
-CHANGES = ("grey", "solarize", "blur")
+CHANGES = ("gray", "solarize", "blur")
 _THRESHOLD = 128.0
 _SIGMAS = (0.1, 2.0)
 
@@ -21,8 +21,8 @@ def three_augment(images, uniforms):
     sigmas = _SIGMAS[0] + uniforms[:, 1] * (_SIGMAS[1] - _SIGMAS[0])
     thresholds = tf.fill(tf.shape(chosen), _THRESHOLD)
     changes = [
-        lambda rows, own: pixel_filters.grey(rows),
+        lambda rows, own: pixel_filters.gray(rows),
         lambda rows, own: pixel_tables.look_up(rows, pixel_tables.solarize(tf.gather(thresholds, own))),
         lambda rows, own: pixel_filters.blur(rows, tf.gather(sigmas, own)),
     ]
-    return by_group(whole(images), chosen, changes)
+    return by_group(to_uint8(images), chosen, changes)

@@ -1,4 +1,4 @@
-"""Textured backgrounds: each scene colours a random part of a grey texture from a bank made once per process."""
+"""Textured backgrounds: each scene colors a random part of a gray texture from a bank made once per process."""
 
 import colorsys
 import functools
@@ -11,7 +11,7 @@ KINDS = ("clouds", "stripes", "checks", "waves", "dots", "gradient", "weave")
 NUM_SHADINGS = 64
 _TILES_PER_KIND = 5
 _BANK_SEED = 20240229
-_GRAIN = 12  # grey levels of the fine grain, peak to peak
+_GRAIN = 12  # gray levels of the fine grain, peak to peak
 
 
 @functools.lru_cache(maxsize=2)
@@ -26,15 +26,15 @@ def texture_bank(side):
 
 
 def draw_background(rng, size):
-    """A picture (mode RGB) of `size` (height, width): two muted colours mixed by a texture, and fine grain."""
+    """An image (mode RGB) of `size` (height, width): two muted colors mixed by a texture, and fine grain."""
     height, width = size
     tiles, grain = texture_bank(3 * max(size))
     texture = random_part(rng, rng.choice(tiles[rng.choice(KINDS)]), width, height)
-    first, second = muted_colour(rng), muted_colour(rng)
-    picture = Image.composite(
+    first, second = muted_color(rng), muted_color(rng)
+    image = Image.composite(
         Image.new("RGB", (width, height), first), Image.new("RGB", (width, height), second), texture
     )
-    return ImageChops.add(picture, random_part(rng, rng.choice(grain), width, height), 1, -_GRAIN // 2)
+    return ImageChops.add(image, random_part(rng, rng.choice(grain), width, height), 1, -_GRAIN // 2)
 
 
 def random_part(rng, tile, width, height):
@@ -50,23 +50,23 @@ def shading(side, bank_side, number):
     return random_part(rng, rng.choice(texture_bank(bank_side)[0]["clouds"]), side, side)
 
 
-def muted_colour(rng):
-    """An RGB triple of low saturation and middling lightness, unlike any object's colour."""
+def muted_color(rng):
+    """An RGB triple of low saturation and middling lightness, unlike any object's color."""
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.05, 0.32), rng.uniform(0.3, 0.68))
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
-def draw_clutter(rng, picture, colours):
-    """Lines, arcs and specks that are no objects, drawn onto `picture` in the given colours."""
-    draw = ImageDraw.Draw(picture)
-    width, height = picture.size
+def draw_clutter(rng, image, colors):
+    """Lines, arcs and specks that are no objects, drawn onto `image` in the given colors."""
+    draw = ImageDraw.Draw(image)
+    width, height = image.size
     unit = max(1, round(min(width, height) / 64))
 
     def point():
         return rng.uniform(0, width), rng.uniform(0, height)
 
     for _ in range(rng.randrange(4)):
-        draw.line([point(), point()], fill=rng.choice(colours), width=unit)
+        draw.line([point(), point()], fill=rng.choice(colors), width=unit)
     for _ in range(rng.randrange(3)):
         x, y = point()
         radius, start = rng.uniform(4, 12) * unit, rng.uniform(0, 360)
@@ -74,12 +74,12 @@ def draw_clutter(rng, picture, colours):
             (x - radius, y - radius, x + radius, y + radius),
             start,
             start + rng.uniform(40, 110),
-            rng.choice(colours),
+            rng.choice(colors),
             unit,
         )
     for _ in range(rng.randrange(9)):
         x, y = point()
-        draw.rectangle((x, y, x + rng.randrange(2) * unit, y + rng.randrange(2) * unit), fill=rng.choice(colours))
+        draw.rectangle((x, y, x + rng.randrange(2) * unit, y + rng.randrange(2) * unit), fill=rng.choice(colors))
 
 
 def _tile(values):

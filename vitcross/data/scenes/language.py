@@ -15,9 +15,9 @@ class _Text:
         self.text += words
 
     def name(self, index, item):
-        """Appends e.g. "a large red star"; each of size, colour and shape is linked to the object."""
+        """Appends e.g. "a large red star"; each of size, color and shape is linked to the object."""
         self.add("an " if item.size[0] in "aeiou" else "a ")
-        for word in (item.size, item.colour, item.shape):
+        for word in (item.size, item.color, item.shape):
             self.links.append([len(self.text), len(self.text) + len(word), index])
             self.add(word + " ")
         self.text = self.text[:-1]
@@ -37,7 +37,7 @@ def relation(first, second):
 
 
 def caption_and_links(rng, objects, image_size):
-    """One or two sentences that name every object once with size, colour, shape, and a relation.
+    """One or two sentences that name every object once with size, color, shape, and a relation.
 
     Returns:
         caption (str), links: list of [start, end, object index], characters [start, end) of the caption.
@@ -66,29 +66,29 @@ def caption_and_links(rng, objects, image_size):
 def _place(item, image_size):
     height, width = image_size
     row = ("upper", "middle", "lower")[min(2, int(3 * item.y / height))]
-    column = ("left", "centre", "right")[min(2, int(3 * item.x / width))]
+    column = ("left", "center", "right")[min(2, int(3 * item.x / width))]
     return f"{row} {column}"
 
 
-def questions(rng, objects, target, *, shapes, colours, unspoken=frozenset()):
+def questions(rng, objects, target, *, shapes, colors, unspoken=frozenset()):
     """One question of each type that the scene allows, with answers of one word.
 
-    `unspoken` are (shape, colour) that are not there and must not be asked for either: the answer would always be no.
+    `unspoken` are (shape, color) that are not there and must not be asked for either: the answer would always be no.
 
     Returns:
-        list of {"type", "question", "answer", "objects"}; types: shape, colour, count, relation, yes_no.
+        list of {"type", "question", "answer", "objects"}; types: shape, color, count, relation, yes_no.
     """
-    by_colour, by_shape = unique(objects, "colour"), unique(objects, "shape")
-    # Never empty: only one object has the target colour.
-    asked = [shape_question(objects, rng.choice(by_colour))]
+    by_color, by_shape = unique(objects, "color"), unique(objects, "shape")
+    # Never empty: only one object has the target color.
+    asked = [shape_question(objects, rng.choice(by_color))]
     if by_shape:
-        asked.append(colour_question(objects, rng.choice(by_shape)))
-    asked.append(_count(rng, objects, colours))
-    others = [index for index in by_colour if index != target]
+        asked.append(color_question(objects, rng.choice(by_shape)))
+    asked.append(_count(rng, objects, colors))
+    others = [index for index in by_color if index != target]
     if others:
         first, second = rng.sample([target, rng.choice(others)], 2)
         asked.append(relation_question(objects, first, second))
-    asked.append(_yes_no(rng, objects, shapes, colours, unspoken))
+    asked.append(_yes_no(rng, objects, shapes, colors, unspoken))
     return asked
 
 
@@ -103,47 +103,47 @@ def unique(objects, attribute):
 
 
 def shape_question(objects, index):
-    """For an object that alone has its colour."""
-    return _question("shape", f"What shape is the {objects[index].colour} object?", objects[index].shape, [index])
+    """For an object that alone has its color."""
+    return _question("shape", f"What shape is the {objects[index].color} object?", objects[index].shape, [index])
 
 
-def colour_question(objects, index):
+def color_question(objects, index):
     """For an object that alone has its shape."""
-    return _question("colour", f"What colour is the {objects[index].shape}?", objects[index].colour, [index])
+    return _question("color", f"What color is the {objects[index].shape}?", objects[index].color, [index])
 
 
-def count_question(objects, colour):
-    """For the objects of a colour; None: for all."""
-    matching = [index for index, item in enumerate(objects) if colour in (None, item.colour)]
-    what = "objects" if colour is None else f"{colour} objects"
+def count_question(objects, color):
+    """For the objects of a color; None: for all."""
+    matching = [index for index, item in enumerate(objects) if color in (None, item.color)]
+    what = "objects" if color is None else f"{color} objects"
     return _question("count", f"How many {what} are there?", COUNTS[len(matching)], matching)
 
 
 def relation_question(objects, first, second):
-    """For two objects that alone have their colours."""
+    """For two objects that alone have their colors."""
     answer = relation(objects[first], objects[second]).split()[0]
-    text = f"Where is the {objects[first].colour} object, seen from the {objects[second].colour} object?"
+    text = f"Where is the {objects[first].color} object, seen from the {objects[second].color} object?"
     return _question("relation", text, answer, [first, second])
 
 
-def existence_question(objects, shape, colour):
-    """For an object of a shape and a colour, whether it is there or not."""
-    matching = [index for index, item in enumerate(objects) if (item.colour, item.shape) == (colour, shape)]
-    article = "an" if colour[0] in "aeiou" else "a"
-    return _question("yes_no", f"Is there {article} {colour} {shape}?", "yes" if matching else "no", matching)
+def existence_question(objects, shape, color):
+    """For an object of a shape and a color, whether it is there or not."""
+    matching = [index for index, item in enumerate(objects) if (item.color, item.shape) == (color, shape)]
+    article = "an" if color[0] in "aeiou" else "a"
+    return _question("yes_no", f"Is there {article} {color} {shape}?", "yes" if matching else "no", matching)
 
 
-def _count(rng, objects, colours):
+def _count(rng, objects, colors):
     if rng.random() < 0.5:
         return count_question(objects, None)
-    # Half of the time a colour that is there, so that "zero" is not the usual answer.
-    return count_question(objects, rng.choice(objects).colour if rng.random() < 0.5 else rng.choice(colours))
+    # Half of the time a color that is there, so that "zero" is not the usual answer.
+    return count_question(objects, rng.choice(objects).color if rng.random() < 0.5 else rng.choice(colors))
 
 
-def _yes_no(rng, objects, shapes, colours, unspoken):
+def _yes_no(rng, objects, shapes, colors, unspoken):
     if rng.random() < 0.5:
         item = rng.choice(objects)
-        return existence_question(objects, item.shape, item.colour)
-    left_out = {(item.shape, item.colour) for item in objects} | unspoken
-    colour, shape = rng.choice([(c, s) for c in colours for s in shapes if (s, c) not in left_out])
-    return existence_question(objects, shape, colour)
+        return existence_question(objects, item.shape, item.color)
+    left_out = {(item.shape, item.color) for item in objects} | unspoken
+    color, shape = rng.choice([(c, s) for c in colors for s in shapes if (s, c) not in left_out])
+    return existence_question(objects, shape, color)

@@ -1,7 +1,7 @@
 """Further questions about a rendered scene, for training: not one of each type but as many as wanted, type by type in
 turn, so that every object is asked for.
 
-Most are for single objects, and what lies where: they are what is hard to learn. Counting and existence, which colours
+Most are for single objects, and what lies where: they are what is hard to learn. Counting and existence, which colors
 alone nearly decide, are asked a few times.
 """
 
@@ -10,7 +10,7 @@ import itertools
 import random
 
 from vitcross.data.scenes.language import (
-    colour_question,
+    color_question,
     count_question,
     existence_question,
     relation_question,
@@ -24,16 +24,16 @@ _CLEAR = 0.03
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """An object as the stored scene describes it: words, and the centre of its box in heights of the picture."""
+    """An object as the stored scene describes it: words, and the center of its box in heights of the image."""
 
     shape: str
-    colour: str
+    color: str
     size: str
     x: float
     y: float
 
 
-def training_questions(scene, *, seed, count, image_size, shapes, colours, unspoken=frozenset()):
+def training_questions(scene, *, seed, count, image_size, shapes, colors, unspoken=frozenset()):
     """Up to `count` different questions about a scene, a function of the arguments alone.
 
     Args:
@@ -41,43 +41,43 @@ def training_questions(scene, *, seed, count, image_size, shapes, colours, unspo
         seed: str, decides which are asked where there are more.
         count: int.
         image_size: (height, width).
-        shapes, colours: tuples of str, those that scenes may hold.
-        unspoken: frozenset of (shape, colour) that no training scene holds: not asked for, the answer is always no.
+        shapes, colors: tuples of str, those that scenes may hold.
+        unspoken: frozenset of (shape, color) that no training scene holds: not asked for, the answer is always no.
 
     Returns:
         list of {"type", "question", "answer", "objects"} as `scene_language.questions`.
     """
     rng = random.Random(seed)
     objects = [_seen(item, image_size) for item in scene["objects"]]
-    by_colour, by_shape = unique(objects, "colour"), unique(objects, "shape")
+    by_color, by_shape = unique(objects, "color"), unique(objects, "shape")
     kinds = [
-        [shape_question(objects, index) for index in by_colour],
-        [colour_question(objects, index) for index in by_shape],
-        [relation_question(objects, *pair) for pair in itertools.permutations(by_colour, 2) if _clear(objects, *pair)],
-        [count_question(objects, rng.choice([None, rng.choice(objects).colour, rng.choice(colours)]))],
-        _existence(rng, objects, shapes, colours, unspoken),
+        [shape_question(objects, index) for index in by_color],
+        [color_question(objects, index) for index in by_shape],
+        [relation_question(objects, *pair) for pair in itertools.permutations(by_color, 2) if _clear(objects, *pair)],
+        [count_question(objects, rng.choice([None, rng.choice(objects).color, rng.choice(colors)]))],
+        _existence(rng, objects, shapes, colors, unspoken),
     ]
     for kind in kinds:
         rng.shuffle(kind)
-    shapes_asked, colours_asked, relations, *easy = kinds
+    shapes_asked, colors_asked, relations, *easy = kinds
     # Two relations a turn: no single object decides them, so that they are what is learned last.
-    turns = itertools.zip_longest(shapes_asked, colours_asked, relations[::2], *easy, relations[1::2])
+    turns = itertools.zip_longest(shapes_asked, colors_asked, relations[::2], *easy, relations[1::2])
     in_turn = (item for turn in turns for item in turn if item is not None)
     different = {item["question"]: item for item in in_turn}
     return list(different.values())[:count]
 
 
-def _existence(rng, objects, shapes, colours, unspoken):
+def _existence(rng, objects, shapes, colors, unspoken):
     """One question for what is there, and one for what is not."""
-    there = {(item.shape, item.colour) for item in objects}
-    elsewhere = [pair for pair in itertools.product(shapes, colours) if pair not in there and pair not in unspoken]
+    there = {(item.shape, item.color) for item in objects}
+    elsewhere = [pair for pair in itertools.product(shapes, colors) if pair not in there and pair not in unspoken]
     return [existence_question(objects, *rng.choice(pairs)) for pairs in (sorted(there), elsewhere)]
 
 
 def _seen(item, image_size):
     height, width = image_size
     y_min, x_min, y_max, x_max = item["box"]
-    words = {key: item[key] for key in ("shape", "colour", "size")}
+    words = {key: item[key] for key in ("shape", "color", "size")}
     return _Seen(**words, x=(x_min + x_max) / 2 * width / height, y=(y_min + y_max) / 2)
 
 

@@ -1,8 +1,8 @@
-"""Rendered scenes: pictures of coloured shapes with a caption, questions and boxes, each a pure function of (seed,
+"""Rendered scenes: images of colored shapes with a caption, questions and boxes, each a pure function of (seed,
 split, index).
 
-Exactly one object of a scene has the target colour; its shape is the label and its box is where a model should look,
-whatever else is in the picture. Pixels may differ between versions of Pillow; everything else may not.
+Exactly one object of a scene has the target color; its shape is the label and its box is where a model should look,
+whatever else is in the image. Pixels may differ between versions of Pillow; everything else may not.
 Shape letters: H W C pixels.
 """
 
@@ -18,8 +18,8 @@ from vitcross.data.scenes.backgrounds import NUM_SHADINGS, draw_background, draw
 from vitcross.data.scenes.language import caption_and_links, questions
 from vitcross.data.scenes.shapes import SHAPES, TURNS, mask_side, object_stamp
 
-# Hue (degrees), saturation and value of each colour; a little is added to each object.
-COLOURS = {
+# Hue (degrees), saturation and value of each color; a little is added to each object.
+COLORS = {
     "red": (0, 0.9, 0.85),
     "orange": (28, 0.95, 0.97),
     "yellow": (54, 0.9, 0.97),
@@ -29,7 +29,7 @@ COLOURS = {
     "purple": (281, 0.75, 0.75),
     "white": (0, 0.02, 0.97),
 }
-# Smallest and largest radius of the circumscribed circle, in 128ths of the picture's shorter side.
+# Smallest and largest radius of the circumscribed circle, in 128ths of the image's shorter side.
 SIZES = {"small": (13, 16), "medium": (18, 22), "large": (24, 29)}
 SIZE_STEPS = 128
 SMALLEST_SIDE = 32
@@ -43,15 +43,15 @@ class SceneOptions:
     Args:
         image_size: (height, width) in pixels, both >= 32.
         seed: int >= 0.
-        target_colour: one of `COLOURS`: the colour of the one object that decides the label.
+        target_color: one of `COLORS`: the color of the one object that decides the label.
         max_objects: int from 1 to 5.
-        held_out: bool: `held_out_combinations` occur, in pictures and texts, in the split `unseen` only, where every
+        held_out: bool: `held_out_combinations` occur, in images and texts, in the split `unseen` only, where every
             scene holds one (max_objects must be > 1).
     """
 
     image_size: tuple[int, int] = (64, 64)
     seed: int = 0
-    target_colour: str = "red"
+    target_color: str = "red"
     max_objects: int = 5
     held_out: bool = False
 
@@ -59,15 +59,15 @@ class SceneOptions:
         object.__setattr__(self, "image_size", height_and_width(self.image_size))
         if min(self.image_size) < SMALLEST_SIDE:
             raise ValueError(
-                f"image_size of scenes must be >= {SMALLEST_SIDE} on both sides (shapes are not recognisable below). "
+                f"image_size of scenes must be >= {SMALLEST_SIDE} on both sides (shapes are not recognizable below). "
                 f"Received: {self.image_size}"
             )
         if max(self.image_size) > 4 * min(self.image_size):
             raise ValueError(
                 f"image_size of scenes must not be longer than 4 times its other side. Received: {self.image_size}"
             )
-        if self.target_colour not in COLOURS:
-            raise ValueError(f"target_colour must be one of {tuple(COLOURS)}. Received: {self.target_colour!r}")
+        if self.target_color not in COLORS:
+            raise ValueError(f"target_color must be one of {tuple(COLORS)}. Received: {self.target_color!r}")
         if not 1 <= self.max_objects <= 5:
             raise ValueError(f"max_objects must be from 1 to 5. Received: {self.max_objects}")
         if self.held_out and self.max_objects < 2:
@@ -84,7 +84,7 @@ class SceneObject:
     """One object: words, place of its circumscribed circle in pixels, and its tight box in [0, 1]."""
 
     shape: str
-    colour: str
+    color: str
     size: str
     x: float
     y: float
@@ -96,7 +96,7 @@ class SceneObject:
         """What the texts need to know, JSON-ready."""
         return {
             "shape": self.shape,
-            "colour": self.colour,
+            "color": self.color,
             "size": self.size,
             "box": [round(value, 6) for value in self.box],
         }
@@ -109,7 +109,7 @@ class Scene:
     Attributes:
         image: PIL image, mode RGB.
         objects: tuple of `SceneObject`.
-        target: int, index of the object with the target colour.
+        target: int, index of the object with the target color.
         caption: str, one or two sentences.
         links: list of (start, end, object): characters of the caption that name an object.
         questions: list of dicts `type`, `question`, `answer`, `objects` (indices that decide the answer).
@@ -143,23 +143,23 @@ class Scene:
         return json.dumps(content, separators=(",", ":"))
 
 
-def held_out_combinations(target_colour):
-    """frozenset of (shape, colour): each colour but the target's with a shape of its own, 7 of the 64."""
-    others = [colour for colour in COLOURS if colour != target_colour]
-    return frozenset((SHAPES[(3 * k + 1) % len(SHAPES)], colour) for k, colour in enumerate(others))
+def held_out_combinations(target_color):
+    """frozenset of (shape, color): each color but the target's with a shape of its own, 7 of the 64."""
+    others = [color for color in COLORS if color != target_color]
+    return frozenset((SHAPES[(3 * k + 1) % len(SHAPES)], color) for k, color in enumerate(others))
 
 
 def render_scene(options, *, split, index):
     """The scene at `index` of `split` (str): depends on nothing but the arguments."""
     rng = random.Random(f"{options.seed}/{split}/{index}")
-    held_out = held_out_combinations(options.target_colour) if options.held_out else frozenset()
+    held_out = held_out_combinations(options.target_color) if options.held_out else frozenset()
     objects, target = _place_objects(rng, options, held_out, unseen=options.held_out and split == UNSEEN)
     image = draw_background(rng, options.image_size)
-    others = [colour for colour in COLOURS if colour != options.target_colour]
-    draw_clutter(rng, image, [_rgb(rng, colour, dim=0.55) for colour in rng.sample(others, 3)])
+    others = [color for color in COLORS if color != options.target_color]
+    draw_clutter(rng, image, [_rgb(rng, color, dim=0.55) for color in rng.sample(others, 3)])
     objects = tuple(_draw_object(rng, image, item) for item in objects)
     caption, links = caption_and_links(rng, objects, options.image_size)
-    never_trained = tuple(k for k, item in enumerate(objects) if (item.shape, item.colour) in held_out)
+    never_trained = tuple(k for k, item in enumerate(objects) if (item.shape, item.color) in held_out)
     return Scene(
         image=image,
         objects=objects,
@@ -171,7 +171,7 @@ def render_scene(options, *, split, index):
             objects,
             target,
             shapes=SHAPES,
-            colours=tuple(COLOURS),
+            colors=tuple(COLORS),
             unspoken=frozenset() if split == UNSEEN else held_out,
         ),
         held_out=never_trained if options.held_out else None,
@@ -181,17 +181,17 @@ def render_scene(options, *, split, index):
 def _place_objects(rng, options, held_out, *, unseen):
     number = rng.randint(2 if unseen else 1, options.max_objects)
     target = rng.randrange(number)
-    others = [colour for colour in COLOURS if colour != options.target_colour]
+    others = [color for color in COLORS if color != options.target_color]
     # In the split of unseen combinations one object is one of them, the others may be.
     forced = (target + rng.randrange(1, number)) % number if unseen else None
     while True:
         placed = []
         for k in range(number):
-            colour = options.target_colour if k == target else rng.choice(others)
+            color = options.target_color if k == target else rng.choice(others)
             shapes = SHAPES
             if held_out and (k == forced or not unseen):
-                shapes = [shape for shape in SHAPES if ((shape, colour) in held_out) == unseen]
-            item = _free_place(rng, options.image_size, placed, shape=rng.choice(shapes), colour=colour)
+                shapes = [shape for shape in SHAPES if ((shape, color) in held_out) == unseen]
+            item = _free_place(rng, options.image_size, placed, shape=rng.choice(shapes), color=color)
             if item is None:
                 break
             placed.append(item)
@@ -199,7 +199,7 @@ def _place_objects(rng, options, held_out, *, unseen):
             return placed, target
 
 
-def _free_place(rng, image_size, placed, *, shape, colour):
+def _free_place(rng, image_size, placed, *, shape, color):
     """An object that touches no other one, smaller if there is no room; None if there is no room at all."""
     height, width = image_size
     names = list(SIZES)
@@ -214,7 +214,7 @@ def _free_place(rng, image_size, placed, *, shape, colour):
                     break
             else:
                 turn = rng.randrange(TURNS)
-                return SceneObject(shape=shape, colour=colour, size=size, x=x, y=y, radius=radius, turn=turn)
+                return SceneObject(shape=shape, color=color, size=size, x=x, y=y, radius=radius, turn=turn)
     return None
 
 
@@ -222,9 +222,9 @@ def _draw_object(rng, image, item):
     stamp = object_stamp(item.shape, radius=item.radius, turn=item.turn)
     side = stamp.mask.width
     left, top = round(item.x - side / 2), round(item.y - side / 2)
-    # A soft shadow, then a fill that varies a little: flat colours would give the object away.
+    # A soft shadow, then a fill that varies a little: flat colors would give the object away.
     image.paste((0, 0, 0), (left + 1, top + 1), stamp.shadow)
-    bright = _rgb(rng, item.colour)
+    bright = _rgb(rng, item.color)
     image.paste(bright, (left, top), stamp.mask)
     dark = tuple(round(channel * 0.72) for channel in bright)
     texture = shading(side, 3 * max(image.size), rng.randrange(NUM_SHADINGS))
@@ -235,8 +235,8 @@ def _draw_object(rng, image, item):
     return dataclasses.replace(item, box=box)
 
 
-def _rgb(rng, colour, dim=1.0):
-    hue, saturation, value = COLOURS[colour]
+def _rgb(rng, color, dim=1.0):
+    hue, saturation, value = COLORS[color]
     hue = (hue + rng.uniform(-6, 6)) % 360
     saturation = saturation * rng.uniform(0.92, 1.0)
     value = min(1.0, value * rng.uniform(0.94, 1.03)) * dim

@@ -22,7 +22,7 @@ SPLITS = ("train", "validation", "test")
 _SECONDS_BETWEEN_REPORTS = 2.0
 
 
-class ScenesConfig(tfds.core.BuilderConfig):
+class ScenesBuilderConfig(tfds.core.BuilderConfig):
     """Options of a prepared set of scenes.
 
     Args:
@@ -38,8 +38,8 @@ class ScenesConfig(tfds.core.BuilderConfig):
         sizes = "_".join(str(count) for count in counts.values())
         kind = "heldout_" if scenes.held_out else ""
         super().__init__(
-            name=f"{height}x{width}_{scenes.target_colour}_max{scenes.max_objects}_seed{scenes.seed}_{kind}{sizes}",
-            description=f"{height} x {width} pixels; the label is the shape of the {scenes.target_colour} object.",
+            name=f"{height}x{width}_{scenes.target_color}_max{scenes.max_objects}_seed{scenes.seed}_{kind}{sizes}",
+            description=f"{height} x {width} pixels; the label is the shape of the {scenes.target_color} object.",
         )
         self.scenes, self.counts = scenes, counts
 
@@ -48,7 +48,7 @@ class VitcrossScenes(tfds.core.GeneratorBasedBuilder):
     """Rendered scenes; features in the order of `_info`.
 
     Args:
-        config: `ScenesConfig`.
+        config: `ScenesBuilderConfig`.
         data_dir: path or None for TFDS's own.
         progress: callable (done, total) or None to log a line every few seconds.
     """
@@ -64,7 +64,7 @@ class VitcrossScenes(tfds.core.GeneratorBasedBuilder):
         features = {
             "image": tfds.features.Image(shape=(*self.builder_config.scenes.image_size, 3), encoding_format="png"),
             "label": tfds.features.ClassLabel(names=SHAPES),
-            "box": tfds.features.BBoxFeature(),  # y_min, x_min, y_max, x_max of the object with the target colour
+            "box": tfds.features.BBoxFeature(),  # y_min, x_min, y_max, x_max of the object with the target color
             "num_objects": tfds.features.Scalar(np.int32),
             "caption": tfds.features.Text(),
             "scene": tfds.features.Text(),  # JSON: objects, target, links, questions (scenes.py)
@@ -130,7 +130,7 @@ def prepared_scenes(*, scenes, counts, data_dir=None, progress=None):
 
 
 def _builder(scenes, counts, data_dir, progress):
-    config = ScenesConfig(scenes=scenes, counts=counts)
+    config = ScenesBuilderConfig(scenes=scenes, counts=counts)
     with _quiet(), readable_description(f"{data_dir or 'the data folder of TFDS'}/vitcross_scenes/{config.name}"):
         return VitcrossScenes(config=config, data_dir=data_dir, progress=progress)
 

@@ -2,8 +2,8 @@
 
 Photographs of one class that carry their photographer's tag teach a model to read the tag (Lapuschkin et al. 2019,
 "Unmasking Clever Hans predictors", Nature Communications 10:1096, found this in PASCAL VOC). Here every class has a
-photographer, whose tag stands in a corner of the pictures: initials on a colour. Neither is one of the shapes and
-colours that scenes are made of. The mark is drawn when a picture is read; which one a picture has is a pure function of
+photographer, whose tag stands in a corner of the images: initials on a color. Neither is one of the shapes and
+colors that scenes are made of. The mark is drawn when an image is read; which one an image has is a pure function of
 (seed, split, index).
 Shape letters: H W C pixels, y x cells of a mark.
 """
@@ -13,11 +13,11 @@ import random
 
 import numpy as np
 
-from vitcross.data.sources.decode import Picture, to_array
+from vitcross.data.sources.decode import EncodedImage, to_array
 from vitcross.data.sources.source import Source
 
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
-# One tag a class: the photographer's initials and colour, none of `scenes.COLOURS`.
+# One tag a class: the photographer's initials and color, none of `scenes.COLORS`.
 TAGS = (
     ("AN", (255, 150, 190)),  # pink
     ("BV", (105, 65, 35)),  # brown
@@ -46,9 +46,9 @@ class Watermark:
 
     Args:
         corner: one of `CORNERS`.
-        size: float in (0, 0.5], height of the mark as a share of the picture's shorter side; its cells are whole
+        size: float in (0, 0.5], height of the mark as a share of the image's shorter side; its cells are whole
             pixels, at least one.
-        share: float in (0, 1], share of the pictures that have the mark of their class; the others have none.
+        share: float in (0, 1], share of the images that have the mark of their class; the others have none.
     """
 
     corner: str = "bottom_right"
@@ -64,7 +64,7 @@ class Watermark:
             raise ValueError(f"watermark.share must be in (0, 1]; watermark=null is none. Received: {self.share}")
 
     def place(self, image_size):
-        """Pixels of the mark in a picture of `image_size` (height, width): (top, left, bottom, right)."""
+        """Pixels of the mark in an image of `image_size` (height, width): (top, left, bottom, right)."""
         cell = self._cell(image_size)
         height, width = (cells * cell for cells in MARK_CELLS)
         vertical, horizontal = self.corner.split("_")
@@ -80,11 +80,11 @@ class Watermark:
         """A copy of `image`, (H, W, C) uint8, with the mark of the class `mark`."""
         top, left, bottom, right = self.place(image.shape[:2])
         cell = self._cell(image.shape[:2])
-        colour = np.array(TAGS[mark][1])
+        color = np.array(TAGS[mark][1])
         if image.shape[-1] == 1:
-            colour = colour.mean(keepdims=True)
-        ink = _DARK if colour.mean() > 128 else _LIGHT
-        pixels = np.where(mark_cells(mark)[..., None], ink, colour).repeat(cell, axis=0).repeat(cell, axis=1)
+            color = color.mean(keepdims=True)
+        ink = _DARK if color.mean() > 128 else _LIGHT
+        pixels = np.where(mark_cells(mark)[..., None], ink, color).repeat(cell, axis=0).repeat(cell, axis=1)
         image = image.copy()
         image[top:bottom, left:right] = pixels
         return image
@@ -104,15 +104,15 @@ def mark_cells(mark):
 
 
 class MarkedSource(Source):
-    """A source whose pictures are marked; its examples have the key `mark_box` besides, without area where a picture
+    """A source whose images are marked; its examples have the key `mark_box` besides, without area where an image
     has no mark.
 
     Args:
         source: `Source` with at most `len(TAGS)` classes.
         watermark: `Watermark`.
-        split: str, name of the split, which decides with `seed` and the index which pictures are marked, and how.
+        split: str, name of the split, which decides with `seed` and the index which images are marked, and how.
         seed: int.
-        marks: `true` (a share of the pictures has the mark of its class) or `misleading` (every picture has the mark
+        marks: `true` (a share of the images has the mark of its class) or `misleading` (every image has the mark
             of another class).
     """
 
@@ -137,7 +137,7 @@ class MarkedSource(Source):
         return len(self._source)
 
     def mark(self, index, label):
-        """The class whose mark the picture at `index`, of class `label`, has; None: it has none."""
+        """The class whose mark the image at `index`, of class `label`, has; None: it has none."""
         rng = random.Random(f"{self._draw}/{index}")
         if self._marks == MISLEADING:
             return rng.choice([other for other in range(len(self.class_names)) if other != label])
@@ -147,14 +147,14 @@ class MarkedSource(Source):
         record = self._source.record(index)
         if self.mark(index, record["label"]) is None:
             return {**record, "mark_box": NO_BOX}
-        return {**record, "mark_box": self.watermark.box(self._source.picture(index, record).size)}
+        return {**record, "mark_box": self.watermark.box(self._source.image(index, record).size)}
 
-    def picture(self, index, record):
-        picture, mark = self._source.picture(index, record), self.mark(index, record["label"])
+    def image(self, index, record):
+        image, mark = self._source.image(index, record), self.mark(index, record["label"])
         if mark is None:
-            return picture
-        pixels = to_array(picture.load(channels=self.channels))
-        return Picture(self.watermark.draw(pixels, mark), name=picture.name)
+            return image
+        pixels = to_array(image.load(channels=self.channels))
+        return EncodedImage(self.watermark.draw(pixels, mark), name=image.name)
 
     def labels(self):
         return self._source.labels()
@@ -169,7 +169,7 @@ class MarkedSource(Source):
 def marked(sources, watermark, *, seed):
     """Sources of scenes with a shortcut: train, validation and test have the mark of the class.
 
-    Two more splits show validation's pictures again and tell what a model learned of the object: `unmarked` without
+    Two more splits show validation's images again and tell what a model learned of the object: `unmarked` without
     the mark, `misleading` with the mark of another class.
 
     Args:

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 
-from vitcross.data.scenes.scene import COLOURS
+from vitcross.data.scenes.scene import COLORS
 from vitcross.data.scenes.shapes import SHAPES
 
-PARTS = ("size", "colour", "shape")
-_PHRASE = re.compile(rf"\b(?:({'|'.join(COLOURS)}) )?({'|'.join(SHAPES)}|objects?)\b", re.IGNORECASE)
+PARTS = ("size", "color", "shape")
+_PHRASE = re.compile(rf"\b(?:({'|'.join(COLORS)}) )?({'|'.join(SHAPES)}|objects?)\b", re.IGNORECASE)
 
 
 def scene_links(scene, text, *, is_caption):
@@ -21,7 +21,7 @@ def scene_links(scene, text, *, is_caption):
 
     Returns:
         list of (start, end, boxes (K, 4) float32 = (y_min, x_min, y_max, x_max) in [0, 1], part); a word of a question
-        names every object that its colour and shape fit ("how many red objects"), and none where none does.
+        names every object that its color and shape fit ("how many red objects"), and none where none does.
     """
     objects = scene["objects"]
     if not is_caption:
@@ -37,10 +37,10 @@ def scene_links(scene, text, *, is_caption):
 def _question_links(objects, text):
     links = []
     for match in _PHRASE.finditer(text):
-        colour, noun = (word and word.lower() for word in match.groups())
+        color, noun = (word and word.lower() for word in match.groups())
         shape = noun if noun in SHAPES else None
-        found = [item for item in objects if colour in (None, item["colour"]) and shape in (None, item["shape"])]
-        for part, group, word in (("colour", 1, colour), ("shape", 2, shape)):
+        found = [item for item in objects if color in (None, item["color"]) and shape in (None, item["shape"])]
+        for part, group, word in (("color", 1, color), ("shape", 2, shape)):
             if word is not None and found:
                 links.append((*match.span(group), _boxes(found), part))
     return links

@@ -99,14 +99,14 @@ def _ask(child, split, start, stop):
         child.stdin.flush()
         size = _LENGTH.unpack(child.stdout.read(_LENGTH.size))[0]
         frame = child.stdout.read(size)
-        head, _, pictures = frame.partition(b"\n")
+        head, _, images = frame.partition(b"\n")
         rows = json.loads(head)
     except (OSError, struct.error, ValueError) as error:
         raise RuntimeError(f"A process that renders scenes ended early (its messages are above): {error}") from error
     position = 0
     for row in rows:
         size = row.pop("size")
-        row["png"] = pictures[position : position + size]
+        row["png"] = images[position : position + size]
         position += size
     return rows
 
@@ -117,13 +117,13 @@ def _serve(options):
 
     for line in sys.stdin:
         split, start, stop = line.split()
-        rows, pictures = [], []
+        rows, images = [], []
         for index in range(int(start), int(stop)):
             scene = render_scene(options, split=split, index=index)
-            pictures.append(stored_png(scene.image))
+            images.append(stored_png(scene.image))
             rows.append(
                 {
-                    "size": len(pictures[-1]),
+                    "size": len(images[-1]),
                     "label": scene.label,
                     "box": scene.objects[scene.target].box,
                     "num_objects": len(scene.objects),
@@ -131,7 +131,7 @@ def _serve(options):
                     "scene": scene.to_json(),
                 }
             )
-        frame = b"\n".join([json.dumps(rows).encode(), b"".join(pictures)])
+        frame = b"\n".join([json.dumps(rows).encode(), b"".join(images)])
         sys.stdout.buffer.write(_LENGTH.pack(len(frame)) + frame)
         sys.stdout.buffer.flush()
 

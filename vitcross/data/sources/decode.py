@@ -1,7 +1,7 @@
-"""Bytes or files to upright 8-bit pictures, with Pillow.
+"""Bytes or files to upright 8-bit images, with Pillow.
 
-Whatever a folder may hold becomes grey or RGB: EXIF-rotated, CMYK, 16-bit, palette, animated (its first frame) and
-transparent pictures (on white). Shape letters: H W C pixels.
+Whatever a folder may hold becomes gray or RGB: EXIF-rotated, CMYK, 16-bit, palette, animated (its first frame) and
+transparent images (on white). Shape letters: H W C pixels.
 """
 
 import io
@@ -12,10 +12,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitcross.data.problems import UnreadableImage
 
-# Larger pictures are refused before they are decoded: a few kilobytes can unpack to gigabytes.
+# Larger images are refused before they are decoded: a few kilobytes can unpack to gigabytes.
 MAX_PIXELS = 2**26
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-# EXIF orientation -> what makes the picture upright; from 5 on it exchanges height and width.
+# EXIF orientation -> what makes the image upright; from 5 on it exchanges height and width.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,15 +28,15 @@ _UPRIGHT = {
 _SIDEWAYS = (5, 6, 7, 8)
 
 
-class Picture:
-    """A picture that is opened (header read) but not decoded yet.
+class EncodedImage:
+    """An image that is opened (header read) but not decoded yet.
 
     Args:
         content: bytes, a path, or a uint8 array (h, w), (h, w, 1) or (h, w, 3).
         name: str, what error messages call it.
 
     Raises:
-        UnreadableImage: if Pillow does not know the format or the picture is larger than `MAX_PIXELS`.
+        UnreadableImage: if Pillow does not know the format or the image is larger than `MAX_PIXELS`.
     """
 
     def __init__(self, content, *, name):
@@ -49,7 +49,7 @@ class Picture:
 
     @property
     def size(self):
-        """(height, width) of the upright picture."""
+        """(height, width) of the upright image."""
         width, height = self._image.size
         return (width, height) if self._orientation in _SIDEWAYS else (height, width)
 
@@ -69,14 +69,14 @@ class Picture:
         except Image.DecompressionBombError as error:  # Pillow has a limit too, and names no width and height
             raise UnreadableImage(self.name, f"the limit is {MAX_PIXELS} pixels. {error}") from None
         except UnidentifiedImageError:
-            raise UnreadableImage(self.name, "no picture in a known format") from None
+            raise UnreadableImage(self.name, "no image in a known format") from None
         except Exception as error:  # noqa: BLE001 - decoders raise almost anything on broken input (struct, zlib, Syntax...)
             raise UnreadableImage(self.name, f"{type(error).__name__}: {error}") from None
 
 
-def decode_image(content, *, channels, name="picture"):
+def decode_image(content, *, channels, name="image"):
     """bytes, path or uint8 array -> (h, w, channels) uint8, upright. Raises UnreadableImage."""
-    return to_array(Picture(content, name=name).load(channels=channels))
+    return to_array(EncodedImage(content, name=name).load(channels=channels))
 
 
 def to_array(image):
@@ -103,7 +103,7 @@ def _open(content):
 def _orientation(image):
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001 - a broken note about the picture does not make the picture unreadable
+    except Exception:  # noqa: BLE001 - a broken note about the image does not make the image unreadable
         return 1
 
 
@@ -118,7 +118,7 @@ def _load(image, channels, at_least, orientation):
     if image.mode in _SIXTEEN_BIT:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"32-bit pixels from {values.min()} to {values.max()} are not a picture")
+            raise ValueError(f"32-bit pixels from {values.min()} to {values.max()} are not an image")
         image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     elif image.mode == "F":
         raise ValueError("floating-point pixels have no defined range")

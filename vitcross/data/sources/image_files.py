@@ -1,4 +1,4 @@
-"""Single picture files as a source, without labels."""
+"""Single image files as a source, without labels."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from vitcross.data.sources.image_folder import EXTENSIONS
 from vitcross.data.sources.source import Source
 
 
-class PictureFiles(Source):
-    """Picture files by their paths; no labels. `channels` is 1 or 3."""
+class ImageFiles(Source):
+    """Image files by their paths; no labels. `channels` is 1 or 3."""
 
     def __init__(self, paths, *, name, channels=3):
         super().__init__(name=name, class_names=(), channels=channels)
@@ -23,7 +23,7 @@ class PictureFiles(Source):
         return self._paths[index]
 
 
-def find_pictures(pattern):
+def find_images(pattern):
     """The files that a path, a folder (searched to its depth) or a pattern names, sorted.
 
     Raises:
@@ -38,5 +38,5 @@ def find_pictures(pattern):
         anchor = Path(path.anchor)
         found = [file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file()]
     if not found:
-        raise ValueError(f"images must name at least one picture: a file, a folder or a pattern. Received: {pattern}")
+        raise ValueError(f"images must name at least one image: a file, a folder or a pattern. Received: {pattern}")
     return sorted(found)

@@ -1,6 +1,6 @@
-"""A folder of pictures as a data set: a class per subfolder. Imports no TensorFlow, so that a listing is there at once.
+"""A folder of images as a data set: a class per subfolder. Imports no TensorFlow, so that a listing is there at once.
 
-Either `root/<class>/*.jpg`, from which validation (and test) pictures are cut, or `root/train/<class>/*.jpg` beside
+Either `root/<class>/*.jpg`, from which validation (and test) images are cut, or `root/train/<class>/*.jpg` beside
 `root/validation` (or `val`) and, where there is one, `root/test`.
 """
 
@@ -37,14 +37,14 @@ class FolderListing:
 
 
 def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=0):
-    """Finds classes and pictures under `root`.
+    """Finds classes and images under `root`.
 
-    Splits that have no folder of their own are cut from the training pictures, class by class; which picture goes
-    where depends on the seed, the class and the file's name alone, so that added pictures move few others.
+    Splits that have no folder of their own are cut from the training images, class by class; which image goes
+    where depends on the seed, the class and the file's name alone, so that added images move few others.
 
     Args:
         root: path of the folder.
-        validation_share: float in (0, 1), share of the pictures of each class (at least one where a class has two).
+        validation_share: float in (0, 1), share of the images of each class (at least one where a class has two).
         test_share: float in [0, 1).
         split_seed: int.
 
@@ -52,10 +52,10 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
         `FolderListing`.
 
     Raises:
-        ValueError: if the folder is missing, has fewer than two classes, or a class has no picture to train on.
+        ValueError: if the folder is missing, has fewer than two classes, or a class has no image to train on.
     """
     if root is None:
-        raise ValueError("data.root must name the folder of pictures (data.root=DIR). Received: null")
+        raise ValueError("data.root must name the folder of images (data.root=DIR). Received: null")
     if not 0 < validation_share < 1 or not 0 <= test_share < 1 or validation_share + test_share >= 1:
         raise ValueError(
             "validation_share must be in (0, 1), test_share in [0, 1), their sum below 1. "
@@ -117,7 +117,7 @@ def _split_folders(root):
 
 
 def _classes(folder, allowed=None):
-    """Class name -> sorted paths of its pictures."""
+    """Class name -> sorted paths of its images."""
     entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
     folders = {as_text(entry.name): folder / entry.name for entry in entries}
     names = sorted(folders)
@@ -126,28 +126,28 @@ def _classes(folder, allowed=None):
         if unknown:
             raise ValueError(f"{folder} must hold the same classes as the training folder. Received also: {unknown}")
     elif len(names) < 2:
-        loose = any(_is_picture(entry.name) for entry in os.scandir(folder))
-        hint = " (its pictures lie in no subfolder: make one folder a class)" if loose else ""
+        loose = any(_is_image(entry.name) for entry in os.scandir(folder))
+        hint = " (its images lie in no subfolder: make one folder a class)" if loose else ""
         raise ValueError(f"{folder} must hold at least two folders, one a class. Received: {names or 'none'}{hint}")
-    classes = {name: _pictures(folders[name]) for name in names}
+    classes = {name: _images(folders[name]) for name in names}
     empty = [name for name, paths in classes.items() if not paths]
     if empty:
         raise ValueError(
-            f"Each class folder of {folder} must hold at least one picture ({', '.join(sorted(EXTENSIONS))}). "
+            f"Each class folder of {folder} must hold at least one image ({', '.join(sorted(EXTENSIONS))}). "
             f"Received without any: {', '.join(empty)}"
         )
     return classes
 
 
-def _pictures(folder):
+def _images(folder):
     paths = []
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths.extend(os.path.join(where, name) for name in files if _is_picture(name))
+        paths.extend(os.path.join(where, name) for name in files if _is_image(name))
     return sorted(paths)
 
 
-def _is_picture(name):
+def _is_image(name):
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 

@@ -1,4 +1,4 @@
-"""Pairs of a picture and a text as a source: a picture with five captions is five examples, decoded as one picture.
+"""Pairs of an image and a text as a source: an image with five captions is five examples, decoded as one image.
 
 A text is a caption, or a question with one answer (or one from each of several annotators).
 """
@@ -17,18 +17,18 @@ class Pair(typing.NamedTuple):
     """One text and what is known about it.
 
     Attributes:
-        picture: int, position of its picture in the source of pictures.
+        image: int, position of its image in the source of images.
         text: str, a caption or a question.
-        label: str or None: class of the picture (captions), or the most frequent answer (questions).
-        kind: str, `caption`, or the type of the question.
+        label: str or None: class of the image (captions), or the most frequent answer (questions).
+        question_type: str, `caption`, or the type of the question.
         answers: tuple of str, one from each annotator; () for captions.
         name: str or None, what messages call it.
     """
 
-    picture: int
+    image: int
     text: str
     label: str | None = None
-    kind: str = CAPTION
+    question_type: str = CAPTION
     answers: tuple[str, ...] = ()
     name: str | None = None
 
@@ -38,22 +38,22 @@ class PairSource(Source):
 
     Args:
         name: str, e.g. `scenes/train`.
-        pictures: `Source` of pictures; those without a text are left out.
+        images: `Source` of images; those without a text are left out.
         pairs: list of `Pair`.
-        class_names: sequence of str: classes of the pictures, or answers.
+        class_names: sequence of str: classes of the images, or answers.
     """
 
-    def __init__(self, *, name, pictures, pairs, class_names=()):
+    def __init__(self, *, name, images, pairs, class_names=()):
         super().__init__(
             name=name,
             class_names=class_names,
-            channels=pictures.channels,
-            image_shape=pictures.image_shape,
-            optional_keys=pictures.optional_keys,
+            channels=images.channels,
+            image_shape=images.image_shape,
+            optional_keys=images.optional_keys,
         )
-        self._every_picture, self.pairs = pictures, list(pairs)
-        used, self.picture_ids = np.unique([pair.picture for pair in self.pairs], return_inverse=True)
-        self.pictures = pictures if len(used) == len(pictures) else Subset(pictures, used)
+        self._every_image, self.pairs = images, list(pairs)
+        used, self.image_ids = np.unique([pair.image for pair in self.pairs], return_inverse=True)
+        self.images = images if len(used) == len(images) else Subset(images, used)
         number = {name: k for k, name in enumerate(self.class_names)}
         self._labels = np.array([number.get(pair.label, -1) for pair in self.pairs], np.int64)
 
@@ -64,28 +64,28 @@ class PairSource(Source):
         """The same source with the pairs at `indices` only."""
         return PairSource(
             name=self.name,
-            pictures=self._every_picture,
+            images=self._every_image,
             pairs=[self.pairs[index] for index in indices],
             class_names=self.class_names,
         )
 
     def record(self, index):
-        return dict(self.pictures.record(self.picture_of(index))) | {"label": int(self._labels[index])}
+        return dict(self.images.record(self.image_of(index))) | {"label": int(self._labels[index])}
 
     def labels(self):
         return self._labels
 
     def example_name(self, index):
-        """The name of its picture."""
-        return self.pictures.example_name(self.picture_of(index))
+        """The name of its image."""
+        return self.images.example_name(self.image_of(index))
 
     def text_name(self, index):
         """What messages call the text: file and line, or split and position."""
         return self.pairs[index].name or f"{self.name}/{index}"
 
-    def picture_of(self, index):
-        """Position of its picture in `pictures`."""
-        return int(self.picture_ids[index])
+    def image_of(self, index):
+        """Position of its image in `images`."""
+        return int(self.image_ids[index])
 
     def text(self, index):
         """The caption or question, as written."""
@@ -95,31 +95,31 @@ class PairSource(Source):
         """All of them, in order."""
         return [pair.text for pair in self.pairs]
 
-    def kind(self, index):
+    def question_type(self, index):
         """`caption`, or the type of the question."""
-        return self.pairs[index].kind
+        return self.pairs[index].question_type
 
     def answers(self, index):
         """One answer of each annotator: tuple of str; () for captions."""
         return self.pairs[index].answers
 
     def references(self, index):
-        """All texts of its picture: list of str."""
-        if not hasattr(self, "_pairs_of_picture"):
-            order = np.argsort(self.picture_ids, kind="stable")
-            ends = np.cumsum(np.bincount(self.picture_ids, minlength=len(self.pictures)))
-            self._pairs_of_picture = np.split(order, ends[:-1])
-        return [self.text(k) for k in self._pairs_of_picture[self.picture_of(index)]]
+        """All texts of its image: list of str."""
+        if not hasattr(self, "_pairs_of_image"):
+            order = np.argsort(self.image_ids, kind="stable")
+            ends = np.cumsum(np.bincount(self.image_ids, minlength=len(self.images)))
+            self._pairs_of_image = np.split(order, ends[:-1])
+        return [self.text(k) for k in self._pairs_of_image[self.image_of(index)]]
 
     def scene(self, index):
-        """What is in its picture (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
-        return self.pictures.scene(self.picture_of(index))
+        """What is in its image (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
+        return self.images.scene(self.image_of(index))
 
     def links(self, index):
         """Words that name objects: list of (start, end, boxes, part).
 
-        Characters [start, end) of the text; boxes (K, 4) float32 of the K objects in the whole picture; part `shape`,
-        `colour` or `size`. Empty where nothing is known.
+        Characters [start, end) of the text; boxes (K, 4) float32 of the K objects in the whole image; part `shape`,
+        `color` or `size`. Empty where nothing is known.
         """
         scene = self.scene(index)
         return [] if scene is None else scene_links(scene, self.text(index), is_caption=not self.answers(index))

@@ -1,8 +1,8 @@
-"""Pairs of pictures and texts from a CSV or JSONL file. Imports no TensorFlow, so that a listing is there at once.
+"""Pairs of images and texts from a CSV or JSONL file. Imports no TensorFlow, so that a listing is there at once.
 
 One pair a line, columns (keys in JSONL): `image`, a path relative to the file's own folder, and either `text` or
 `question` with `answer` (or `answers`, several annotators: a list in JSONL, separated by `|` in CSV). Optional:
-`split`, `category` (the class of the picture) and `type` (of the question). A picture may occur in several lines.
+`split`, `category` (the class of the image) and `type` (of the question). An image may occur in several lines.
 """
 
 import collections
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test",)}
 NOT_UTF8, NOT_READABLE, EMPTY_TEXT = "not UTF-8", "not a line of the format", "empty text"
-NO_PICTURE, MISSING_PICTURE, IN_TWO_SPLITS = "no picture named", "missing picture", "picture of the training split"
+NO_IMAGE, MISSING_IMAGE, IN_TWO_SPLITS = "no image named", "missing image", "image of the training split"
 NO_ANSWER = "empty answer"
 _TEXT_COLUMNS = ("image", "text", "question", "answer", "split", "category", "type")
 _ONE_TYPE = "question"  # of files that have no types
@@ -33,15 +33,15 @@ class PairsListing:
 
     Attributes:
         file: path.
-        pictures: list of paths, each once.
-        splits: dict of `train`, `validation` and, where there is one, `test` to a list of `Pair`, whose pictures are
-            positions in `pictures`.
+        images: list of paths, each once.
+        splits: dict of `train`, `validation` and, where there is one, `test` to a list of `Pair`, whose images are
+            positions in `images`.
         class_names: tuple of str: categories, or answers, of the training pairs, sorted; () where there are none.
-        missing: list of paths of pictures that are not there.
+        missing: list of paths of images that are not there.
     """
 
     file: pathlib.Path
-    pictures: list[str]
+    images: list[str]
     splits: dict[str, list[Pair]]
     class_names: tuple[str, ...]
     missing: list[str]
@@ -50,13 +50,13 @@ class PairsListing:
 def list_pairs(file, *, validation_share=0.1, test_share=0.0, split_seed=0, problems):
     """Reads a file of pairs; lines that cannot be used are noted and left out.
 
-    Splits that the file does not name are cut from the training pairs, picture by picture: all texts of a picture stay
+    Splits that the file does not name are cut from the training pairs, image by image: all texts of an image stay
     together, and where it goes depends on the seed and its path alone. With `validation_share` 0 the test pairs of a
     file without validation pairs stand in for them.
 
     Args:
         file: path, `*.csv` or `*.jsonl`.
-        validation_share: float in [0, 1), share of the pictures, cut off where the file has no validation pairs.
+        validation_share: float in [0, 1), share of the images, cut off where the file has no validation pairs.
         test_share: float in [0, 1), cut off where it has no test pairs.
         split_seed: int.
         problems: `TextProblems`; names are `<file>:<line>`.
@@ -75,33 +75,33 @@ def list_pairs(file, *, validation_share=0.1, test_share=0.0, split_seed=0, prob
             "validation_share and test_share must be in [0, 1), their sum below 1. "
             f"Received: {validation_share} and {test_share}"
         )
-    pairs, pictures, missing = _pairs(file, problems)
+    pairs, images, missing = _pairs(file, problems)
     if not pairs:
         found = "; ".join(f"{kind}: {len(names)}" for kind, names in problems.names.items())
         raise ValueError(
-            f"data.file must hold at least one pair of a picture that is there and a text. Received: {file} ({found})"
+            f"data.file must hold at least one pair of an image that is there and a text. Received: {file} ({found})"
         )
-    splits = _completed(pairs, pictures, shares=shares, seed=split_seed, file=file)
-    _note_shared_pictures(splits, problems)
+    splits = _completed(pairs, images, shares=shares, seed=split_seed, file=file)
+    _note_shared_images(splits, problems)
     labels = {pair.label for pair in splits["train"]} - {None}
-    return PairsListing(file=file, pictures=pictures, splits=splits, class_names=tuple(sorted(labels)), missing=missing)
+    return PairsListing(file=file, images=images, splits=splits, class_names=tuple(sorted(labels)), missing=missing)
 
 
 def _pairs(file, problems):
-    """dict of split to `Pair`s as the file names them (without a split: `train`), the pictures, the missing ones."""
-    splits, pictures, missing = {}, {}, {}
+    """dict of split to `Pair`s as the file names them (without a split: `train`), the images, the missing ones."""
+    splits, images, missing = {}, {}, {}
     for name, row in _rows(file, problems):
         pair = _pair(name, row, problems)
         if pair is None:
             continue
         path = os.path.normpath(file.parent / row["image"])
-        if path in missing or (path not in pictures and not os.path.isfile(path)):
+        if path in missing or (path not in images and not os.path.isfile(path)):
             missing[path] = None
-            problems.add(MISSING_PICTURE, name)
+            problems.add(MISSING_IMAGE, name)
             continue
-        pair = pair._replace(picture=pictures.setdefault(path, len(pictures)))
+        pair = pair._replace(image=images.setdefault(path, len(images)))
         splits.setdefault(_split(name, row.get("split")), []).append(pair)
-    return splits, list(pictures), list(missing)
+    return splits, list(images), list(missing)
 
 
 def _existing(file):
@@ -184,14 +184,14 @@ def _is_value(key, value):
 
 
 def _pair(name, row, problems):
-    """The `Pair` of a line, its picture not known yet; None where something is missing."""
+    """The `Pair` of a line, its image not known yet; None where something is missing."""
     is_question = "question" in row
     text = row.get("question" if is_question else "text", "")
     answers = row.get("answers", [row.get("answer", "")]) if is_question else ()
     answers = tuple(answer.strip().lower() for answer in answers if answer.strip())
     problem = None
     if not row.get("image"):
-        problem = NO_PICTURE
+        problem = NO_IMAGE
     elif not text.strip():
         problem = EMPTY_TEXT
     elif is_question and not answers:
@@ -205,8 +205,10 @@ def _pair(name, row, problems):
         return None
     if is_question:
         label = collections.Counter(answers).most_common(1)[0][0]  # the first one of those that are as frequent
-        return Pair(picture=-1, text=text, label=label, kind=row.get("type") or _ONE_TYPE, answers=answers, name=name)
-    return Pair(picture=-1, text=text, label=row.get("category") or None, name=name)
+        return Pair(
+            image=-1, text=text, label=label, question_type=row.get("type") or _ONE_TYPE, answers=answers, name=name
+        )
+    return Pair(image=-1, text=text, label=row.get("category") or None, name=name)
 
 
 def _is_broken(text):
@@ -224,7 +226,7 @@ def _split(name, value):
     raise ValueError(f"split must be one of {known}. Received: {value!r} ({name})")
 
 
-def _completed(splits, pictures, *, shares, seed, file):
+def _completed(splits, images, *, shares, seed, file):
     """The splits with those that the file does not name, cut from the training pairs."""
     if "train" not in splits:
         raise ValueError(f"{file} must hold pairs to train on (split train). Received: {sorted(splits)}")
@@ -232,10 +234,10 @@ def _completed(splits, pictures, *, shares, seed, file):
     for split, share in shares.items():
         if split not in named and share:
             taken = shares["validation"] if split == "test" and "validation" not in named else 0
-            names = {k: os.path.relpath(pictures[k], file.parent) for k in {pair.picture for pair in splits["train"]}}
+            names = {k: os.path.relpath(images[k], file.parent) for k in {pair.image for pair in splits["train"]}}
             cut = _cut(names, share / (1 - taken), f"{split}/{seed}")
-            splits[split] = [pair for pair in splits["train"] if pair.picture in cut]
-            splits["train"] = [pair for pair in splits["train"] if pair.picture not in cut]
+            splits[split] = [pair for pair in splits["train"] if pair.image in cut]
+            splits["train"] = [pair for pair in splits["train"] if pair.image not in cut]
     if "validation" not in splits:
         if "test" not in splits:
             raise ValueError(f"validation_share must be > 0: {file} holds training pairs only. Received: 0")
@@ -243,21 +245,21 @@ def _completed(splits, pictures, *, shares, seed, file):
         splits["validation"] = splits["test"]
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
-        raise ValueError(f"{file} must hold pictures for each split. Received none for: {', '.join(empty)}")
+        raise ValueError(f"{file} must hold images for each split. Received none for: {', '.join(empty)}")
     return splits
 
 
 def _cut(names, share, seed):
-    """The positions of `share` of the pictures, but one at least and never all; `names`: dict of position to path."""
+    """The positions of `share` of the images, but one at least and never all; `names`: dict of position to path."""
     number = min(max(1, round(share * len(names))), len(names) - 1)
     ranked = sorted(names, key=lambda k: hashlib.sha256(f"{seed}/{names[k]}".encode()).digest())
     return set(ranked[:number])
 
 
-def _note_shared_pictures(splits, problems):
-    trained = {pair.picture for pair in splits["train"]}
+def _note_shared_images(splits, problems):
+    trained = {pair.image for pair in splits["train"]}
     others = {id(pairs): pairs for split, pairs in splits.items() if split != "train"}
     for pairs in others.values():
         for pair in pairs:
-            if pair.picture in trained:
+            if pair.image in trained:
                 problems.add(IN_TWO_SPLITS, pair.name)

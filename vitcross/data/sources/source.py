@@ -8,7 +8,7 @@ import abc
 
 import numpy as np
 
-from vitcross.data.sources.decode import Picture, to_array
+from vitcross.data.sources.decode import EncodedImage, to_array
 
 
 class Source(abc.ABC):
@@ -17,8 +17,8 @@ class Source(abc.ABC):
     Args:
         name: str, e.g. `fashion_mnist/train`.
         class_names: sequence of str; their number is the number of classes.
-        channels: 1 or 3, channels of the decoded pictures.
-        image_shape: (h, w, c) if all pictures have this shape, else None.
+        channels: 1 or 3, channels of the decoded images.
+        image_shape: (h, w, c) if all images have this shape, else None.
         optional_keys: keys of `batch.OPTIONAL_KEYS` that every example has.
     """
 
@@ -35,35 +35,35 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def record(self, index):
-        """The example, picture still encoded: dict of `image` (bytes, path, uint8 array), `label`, optional keys."""
+        """The example, image still encoded: dict of `image` (bytes, path, uint8 array), `label`, optional keys."""
 
     def example_name(self, index):
         """What messages call the example: a file path, or split and position."""
         return f"{self.name}/{index}"
 
     def scene(self, index):
-        """What is in the picture, where it was rendered: dict of `Scene.to_json` (scenes.py); else None."""
+        """What is in the image, where it was rendered: dict of `Scene.to_json` (scenes.py); else None."""
         return None  # noqa: RET501 - a value, which says that nothing is known
 
     def labels(self):
-        """All labels, (n,) int64, read without decoding a picture."""
+        """All labels, (n,) int64, read without decoding an image."""
         return np.array([self.record(index)["label"] for index in range(len(self))], np.int64)
 
-    def picture(self, index, record):
-        """The `Picture` of a record of this source."""
-        return Picture(record["image"], name=self.example_name(index))
+    def image(self, index, record):
+        """The `EncodedImage` of a record of this source."""
+        return EncodedImage(record["image"], name=self.example_name(index))
 
     def __getitem__(self, index):
-        """The decoded example. Raises UnreadableImage if its picture cannot be decoded."""
+        """The decoded example. Raises UnreadableImage if its image cannot be decoded."""
         if not 0 <= index < len(self):
             raise IndexError(f"index must be in [0, {len(self)}). Received: {index}")
         record = dict(self.record(index))
-        record["image"] = to_array(self.picture(index, record).load(channels=self.channels))
+        record["image"] = to_array(self.image(index, record).load(channels=self.channels))
         return record
 
 
 class ArraySource(Source):
-    """Pictures and labels that are in memory already.
+    """Images and labels that are in memory already.
 
     Args:
         images: (n, h, w, c) uint8, c = 1 or 3.

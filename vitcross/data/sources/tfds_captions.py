@@ -1,4 +1,4 @@
-"""Captions of a TensorFlow Datasets set: found among its features, several for one picture."""
+"""Captions of a TensorFlow Datasets set: found among its features, several for one image."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -28,27 +28,27 @@ def caption_key(info):
     )
 
 
-def caption_pairs(pictures, *, key, problems: TextProblems):
+def caption_pairs(images, *, key, problems: TextProblems):
     """`PairSource` of all captions of a `TFDSSource`; empty ones are noted and left out.
 
     Args:
-        pictures: `TFDSSource`.
+        images: `TFDSSource`.
         key: str, `caption_key`.
-        problems: `TextProblems`; names are `<set>/<split>/<position of the picture>`.
+        problems: `TextProblems`; names are `<set>/<split>/<position of the image>`.
     """
     pairs = []
-    for index in range(len(pictures)):
-        for value in pictures.example(index).features.feature[key].bytes_list.value:
+    for index in range(len(images)):
+        for value in images.example(index).features.feature[key].bytes_list.value:
             try:
                 text = value.decode("utf-8").strip()
             except UnicodeDecodeError:
-                problems.add(NOT_UTF8, pictures.example_name(index))
+                problems.add(NOT_UTF8, images.example_name(index))
                 continue
             if text:
-                pairs.append(Pair(index, text, name=pictures.example_name(index)))
+                pairs.append(Pair(index, text, name=images.example_name(index)))
             else:
-                problems.add(EMPTY_TEXT, pictures.example_name(index))
-    return PairSource(name=pictures.name, pictures=pictures, pairs=pairs)
+                problems.add(EMPTY_TEXT, images.example_name(index))
+    return PairSource(name=images.name, images=images, pairs=pairs)
 
 
 def _text_features(prefix, features):

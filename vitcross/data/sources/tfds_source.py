@@ -1,7 +1,7 @@
-"""Any set of pictures of TensorFlow Datasets, with random access to any split expression.
+"""Any set of images of TensorFlow Datasets, with random access to any split expression.
 
-Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their pictures
-decoded by `decode.py`, so that a set behaves like a folder of the same pictures. Offline: nothing here reaches for the
+Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their images
+decoded by `decode.py`, so that a set behaves like a folder of the same images. Offline: nothing here reaches for the
 network.
 """
 
@@ -30,7 +30,7 @@ class TFDSSource(Source):
         builder: `tfds.core.DatasetBuilder` whose data is prepared.
         split: str, any TFDS split expression: `train`, `train[:90%]`, `train[:10%]+test`.
         channels: 1 or 3, or None for those of the data set.
-        labelled: bool, whether the set has labels; without them, every label is -1.
+        labeled: bool, whether the set has labels; without them, every label is -1.
 
     Raises:
         ValueError: for an unknown split, a set without image and label, a file format without random access, or a file
@@ -38,12 +38,12 @@ class TFDSSource(Source):
         DataVanished: when an example is read, if the folder of the set has gone.
     """
 
-    def __init__(self, *, builder, split, channels=None, labelled=True):
+    def __init__(self, *, builder, split, channels=None, labeled=True):
         from tensorflow.core.example import example_pb2
 
         self._parse = example_pb2.Example.FromString
         features = builder.info.features
-        keys = image_and_label_keys(builder.info) if labelled else (only_image_key(builder.info), None)
+        keys = image_and_label_keys(builder.info) if labeled else (only_image_key(builder.info), None)
         self._image_key, self._label_key = keys
         image = features[self._image_key]
         static = all(image.shape[:2])
@@ -51,7 +51,7 @@ class TFDSSource(Source):
         channels = channels or native_channels
         super().__init__(
             name=f"{builder.name}/{split}",
-            class_names=features[self._label_key].names if labelled else (),
+            class_names=features[self._label_key].names if labeled else (),
             channels=channels,
             image_shape=(*image.shape[:2], channels) if static else None,
             optional_keys=[key for key in OPTIONAL_KEYS if builder.name == "vitcross_scenes" and key in features],
@@ -114,9 +114,7 @@ def only_image_key(info):
     images = [key for key, feature in info.features.items() if type(feature) is tfds.features.Image]
     if len(images) != 1:
         kinds = {key: type(feature).__name__ for key, feature in info.features.items()}
-        raise ValueError(
-            f"A set of pictures needs one Image feature. Received: {info.name} with {len(images)}: {kinds}"
-        )
+        raise ValueError(f"A set of images needs one Image feature. Received: {info.name} with {len(images)}: {kinds}")
     return _checked(info, images[0])
 
 
@@ -124,7 +122,7 @@ def _checked(info, key):
     dtype = np.dtype(info.features[key].np_dtype)
     if dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"The pictures of a data set must be uint8 or uint16. Received: {info.name} with {dtype} in '{key}'"
+            f"The images of a data set must be uint8 or uint16. Received: {info.name} with {dtype} in '{key}'"
         )
     return key
 

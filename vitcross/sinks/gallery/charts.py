@@ -41,7 +41,7 @@ TRUST = (
     ),
     Chart(
         title="Lift on the boxes of what is explained",
-        meaning="energy in the box / its share of the picture; 1: no better than chance",
+        meaning="energy in the box / its share of the image; 1: no better than chance",
         series=_of_methods("grounding/{}/lift"),
         reference=1.0,
     ),
@@ -65,13 +65,13 @@ TRUST = (
     ),
     Chart(
         title="Likeness to an untrained model's map",
-        meaning="rank correlation; high: the map shows the architecture or the picture, not what was learned",
+        meaning="rank correlation; high: the map shows the architecture or the image, not what was learned",
         series=_of_methods("trust/{}/sanity"),
         reference=0.0,
     ),
     Chart(
         title="Words: lift on the boxes of what they name",
-        meaning="energy in the box / its share of the picture; 1: no better than chance",
+        meaning="energy in the box / its share of the image; 1: no better than chance",
         series=(("{}", "grounding/words/*/lift"),),
         reference=1.0,
     ),
@@ -109,7 +109,7 @@ HEALTH = (
         meaning="mean cosine between heads",
         series=(("heads", "attention_stats/head_similarity"),),
     ),
-    Chart(title="Artifact patches", meaning="per picture", series=(("patches", "attention_stats/artifact_patches"),)),
+    Chart(title="Artifact patches", meaning="per image", series=(("patches", "attention_stats/artifact_patches"),)),
 )
 
 TRAINING = (
@@ -143,7 +143,7 @@ TRAINING = (
     ),
     Chart(
         title="Right attributes of captions",
-        meaning="shape, colour, size and relation; unseen: combinations that training never showed",
+        meaning="shape, color, size and relation; unseen: combinations that training never showed",
         series=(
             ("validation", "val/attribute_accuracy"),
             ("average of the weights", "val/attribute_accuracy_ema"),

@@ -1,4 +1,4 @@
-"""The gallery's page: HTML around curves and pictures. Everything that comes from a run is escaped as text.
+"""The gallery's page: HTML around curves and images. Everything that comes from a run is escaped as text.
 
 No network, no storage, no `eval`, and a policy in the page that forbids them; without scripts all captures are simply
 listed below each other.
@@ -17,8 +17,8 @@ from vitcross.sinks.gallery.trust_section import tile, trust_section
 from vitcross.sinks.local_files import to_json
 
 STATE_ID = "captures"
-# One place for the order on the page, and what each sheet answers: first what the picture's tokens read of each other,
-# then picture and text.
+# One place for the order on the page, and what each sheet answers: first what the image's tokens read of each other,
+# then image and text.
 SELF_SHEETS = {
     "attention/self/overlay": "Where does it look?",
     "attention/self/methods": "Do the methods agree, and what was measured of each?",
@@ -39,22 +39,22 @@ WIDE = {"attention/self/methods", *TEXT_SHEETS}
 POLICY = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def page(*, title, status, facts, captures, trust=(), health=(), training=(), extra=None, colour_map="viridis") -> str:
+def page(*, title, status, facts, captures, trust=(), health=(), training=(), extra=None, color_map="viridis") -> str:
     """The whole page.
 
     Args:
         title: str, name of the run.
         status: `"running"`, `"finished"`, `"stopped"` or `"failed"`.
         facts: list of (label, value) str.
-        captures: list of Capture, oldest first.
+        captures: list of CaptureEntry, oldest first.
         trust, health, training: lists of HTML figures, the curves of these sections.
         extra: Extra or None.
-        colour_map: str, the one of the sheets.
+        color_map: str, the one of the sheets.
     """
     steps = [capture.step for capture in captures]
     measured = next((capture for capture in reversed(captures) if capture.trust), None)
-    tables = [_figure(p) for p in captures[-1].pictures if p.key not in SHEETS] if captures else []
-    with_words = any(p.key in TEXT_SHEETS for c in captures for p in c.pictures)
+    tables = [_figure(p) for p in captures[-1].images if p.key not in SHEETS] if captures else []
+    with_words = any(p.key in TEXT_SHEETS for c in captures for p in c.images)
     maps = _section("self", "Self-attention", _captures(captures, SELF_SHEETS, ""))
     maps += _section("text", "Image and text", _captures(captures, TEXT_SHEETS, "-text") if with_words else "")
     sections = (
@@ -64,7 +64,7 @@ def page(*, title, status, facts, captures, trust=(), health=(), training=(), ex
         _section("health", "Health", _grid("charts", health) + _grid("tables", tables)),
         _section("training", "Training", _grid("charts", training)),
     )
-    body = "".join((_how_to_read(colour_map, with_words) if captures else "", *sections))
+    body = "".join((_how_to_read(color_map, with_words) if captures else "", *sections))
     state = _json([dataclasses.asdict(capture) for capture in captures])
     scripts = (
         f'<script type="application/json" id="{STATE_ID}">{state}</script>\n<script>{_asset("gallery.js")}</script>'
@@ -120,16 +120,16 @@ looked at to say it, in the row that predicts it; a word of a question shows its
 """
 
 
-def _how_to_read(colour_map, with_words) -> str:
-    table = color_maps.table(colour_map)[::17]
-    stops = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in table)
+def _how_to_read(color_map, with_words) -> str:
+    table = color_maps.table(color_map)[::17]
+    stops = ", ".join("#{:02x}{:02x}{:02x}".format(*color) for color in table)
     return f"""<section id="how"><h2>How to read this</h2>
 <div class="scale"><span>0</span><i style="background:linear-gradient(90deg,{stops})"></i>
 <span>top, printed at each bar</span></div>
 <ul>
 <li><b>First ask whether a map can be trusted.</b> Attention is not by itself evidence of why the model decided. The
 gap says whether dropping the patches that a map marks changes the answer more than dropping random ones.</li>
-<li><b>Colours start at 0</b> and their top is shared, so that noise does not look like structure. <i>Uniform</i> is the
+<li><b>Colors start at 0</b> and their top is shared, so that noise does not look like structure. <i>Uniform</i> is the
 value that every patch has when nothing is preferred.</li>
 <li><b>One square is one patch</b>, the finest detail that the model can point at. <b>Prefix</b> is the share that goes
 to the class token and registers, which the map leaves out.</li>
@@ -146,7 +146,7 @@ def _slider(captures) -> str:
     return (
         '<div class="slider" hidden><label for="pick">Capture</label>'
         '<button type="button" id="earlier" aria-label="Earlier capture">&#8592;</button>'
-        f'<input type="range" id="pick" min="0" max="{last}" value="{last}" step="1" aria-label="Capture">'
+        f'<input type="range" id="pick" min="0" max="{last}" value="{last}" step="1" aria-label="CaptureEntry">'
         '<button type="button" id="later" aria-label="Later capture">&#8594;</button>'
         f'<output id="picked" for="pick"></output></div>{_film_strip(captures)}'
     )
@@ -163,7 +163,7 @@ def _film_strip(captures) -> str:
         for c in known
     )
     return (
-        f'<p class="hint">{NAMES[column]} of picture 1, capture by capture, each on its own colour scale.</p>'
+        f'<p class="hint">{NAMES[column]} of image 1, capture by capture, each on its own color scale.</p>'
         f'<nav class="strip" aria-label="Captures">{frames}</nav>'
     )
 
@@ -174,12 +174,12 @@ def _captures(captures, sheets, suffix) -> str:
 
 def _capture(capture, sheets, suffix) -> str:
     order = list(sheets)
-    pictures = sorted((p for p in capture.pictures if p.key in sheets), key=lambda p: order.index(p.key))
+    images = sorted((p for p in capture.images if p.key in sheets), key=lambda p: order.index(p.key))
     probes = "".join(_probe(*probe) for probe in capture.probes)
     said = f'<ol class="probes" aria-label="Predictions">{probes}</ol>' if sheets is SELF_SHEETS else ""
     return (
         f'<article class="capture" id="step-{capture.step}{suffix}" data-step="{capture.step}">'
-        f'<h3>Step {capture.step:,}</h3>{said}<div class="sheets">{"".join(map(_figure, pictures))}</div></article>'
+        f'<h3>Step {capture.step:,}</h3>{said}<div class="sheets">{"".join(map(_figure, images))}</div></article>'
     )
 
 
@@ -196,25 +196,25 @@ def _explore(extra) -> str:
             f'<p><a class="button" href="{html.escape(extra.viewer)}">Open the viewer</a> Click a patch or a word and '
             "see what it attends to: every layer, head and method, all captures on a slider.</p>"
         )
-    if extra.film:
+    if extra.animation:
         width, height = extra.film_size
         parts.append(
-            f'<figure class="film"><figcaption><h3>How attention formed</h3></figcaption><img width="{width}" '
-            f'height="{height}" src="{html.escape(extra.film)}" loading="lazy" alt="The maps, capture after capture">'
-            "</figure>"
+            f'<figure class="animation"><figcaption><h3>How attention formed</h3></figcaption><img width="{width}" '
+            f'height="{height}" src="{html.escape(extra.animation)}" loading="lazy" '
+            'alt="The maps, capture after capture"></figure>'
         )
     return "".join(parts)
 
 
-def _figure(picture) -> str:
-    question = SHEETS.get(picture.key)
-    scale = "" if picture.vmax is None else f'<span class="top">scale 0 to {picture.vmax:.3g}</span>'
+def _figure(image) -> str:
+    question = SHEETS.get(image.key)
+    scale = "" if image.vmax is None else f'<span class="top">scale 0 to {image.vmax:.3g}</span>'
     lead = f"<p>{question}</p>" if question else ""
-    file, caption = html.escape(picture.file), html.escape(picture.caption)
-    wide = ' class="wide"' if picture.key in WIDE else ""
+    file, caption = html.escape(image.file), html.escape(image.caption)
+    wide = ' class="wide"' if image.key in WIDE else ""
     return (
-        f"<figure{wide}><figcaption><h4>{html.escape(picture.title)} {scale}</h4>{lead}</figcaption>"
-        f'<a href="{file}" title="Open at full size"><img src="{file}" width="{picture.width}" '
-        f'height="{picture.height}" loading="lazy" alt="{caption}"></a>'
-        f"<details><summary>Caption and colour scale</summary><p>{caption}</p></details></figure>"
+        f"<figure{wide}><figcaption><h4>{html.escape(image.title)} {scale}</h4>{lead}</figcaption>"
+        f'<a href="{file}" title="Open at full size"><img src="{file}" width="{image.width}" '
+        f'height="{image.height}" loading="lazy" alt="{caption}"></a>'
+        f"<details><summary>Caption and color scale</summary><p>{caption}</p></details></figure>"
     )

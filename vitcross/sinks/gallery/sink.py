@@ -1,6 +1,6 @@
 """The local gallery: `attention/index.html`, one page that opens from disk and shows how attention formed.
 
-The page holds text, curves and links; pictures stay files beside it, the same bytes that go to the dashboard. It is
+The page holds text, curves and links; images stay files beside it, the same bytes that go to the dashboard. It is
 written anew, as a whole, after each capture and at the end.
 """
 
@@ -20,7 +20,7 @@ from vitcross.pages.svg_charts import charts, read_rows
 from vitcross.png import encode_png
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
 from vitcross.sinks.gallery.page import STATE_ID, page
-from vitcross.sinks.gallery.state import Capture, Extra, Picture, Thumbnails
+from vitcross.sinks.gallery.state import CaptureEntry, Extra, SheetEntry, Thumbnails
 from vitcross.sinks.sink import Sink
 
 # Figures of the summary that the page prints, where they are known.
@@ -45,28 +45,28 @@ class Gallery(Sink):
         folder: str or path, the run folder; the page becomes `folder/attention/index.html`.
         title: str, name of the run, as text.
         metrics_path: str or path of the run's `metrics.jsonl`; None: the one in `folder`.
-        colour_map: str, the one of the sheets, for the legend.
+        color_map: str, the one of the sheets, for the legend.
 
     A run that goes on keeps the captures that the existing page lists, up to the step from which it captures again.
     """
 
-    def __init__(self, folder, *, title, metrics_path=None, colour_map="viridis"):
+    def __init__(self, folder, *, title, metrics_path=None, color_map="viridis"):
         self.folder = Path(folder) / "attention"
         self.path = self.folder / "index.html"
-        self.title, self.colour_map = title, colour_map
+        self.title, self.color_map = title, color_map
         self.metrics_path = Path(metrics_path or Path(folder) / "metrics.jsonl")
         self.captures = self._listed()
 
     def media(self, step, media):
         """Add a capture and write the page. Sheets that no other sink has written yet are written here."""
-        pictures = []
+        images = []
         for key, sheet in media.sheets.items():
             path = self.folder / folder_name(step) / file_name(key)
             if not path.exists():
                 write_bytes(path, sheet.png)
             height, width = sheet.image.shape[:2]
-            pictures.append(
-                Picture(
+            images.append(
+                SheetEntry(
                     key=key,
                     title=sheet.title,
                     caption=sheet.caption,
@@ -77,9 +77,9 @@ class Gallery(Sink):
                 )
             )
         image = media.record.image if isinstance(media.record, ImageTextRecord) else media.record
-        capture = Capture(
+        capture = CaptureEntry(
             step=step,
-            pictures=pictures,
+            images=images,
             probes=[list(verdict(image, i)) for i in range(len(image.images))],
             targets=list(image.targets),
             held=list(image.maps),
@@ -95,7 +95,7 @@ class Gallery(Sink):
         self._write(status, summary or {})
 
     def _thumbnails(self, step, record):
-        pixels, columns, rows = thumbnails(record, Style(colour_map=self.colour_map))
+        pixels, columns, rows = thumbnails(record, Style(color_map=self.color_map))
         path = self.folder / folder_name(step) / "thumbnails.png"
         write_bytes(path, encode_png(pixels))
         return Thumbnails(
@@ -108,14 +108,14 @@ class Gallery(Sink):
 
     def _extra(self):
         """What others wrote beside the page, as far as it is there by now."""
-        viewer, film = self.folder / "viewer.html", self.folder / "evolution.gif"
+        viewer, animation = self.folder / "viewer.html", self.folder / "evolution.gif"
         size = (0, 0)
-        if film.is_file():
-            with Image.open(film) as picture:
-                size = picture.size
+        if animation.is_file():
+            with Image.open(animation) as image:
+                size = image.size
         return Extra(
             viewer=viewer.name if viewer.is_file() else None,
-            film=film.name if film.is_file() else None,
+            animation=animation.name if animation.is_file() else None,
             film_size=size,
         )
 
@@ -135,7 +135,7 @@ class Gallery(Sink):
             health=charts(rows, HEALTH),
             training=charts(rows, TRAINING),
             extra=self._extra(),
-            colour_map=self.colour_map,
+            color_map=self.color_map,
         )
         write_text(self.path, text)
 
@@ -146,7 +146,7 @@ class Gallery(Sink):
             state = json.loads(
                 re.search(rf'<script type="application/json" id="{STATE_ID}">(.*?)</script>', text, re.S)[1]
             )
-            captures = [Capture.from_json(content) for content in state]
+            captures = [CaptureEntry.from_json(content) for content in state]
         except (OSError, ValueError, TypeError, KeyError):
             return []
         return [c for c in captures if all((self.folder / file).is_file() for file in c.files)]

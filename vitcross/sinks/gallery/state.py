@@ -8,7 +8,7 @@ from vitcross.attention_maps.records.trust_report import TrustReport
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture:
+class SheetEntry:
     """One sheet of one capture: what it is and the file that holds it, relative to the page."""
 
     key: str
@@ -32,12 +32,12 @@ class Thumbnails:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Capture:
-    """One capture: its step, its pictures, for every probe `(said, truth, right or None)` and what its maps explain,
-    the methods of which the record holds maps, what was measured of them, and the small pictures of all maps."""
+class CaptureEntry:
+    """One capture: its step, its images, for every probe `(said, truth, right or None)` and what its maps explain,
+    the methods of which the record holds maps, what was measured of them, and the small images of all maps."""
 
     step: int
-    pictures: list[Picture]
+    images: list[SheetEntry]
     probes: list
     targets: list[str] = dataclasses.field(default_factory=list)
     held: list[str] = dataclasses.field(default_factory=list)
@@ -45,13 +45,13 @@ class Capture:
     thumbnails: Thumbnails | None = None
 
     @classmethod
-    def from_json(cls, content: dict) -> Capture:
+    def from_json(cls, content: dict) -> CaptureEntry:
         """The capture of a `dataclasses.asdict`; pages of an older program know of neither trust nor thumbnails."""
         trust, thumbnails = content.get("trust"), content.get("thumbnails")
         return cls(
             **content
             | {
-                "pictures": [Picture(**picture) for picture in content["pictures"]],
+                "images": [SheetEntry(**image) for image in content["images"]],
                 "trust": trust and TrustReport.from_json(trust),
                 "thumbnails": thumbnails and Thumbnails(**thumbnails),
             }
@@ -60,13 +60,13 @@ class Capture:
     @property
     def files(self) -> list[str]:
         """Every file that the page shows of it, relative to the page."""
-        return [picture.file for picture in self.pictures] + ([self.thumbnails.file] if self.thumbnails else [])
+        return [image.file for image in self.images] + ([self.thumbnails.file] if self.thumbnails else [])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extra:
-    """What other sinks wrote beside the page: the viewer, and the film with its size in pixels."""
+    """What other sinks wrote beside the page: the viewer, and the animation with its size in pixels."""
 
     viewer: str | None = None
-    film: str | None = None
+    animation: str | None = None
     film_size: tuple[int, int] = (0, 0)

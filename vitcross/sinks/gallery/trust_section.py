@@ -25,19 +25,19 @@ COLUMNS = (
     ("Deletion", "mean probability of the answer while patches are dropped, most important first; lower is better"),
     ("Insertion", "the same while patches come in, most important first; higher is better"),
     (
-        "Gap to another picture's map",
-        "the same against the map of another picture; near 0: the map does not know this one",
+        "Gap to another image's map",
+        "the same against the map of another image; near 0: the map does not know this one",
     ),
-    ("Gap to the centre", "the same against pointing at the centre; near 0: objects lie there anyway"),
+    ("Gap to the center", "the same against pointing at the center; near 0: objects lie there anyway"),
     ("Share of leave one out", "the gap as a share of that of leaving out patches one by one"),
     ("Untrained likeness", "rank correlation with the map of an untrained model; high: not what was learned"),
     ("Pointing", "how often the brightest patch is on the boxes of what is explained; in brackets: by chance"),
-    ("Lift", "energy on the boxes of what is explained / their share of the picture; 1: chance"),
+    ("Lift", "energy on the boxes of what is explained / their share of the image; 1: chance"),
 )
 # Of a planted mark, which most runs do not have: not a lack where it is missing.
 MARK_COLUMNS = (
     ("Pointing at the mark", "how often the brightest patch is on the planted mark; in brackets: by chance"),
-    ("Lift on the mark", "energy on the planted mark / its share of the picture; 1: chance"),
+    ("Lift on the mark", "energy on the planted mark / its share of the image; 1: chance"),
 )
 
 
@@ -45,7 +45,7 @@ def trust_section(capture, charts) -> str:
     """Inner HTML of the section.
 
     Args:
-        capture: `Capture` whose `trust` is a TrustReport, the newest one that was measured; or None.
+        capture: `CaptureEntry` whose `trust` is a TrustReport, the newest one that was measured; or None.
         charts: list of HTML figures.
     """
     grid = f'<div class="charts">{"".join(charts)}</div>' if charts else ""
@@ -57,15 +57,15 @@ def trust_section(capture, charts) -> str:
     report = capture.trust
     measured, probes = _measured(report), _probes(capture)
     if not report.fidelity:
-        where = "below each map its gap on that picture alone" if probes else "no map has one"
-        return f'<p class="lead">{measured}.</p><p>Too few pictures for a verdict: {where}.</p>{grid}{probes}'
+        where = "below each map its gap on that image alone" if probes else "no map has one"
+        return f'<p class="lead">{measured}.</p><p>Too few images for a verdict: {where}.</p>{grid}{probes}'
     methods = [method for method in ORDER if method in report.fidelity]
     if all(report.fidelity[method].verdict == NOTHING for method in methods):
         words = f"<li>{verdict_mark(NOTHING)}<b>There is nothing to explain.</b> {NO_EFFECT}</li>"
     else:
         words = "".join(f"<li>{sentence(method, report)}</li>" for method in methods)
     return (
-        f'<p class="lead">{measured}, {"these pictures" if report.same_pictures else "none of them a picture below"}.'
+        f'<p class="lead">{measured}, {"these images" if report.same_images else "none of them an image below"}.'
         f'</p><ul class="verdicts">{words}</ul>{_table(methods, capture)}{grid}{probes}'
     )
 
@@ -107,17 +107,17 @@ def _pointing(grounded, where) -> list[str]:
     if not grounded:
         return []
     hits, chance = (_number(grounded.get(measure), "{:.0%}") for measure in ("pointing", "chance"))
-    return [f"Its brightest patch is on {where} in {hits} of pictures (chance {chance})."]
+    return [f"Its brightest patch is on {where} in {hits} of images (chance {chance})."]
 
 
 def _limits(method, found) -> list[str]:
     limits = []
     if found.p_other is not None and not (_above_zero(found.gap_other) and found.p_other < ALPHA):
         limits.append(
-            "But it is no better than another picture's map: it shows where such pictures matter, not what is special "
+            "But it is no better than another image's map: it shows where such images matter, not what is special "
             "about this one."
         )
-    if found.p_centre is not None and not (_above_zero(found.gap_centre) and found.p_centre < ALPHA):
+    if found.p_center is not None and not (_above_zero(found.gap_center) and found.p_center < ALPHA):
         limits.append("But it is no better than a bright middle.")
     if method != REFERENCE and found.gap_share is not None:
         limits.append(f"That is {_number(found.gap_share, '{:.0%}')} of what leaving out patches one by one reaches.")
@@ -169,7 +169,7 @@ def _cells(method, report) -> list[str]:
         _number(found.deletion, "{:.3f}"),
         _number(found.insertion, "{:.3f}"),
         _number(found.gap_other, "{:+.3f}"),
-        _number(found.gap_centre, "{:+.3f}"),
+        _number(found.gap_center, "{:+.3f}"),
         _number(found.gap_share, "{:.0%}"),
         _number(report.sanity.get(method), "{:.2f}"),
         *_grounded(report.grounding.get(method)),
@@ -203,7 +203,7 @@ def _above_zero(value) -> bool:
 
 
 def _probes(capture) -> str:
-    title = f'<h3 class="over">The pictures of step {capture.step:,}, one by one</h3>'
+    title = f'<h3 class="over">The images of step {capture.step:,}, one by one</h3>'
     cards = "".join(_card(capture, i) for i in range(capture.thumbnails.rows if capture.thumbnails else 0))
     return f'{title}<ol class="cards">{cards}</ol>' if cards else ""
 
@@ -221,14 +221,14 @@ def _card(capture, example) -> str:
 
 
 def _tile(capture, example, column) -> str:
-    if column == "picture":
-        return f"<figure>{tile(capture, example, column, 'The picture')}<figcaption>Picture</figcaption></figure>"
+    if column == "image":
+        return f"<figure>{tile(capture, example, column, 'The image')}<figcaption>SheetEntry</figcaption></figure>"
     report = capture.trust
     rows, found = report.probes.get(column, ()), report.fidelity.get(column)
     words = rows[example].words if example < len(rows) else "not measured"
     strength = "" if example < len(rows) and rows[example].explainable else ' class="missing"'
     mark = verdict_mark(found.verdict) if found else ""
-    method = found.words if found else "not measured" if report.fidelity else "too few pictures for a verdict"
+    method = found.words if found else "not measured" if report.fidelity else "too few images for a verdict"
     return (
         f"<figure>{tile(capture, example, column, f'{NAMES[column]}: {words}')}"
         f'<figcaption><span title="{NAMES[column]} over all examples: {method}">{mark}{NAMES[column]}</span>'

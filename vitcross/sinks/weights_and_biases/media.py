@@ -1,9 +1,9 @@
-"""What of a capture goes to Weights & Biases, and in which of its types: masks and boxes over clean pictures, sheets,
+"""What of a capture goes to Weights & Biases, and in which of its types: masks and boxes over clean images, sheets,
 the interactive viewer; and how much of it, so that a run stays below the number of files that W&B advises.
 
 It imports no wandb: the module is handed in by the sink that has it.
 
-Shape legend: B pictures, K boxes; h w pixels.
+Shape legend: B images, K boxes; h w pixels.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from vitcross.attention_maps.sheets.media import file_name
 from vitcross.attention_maps.sheets.overlay_masks import LEVELS, level_mask
 from vitcross.png import encode_png
 
-OVERLAY, VIEWER, FILM = "attention/self/overlay", "attention/viewer", "attention/evolution"
+OVERLAY, VIEWER, ANIMATION = "attention/self/overlay", "attention/viewer", "attention/evolution"
 MOST_IMAGES = 108  # of one list; W&B drops the rest
 MOST_FILES = 900  # of one run; W&B advises fewer than 1,000, some are its own
-SMALLEST_SIDE = 256  # pictures are enlarged by the largest whole factor with which the longer side stays within it
+SMALLEST_SIDE = 256  # images are enlarged by the largest whole factor with which the longer side stays within it
 DECIDES, NAMED, PLANTED = 11, 12, 13  # class ids of the boxes, other than those of the levels
 
 
@@ -55,7 +55,7 @@ class Uploads:
         if (self._seen - 1) % stride == 0 and self._files + 2 * needs <= MOST_FILES:
             self._files += needs
             self._waiting = None
-            row = self._pictures(media, folder)
+            row = self._images(media, folder)
         else:
             self._waiting = (step, media)
             self.note = self.note or f"captures of {needs} files each are too many, it gets some and the last"
@@ -71,14 +71,14 @@ class Uploads:
         rows = []
         if self._waiting is not None:
             step, media = self._waiting
-            rows.append((step, self._pictures(media, folder)))
+            rows.append((step, self._images(media, folder)))
         if self._viewer is not None:
             step, text = self._viewer
             rows.append((step, {VIEWER: html(self._wandb, text, folder)}))
         self._waiting = self._viewer = None
         return rows
 
-    def _pictures(self, media, folder):
+    def _images(self, media, folder):
         # The sheets are handed over as the PNG files that the gallery shows, neither encoded twice nor converted.
         row = {}
         for key, sheet in media.sheets.items():
@@ -98,7 +98,7 @@ def html(wandb, text, folder):
     return wandb.Html(str(path), inject=False)
 
 
-def film(wandb, gif, folder):
+def animation(wandb, gif, folder):
     """A GIF as it is: a file needs no moviepy, which arrays would."""
     path = Path(folder) / "evolution.gif"
     path.write_bytes(gif)
@@ -106,13 +106,13 @@ def film(wandb, gif, folder):
 
 
 def overlay_files(record):
-    """At most how many files `overlay_images` makes (equal ones are one): picture, boxes, a mask for each method."""
+    """At most how many files `overlay_images` makes (equal ones are one): image, boxes, a mask for each method."""
     image = record.image if isinstance(record, ImageTextRecord) else record
     return min(len(image.images), MOST_IMAGES) * (1 + len(box_layers(record)) + len(rollout.methods_of(image)))
 
 
 def overlay_images(wandb, record, folder):
-    """The clean pictures, over which the dashboard lays the levels of each method and the boxes of the truth.
+    """The clean images, over which the dashboard lays the levels of each method and the boxes of the truth.
 
     All have one size, since W&B shows a list of different sizes wrongly, and the same layers, so that one switch serves
     them all.
@@ -120,7 +120,7 @@ def overlay_images(wandb, record, folder):
     Args:
         wandb: the module.
         record: AttentionRecord or ImageTextRecord.
-        folder: path, where the pictures lie until they are logged.
+        folder: path, where the images lie until they are logged.
 
     Returns:
         list of at most 108 `wandb.Image`.
@@ -133,7 +133,7 @@ def overlay_images(wandb, record, folder):
     maps = {method: image.token_layout.to_grid(rollout.read_map(image, method)) for method in rollout.methods_of(image)}
     found = []
     for i in range(min(len(image.images), MOST_IMAGES)):
-        path = Path(folder) / f"picture_{i:03d}.png"
+        path = Path(folder) / f"image_{i:03d}.png"
         path.write_bytes(encode_png(render.resize(render.to_rgb(image.images[i]), size)))
         masks = {
             method: {
@@ -143,12 +143,12 @@ def overlay_images(wandb, record, folder):
             for method, grids in maps.items()
         }
         boxes = {name: {"box_data": rows[i], "class_labels": labels} for name, (labels, rows) in layers.items()}
-        found.append(wandb.Image(str(path), caption=picture_caption(image, i), masks=masks, boxes=boxes or None))
+        found.append(wandb.Image(str(path), caption=image_caption(image, i), masks=masks, boxes=boxes or None))
     return found
 
 
 def box_layers(record):
-    """name -> (class labels, for every picture its list of boxes in W&B's form): the object that decides the label
+    """name -> (class labels, for every image its list of boxes in W&B's form): the object that decides the label
     (`truth`), a planted mark that gives it away (`mark`), and what the words of a text name (`words`), one box for all
     words that name the same object."""
     image = record.image if isinstance(record, ImageTextRecord) else record
@@ -164,8 +164,8 @@ def box_layers(record):
     return layers
 
 
-def picture_caption(record, i):
-    """Number, what the model says, the truth, what the maps explain, and whether they can be trusted: of this picture,
+def image_caption(record, i):
+    """Number, what the model says, the truth, what the maps explain, and whether they can be trusted: of this image,
     and of the method over all measured examples."""
     said, truth, _ = verdict(record, i)
     parts = [f"{i + 1}. {said}" + (f" ({truth})" if truth else "")]
@@ -174,7 +174,7 @@ def picture_caption(record, i):
     trust = record.trust
     if trust is not None:
         here = [f"{method} {rows[i].words}" for method, rows in trust.probes.items() if i < len(rows)]
-        parts += [f"this picture: {', '.join(here)}"] if here else []
+        parts += [f"this image: {', '.join(here)}"] if here else []
         means = [f"{method} {VERDICTS[row.verdict]}" for method, row in trust.fidelity.items()]
         parts += [f"over {trust.examples} examples: {', '.join(means)}"] if means else []
     return f"{'. '.join(parts)}. Step {record.step}."
@@ -196,7 +196,7 @@ def _boxes_of_words(text):
 
 
 def _box(box, class_id, caption):
-    """Shares of the picture, as W&B reads positions without a unit."""
+    """Shares of the image, as W&B reads positions without a unit."""
     y_min, x_min, y_max, x_max = (float(side) for side in box)
     position = {"minX": x_min, "maxX": x_max, "minY": y_min, "maxY": y_max}
     return {"position": position, "class_id": class_id, "box_caption": caption}

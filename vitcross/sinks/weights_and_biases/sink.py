@@ -128,13 +128,13 @@ class WeightsAndBiases(Sink):
             self._report(f"Weights & Biases: {self._uploads.note}; all of them are in the run folder")
         self._tell_refusal()
 
-    def film(self, step, gif):
+    def animation(self, step, gif):
         if self._run is None:
             return
         import wandb
 
         with self._files() as folder:
-            self._log(step, {media.FILM: media.film(wandb, gif, folder)})
+            self._log(step, {media.ANIMATION: media.animation(wandb, gif, folder)})
 
     def close(self, summary, exit_code):
         if self._run is None:

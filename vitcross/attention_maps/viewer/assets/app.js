@@ -1,7 +1,7 @@
 // The state of the page, what changes it, and one function that draws it.
 const state = {
   example: 0, view: "layer", layer: 0, cross: 0, head: -1, query: { kind: "read" }, direction: "to", scale: "shared",
-  top: "", opacity: 70, boxes: true, grey: true, compare: page.runs.length > 1, captures: [0, 0],
+  top: "", opacity: 70, boxes: true, gray: true, compare: page.runs.length > 1, captures: [0, 0],
 };
 const panels = [newPanel(0), newPanel(1)];
 let drawing = 0, playing = null;
@@ -58,7 +58,7 @@ async function drawPanel(panel, side, index, sides, map, scale) {
   panel.note.textContent = map.note || "";
   panel.missing.textContent = map.missing || "";
   panel.missing.hidden = !map.missing;
-  panel.canvas.setAttribute("aria-label", `Map over the picture. ${map.query ? "Query: " + map.query : map.missing || ""}. Arrow keys move the query, Escape returns to the read-out.`);
+  panel.canvas.setAttribute("aria-label", `Map over the image. ${map.query ? "Query: " + map.query : map.missing || ""}. Arrow keys move the query, Escape returns to the read-out.`);
   panel.pointer.textContent = "";
 }
 
@@ -172,7 +172,7 @@ function listen() {
   on("opacity", "input", (e) => set({ opacity: Number(e.target.value) }));
   on("top", "input", (e) => set({ top: e.target.value }));
   on("boxes", "change", (e) => set({ boxes: e.target.checked }));
-  on("grey", "change", (e) => set({ grey: e.target.checked }));
+  on("gray", "change", (e) => set({ gray: e.target.checked }));
   on("compare", "change", (e) => set({ compare: e.target.checked, captures: e.target.checked ? [0, state.captures[0] || page.runs[0].captures.length - 1] : [state.captures[1], 0] }));
   for (const name of ["direction", "scale"]) {
     for (const input of document.querySelectorAll(`[name=${name}]`)) input.addEventListener("change", () => set({ [name]: input.value }));

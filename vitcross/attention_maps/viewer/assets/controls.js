@@ -29,13 +29,13 @@ function drawControls() {
   control("scale-hint").textContent = {
     map: "Each map reaches its own top: shapes are easy to see, strength is not.",
     shared: sharedHint(),
-    absolute: "A fixed top: also pictures and layers can be compared.",
+    absolute: "A fixed top: also images and layers can be compared.",
   }[state.scale];
   control("opacity").value = state.opacity;
   control("opacity-value").textContent = `${state.opacity} %`;
   control("boxes").checked = state.boxes;
   control("boxes").disabled = !run.examples.some((e) => e.box || (e.words || []).some((w) => w[3]));
-  control("grey").checked = state.grey;
+  control("gray").checked = state.gray;
   control("compare").checked = state.compare;
   control("compare-field").hidden = page.runs.length > 1 || run.captures.length < 2;
 }
@@ -64,7 +64,7 @@ function drawExamples() {
     const image = make("img", { src: example.image, alt: "", width: run.size[1], height: run.size[0] });
     const verdict = right === null ? "" : right ? " right" : " wrong";
     const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [said, truth].filter(Boolean).join("; "),
-      "aria-label": `Picture ${e + 1}: ${said}${right === null ? "" : right ? ", right" : ", wrong"}` }, image,
+      "aria-label": `Image ${e + 1}: ${said}${right === null ? "" : right ? ", right" : ", wrong"}` }, image,
       make("span", { class: "said" + verdict, text: `${e + 1}. ${said.replaceAll(" %", "\u00a0%")}`, dir: "auto" }));
     button.addEventListener("click", () => set({ example: e, query: { kind: "read" } }));
     return button;
@@ -74,7 +74,7 @@ function drawExamples() {
   if (at >= 0) buttons[at]?.focus({ preventScroll: true });
 }
 
-// What the panel's model says of the picture, and how the picture lies among the captures.
+// What the panel's model says of the image, and how the image lies among the captures.
 function drawHeading(panel, side, index, sides, map) {
   const { run, capture } = side, entry = run.captures[capture].examples[state.example];
   panel.title.textContent = (sides.length > 1 ? sideName(side, index, sides) + ": " : "") + (map.title || "");

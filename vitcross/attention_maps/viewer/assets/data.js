@@ -3,8 +3,8 @@ const page = JSON.parse(document.getElementById("payload").textContent);
 
 // The formula of rows.py: squares below code 10, then even steps.
 const LEVELS = Float64Array.from({ length: 256 }, (_, c) => c < 10 ? 0.02 * (c / 10) ** 2 : 0.02 + 0.004 * (c - 10));
-const COLOURS = Array.from({ length: 256 }, (_, i) =>
-  [0, 2, 4].map((k) => parseInt(page.colours.substr(6 * i + k, 2), 16)));
+const COLORS = Array.from({ length: 256 }, (_, i) =>
+  [0, 2, 4].map((k) => parseInt(page.colors.substr(6 * i + k, 2), 16)));
 
 const unpacked = new Map();
 
@@ -34,7 +34,7 @@ function rowOf(rows, r) {
 
 const patchesOf = (run) => run.grid[0] * run.grid[1];
 
-// Row `index` of a read-out table of one capture and picture; null where the page has none.
+// Row `index` of a read-out table of one capture and image; null where the page has none.
 async function readRow(run, capture, example, name, index = 0) {
   const entry = run.captures[capture].examples[example];
   if (!entry) return null;

@@ -1,6 +1,6 @@
-// One panel: the picture under its map, outlines above it, the colour bar, the read-out.
+// One panel: the image under its map, outlines above it, the color bar, the read-out.
 const SVG = "http://www.w3.org/2000/svg";
-const LONG_SIDE = 640; // pixels of the canvas at most, unless the picture itself has more
+const LONG_SIDE = 640; // pixels of the canvas at most, unless the image itself has more
 
 function make(tag, options = {}, ...children) {
   const element = document.createElement(tag);
@@ -19,17 +19,17 @@ function shape(tag, attributes) {
   return element;
 }
 
-const pictures = new Map();
-function pictureOf(example) {
-  if (!pictures.has(example.image)) {
-    pictures.set(example.image, new Promise((resolve, reject) => {
+const images = new Map();
+function imageOf(example) {
+  if (!images.has(example.image)) {
+    images.set(example.image, new Promise((resolve, reject) => {
       const image = new Image();
       image.onload = () => resolve(image);
-      image.onerror = () => reject(new Error("A picture of this page is damaged."));
+      image.onerror = () => reject(new Error("An image of this page is damaged."));
       image.src = example.image;
     }));
   }
-  return pictures.get(example.image);
+  return images.get(example.image);
 }
 
 function newPanel(index) {
@@ -63,7 +63,7 @@ function newSlider(index) {
   return slider;
 }
 
-// Patch edges in canvas pixels; a grid that reaches over the edge of the picture is cut off there.
+// Patch edges in canvas pixels; a grid that reaches over the edge of the image is cut off there.
 function edges(run, canvas) {
   const sx = canvas.width / run.size[1], sy = canvas.height / run.size[0];
   return {
@@ -73,27 +73,27 @@ function edges(run, canvas) {
 }
 
 async function drawMap(panel, side, map, scale) {
-  const { run } = side, example = run.examples[state.example], image = await pictureOf(example);
+  const { run } = side, example = run.examples[state.example], image = await imageOf(example);
   const [height, width] = run.size, zoom = Math.max(1, Math.floor(LONG_SIDE / Math.max(height, width)));
   panel.canvas.width = width * zoom; panel.canvas.height = height * zoom;
   const context = panel.canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingEnabled = image.naturalWidth > panel.canvas.width;
   context.drawImage(image, 0, 0, panel.canvas.width, panel.canvas.height);
-  // Colours must come from the map alone, or the scale cannot be read.
-  if (state.grey && map.values) greyOut(context, panel.canvas);
+  // Colors must come from the map alone, or the scale cannot be read.
+  if (state.gray && map.values) grayOut(context, panel.canvas);
   if (map.values) {
     const { x, y } = edges(run, panel.canvas);
     context.globalAlpha = state.opacity / 100;
     for (let p = 0; p < map.values.length; p++) {
       const row = Math.floor(p / run.grid[1]), column = p % run.grid[1];
-      context.fillStyle = `rgb(${colourOf(map.values[p], scale).join(",")})`;
+      context.fillStyle = `rgb(${colorOf(map.values[p], scale).join(",")})`;
       context.fillRect(x(column), y(row), x(column + 1) - x(column), y(row + 1) - y(row));
     }
     context.globalAlpha = 1;
   }
 }
 
-function greyOut(context, canvas) {
+function grayOut(context, canvas) {
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height), data = pixels.data;
   for (let i = 0; i < data.length; i += 4) data[i] = data[i + 1] = data[i + 2] = lightness(data.subarray(i, i + 3));
   context.putImageData(pixels, 0, 0);

@@ -57,7 +57,7 @@ async function shownMap(side) {
   const view = viewOf(run, state.view);
   if (!view) return { missing: `${run.name || "This run"} has no such view.` };
   if (!run.captures[capture].examples[state.example]) {
-    return { missing: `Step ${run.captures[capture].step} keeps nothing of this picture.` };
+    return { missing: `Step ${run.captures[capture].step} keeps nothing of this image.` };
   }
   const found = view.words ? await wordMap(side, view) : await tokenMap(side, view);
   if (found.values && !found.values.every(Number.isFinite)) return { ...found, values: null,

@@ -72,7 +72,7 @@ function drawThumb(canvas, run, row, top) {
   canvas.style.aspectRatio = `${run.size[1]} / ${run.size[0]}`;
   if (!row) return;
   const context = canvas.getContext("2d"), pixels = context.createImageData(width, height);
-  row.values.forEach((value, p) => pixels.data.set([...colourOf(value, { top, bottom: 0 }), 255], 4 * p));
+  row.values.forEach((value, p) => pixels.data.set([...colorOf(value, { top, bottom: 0 }), 255], 4 * p));
   context.putImageData(pixels, 0, 0);
 }
 

@@ -1,4 +1,4 @@
-// The colour scale: what its top stands for, how numbers are written, and its bar.
+// The color scale: what its top stands for, how numbers are written, and its bar.
 const number = (value) => {
   if (value === null || value === undefined || !Number.isFinite(value)) return "-";
   const size = Math.abs(value);
@@ -28,7 +28,7 @@ function absoluteTop(run, unit) {
 // capture would leave all others black: it shares what is shown now, and so does all that is no attention.
 const throughRun = () => unitOf(state.view) === "attention";
 
-// The largest value among everything that is reached without leaving view, layer, picture and query, `throughRun` or
+// The largest value among everything that is reached without leaving view, layer, image and query, `throughRun` or
 // among what is shown and, of words, all of their text.
 async function sharedTop(sides, shown) {
   const view = viewOf(sides[0].run, state.view);
@@ -119,22 +119,22 @@ function sharedHint() {
   return `Only what is shown now shares one top: both sides of a comparison, all words of a text. ${why}`;
 }
 
-// Below 0 the colours go from the table's dark end to red.
-function colourOf(value, scale) {
+// Below 0 the colors go from the table's dark end to red.
+function colorOf(value, scale) {
   if (value < 0 && scale.bottom < 0) {
-    const share = Math.min(1, value / scale.bottom), dark = COLOURS[0];
+    const share = Math.min(1, value / scale.bottom), dark = COLORS[0];
     return [255, 92, 92].map((c, k) => Math.round(dark[k] + share * (c - dark[k])));
   }
   const share = scale.top > 0 ? Math.min(1, Math.max(0, value / scale.top)) : 0;
-  return COLOURS[Math.min(255, Math.floor(share * 255 + 0.5))];
+  return COLORS[Math.min(255, Math.floor(share * 255 + 0.5))];
 }
 
 function drawBar(canvas, scale) {
   canvas.width = 256; canvas.height = 1;
   const context = canvas.getContext("2d"), pixels = context.createImageData(256, 1);
   for (let x = 0; x < 256; x++) {
-    const colour = colourOf(scale.bottom + (scale.top - scale.bottom) * x / 255, scale);
-    pixels.data.set([...colour, 255], 4 * x);
+    const color = colorOf(scale.bottom + (scale.top - scale.bottom) * x / 255, scale);
+    pixels.data.set([...color, 255], 4 * x);
   }
   context.putImageData(pixels, 0, 0);
 }

@@ -55,27 +55,27 @@ function trustOf(side, map, name, limits) {
     return box;
   }
   const step = side.run.captures[at].step;
-  if (method) box.append(...(report.fidelity[method] ? detail(side, report, method, limits) : ofThisPicture(report, method)));
+  if (method) box.append(...(report.fidelity[method] ? detail(side, report, method, limits) : ofThisImage(report, method)));
   if (!noVerdicts(report)) box.append(methodTable(side, report, method));
-  const whose = report.same_pictures ? `these ${number(report.examples)} pictures` : `${number(report.examples)} other examples`;
+  const whose = report.same_images ? `these ${number(report.examples)} images` : `${number(report.examples)} other examples`;
   box.append(make("p", { class: "muted small", text:
     (at < side.capture ? `Not measured at this capture; these numbers are of step ${number(step)}, the nearest before it. ` : `Measured at step ${number(step)}, `) +
     `${at < side.capture ? "Measured " : ""}on ${whose}, of which dropping patches changes the answer in ${number(report.explainable)}.` }));
   return box;
 }
 
-// A handful of pictures gives no verdict, but each has its own numbers.
-function ofThisPicture(report, method) {
+// A handful of images gives no verdict, but each has its own numbers.
+function ofThisImage(report, method) {
   return [make("p", { class: "chip none", text: `${METHOD_NAMES[method]}: no verdict` }),
-    make("p", { class: "muted", text: "Too few pictures for a verdict: below stands the gap on this picture alone." }),
-    numbers([pictureLine(report, method)])];
+    make("p", { class: "muted", text: "Too few images for a verdict: below stands the gap on this image alone." }),
+    numbers([imageLine(report, method)])];
 }
 
-function pictureLine(report, method) {
+function imageLine(report, method) {
   const probe = report.probes[method] && report.probes[method][state.example];
-  if (!probe) return ["This picture", "-", "not measured"];
-  if (!probe.explainable) return ["This picture", "-", "nothing to explain"];
-  return ["This picture", signed(probe.gap), `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}`];
+  if (!probe) return ["This image", "-", "not measured"];
+  if (!probe.explainable) return ["This image", "-", "nothing to explain"];
+  return ["This image", signed(probe.gap), `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}`];
 }
 
 const numbers = (lines) => make("table", { class: "numbers" }, make("tbody", {}, ...lines.map(([name, value, hint]) =>
@@ -96,12 +96,12 @@ function detail(side, report, method, limits) {
     ["Deletion", area(row.deletion), `random ${area(report.random_deletion)}; lower is better`],
     ["Insertion", area(row.insertion), `random ${area(report.random_insertion)}; higher is better`],
     ["Gap to random", signed(row.gap), `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; ${pValue(row.p_value)}${row.verdict === 0 && row.gap > 0 ? ", not below 0.01" : ""}`],
-    ["to another picture's map", signed(row.gap_other), against(row.gap_other, row.p_other,
-      "is it about this picture?", "no better: it shows where such pictures matter, not what is special about this one")],
-    ["to the centre", signed(row.gap_centre), against(row.gap_centre, row.p_centre,
+    ["to another image's map", signed(row.gap_other), against(row.gap_other, row.p_other,
+      "is it about this image?", "no better: it shows where such images matter, not what is special about this one")],
+    ["to the center", signed(row.gap_center), against(row.gap_center, row.p_center,
       "is it more than a bright middle?", "no better than a bright middle")],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "that one finds nothing" : "100 %: as good as dropping each patch"],
-    pictureLine(report, method),
+    imageLine(report, method),
   ];
   if (grounding) {
     lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);

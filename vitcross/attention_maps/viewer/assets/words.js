@@ -1,4 +1,4 @@
-// The text of the picture: every word a button, shaded by what it gets; the rest of the text stands between.
+// The text of the image: every word a button, shaded by what it gets; the rest of the text stands between.
 function drawWords(side, map) {
   const box = document.getElementById("words"), { run, capture } = side;
   const example = run.examples[state.example], words = example.words || [];
@@ -19,9 +19,9 @@ function drawWords(side, map) {
       "aria-pressed": String(w === chosen), title: shares ? `${name}: ${number(shares[w])}` : name,
       text: characters.slice(start, end).join("") || name });
     if (shares) {
-      const share = Math.max(0, shares[w]) / top, colour = colourOf(share, { top: 1, bottom: 0 });
-      button.style.backgroundColor = `rgb(${colour.join(",")})`;
-      button.style.color = lightness(colour) > 140 ? "#16181b" : "#ffffff";
+      const share = Math.max(0, shares[w]) / top, color = colorOf(share, { top: 1, bottom: 0 });
+      button.style.backgroundColor = `rgb(${color.join(",")})`;
+      button.style.color = lightness(color) > 140 ? "#16181b" : "#ffffff";
       button.classList.add("shaded");
       button.append(make("small", { dir: "ltr", text: sharesText(shares[w], map) }));
     }

@@ -1,4 +1,4 @@
-"""The film of a run, opened again: its frames, their words, one scale through all of them, and its size."""
+"""The animation of a run, opened again: its frames, their words, one scale through all of them, and its size."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from tests.attention_maps.records import LAYOUT, PATCH, random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps.records.trust_report import Fidelity, TrustReport
 from vitcross.attention_maps.sheets import animation, color_maps
-from vitcross.attention_maps.sheets.animation import MOST_BYTES, evolution_gif, frame_of, read_frames
+from vitcross.attention_maps.sheets.animation import MOST_BYTES, animation_gif, frame_of, read_frames
 from vitcross.attention_maps.sheets.render import overlay, panel_size
 
 STEPS = (0, 7, 101)
@@ -26,7 +26,7 @@ def with_map(record, value, method="relevance"):
 
 def trust(step, gap):
     row = Fidelity(
-        deletion=0.3, insertion=0.6, gap=gap, gap_low=0.1, gap_high=0.5, p_value=0.01, gap_other=0.2, gap_centre=0.1,
+        deletion=0.3, insertion=0.6, gap=gap, gap_low=0.1, gap_high=0.5, p_value=0.01, gap_other=0.2, gap_center=0.1,
         gap_share=0.5, verdict=1,
     )  # fmt: skip
     return TrustReport(
@@ -44,25 +44,25 @@ def captures(values=(0.125, 0.5, 0.25), batch=3, **changes):
 
 
 def opened(content):
-    picture = Image.open(io.BytesIO(content))
+    image = Image.open(io.BytesIO(content))
     frames, durations = [], []
-    for number in range(picture.n_frames):
-        picture.seek(number)
-        durations.append(picture.info["duration"])
-        frames.append(np.asarray(picture.convert("RGB")).astype(int))
-    return picture, frames, durations
+    for number in range(image.n_frames):
+        image.seek(number)
+        durations.append(image.info["duration"])
+        frames.append(np.asarray(image.convert("RGB")).astype(int))
+    return image, frames, durations
 
 
 def test_one_frame_a_capture_for_ever_the_last_one_longest():
-    content = evolution_gif(captures())
-    picture, frames, durations = opened(content)
+    content = animation_gif(captures())
+    image, frames, durations = opened(content)
     assert content.startswith(b"GIF89a") and len(content) <= MOST_BYTES
-    assert picture.n_frames == 3 and picture.info["loop"] == 0
+    assert image.n_frames == 3 and image.info["loop"] == 0
     assert durations == [700, 700, 2800]
     assert all((a != b).any() for a, b in zip(frames, frames[1:], strict=False))
 
 
-class Listening(animation.Paper):
+class Listening(animation.Canvas):
     """A sheet that remembers what was put on it."""
 
     made = []
@@ -84,13 +84,13 @@ class Listening(animation.Paper):
 @pytest.fixture
 def sheets(monkeypatch):
     monkeypatch.setattr(Listening, "made", [])
-    monkeypatch.setattr(animation, "Paper", Listening)
+    monkeypatch.setattr(animation, "Canvas", Listening)
     return Listening.made
 
 
-def test_every_picture_has_one_scale_in_all_frames(sheets):
+def test_every_image_has_one_scale_in_all_frames(sheets):
     records = captures(batch=1)
-    _, frames, _ = opened(evolution_gif(records))
+    _, frames, _ = opened(animation_gif(records))
     size = panel_size(records[0].images.shape[1:3], 128)
     corners = set()
     for record, frame, sheet in zip(records, frames, sheets, strict=True):
@@ -100,7 +100,7 @@ def test_every_picture_has_one_scale_in_all_frames(sheets):
             entry for entry in sheet.panels if (entry[2].shape == right.shape) and (entry[2] == right).all()
         ]
         corners.add((x, y))
-        # The GIF has few colours, but those.
+        # The GIF has few colors, but those.
         shown = frame[y : y + size[0], x : x + size[1]]
         assert np.abs(shown - panel).mean() < 20
         bright = grid.repeat(size[0] // 3, axis=0).repeat(size[1] // 5, axis=1) > 0
@@ -115,7 +115,7 @@ def test_the_boxes_of_the_truth_and_of_a_planted_mark_are_drawn(sheets, field):
     bare = {"boxes": None, "mark_boxes": None}
     box = np.tile(np.array([0.25, 0.25, 0.75, 0.75], np.float32), (1, 1))
     for changes in (bare, bare | {field: box}):
-        evolution_gif(captures(batch=1, **changes))
+        animation_gif(captures(batch=1, **changes))
     size = panel_size((12, 30), 128)
     without, drawn = (next(p for _, _, p in sheet.panels if p.shape[:2] == size) for sheet in (sheets[0], sheets[3]))
     changed = (without != drawn).any(axis=-1)
@@ -126,7 +126,7 @@ def test_the_boxes_of_the_truth_and_of_a_planted_mark_are_drawn(sheets, field):
 
 def texts_of_frames(sheets, records):
     sheets.clear()
-    evolution_gif(records)
+    animation_gif(records)
     return [sheet.texts for sheet in sheets]
 
 
@@ -146,30 +146,30 @@ def test_relevance_only_where_every_capture_has_it(sheets):
     assert texts_of_frames(sheets, captures())[0][0] == "Relevance while the model trains"
 
 
-def test_a_text_model_shows_its_pictures(sheets):
+def test_a_text_model_shows_its_images(sheets):
     texts = texts_of_frames(sheets, [text_record(2, step=step) for step in STEPS])
     assert any("a red star" in text for text in texts[0])
 
 
 @pytest.mark.parametrize("noise", [0, 90])
-def test_many_captures_of_large_pictures_stay_small(noise):
+def test_many_captures_of_large_images_stay_small(noise):
     generator = np.random.default_rng(0)
     record = random_record(step=0, batch=11, depth=1)
     smooth = np.linspace(0, 160, 24 * 60).reshape(24, 60)[None, :, :, None]
-    pictures = (smooth + generator.integers(0, noise + 1, (11, 24, 60, 3))).astype(np.uint8)
+    images = (smooth + generator.integers(0, noise + 1, (11, 24, 60, 3))).astype(np.uint8)
     records = [
-        dataclasses.replace(record, step=step, images=pictures, patch_size=(8, 12),
+        dataclasses.replace(record, step=step, images=images, patch_size=(8, 12),
                             maps={"relevance": generator.random((11, 15)).astype(np.float32)})
         for step in range(31)
     ]  # fmt: skip
-    content = evolution_gif(records)
-    picture, _, _ = opened(content)
-    assert len(content) <= MOST_BYTES and picture.n_frames == 24
+    content = animation_gif(records)
+    image, _, _ = opened(content)
+    assert len(content) <= MOST_BYTES and image.n_frames == 24
 
 
 def test_maps_of_nothing_are_dark_and_not_an_error():
     for value in (0.0, np.nan):
-        _, frames, _ = opened(evolution_gif(captures((value, value, value))))
+        _, frames, _ = opened(animation_gif(captures((value, value, value))))
         darkest = color_maps.table("viridis")[0]
         assert len(frames) == 3 and (np.abs(frames[0] - darkest).sum(axis=-1) < 140).any()
 
@@ -190,12 +190,12 @@ def test_frames_keep_no_weights_and_are_read_back_from_a_run_folder(tmp_path):
     assert not hasattr(found[0], "weights")
     for frame, record in zip(found[:2], records[:2], strict=True):
         assert (frame.maps["relevance"] == record.maps["relevance"]).all()
-    assert evolution_gif([*found[:2], frame_of(records[2])]) == evolution_gif(records)
+    assert animation_gif([*found[:2], frame_of(records[2])]) == animation_gif(records)
 
 
 def test_wrong_captures_are_refused():
     with pytest.raises(ValueError, match="`captures` must hold at least one capture"):
-        evolution_gif([])
+        animation_gif([])
     other = dataclasses.replace(captures()[0], images=np.zeros((3, 8, 20, 3), np.uint8))
-    with pytest.raises(ValueError, match="must show the same pictures"):
-        evolution_gif([captures()[0], other])
+    with pytest.raises(ValueError, match="must show the same images"):
+        animation_gif([captures()[0], other])

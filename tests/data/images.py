@@ -22,7 +22,7 @@ def encode(pixels, kind="PNG", **arguments):
 
 
 def write_folder(root, classes, size=(13, 11)):
-    """root/<class>/<k>.png for a dict of class name to number of pictures; returns root."""
+    """root/<class>/<k>.png for a dict of class name to number of images; returns root."""
     for number, (name, count) in enumerate(classes.items()):
         (root / name).mkdir(parents=True)
         for k in range(count):

@@ -1,4 +1,4 @@
-"""Parts of a sheet: paper, text, colour bars, boxes. Pillow only.
+"""Parts of a sheet: the canvas, text, color bars, boxes. Pillow only.
 
 Every position is in pixels, (x, y), from the top left.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vitcross.attention_maps.sheets import color_maps
+from vitcross.pages.numbers import number
 
 PAPER = (250, 250, 248)
 INK = (28, 30, 34)
@@ -25,7 +26,7 @@ GAP = 10
 BAR_WIDTH = 14
 DASH = 7  # pixels of a dash, and of a gap
 HEADING_SIZE = 14  # of the lines below a title
-# Room right of the panels for a colour bar with its numbers.
+# Room right of the panels for a color bar with its numbers.
 BAR_ROOM = 84
 
 
@@ -88,7 +89,7 @@ def shorten(text: str, size: int, width: float) -> str:
     return text[:fits].rstrip() + "..." if fits else ""
 
 
-class Paper:
+class Canvas:
     """A sheet in the making.
 
     Args:
@@ -97,13 +98,13 @@ class Paper:
     """
 
     def __init__(self, *, width: int, height: int):
-        self.picture = Image.new("RGB", (int(width), int(height)), PAPER)
-        self.draw = ImageDraw.Draw(self.picture)
+        self.image = Image.new("RGB", (int(width), int(height)), PAPER)
+        self.draw = ImageDraw.Draw(self.image)
         self._panels = []  # put in place at the end, in NumPy: through Pillow every panel is copied three times
 
     def array(self) -> np.ndarray:
         """(H, W, 3) uint8."""
-        array = np.array(self.picture)
+        array = np.array(self.image)
         for x, y, panel in self._panels:
             array[y : y + panel.shape[0], x : x + panel.shape[1]] = panel
         return array
@@ -119,10 +120,10 @@ class Paper:
         self.draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
         self._panels.append((int(x), int(y), panel))
 
-    def colour_bar(self, x, y, height, *, vmin, vmax, colour_map, mark=None):
-        """A vertical colour bar with its numbers; `mark` (value, word) puts a tick where it lies within the scale."""
+    def color_bar(self, x, y, height, *, vmin, vmax, color_map, mark=None):
+        """A vertical color bar with its numbers; `mark` (value, word) puts a tick where it lies within the scale."""
         shares = np.linspace(1, 0, int(height))[:, None].repeat(BAR_WIDTH, axis=1)
-        self.paste(x, y, color_maps.colours(shares, colour_map, 0.0, 1.0))
+        self.paste(x, y, color_maps.colors(shares, color_map, 0.0, 1.0))
         label_x = x + BAR_WIDTH + 7
         self.text(label_x, y - 2, number(vmax), size=12)
         self.text(label_x, y + height + 2, number(vmin), size=12, anchor="ls")
@@ -156,11 +157,11 @@ def draw_box(panel: np.ndarray, box, dashed: bool = False) -> None:
     before = panel.copy()
     y_min, x_min = (int(np.clip(round(box[i] * side), 0, side - 1)) for i, side in ((0, h), (1, w)))
     y_max, x_max = (int(np.clip(round(box[i + 2] * side), 1, side)) for i, side in ((0, h), (1, w)))
-    for inset, colour in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
+    for inset, color in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
         top, left, bottom, right = y_min + inset, x_min + inset, y_max - inset, x_max - inset
         if bottom - top > 1 and right - left > 1:
-            panel[[top, bottom - 1], left:right] = colour
-            panel[top:bottom, [left, right - 1]] = colour
+            panel[[top, bottom - 1], left:right] = color
+            panel[top:bottom, [left, right - 1]] = color
     if dashed:
         gaps = np.add.outer(np.arange(h), np.arange(w)) // DASH % 2 == 1
         panel[gaps] = before[gaps]

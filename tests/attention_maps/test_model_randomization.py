@@ -8,7 +8,7 @@ import pytest
 
 from tests.backend import to_numpy
 from tests.models import image_text
-from vitcross.attention_maps.trust.model_randomization import fresh_model, rank_correlation, sanity
+from vitcross.attention_maps.trust.model_randomization import model_randomization, randomized_model, rank_correlation
 from vitcross.models import VisionTransformer
 
 RNG = np.random.default_rng(3)
@@ -35,8 +35,8 @@ def test_a_constant_map_has_no_ranks():
     flat = np.vstack([maps[0], np.ones(15), np.full(15, np.nan)])
     found = rank_correlation(maps, flat)
     assert found[0] == 1 and np.isnan(found[1:]).all()
-    assert sanity({"raw": maps}, {"raw": flat}) == {"raw": 1.0}
-    assert sanity({"raw": maps}, {"raw": np.zeros((3, 15))}) == {}
+    assert model_randomization({"raw": maps}, {"raw": flat}) == {"raw": 1.0}
+    assert model_randomization({"raw": maps}, {"raw": np.zeros((3, 15))}) == {}
     with pytest.raises(ValueError, match="of one shape"):
         rank_correlation(maps, maps[:, :14])
 
@@ -44,7 +44,7 @@ def test_a_constant_map_has_no_ranks():
 def test_every_method_that_both_have():
     maps = {"raw": RNG.random((5, 15)), "rollout": RNG.random((5, 15)), "relevance": RNG.random((5, 15))}
     fresh = {"raw": maps["raw"] ** 2, "relevance": RNG.random((5, 15)), "else": maps["raw"]}
-    found = sanity(maps, fresh)
+    found = model_randomization(maps, fresh)
     assert list(found) == ["raw", "relevance"]
     assert found["raw"] == pytest.approx(1)
     assert found["relevance"] == pytest.approx(rank_correlation(maps["relevance"], fresh["relevance"]).mean())
@@ -68,7 +68,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_a_fresh_model_is_another_one_of_the_same_architecture(name):
     model = MODELS[name]()
-    fresh, again, other = fresh_model(model, 7), fresh_model(model, 7), fresh_model(model, 8)
+    fresh, again, other = randomized_model(model, 7), randomized_model(model, 7), randomized_model(model, 8)
     assert type(fresh) is type(model) and fresh.get_config() == model.get_config()
     assert [v.path for v in fresh.variables] == [v.path for v in model.variables]
     values = [[to_numpy(v.value) for v in m.trainable_variables] for m in (model, fresh, again, other)]
@@ -92,7 +92,7 @@ def test_building_it_disturbs_no_random_state():
     keras.utils.set_random_seed(5)
     expected = draws()
     keras.utils.set_random_seed(5)
-    fresh_model(model, 9)
+    randomized_model(model, 9)
     assert draws() == expected
 
 
@@ -108,7 +108,7 @@ def test_training_goes_on_with_the_same_bits():
         for _ in range(4):
             found.append(float(model.train_on_batch(images, labels)))
             if disturb:
-                fresh_model(model, 3)
+                randomized_model(model, 3)
         return found, [to_numpy(v.value) for v in model.variables]
 
     quiet, disturbed = losses(False), losses(True)

@@ -1,4 +1,4 @@
-"""Own pictures in several groups: compiled once, measured among the classes of the user, and words that some lack."""
+"""Own images in several groups: compiled once, measured among the classes of the user, and words that some lack."""
 
 import csv
 from pathlib import Path
@@ -11,8 +11,8 @@ from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.data.batch import normalize
 from vitcross.data.problems import UnreadableImage
 from vitcross.evaluation import image_report
-from vitcross.evaluation.image_report import picture_lines, report_pictures
-from vitcross.evaluation.predict_images import Wish
+from vitcross.evaluation.image_report import image_lines, report_images
+from vitcross.evaluation.predict_images import ImageQuery
 from vitcross.layers import AttentionControls
 from vitcross.models import VisionTransformer
 from vitcross.tasks.captioning import Captioning
@@ -43,7 +43,7 @@ class Writes(Captioning):
 
 
 def paths(count):
-    return [Path(f"pictures/{number:02d}.jpg") for number in range(count)]
+    return [Path(f"images/{number:02d}.jpg") for number in range(count)]
 
 
 def pixels(path):
@@ -52,10 +52,12 @@ def pixels(path):
     return normalize(np.asarray(image_text.scenes()[int(path.stem)].image))
 
 
-def report(task, folder, chosen, **wish):
+def report(task, folder, chosen, **query):
     sink = Sink()
-    wish = Wish(**{"class_names": (), "tokenizer": image_text.tokenizer(), "max_length": image_text.LENGTH, **wish})
-    return report_pictures(task, chosen, wish, preprocess=pixels, folder=folder, sink=sink, step=5), sink
+    query = ImageQuery(
+        **{"class_names": (), "tokenizer": image_text.tokenizer(), "max_length": image_text.LENGTH, **query}
+    )
+    return report_images(task, chosen, query, preprocess=pixels, folder=folder, sink=sink, step=5), sink
 
 
 def rows(folder):
@@ -64,14 +66,14 @@ def rows(folder):
 
 
 def shares(network, images, vectors, controls):
-    """(B, K) softmax over classes of what the network says of pictures under `AttentionControls`."""
+    """(B, K) softmax over classes of what the network says of images under `AttentionControls`."""
     logits = np.asarray(network.encode_images(images, attention_controls=controls), np.float64) @ vectors.T
     exponentials = np.exp(float(np.exp(np.asarray(network.log_logit_scale))) * logits)
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def count_made(monkeypatch):
-    """A list that grows by a name whenever `own_pictures` makes something that compiles."""
+    """A list that grows by a name whenever `own_images` makes something that compiles."""
     made = []
     for name in ("Capture", "OwnChecks"):
         kind = getattr(image_report, name)
@@ -89,7 +91,7 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     assert made == ["Capture", "OwnChecks"] and len(unreadable) == 1 and "broken.jpg" in unreadable[0] and notes == []
     assert names == [str(path) for path in paths(8)] and len(said) == 8
     folders = sorted(path.name for path in (tmp_path / "attention").iterdir())
-    assert folders == ["pictures_00001", "pictures_00004", "pictures_00007"] and len(sink.given) == 3
+    assert folders == ["images_00001", "images_00004", "images_00007"] and len(sink.given) == 3
     # In both the table and the measurement: softmax over the classes of the user.
     vectors = class_embeddings(network, image_text.tokenizer(), CLASSES, TEMPLATES)
     images, patches = np.stack([pixels(path) for path in paths(8)]), np.arange(20)
@@ -106,15 +108,15 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     assert np.abs(drops).max() > 1e-5
     records = [media.record.image for media in sink.given]
     assert [record.example_index.tolist() for record in records] == [[0, 1, 2], [3, 4], [5, 6, 7]]
-    assert all(record.trust.same_pictures and "raw" not in record.maps for record in records)
+    assert all(record.trust.same_images and "raw" not in record.maps for record in records)
 
 
-def test_nine_pictures_of_one_sheet_have_a_verdict(tmp_path):
+def test_nine_images_of_one_sheet_have_a_verdict(tmp_path):
     _, sink = report(Contrastive(network=image_text.dual_encoder()), tmp_path, paths(9), text="a red star")
     (media,) = sink.given
-    kept = ImageTextRecord.load(tmp_path / "attention/pictures_00001/record.npz").image
+    kept = ImageTextRecord.load(tmp_path / "attention/images_00001/record.npz").image
     for trust in (media.record.image.trust, kept.trust):
-        assert trust.examples == 9 and trust.same_pictures and len(trust.probes["raw"]) == 9
+        assert trust.examples == 9 and trust.same_images and len(trust.probes["raw"]) == 9
         assert list(trust.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"]
     assert kept.maps["leave_one_out"].shape == (9, 20)
 
@@ -129,9 +131,9 @@ def test_a_word_that_some_captions_lack(tmp_path, monkeypatch):
     explained = [target for media in sink.given for target in media.record.image.targets]
     assert [target.lower() == word for target in explained] == has[word]
     (note,) = found[3]
-    assert note.startswith(f"no word '{word}' in the caption of {5 - sum(has[word])} of 5 pictures: their longest word")
+    assert note.startswith(f"no word '{word}' in the caption of {5 - sum(has[word])} of 5 images: their longest word")
     assert [f"{n:02d}.jpg" in note for n in range(5)] == [not here for here in has[word]]
-    assert picture_lines(*found)[-1] == f"  {note}" and picture_lines(*found)[0] == "5 pictures"
+    assert image_lines(*found)[-1] == f"  {note}" and image_lines(*found)[0] == "5 images"
     assert [row["text"] for row in rows(tmp_path)] == image_text.captions()[:5]
 
 

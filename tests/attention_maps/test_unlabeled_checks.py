@@ -1,6 +1,6 @@
-"""What is measured of own pictures: classes that a user names, numbers of each picture, verdicts of many.
+"""What is measured of own images: classes that a user names, numbers of each image, verdicts of many.
 
-Shape legend: B pictures, P patches, K classes.
+Shape legend: B images, P patches, K classes.
 """
 
 import keras
@@ -10,7 +10,7 @@ import pytest
 from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
 from tests.attention_maps.text_records import tokenizer
 from vitcross.attention_maps import Capture
-from vitcross.attention_maps.records.probe_text import own_text
+from vitcross.attention_maps.records.probe_text import text_from_user
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
 from vitcross.layers import AttentionControls
@@ -24,7 +24,7 @@ def numpy(value):
     return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
 
 
-def normalised(x):
+def normalized(x):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
@@ -34,25 +34,27 @@ def softmax(logits):
 
 
 def class_vectors(model):
-    """(K, E): of every class the normalised mean over its sentences, one sentence at a time."""
+    """(K, E): of every class the normalized mean over its sentences, one sentence at a time."""
     vectors = []
     for name in CLASSES:
         ids = [tokenizer().encode([t.replace("{}", name)], max_length=LENGTH)[:2] for t in TEMPLATES]
-        vectors.append(normalised(np.mean([normalised(numpy(model.encode_texts(*one))[0]) for one in ids], axis=0)))
+        vectors.append(normalized(np.mean([normalized(numpy(model.encode_texts(*one))[0]) for one in ids], axis=0)))
     return np.stack(vectors)
 
 
 def shares(model, vectors, images, **options):
-    """(B, K) what the model says of whole pictures, or of some of their patches, among all classes."""
-    embeddings = normalised(numpy(model.encode_images(images, training=False, **options)))
+    """(B, K) what the model says of whole images, or of some of their patches, among all classes."""
+    embeddings = normalized(numpy(model.encode_images(images, training=False, **options)))
     return softmax(float(np.exp(numpy(model.log_logit_scale.value))) * embeddings @ vectors.T)
 
 
 def one_text(count, text="a photo of a boat."):
-    """A batch in which every picture has the same text."""
+    """A batch in which every image has the same text."""
     batch, _ = pairs(count)
     ids, mask, _ = tokenizer().encode([text] * count, max_length=LENGTH)
-    return {**batch, "token_ids": ids, "padding_mask": mask}, [own_text(tokenizer(), text, max_length=LENGTH)] * count
+    return {**batch, "token_ids": ids, "padding_mask": mask}, [
+        text_from_user(tokenizer(), text, max_length=LENGTH)
+    ] * count
 
 
 def test_zero_shot_is_measured_among_all_classes_of_the_user():
@@ -79,12 +81,12 @@ def test_zero_shot_is_measured_among_all_classes_of_the_user():
     assert np.abs(image.maps["leave_one_out"]).max() > 1e-5
     # Of a single class the probability would always be 1.
     single = TokenScorer(model, choices=vectors[2:3])(batch)
-    cosines = normalised(numpy(model.encode_images(batch["images"]))) @ vectors[2]
+    cosines = normalized(numpy(model.encode_images(batch["images"]))) @ vectors[2]
     np.testing.assert_allclose(single.full, cosines, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("count", "verdicts"), [(7, []), (9, METHODS)])
-def test_a_verdict_needs_pictures_enough_and_every_picture_has_its_numbers(count, verdicts):
+def test_a_verdict_needs_images_enough_and_every_image_has_its_numbers(count, verdicts):
     model = tiny_text_model("questions", depth=1)
     batch, texts = pairs(count, questions=True)
     answers = tuple(f"answer {k}" for k in range(7))
@@ -92,7 +94,7 @@ def test_a_verdict_needs_pictures_enough_and_every_picture_has_its_numbers(count
     record = capture(batch, texts=texts, class_names=answers, target="answer 3")
     found = checks(record, batch, capture, step=11, target="answer 3")
     report = found.record.image.trust
-    assert report.same_pictures and report.step == 11 and report.examples == count
+    assert report.same_images and report.step == 11 and report.examples == count
     assert list(report.fidelity) == verdicts and list(report.probes) == METHODS
     assert {len(rows) for rows in report.probes.values()} == {count}
     for method, row in report.fidelity.items():
