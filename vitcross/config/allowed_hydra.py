@@ -1,5 +1,5 @@
-"""What of Hydra itself a command or a configuration may use. Hydra can import and call anything that a configuration
-names, read configurations of other places, and unpickle: of all that, what a run needs. Plain Python in; no Hydra.
+"""Checks what of Hydra itself a command or a configuration uses. Hydra can import and call anything that a
+configuration names, read configurations of other places, and unpickle: of all that, a run needs little. Plain Python in; no Hydra.
 """
 
 from vitcross.config.compatibility import ConfigError

@@ -1,5 +1,5 @@
-"""Is a composed configuration one that can be run? Unknown keys, wrong types, impossible combinations: each gets one
-message that names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
+"""Checks that a composed configuration can be run: unknown keys, wrong types and impossible combinations get one
+message each, which names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
 """
 
 import difflib

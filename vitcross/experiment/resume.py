@@ -1,5 +1,5 @@
-"""What was typed for a run that goes on, checked before anything heavy is there: `resume=FOLDER`, or the folder of a
-run typed again as `hydra.run.dir`; and from which of its checkpoints it goes on.
+"""Checks what was typed to resume a run, before anything heavy is there: `resume=FOLDER`, or the folder of a run typed
+again as `hydra.run.dir`; and finds the checkpoint from which the run resumes.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ def resume(overrides):
 
 
 def resume_same_folder(folder, settings, choices):
-    """The folder of a run typed as that of a new one: the same run goes on, another one is refused.
+    """The folder of a run typed as that of a new one: the same run is resumed, another one is refused.
 
     Args:
         settings: dict, the validated configuration that was typed.
@@ -77,7 +77,7 @@ def _resume(folder, choices, before, now, allowed):
 
 
 def find_checkpoint(checkpoints, folder):
-    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
+    """`(path, (step, rows))`: from where a run resumes; path None and step 0 where it has no whole checkpoint."""
     from vitcross.sinks.local_files import count_rows
     from vitcross.training.checkpoint import read_header
 

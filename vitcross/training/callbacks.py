@@ -1,6 +1,6 @@
-"""What happens beside the training steps: rows of metrics, validation, checkpoints. Each callback does one thing.
+"""Keras callbacks for what happens beside the training steps: rows of metrics, validation, checkpoints.
 
-Those that a run needs to go on from a checkpoint keep a `state` (`vitcross.training.progress`).
+Those that a run needs to resume from a checkpoint keep a `state` (`vitcross.training.progress`).
 """
 
 import dataclasses
