@@ -1,5 +1,7 @@
-"""Checks what of Hydra itself a command or a configuration uses. Hydra can import and call anything that a
-configuration names, read configurations of other places, and unpickle: of all that, a run needs little. Plain Python in; no Hydra.
+"""Checks what of Hydra itself a command or a configuration uses. Plain Python in; no Hydra.
+
+Hydra can import and call anything that a configuration names, read configurations of other places, and unpickle: of all
+that, a run needs little.
 """
 
 from vitcross.config.compatibility import ConfigError
