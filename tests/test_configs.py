@@ -261,7 +261,7 @@ def test_a_run_whose_configuration_lacks_a_key_is_refused(tmp_path):
         ('hydra.run.dir="a, b"', "a, b"),
         ("hydra.run.dir=7", "7"),
         ("hydra.run.dir=runs/${seed}", "runs/5"),
-        ("hydra.run.dir=null", None),
+        ("hydra.run.dir=''", None),
         ("seed=5", None),
     ],
 )
