@@ -53,16 +53,11 @@ def measure_split(settings, run_config, task, header, folder, sink):
     report, evaluation = report_split(
         task,
         data,
-        split=split,
         folder=folder / split,
         sink=sink,
         step=header["step"],
-        batch_size=settings["batch_size"],
-        limit=settings["limit"],
-        num_probes=settings["num_probes"],
-        num_trust=settings["num_trust"],
-        templates=settings["templates"],
         seed=run_config["seed"],
+        **{key: settings[key] for key in ("split", "batch_size", "limit", "num_probes", "num_trust", "templates")},
     )
     say(*split_lines(report, split, evaluation), f"results  {folder / split}")
 
