@@ -15,7 +15,6 @@ from vitcross.data.sources.pair_source import Pair, PairSource
 from vitcross.data.sources.source import ArraySource
 from vitcross.data.text_arrays import first_of_each_text
 from vitcross.data.text_data import ImageTextData
-from vitcross.data.text_reader import derangement
 from vitcross.data.tokenizer import Tokenizer
 
 SIZE = (6, 10)
@@ -217,12 +216,6 @@ def test_shuffled_pairs_are_wrong_in_training_only_and_always_the_same():
     assert {*zip(joined(other, "image_id").tolist(), shown(other).tolist(), strict=True)} != wrong
     right = take(data.evaluation_batches("validation"))
     np.testing.assert_array_equal(shown(right), joined(right, "image_id"))
-
-
-@pytest.mark.parametrize("size", [2, 3, 53])
-def test_exchanged_images_are_all_others_once(size):
-    others = derangement(size, seed=1)
-    assert sorted(others) == list(range(size)) and not (others == np.arange(size)).any()
 
 
 def test_answers_and_types_of_questions():

@@ -10,9 +10,11 @@ from vitcross.data.options import check_augmentation
 from vitcross.data.problems import TextProblems, UnreadableImage
 from vitcross.data.sources.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
-from vitcross.data.text_reader import ImageTextsReader, TextReader, derangement
+from vitcross.data.text_reader import ImageTextsReader, TextReader
 from vitcross.data.tokenizer import Tokenizer
+from vitcross.derangement import derangement
 
+_ANOTHER = 0x0FF5E7  # keeps the exchange of images apart from other uses of a seed
 _EVALUATION_SEED = 0  # a blind evaluation shows the same images in every run
 
 
@@ -183,7 +185,7 @@ class ImageTextData(ImageData):
         arguments = {
             "image_of": self.train.image_ids,
             "arrays": self._text_arrays["train"],
-            "shown": derangement(len(self.train.images), seed=seed) if texts.baseline == "shuffled" else None,
+            "shown": derangement(len(self.train.images), (_ANOTHER, seed)) if texts.baseline == "shuffled" else None,
             "draw": texts.baseline == "blind",
         }
         if texts.texts_per_image == 1:
@@ -196,7 +198,7 @@ class ImageTextData(ImageData):
             self._image_reader(split, cache=cache),
             image_of=source.image_ids,
             arrays=self._text_arrays[split],
-            shown=derangement(len(source.images), seed=_EVALUATION_SEED) if blind else None,
+            shown=derangement(len(source.images), (_ANOTHER, _EVALUATION_SEED)) if blind else None,
         )
 
     def _images(self, split):

@@ -1,25 +1,16 @@
 """Where the patches lie in a sequence of tokens: the one owner of token <-> grid arithmetic.
 
 Order of the tokens: `[prefix (class token, registers) | patches, row-major]`. Nothing else in the package may slice the
-prefix away or reshape tokens into a grid. Pure Python and NumPy; the arrays handed to it may be of any backend.
+prefix away or reshape tokens into a grid. Pure Python; the arrays handed to it may be of any backend.
 
 Shapes: B batch, P patches, T tokens (prefix + patches), gh gw rows and columns of the patch grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-
-def as_pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
-    """`value` as (height, width): an int stands for both. Raises ValueError unless both are positive integers."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in pair):
-        raise ValueError(f"expected a positive integer or a (height, width) pair of them. Received: {name}={value!r}")
-    return pair
+from vitcross.height_and_width import height_and_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +44,7 @@ class TokenLayout:
         `round_up=True` counts a cut-off patch at the lower or right edge (stems that pad); otherwise a size that does
         not divide raises ValueError.
         """
-        image_pair, patch_pair = as_pair(image_size, "image_size"), as_pair(patch_size, "patch_size")
+        image_pair, patch_pair = height_and_width(image_size), height_and_width(patch_size, "patch_size")
         for side, pixels, patch in zip(("height", "width"), image_pair, patch_pair, strict=True):
             if pixels % patch and not round_up:
                 raise ValueError(
@@ -114,11 +105,11 @@ class TokenLayout:
         """
         if not 0 <= patch < self.num_patches:
             raise ValueError(f"expected a patch in [0, {self.num_patches}). Received: patch={patch}")
-        height, width = as_pair(patch_size, "patch_size")
+        height, width = height_and_width(patch_size, "patch_size")
         row, column = divmod(patch, self.grid_width)
         bottom, right = (row + 1) * height, (column + 1) * width
         if image_size is not None:
-            limit = as_pair(image_size, "image_size")
+            limit = height_and_width(image_size)
             bottom, right = min(bottom, limit[0]), min(right, limit[1])
         return row * height, column * width, bottom, right
 
@@ -127,11 +118,3 @@ def _slice_at(x, axis: int, part: slice) -> tuple:
     """An index that takes `part` of `x` along `axis` and everything else whole."""
     axis = axis % len(x.shape)
     return (slice(None),) * axis + (part,)
-
-
-def patch_extent(patch_size) -> tuple[float, float]:
-    """`patch_size` as (height, width), from an int or a pair."""
-    extent = (patch_size, patch_size) if np.ndim(patch_size) == 0 else tuple(patch_size)
-    if len(extent) != 2 or min(extent) <= 0:
-        raise ValueError(f"`patch_size` must be an int > 0 or a (height, width) pair. Received: {patch_size!r}")
-    return extent

@@ -17,12 +17,12 @@ from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity
 from vitcross.attention_maps.trust.deletion_insertion import (
     area,
     center_prior,
-    derangement,
     kept_counts,
     orders_of_maps,
     random_orders,
 )
 from vitcross.attention_maps.trust.significance import bootstrap_interval, decide, explainable, sign_flip_test
+from vitcross.derangement import derangement
 
 LEAVE_ONE_OUT = "leave_one_out"
 RANDOM, CENTER, OTHER = "random", "center", "other"
@@ -87,8 +87,8 @@ def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) 
     """
     orders = {method: orders_of_maps(m, seed) for method, m in maps.items()}
     num_examples = len(next(iter(orders.values())))
-    shuffled = derangement(num_examples, seed) if other else None
-    if shuffled is not None:
+    if other and num_examples > 1:
+        shuffled = derangement(num_examples, (seed, num_examples))
         orders |= {f"{OTHER}/{method}": orders[method][shuffled] for method in maps}
     # A seed of its own: where a map is constant, its ties must not repeat those of the center.
     orders[CENTER] = orders_of_maps(np.tile(center_prior(grid), (num_examples, 1)), seed + 1)
