@@ -9,9 +9,9 @@ def nearest_names(wanted, known, most=3, cutoff=0.5):
     return [folded[name] for name in difflib.get_close_matches(wanted.casefold(), folded, n=most, cutoff=cutoff)]
 
 
-def did_you_mean(wanted, known, cutoff=0.5):
+def did_you_mean(wanted, known):
     """` Did you mean 'x'?`, or nothing where no known name is near."""
-    close = nearest_names(wanted, known, most=1, cutoff=cutoff)
+    close = nearest_names(wanted, known, most=1)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
