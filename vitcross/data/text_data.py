@@ -95,14 +95,14 @@ class ImageTextData(ImageData):
             watched={} if unseen is None else {"unseen": unseen},
             num_classes=num_classes,
         )
-        self._problems = problems or TextProblems()
+        self.problems = problems or TextProblems()
         pairs = [pair for split in self.splits for pair in self.source(split).pairs]
         self.question_types = tuple(sorted({pair.question_type for pair in pairs if pair.answers}))
         self._check()
         for path in missing:
             self.unreadable.add(UnreadableImage(path, "no such file"))
         self._text_arrays = self._make_arrays()
-        self._problems.log()
+        self.problems.log()
 
     def _check(self):
         check_augmentation(self.options.augmentation)
@@ -126,16 +126,11 @@ class ImageTextData(ImageData):
             "max_length": self.max_text_length,
             "question_types": self.question_types,
             "num_annotators": max(len(pair.answers) for split in self.splits for pair in self.source(split).pairs),
-            "problems": self._problems,
+            "problems": self.problems,
         }
         sources = {id(self.source(split)): self.source(split) for split in self.splits}  # one may serve two splits
         made = {key: text_arrays(source, **arguments) for key, source in sources.items()}
         return {split: made[id(self.source(split))] for split in self.splits}
-
-    @property
-    def has_questions(self):
-        """Whether the texts are questions, and `class_names` their answers."""
-        return bool(self.question_types)
 
     @property
     def max_text_length(self):
@@ -146,11 +141,6 @@ class ImageTextData(ImageData):
     def vocabulary_size(self):
         """Number of tokens of the tokenizer."""
         return self.tokenizer.vocabulary_size
-
-    @property
-    def text_problems(self):
-        """dict of what was wrong with texts to the names (file:line, or split/position) of all that had it."""
-        return self._problems.names
 
     def references(self, split):
         """`References` of a split."""

@@ -92,27 +92,6 @@ class TokenLayout:
         patches = x if length == self.num_patches else self.patches(x)
         return patches.reshape((*patches.shape[:-1], self.grid_height, self.grid_width))
 
-    def token_index(self, row: int, column: int) -> int:
-        """Index in T of the patch in `row` and `column` of the grid."""
-        if not (0 <= row < self.grid_height and 0 <= column < self.grid_width):
-            raise ValueError(f"expected a patch of the {self.grid} grid. Received: row={row}, column={column}")
-        return self.num_prefix_tokens + row * self.grid_width + column
-
-    def patch_box(self, patch: int, patch_size, image_size=None) -> tuple[int, int, int, int]:
-        """Pixels (top, left, bottom, right) of patch number `patch` in P, the far ends exclusive.
-
-        With `image_size` a patch that reaches over the lower or right edge (a padding stem) is cut off there.
-        """
-        if not 0 <= patch < self.num_patches:
-            raise ValueError(f"expected a patch in [0, {self.num_patches}). Received: patch={patch}")
-        height, width = height_and_width(patch_size, "patch_size")
-        row, column = divmod(patch, self.grid_width)
-        bottom, right = (row + 1) * height, (column + 1) * width
-        if image_size is not None:
-            limit = height_and_width(image_size)
-            bottom, right = min(bottom, limit[0]), min(right, limit[1])
-        return row * height, column * width, bottom, right
-
 
 def _slice_at(x, axis: int, part: slice) -> tuple:
     """An index that takes `part` of `x` along `axis` and everything else whole."""
