@@ -109,12 +109,12 @@ def text_record(
         noise = generator.normal(scale=0.5, size=(count, heads, length, length))
         weights[f"{tower}/block_{layer:02d}/self_attention"] = softmax(logits[:, None] + noise).astype(np.float32)
         if not dual:
-            cross = generator.normal(scale=0.7, size=(count, heads, length, image.token_layout.num_tokens))
+            cross = generator.normal(scale=0.7, size=(count, heads, length, image_part.token_layout.num_tokens))
             for b, text in enumerate(texts):
                 for word, boxes in zip(text.words, text.word_boxes, strict=True):
                     if boxes is not None:
                         rows = np.array(word.tokens) - int(predicts_next)
-                        patches = image.token_layout.patches(cross[b], axis=-1)
+                        patches = image_part.token_layout.patches(cross[b], axis=-1)
                         patches[:, rows] += planted * (layer + 1) * word_mask(shell, boxes).ravel()
             weights[f"{tower}/block_{layer:02d}/cross_attention"] = softmax(cross).astype(np.float32)
     if dual:

@@ -11,12 +11,15 @@ from pathlib import Path
 from PIL import Image
 
 from vitcross.atomic_files import write_bytes, write_text
+from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.records.record import verdict
 from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.attention_maps.sheets.sheet_layout import Style
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
-from vitcross.pages.svg_charts import charts, read_rows
+from vitcross.attention_maps.sheets.trust_table import trust_table
+from vitcross.pages.curves import charts, read_rows
 from vitcross.png import encode_png
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
 from vitcross.sinks.gallery.page import STATE_ID, page
@@ -82,9 +85,9 @@ class Gallery(Sink):
             images=images,
             probes=[list(verdict(image, i)) for i in range(len(image.images))],
             targets=list(image.targets),
-            held=list(image.maps),
-            trust=image.trust,
+            trust=image.trust and trust_table(image.trust, image.maps),
             thumbnails=self._thumbnails(step, media.record),
+            colors=["#{:02x}{:02x}{:02x}".format(*color) for color in color_maps.table(self.color_map)[::17]],
         )
         self.captures = [*(old for old in self.captures if old.step < step), capture]
         self._write("running", {})
@@ -100,7 +103,7 @@ class Gallery(Sink):
         write_bytes(path, encode_png(pixels))
         return Thumbnails(
             file=f"{path.parent.name}/{path.name}",
-            columns=list(columns),
+            columns={column: NAMES.get(column, "Image") for column in columns},
             rows=rows,
             width=pixels.shape[1] // len(columns),
             height=pixels.shape[0] // rows,
@@ -116,7 +119,7 @@ class Gallery(Sink):
         return Extra(
             viewer=viewer.name if viewer.is_file() else None,
             animation=animation.name if animation.is_file() else None,
-            film_size=size,
+            size=size,
         )
 
     def _write(self, status, summary):
@@ -135,7 +138,6 @@ class Gallery(Sink):
             health=charts(rows, HEALTH),
             training=charts(rows, TRAINING),
             extra=self._extra(),
-            color_map=self.color_map,
         )
         write_text(self.path, text)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from vitcross.attention_maps.records.trust_report import TrustReport
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SheetEntry:
@@ -22,10 +20,11 @@ class SheetEntry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Thumbnails:
-    """All maps of one capture in one file: a grid of `rows` probes by `columns`, cells of `width` x `height` pixels."""
+    """All maps of one capture in one file: a grid of `rows` probes by `columns` (`"image"`, then methods; each with the
+    name that is shown), cells of `width` x `height` pixels."""
 
     file: str
-    columns: list[str]
+    columns: dict[str, str]
     rows: int
     width: int
     height: int
@@ -34,28 +33,22 @@ class Thumbnails:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CaptureEntry:
     """One capture: its step, its images, for every probe `(said, truth, right or None)` and what its maps explain,
-    the methods of which the record holds maps, what was measured of them, and the small images of all maps."""
+    what was measured of its methods (`trust_table`), the small images of all maps, and the colors of the scale."""
 
     step: int
     images: list[SheetEntry]
     probes: list
     targets: list[str] = dataclasses.field(default_factory=list)
-    held: list[str] = dataclasses.field(default_factory=list)
-    trust: TrustReport | None = None
+    trust: dict | None = None
     thumbnails: Thumbnails | None = None
+    colors: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def from_json(cls, content: dict) -> CaptureEntry:
-        """The capture of a `dataclasses.asdict`; pages of an older program know of neither trust nor thumbnails."""
-        trust, thumbnails = content.get("trust"), content.get("thumbnails")
-        return cls(
-            **content
-            | {
-                "images": [SheetEntry(**image) for image in content["images"]],
-                "trust": trust and TrustReport.from_json(trust),
-                "thumbnails": thumbnails and Thumbnails(**thumbnails),
-            }
-        )
+        """The capture of a `dataclasses.asdict`."""
+        images = [SheetEntry(**image) for image in content["images"]]
+        thumbnails = content.get("thumbnails")
+        return cls(**content | {"images": images, "thumbnails": thumbnails and Thumbnails(**thumbnails)})
 
     @property
     def files(self) -> list[str]:
@@ -69,4 +62,4 @@ class Extra:
 
     viewer: str | None = None
     animation: str | None = None
-    film_size: tuple[int, int] = (0, 0)
+    size: tuple[int, int] = (0, 0)
