@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitcross.attention_maps.capture.explain import explain_rows, with_pair_maps, with_relevance
+from vitcross.attention_maps.capture.explain import explain_rows, with_maps
 from vitcross.attention_maps.capture.forward import compiled, forward_images, forward_pairs
 from vitcross.attention_maps.capture.relevance import RelevanceExplainer
-from vitcross.attention_maps.records.record import AttentionRecord, Verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import AttentionRecord, Prediction
+from vitcross.attention_maps.records.text_part import TextPart
 
 
 class Capture:
@@ -33,8 +33,8 @@ class Capture:
         step: int, optimizer steps taken so far.
         class_names: tuple of str, one for every output of a classifier; the answers of a model that answers questions.
         texts: list of B `ProbeText`, for image-text models.
-        says: callable or None, for image-text models: batch -> list of B str or `Verdict`, what the model says of each
-            pair; the pair's text is added. None: only the texts are shown.
+        describe_predictions: callable or None, for image-text models: batch -> list of B str or `Prediction`, what the
+            model predicts for each pair; the pair's text is added. None: only the texts are shown.
         explain: bool, of a capture made with `explain`: whether this one is explained too. Default True.
         target: with `explain`, what is explained: `wanted` of `choose_target`. None: what is most probable; of a
             caption the word for the first object with a box.
@@ -42,7 +42,7 @@ class Capture:
             position. Default True.
 
     Returns:
-        AttentionRecord of a `VisionTransformer`, else ImageTextRecord.
+        AttentionRecord, of an image-text model with `text`.
 
     Raises:
         ValueError: an image-text model without `texts`, or another number of them than images; a `target` without
@@ -61,7 +61,7 @@ class Capture:
         step: int = 0,
         class_names: tuple[str, ...] = (),
         texts=None,
-        says=None,
+        describe_predictions=None,
         explain: bool = True,
         target=None,
         every_token: bool = True,
@@ -71,10 +71,10 @@ class Capture:
             raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
         options = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
         if self._with_text:
-            return self._capture_pairs(batch, step, texts, says, explainer, options)
+            return self._capture_pairs(batch, step, texts, describe_predictions, explainer, options)
         (logits, token_norms), weights = self._run(_float(batch["images"]))
         keep = _kept(batch)
-        record = _image_record(
+        record = _record(
             self.model,
             batch,
             step=step,
@@ -89,9 +89,9 @@ class Capture:
         )
         if explainer is None:
             return record
-        return with_relevance(record, *explain_rows(explainer, batch, keep, logits=logits, **options))
+        return with_maps(record, *explain_rows(explainer, batch, keep, logits=logits, **options))
 
-    def _capture_pairs(self, batch, step, texts, says, explainer, options) -> ImageTextRecord:
+    def _capture_pairs(self, batch, step, texts, describe_predictions, explainer, options) -> AttentionRecord:
         if texts is None or len(texts) != len(batch["images"]):
             received = "None" if texts is None else len(texts)
             raise ValueError(
@@ -105,7 +105,16 @@ class Capture:
         keep = _kept(batch)
         text_tower = text_tower_of(self.model)
         towers = _by_tower(weights)
-        image = _image_record(
+        text = TextPart(
+            texts=tuple(text for text, kept in zip(texts, keep, strict=True) if kept),
+            padding_mask=padding_mask[keep],
+            weights={address: _rows(w, keep, np.float32) for address, w in towers["text"].items()},
+            predicts_next=hasattr(self.model, "text_decoder"),
+            pooling=text_tower.pooling,
+            text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
+            word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
+        )
+        record = _record(
             self.model,
             batch,
             step=step,
@@ -113,23 +122,14 @@ class Capture:
             token_norms=token_norms,
             # Where every token is read by the text, no single row of the image is the answer.
             pooling=self.model.image_encoder.pooling if text_similarity is not None else "gap",
-            verdicts=_verdicts(batch, texts, says, keep),
-        )
-        record = ImageTextRecord(
-            image=image,
-            texts=tuple(text for text, kept in zip(texts, keep, strict=True) if kept),
-            padding_mask=padding_mask[keep],
-            weights={address: _rows(w, keep, np.float32) for address, w in towers["text"].items()},
-            predicts_next=hasattr(self.model, "text_decoder"),
-            text_pooling=text_tower.pooling,
-            text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
-            word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
+            predictions=_predictions(batch, texts, describe_predictions, keep),
+            text=text,
         )
         if explainer is None:
             return record
         logits = outputs[0] if len(outputs) == 1 else None
         known = {**options, "texts": texts, "logits": logits}
-        return with_pair_maps(record, *explain_rows(explainer, batch, keep, **known))
+        return with_maps(record, *explain_rows(explainer, batch, keep, **known))
 
 
 def capture(model, batch, step: int = 0, *, explain: bool = False, **options):
@@ -165,23 +165,25 @@ def _by_tower(weights: dict) -> dict[str, dict]:
     return towers
 
 
-def _verdicts(batch, texts, says, keep) -> tuple[Verdict, ...]:
-    """What the model says of every kept pair, beside the pair's text and what else is true."""
-    said = [None] * len(texts) if says is None else list(says(batch))
-    if len(said) != len(texts):
-        raise ValueError(f"`says` must give one line for each of the {len(texts)} pairs. Received: {len(said)}")
+def _predictions(batch, texts, describe_predictions, keep) -> tuple[Prediction, ...]:
+    """What the model predicts for every kept pair, beside the pair's text and what else is true."""
+    described = [None] * len(texts) if describe_predictions is None else list(describe_predictions(batch))
+    if len(described) != len(texts):
+        raise ValueError(
+            f"`describe_predictions` must give one line for each of the {len(texts)} pairs. Received: {len(described)}"
+        )
     found = []
-    for text, what in zip(texts, said, strict=True):
+    for text, what in zip(texts, described, strict=True):
         if what is None:
-            found.append(Verdict(text.text))
+            found.append(Prediction(text.text))
             continue
-        what = Verdict(what) if isinstance(what, str) else Verdict(*what)
+        what = Prediction(what) if isinstance(what, str) else Prediction(*what)
         known = f" ({what.truth})" if what.truth not in ("", text.text) else ""
         found.append(what._replace(truth=text.text + known))
-    return tuple(verdict for verdict, kept in zip(found, keep, strict=True) if kept)
+    return tuple(prediction for prediction, kept in zip(found, keep, strict=True) if kept)
 
 
-def _image_record(model, batch, *, step, weights, token_norms, pooling, probabilities=None, class_names=(), **known):
+def _record(model, batch, *, step, weights, token_norms, pooling, probabilities=None, class_names=(), **known):
     from vitcross.data.batch import to_uint8
 
     images, keep = _float(batch["images"]), _kept(batch)

@@ -17,7 +17,6 @@ from vitcross.attention_maps.methods.cross_rollout import cross_raw_map, cross_r
 if TYPE_CHECKING:
     from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps
     from vitcross.attention_maps.records.record import AttentionRecord
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 
 def explain_rows(
@@ -38,23 +37,20 @@ def explain_rows(
     return type(found)(**kept), tuple(name for name, here in zip(names, keep, strict=True) if here)
 
 
-def with_relevance(record: AttentionRecord, found: RelevanceMaps, targets: tuple[str, ...]) -> AttentionRecord:
-    """The record with `maps["relevance"]` and `targets`."""
-    return dataclasses.replace(record, maps={**record.maps, "relevance": found.image}, targets=targets)
-
-
-def with_pair_maps(record: ImageTextRecord, found: RelevanceMaps, targets: tuple[str, ...]) -> ImageTextRecord:
-    """The record with `image.maps` relevance and, where the text reads the image, raw and rollout through both
-    towers; `image.targets`, `text_maps` and, where there are any, `token_maps` of relevance and rollout."""
-    image = with_relevance(record.image, found, targets)
+def with_maps(record: AttentionRecord, found: RelevanceMaps, targets: tuple[str, ...]) -> AttentionRecord:
+    """The record with `targets`, `maps` of relevance and, where a text reads the image, of raw and rollout through both
+    towers; with texts also `text.text_maps` and, where there are any, `text.token_maps` of relevance and rollout."""
+    maps, text = {**record.maps, "relevance": found.image}, record.text
     # Those of a dual encoder are its image tower's own, which are read from the weights.
     if record.cross_attention:
         composed = {"raw": cross_raw_map(record, found.target), "rollout": cross_rollout_map(record, found.target)}
-        image = dataclasses.replace(image, maps=_float32(composed) | image.maps)
-    tokens = {}
-    if found.tokens is not None:
-        tokens = {"relevance": found.tokens} | _float32({"rollout": token_rollout_maps(record)})
-    return dataclasses.replace(record, image=image, token_maps=tokens, text_maps={"relevance": found.text})
+        maps = _float32(composed) | maps
+    if text is not None:
+        tokens = {}
+        if found.tokens is not None:
+            tokens = {"relevance": found.tokens} | _float32({"rollout": token_rollout_maps(record)})
+        text = dataclasses.replace(text, token_maps=tokens, text_maps={"relevance": found.text})
+    return dataclasses.replace(record, maps=maps, targets=targets, text=text)
 
 
 def _float32(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,161 +1,91 @@
-"""Which curves the gallery draws, in which section and in which order."""
+"""Draws the curves of a run from its `metrics.jsonl`: a figure for each row of `metric_keys.KEYS` that is drawn."""
 
 from __future__ import annotations
 
-import dataclasses
+import json
+import re
 
-from vitcross.attention_maps.methods.rollout import NAMES
+from vitcross.metric_keys import KEYS, VARIANTS, MetricKey
+from vitcross.pages.numbers import is_number
+from vitcross.pages.svg_charts import Line, line_figure
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Chart:
-    """One figure of curves.
-
-    Args:
-        title, meaning: str, what it shows and how it is read.
-        series: tuple of (label, key). A key with `*` stands for all keys that fit, each a series; `{}` in its label is
-            what the star stands for.
-        band: (low, high) or None: last parts of the keys that bound a series, beside the key of the series.
-        reference: float, or a key whose last value it is, or None: a dashed level.
-    """
-
-    title: str
-    series: tuple[tuple[str, str], ...]
-    meaning: str = ""
-    band: tuple[str, str] | None = None
-    reference: float | str | None = None
+MAX_POINTS = 300  # about one for every pixel
+# Of more curves that one figure could have, the first, the last and some between them.
+MAX_SERIES = 6
+# The table of methods above the curves holds the newest numbers of these.
+IN_THE_TABLE = ("verdict", "deletion", "insertion", "gap_share", "{examples,explainable}")
+# Endings of keys of another split, and of the average of the weights.
+NOT_ANOTHER = "".join(f"(?<!{ending})" for ending in VARIANTS if ending)
 
 
-def _of_methods(key: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, key.format(method)) for method, name in NAMES.items())
+def _section(name: str) -> tuple[MetricKey, ...]:
+    return tuple(row for row in KEYS if row.section == name and not row.not_drawn and row.last not in IN_THE_TABLE)
 
 
-TRUST = (
-    Chart(
-        title="Gap against random orders",
-        meaning="how much more dropping patches in the map's order changes the answer; dashed: no better than random; "
-        "bands: 99 % intervals",
-        series=_of_methods("trust/{}/gap"),
-        band=("gap_low", "gap_high"),
-        reference=0.0,
-    ),
-    Chart(
-        title="Lift on the boxes of what is explained",
-        meaning="energy in the box / its share of the image; 1: no better than chance",
-        series=_of_methods("grounding/{}/lift"),
-        reference=1.0,
-    ),
-    Chart(
-        title="Pointing game",
-        meaning="how often the brightest patch is on the boxes of what is explained; dashed: chance",
-        series=_of_methods("grounding/{}/pointing"),
-        reference="grounding/*/chance",
-    ),
-    Chart(
-        title="Lift on the planted mark",
-        meaning="a mark that gives the class away; high: the map points at it",
-        series=_of_methods("grounding_mark/{}/lift"),
-        reference=1.0,
-    ),
-    Chart(
-        title="Pointing game on the planted mark",
-        meaning="how often the brightest patch is on the mark; dashed: chance",
-        series=_of_methods("grounding_mark/{}/pointing"),
-        reference="grounding_mark/*/chance",
-    ),
-    Chart(
-        title="Likeness to an untrained model's map",
-        meaning="rank correlation; high: the map shows the architecture or the image, not what was learned",
-        series=_of_methods("trust/{}/sanity"),
-        reference=0.0,
-    ),
-    Chart(
-        title="Words: lift on the boxes of what they name",
-        meaning="energy in the box / its share of the image; 1: no better than chance",
-        series=(("{}", "grounding/words/*/lift"),),
-        reference=1.0,
-    ),
-    Chart(
-        title="Words: pointing game",
-        meaning="how often a word's brightest patch is on what it names; dashed: chance",
-        series=(("{}", "grounding/words/*/pointing"),),
-        reference="grounding/words/*/chance",
-    ),
-)
+TRUST, HEALTH, TRAINING = map(_section, ("trust", "health", "training"))
 
-HEALTH = (
-    *(
-        Chart(
-            title=title,
-            meaning=f"{meaning}; band: layers",
-            series=(("mean over layers", f"attention_stats/{name}/mean"),),
-            band=("min", "max"),
-        )
-        for name, title, meaning in (
-            ("entropy", "Entropy", "1: attends to all tokens alike"),
-            ("distance", "Attention distance", "pixels, mean"),
-            ("prefix_mass", "Prefix mass", "share that goes to class token and registers"),
-            ("sink_share", "Sink share", "share of the most attended token"),
-            ("cross_entropy", "Entropy of cross-attention", "1: words attend to all patches alike"),
-        )
-    ),
-    Chart(
-        title="Change",
-        meaning="of the maps since the previous capture, bits",
-        series=(("change", "attention_stats/change"),),
-    ),
-    Chart(
-        title="Head similarity",
-        meaning="mean cosine between heads",
-        series=(("heads", "attention_stats/head_similarity"),),
-    ),
-    Chart(title="Artifact patches", meaning="per image", series=(("patches", "attention_stats/artifact_patches"),)),
-)
 
-TRAINING = (
-    Chart(
-        title="Loss",
-        series=(("train", "train/loss"), ("validation", "val/loss"), ("average of the weights", "val/loss_ema")),
-    ),
-    Chart(
-        title="Accuracy",
-        series=(
-            ("train", "train/accuracy"),
-            ("validation", "val/accuracy"),
-            ("average of the weights", "val/accuracy_ema"),
-            ("without the mark", "val/accuracy_unmarked"),
-            ("mark of another class", "val/accuracy_misleading"),
-        ),
-    ),
-    Chart(
-        title="Accuracy by kind",
-        meaning="validation, e.g. by the type of the question",
-        series=(("{}", "val/accuracy/*"),),
-    ),
-    Chart(
-        title="Retrieval",
-        meaning="validation, R@1: how often the right one is found first",
-        series=(
-            ("image to text", "val/image_to_text_r1"),
-            ("text to image", "val/text_to_image_r1"),
-            ("mean of both, average of the weights", "val/mean_r1_ema"),
-        ),
-    ),
-    Chart(
-        title="Right attributes of captions",
-        meaning="shape, color, size and relation; unseen: combinations that training never showed",
-        series=(
-            ("validation", "val/attribute_accuracy"),
-            ("average of the weights", "val/attribute_accuracy_ema"),
-            ("unseen", "val/attribute_accuracy_unseen"),
-        ),
-    ),
-    Chart(title="CIDEr of captions", meaning="validation", series=(("CIDEr", "val/cider"),)),
-    Chart(title="Learning rate", series=(("rate", "optimizer/learning_rate"),)),
-    Chart(
-        title="Gradient norm",
-        meaning="before clipping; peaks are where training is restless",
-        series=(("norm", "optimizer/gradient_norm"),),
-    ),
-    Chart(title="Speed", meaning="images per second", series=(("images/s", "speed/images_per_second"),)),
-)
+def read_rows(path) -> list[dict]:
+    """The rows of a `metrics.jsonl`; a missing file has none, and a line that is half written is left out."""
+    rows = []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(row, dict) and is_number(row.get("step")):
+                    rows.append(row)
+    except FileNotFoundError:
+        pass
+    return rows
+
+
+def charts(rows: list[dict], wanted) -> list[str]:
+    """One HTML figure for every MetricKey of `wanted` of which the rows have at least one value."""
+    return [figure for key in wanted if (figure := _figure(rows, key))]
+
+
+def _figure(rows, wanted: MetricKey):
+    # What an open name stands for is found among the keys; its first curve is that of validation.
+    curves = list(wanted.curves.items())[: 1 if "<" in wanted.pattern else MAX_SERIES]
+    found = [pair for key, label in curves for pair in _matching(rows, key, "{}" if "<" in key else label)]
+    lines = []
+    for place, (key, label) in enumerate(found):
+        sides = [points(rows, f"{key.rsplit('/', 1)[0]}/{side}") for side in wanted.band]
+        band = tuple(sides) if sides and all(sides) else None
+        lines.append(Line(place=place, label=label, points=points(rows, key), band=band))
+    lines = [line for line in lines if line.points]
+    if not lines:
+        return None
+    reference, meaning = wanted.reference, wanted.meaning
+    if isinstance(reference, str):
+        levels = [line for key, _ in _matching(rows, f"{wanted.head}{reference}") if (line := points(rows, key))]
+        meaning += f"; dashed: {reference}"
+        reference = levels[0][-1][1] if levels else None
+    meaning += "; band: layers" if wanted.band == ("min", "max") else ""
+    return line_figure(wanted.title, meaning, lines, reference)
+
+
+def _matching(rows, key: str, label: str = "") -> list[tuple[str, str]]:
+    """(key, label) of the logged keys that an open key stands for, sorted; of a key that is not open itself."""
+    # No slash in what is open: `val/accuracy/<group>` is not `val/accuracy/x/y`.
+    pattern = re.sub(r"\{[^}]*\}|<[^>]*>", f"([^/]+){NOT_ANOTHER}", key)
+    if pattern == key:
+        return [(key, label)]
+    matches = map(re.compile(pattern).fullmatch, sorted({name for row in rows for name in row}))
+    found = [(match[0], match[1]) for match in matches if match]
+    if len(found) > MAX_SERIES:
+        found = [found[round(i * (len(found) - 1) / (MAX_SERIES - 1))] for i in range(MAX_SERIES)]
+    return [(full, label.format(name.replace("block_", "layer ").replace("_", " "))) for full, name in found]
+
+
+def points(rows: list[dict], key: str) -> list[tuple[float, float]]:
+    """(step, value) of one key, ascending; the last of several values of one step; thinned to what can be seen."""
+    found = {row["step"]: row[key] for row in rows if is_number(row.get(key))}
+    ordered = sorted(found.items())
+    if len(ordered) <= MAX_POINTS:
+        return ordered
+    stride = (len(ordered) - 1) / (MAX_POINTS - 1)
+    return [ordered[round(i * stride)] for i in range(MAX_POINTS)]

@@ -12,32 +12,25 @@ from PIL import Image
 
 from vitcross.atomic_files import write_bytes, write_text
 from vitcross.attention_maps.methods.rollout import NAMES
-from vitcross.attention_maps.records.record import verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.attention_maps.sheets.sheet_layout import Style
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
 from vitcross.attention_maps.sheets.trust_table import trust_table
-from vitcross.pages.curves import charts, read_rows
+from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, label, val
 from vitcross.png import encode_png
-from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
+from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, charts, read_rows
 from vitcross.sinks.gallery.page import STATE_ID, page
 from vitcross.sinks.gallery.state import CaptureEntry, Extra, SheetEntry, Thumbnails
 from vitcross.sinks.sink import Sink
 
 # Figures of the summary that the page prints, where they are known.
 FACTS = (
-    ("val/accuracy", "validation accuracy", "{:.1%}"),
-    ("val/accuracy_ema", "with averaged weights", "{:.1%}"),
-    ("val/attribute_accuracy", "right attributes", "{:.1%}"),
-    ("val/mean_r1", "retrieval R@1", "{:.1%}"),
-    ("val/image_to_text_r1", "image to text, R@1", "{:.1%}"),
-    ("val/text_to_image_r1", "text to image, R@1", "{:.1%}"),
-    ("val/attribute_accuracy_unseen", "right attributes, unseen", "{:.1%}"),
-    ("val/loss", "validation loss", "{:.4g}"),
-    ("parameters", "parameters", "{:,.0f}"),
-    ("speed/images_per_second", "images/s", "{:,.0f}"),
+    *map(val, ("accuracy", "accuracy_ema", "attribute_accuracy", "mean_r1", "image_to_text_r1", "text_to_image_r1")),
+    *map(val, ("attribute_accuracy_unseen", "loss")),
+    "parameters",
+    IMAGES_PER_SECOND,
 )
 
 
@@ -79,14 +72,14 @@ class Gallery(Sink):
                     vmax=sheet.vmax,
                 )
             )
-        image = media.record.image if isinstance(media.record, ImageTextRecord) else media.record
+        record = media.record
         capture = CaptureEntry(
             step=step,
             images=images,
-            probes=[list(verdict(image, i)) for i in range(len(image.images))],
-            targets=list(image.targets),
-            trust=image.trust and trust_table(image.trust, image.maps),
-            thumbnails=self._thumbnails(step, media.record),
+            probes=[list(prediction(record, i)) for i in range(len(record.images))],
+            targets=list(record.targets),
+            trust=record.trust and trust_table(record.trust, record.maps),
+            thumbnails=self._thumbnails(step, record),
             colors=["#{:02x}{:02x}{:02x}".format(*color) for color in color_maps.table(self.color_map)[::17]],
         )
         self.captures = [*(old for old in self.captures if old.step < step), capture]
@@ -123,20 +116,14 @@ class Gallery(Sink):
         )
 
     def _write(self, status, summary):
-        facts = [
-            (label, form.format(summary[key]))
-            for key, label, form in FACTS
-            if isinstance(summary.get(key), (int, float))
-        ]
+        known = [key for key in FACTS if isinstance(summary.get(key), (int, float))]
         rows = read_rows(self.metrics_path)
         text = page(
             title=self.title,
             status=status,
-            facts=facts,
+            facts=[(label(key), formatted(key, summary[key])) for key in known],
             captures=self.captures,
-            trust=charts(rows, TRUST),
-            health=charts(rows, HEALTH),
-            training=charts(rows, TRAINING),
+            curves={"trust": charts(rows, TRUST), "health": charts(rows, HEALTH), "training": charts(rows, TRAINING)},
             extra=self._extra(),
         )
         write_text(self.path, text)
