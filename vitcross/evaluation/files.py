@@ -13,7 +13,7 @@ from vitcross import atomic_files
 from vitcross.attention_maps.sheets import drawing
 from vitcross.attention_maps.sheets.cell_table import draw_cells, label_rows
 from vitcross.attention_maps.sheets.drawing import MARGIN, MUTED, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.pages.csv_text import csv_text
 
 MOST_CLASSES = 100  # beyond, a cell of the image would be smaller than a few pixels

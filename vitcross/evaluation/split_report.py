@@ -142,7 +142,7 @@ def write_maps(
     viewer.add(found.record)
     page = viewer.html()
     atomic_files.write_text(folder / "viewer.html", page)
-    return AttentionMedia(record=found.record, sheets=images, viewer=page), found
+    return AttentionMedia(record=found.record, sheets=images, viewer=page, color_map=style.color_map), found
 
 
 def split_lines(report, split, evaluation=None):

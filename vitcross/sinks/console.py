@@ -89,7 +89,7 @@ class Console(Sink):
 
     def media(self, step, media):
         self.begin()
-        self.line(f"step {step}/{self._total}  attention maps of {len(media.record.images)} images captured")
+        self.line(f"step {step}/{self._total}  attention maps of {len(media.predictions)} images captured")
 
     def close(self, summary, exit_code):
         if self._bar is not None:

@@ -10,8 +10,8 @@ import numpy as np
 from vitcross.attention_maps.sheets import drawing
 from vitcross.attention_maps.sheets.cell_table import CELL_HEIGHT, draw_cells, label_columns, label_rows
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, MARGIN, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.render import scale_top
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.pages.numbers import number
 
 TITLES = {

@@ -11,15 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from vitcross.atomic_files import write_bytes, write_text
-from vitcross.attention_maps.methods.rollout import NAMES
-from vitcross.attention_maps.records.record import prediction
-from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.media import file_name, folder_name
-from vitcross.attention_maps.sheets.sheet_layout import Style
-from vitcross.attention_maps.sheets.thumbnails import thumbnails
-from vitcross.attention_maps.sheets.trust_table import trust_table
 from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, label, val
-from vitcross.png import encode_png
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, charts, read_rows
 from vitcross.sinks.gallery.page import STATE_ID, page
 from vitcross.sinks.gallery.state import CaptureEntry, Extra, SheetEntry, Thumbnails
@@ -41,15 +34,14 @@ class Gallery(Sink):
         folder: str or path, the run folder; the page becomes `folder/attention/index.html`.
         title: str, name of the run, as text.
         metrics_path: str or path of the run's `metrics.jsonl`; None: the one in `folder`.
-        color_map: str, the one of the sheets, for the legend.
 
     A run that goes on keeps the captures that the existing page lists, up to the step from which it captures again.
     """
 
-    def __init__(self, folder, *, title, metrics_path=None, color_map="viridis"):
+    def __init__(self, folder, *, title, metrics_path=None):
         self.folder = Path(folder) / "attention"
         self.path = self.folder / "index.html"
-        self.title, self.color_map = title, color_map
+        self.title = title
         self.metrics_path = Path(metrics_path or Path(folder) / "metrics.jsonl")
         self.captures = self._listed()
 
@@ -72,15 +64,23 @@ class Gallery(Sink):
                     vmax=sheet.vmax,
                 )
             )
-        record = media.record
+        thumbnails = media.thumbnails
+        path = self.folder / folder_name(step) / "thumbnails.png"
+        write_bytes(path, thumbnails.png)
         capture = CaptureEntry(
             step=step,
             images=images,
-            probes=[list(prediction(record, i)) for i in range(len(record.images))],
-            targets=list(record.targets),
-            trust=record.trust and trust_table(record.trust, record.maps),
-            thumbnails=self._thumbnails(step, record),
-            colors=["#{:02x}{:02x}{:02x}".format(*color) for color in color_maps.table(self.color_map)[::17]],
+            probes=[list(prediction) for prediction in media.predictions],
+            targets=media.targets,
+            trust=media.trust,
+            thumbnails=Thumbnails(
+                file=f"{path.parent.name}/{path.name}",
+                columns=thumbnails.columns,
+                rows=thumbnails.rows,
+                width=thumbnails.width,
+                height=thumbnails.height,
+            ),
+            colors=media.colors,
         )
         self.captures = [*(old for old in self.captures if old.step < step), capture]
         self._write("running", {})
@@ -89,18 +89,6 @@ class Gallery(Sink):
         """Write the page a last time, with how the run ended."""
         status = "finished" if exit_code == 0 else "stopped" if exit_code >= 128 else "failed"
         self._write(status, summary or {})
-
-    def _thumbnails(self, step, record):
-        pixels, columns, rows = thumbnails(record, Style(color_map=self.color_map))
-        path = self.folder / folder_name(step) / "thumbnails.png"
-        write_bytes(path, encode_png(pixels))
-        return Thumbnails(
-            file=f"{path.parent.name}/{path.name}",
-            columns={column: NAMES.get(column, "Image") for column in columns},
-            rows=rows,
-            width=pixels.shape[1] // len(columns),
-            height=pixels.shape[0] // rows,
-        )
 
     def _extra(self):
         """What others wrote beside the page, as far as it is there by now."""
