@@ -158,11 +158,15 @@ def test_maps_through_both_towers_are_called_so():
 def test_thumbnails_are_a_grid_of_images_and_maps():
     record = measured(plain(class_names=()))
     found = thumbnails(record, Style(opacity=1.0))
-    pixels, columns = pixels_of(found), list(found.columns)
-    assert columns == ["image", "raw", "rollout", "relevance", "leave_one_out"] and found.rows == 3
+    pixels, columns = pixels_of(found), list(found.grid["columns"])
+    assert columns == ["image", "raw", "rollout", "relevance", "leave_one_out"] and found.grid["rows"] == 3
     factor = 128 // 30
     h, w = 12 * factor, 30 * factor
-    assert pixels.shape == (3 * h, 5 * w, 3) and pixels.dtype == np.uint8 and (found.height, found.width) == (h, w)
+    assert (
+        pixels.shape == (3 * h, 5 * w, 3)
+        and pixels.dtype == np.uint8
+        and (found.grid["height"], found.grid["width"]) == (h, w)
+    )
     cells = pixels.reshape(3, h, 5, w, 3).swapaxes(1, 2)
     for b in range(3):
         np.testing.assert_array_equal(cells[b, 0], record.images[b].repeat(factor, 0).repeat(factor, 1))
@@ -174,6 +178,7 @@ def test_thumbnails_are_a_grid_of_images_and_maps():
 
 
 def test_thumbnails_of_a_record_without_maps_and_of_texts():
-    assert thumbnails(plain()).columns == {"image": "Image", "raw": "Raw attention", "rollout": "Rollout"}
+    assert thumbnails(plain()).grid["columns"] == {"image": "Image", "raw": "Raw attention", "rollout": "Rollout"}
     found = thumbnails(measured_text(text_record(2)))
-    assert len(found.columns) == 5 and found.rows == 2 and pixels_of(found).shape[1] == 5 * found.width
+    assert len(found.grid["columns"]) == 5 and found.grid["rows"] == 2
+    assert pixels_of(found).shape[1] == 5 * found.grid["width"]

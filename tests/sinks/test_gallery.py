@@ -309,7 +309,7 @@ def test_every_probe_has_its_maps_and_its_numbers(tmp_path):
         assert [(float(x), float(y)) for x, y in places] == [(25.0 * k, 50.0 * b) for k in range(5)]
     with Image.open(tmp_path / "attention" / "step_00000010" / "thumbnails.png") as file:
         cells = gallery.captures[0].thumbnails
-        assert file.size == (cells.width * 5, cells.height * 3)
+        assert file.size == (cells["width"] * 5, cells["height"] * 3)
     assert "background:url(step_00000010/thumbnails.png)" in cards[0]
 
 

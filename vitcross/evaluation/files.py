@@ -55,23 +55,17 @@ def confusion_sheet(counts_KK, class_names):
     left, top = MARGIN + label_room, drawing.heading_height(1)
     side = cell * num_classes
     canvas = Canvas(width=max(left + side + MARGIN + 120, 640), height=top + side + label_room + MARGIN)
-    canvas.heading(
-        "Confusion matrix", ["Rows: true class. Columns: predicted class. Color: share of the row."], left + side
-    )
+    lines = ["Rows: true class. Columns: predicted class. Color: share of the row."]
+    canvas.heading("Confusion matrix", lines, left + side)
     texts = [[str(count) if count else "" for count in row] for row in counts_KK.tolist()]
-    draw_cells(canvas, (left, top), shares, (cell, cell), texts, vmax=1.0, color_map="viridis")
+    draw_cells(canvas, (left, top), shares, (cell, cell), vmax=1.0, color_map="viridis", texts=texts)
     names = [drawing.shorten(name, 13, label_room - 10) for name in class_names]
     label_rows(canvas, (left, top), names, cell)
     for k, name in enumerate(names):
         _vertical_text(canvas, left + k * cell + cell / 2, top + side + 6, name)
     canvas.color_bar(left + side + 14, top, side, vmin=0.0, vmax=1.0, color_map="viridis")
-    return Sheet(
-        image=canvas.array(),
-        title="Confusion matrix",
-        caption="Rows: true class. Columns: predicted class.",
-        vmin=0,
-        vmax=1,
-    )
+    caption = "Rows: true class. Columns: predicted class."
+    return Sheet(image=canvas.array(), title="Confusion matrix", caption=caption, vmin=0, vmax=1)
 
 
 def _vertical_text(canvas, x, y, text):

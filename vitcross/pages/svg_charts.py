@@ -14,19 +14,12 @@ WIDTH, TOP = 360, 10
 LETTER = 6.4  # pixels, about, of a letter of the numbers
 
 
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """One element of an SVG: its attributes, floats among them rounded, and the texts and shapes inside it."""
-
-    tag: str
-    attributes: dict
-    inside: tuple = ()
-
-    @classmethod
-    def of(cls, tag, *inside, kind=None, **attributes):
-        """A shape of the CSS class `kind`; `text_anchor` becomes `text-anchor`."""
-        known = {"class": kind, **{name.replace("_", "-"): value for name, value in attributes.items()}}
-        return cls(tag, {n: f"{v:.1f}" if isinstance(v, float) else v for n, v in known.items()}, inside)
+def shape(tag, *inside, kind=None, **attributes):
+    """One element of an SVG as its template wants it: of the CSS class `kind`, with texts and shapes inside; floats are
+    rounded, and `text_anchor` becomes `text-anchor`."""
+    known = {"class": kind, **{name.replace("_", "-"): value for name, value in attributes.items()}}
+    rounded = {name: f"{value:.1f}" if isinstance(value, float) else value for name, value in known.items()}
+    return {"tag": tag, "attributes": rounded, "inside": inside}
 
 
 class Drawing:
@@ -36,7 +29,7 @@ class Drawing:
         self.width, self.height, self.shapes = WIDTH, height, []
 
     def add(self, tag, *inside, **attributes):
-        self.shapes.append(Shape.of(tag, *inside, **attributes))
+        self.shapes.append(shape(tag, *inside, **attributes))
 
     def text(self, x, y, text, anchor="middle", kind=None):
         self.add("text", text, kind=kind, x=float(x), y=float(y), text_anchor=anchor)
@@ -59,12 +52,10 @@ class Drawing:
     def mark(self, x, y, *, href, tip, failed=False, best=False):
         """A point that is a link: a circle, or a cross where there is no value."""
         if failed:
-            m = 4
-            path = f"M{x - m:.1f} {y - m:.1f}l{2 * m} {2 * m}m0-{2 * m}l-{2 * m} {2 * m}"
-            shape = Shape.of("path", kind="failed", d=path)
+            point = shape("path", kind="failed", d=f"M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8")
         else:
-            shape = Shape.of("circle", kind="dot best" if best else "dot", cx=float(x), cy=float(y), r=6 if best else 4)
-        self.add("a", Shape.of("title", tip), shape, href=href)
+            point = shape("circle", kind="dot best" if best else "dot", cx=float(x), cy=float(y), r=6 if best else 4)
+        self.add("a", shape("title", tip), point, href=href)
 
 
 class Plot(Drawing):
@@ -99,20 +90,20 @@ class Line:
     band: tuple[list, list] | None = None  # lower and upper points
 
 
-def line_plot(lines: list[Line], reference: float | None) -> Plot:
-    """Curves over steps, from step 0.
+def line_figure(title, meaning, lines: list[Line], reference: float | None) -> Markup:
+    """A figure of curves over steps, from step 0, with a legend of their last values.
 
     Args:
+        title, meaning: str.
         lines: at least one, with at least one point each.
         reference: float or None, a dashed level.
     """
     everything = [point for line in lines for side in (line.points, *(line.band or ())) for point in side]
     levels = [] if reference is None else [reference]
     last = max(max(step for step, _ in everything), 1)
-    plot = Plot(
-        Axis(0, last, (0, round(last / 2), round(last))), axis_around([value for _, value in everything] + levels)
-    )
-    plot.numbers(plot.across.ticks, plot.x, plot.height - 6)
+    across = Axis(0, last, (0, round(last / 2), round(last)))
+    plot = Plot(across, axis_around([value for _, value in everything] + levels))
+    plot.numbers(across.ticks, plot.x, plot.height - 6)
     for line in lines:
         if line.band:
             corners = plot.points([*line.band[0], *reversed(line.band[1])])
@@ -124,15 +115,9 @@ def line_plot(lines: list[Line], reference: float | None) -> Plot:
             plot.add("polyline", kind=f"series s{line.place}", points=plot.points(line.points))
         step, value = line.points[-1]
         plot.add("circle", kind=f"end s{line.place}", cx=plot.x(step), cy=plot.y(value), r=3)
-    return plot
-
-
-def line_figure(title, meaning, lines, reference) -> Markup:
-    """A figure of `line_plot` with a legend of its last values."""
-    plot = line_plot(lines, reference)
     legend = [(line.place, line.label, number(line.points[-1][1], 4)) for line in lines]
     words = ", ".join(f"{label} {value}" for _, label, value in legend)
-    return figure(title, meaning, plot, f"{title}: {words} at step {plot.across.high:g}", legend)
+    return figure(title, meaning, plot, f"{title}: {words} at step {last:g}", legend)
 
 
 def figure(title, meaning, drawing, spoken, legend=()) -> Markup:

@@ -9,24 +9,26 @@ import numpy as np
 
 from vitcross.attention_maps.sheets import color_maps, drawing
 from vitcross.attention_maps.sheets.drawing import MUTED, Canvas
+from vitcross.pages.numbers import number
 
 CELL_HEIGHT = 30  # of a table whose rows are layers
 LIGHT = 140  # of 255: dark letters stand on cells that are lighter
 
 
-def draw_cells(canvas: Canvas, corner, values_RC, size, texts, *, vmax: float, color_map: str) -> None:
+def draw_cells(canvas: Canvas, corner, values_RC, size, *, vmax: float, color_map: str, texts=None) -> None:
     """Draw the cells of a table and, where they fit, their texts.
 
     Args:
         corner: (x, y) of the first cell.
         values_RC: numbers; colors go from 0 to `vmax`, and negative values have the color of 0.
         size: (width, height) of a cell.
-        texts: R lists of C str.
+        texts: R lists of C str; None: the numbers themselves.
     """
     colors = color_maps.colors(values_RC, color_map, 0.0, vmax)
     for row, column in np.ndindex(values_RC.shape):
         x, y = corner[0] + column * size[0], corner[1] + row * size[1]
-        color, text = tuple(int(c) for c in colors[row, column]), texts[row][column]
+        color = tuple(int(c) for c in colors[row, column])
+        text = texts[row][column] if texts else number(float(values_RC[row, column]))
         canvas.draw.rectangle((x, y, x + size[0] - 2, y + size[1] - 2), fill=color)
         if size[1] >= 18 and drawing.text_width(text, 12) <= size[0] - 4:
             # The weights are those of perceived lightness.
@@ -34,10 +36,10 @@ def draw_cells(canvas: Canvas, corner, values_RC, size, texts, *, vmax: float, c
             canvas.text(x + size[0] / 2 - 1, y + size[1] / 2, text, size=12, fill=fill, anchor="mm")
 
 
-def label_rows(canvas: Canvas, corner, names, height: int, size: int = 13) -> None:
+def label_rows(canvas: Canvas, corner, names, height: int) -> None:
     """Write the name of each row to the left of a table."""
     for row, name in enumerate(names):
-        canvas.text(corner[0] - 10, corner[1] + row * height + height / 2, name, size=size, fill=MUTED, anchor="rm")
+        canvas.text(corner[0] - 10, corner[1] + row * height + height / 2, name, fill=MUTED, anchor="rm")
 
 
 def label_columns(canvas: Canvas, corner, names, width: int) -> None:

@@ -11,7 +11,6 @@ from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED,
 from vitcross.attention_maps.sheets.render import scale_top
 from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.trust.head_importance import HeadImportance
-from vitcross.pages.numbers import number
 
 CELL, LABEL_ROOM, TABLE_GAP, HEAD_ROOM = 58, 74, 56, 52
 TABLES = (("importance", "by the gradient"), ("drop", "what closing it costs"))
@@ -51,8 +50,7 @@ def _kind_words(heads: HeadImportance, kind: str) -> str:
 
 def _table(canvas: Canvas, left: int, top: int, table, title: str, color_map: str) -> None:
     canvas.text(left, top - 24, title, size=12, fill=MUTED)
-    texts = [[number(float(value)) for value in row] for row in table]
-    draw_cells(canvas, (left, top), table, (CELL, CELL_HEIGHT), texts, vmax=scale_top(table), color_map=color_map)
-    label_rows(canvas, (left, top), [f"layer {layer}" for layer in range(len(table))], CELL_HEIGHT, size=12)
+    draw_cells(canvas, (left, top), table, (CELL, CELL_HEIGHT), vmax=scale_top(table), color_map=color_map)
+    label_rows(canvas, (left, top), [f"layer {layer}" for layer in range(len(table))], CELL_HEIGHT)
     heads = [f"head {head}" for head in range(table.shape[1])]
     label_columns(canvas, (left, top + len(table) * CELL_HEIGHT + 6), heads, CELL)

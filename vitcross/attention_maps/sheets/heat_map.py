@@ -54,8 +54,7 @@ def heat_map_sheet(name: str, steps, values, color_map: str = "viridis") -> Shee
     canvas = Canvas(width=width, height=top + height + 28 + MARGIN)
     canvas.heading(title, lines, width - 2 * MARGIN)
     vmax = scale_top(values)
-    texts = [[number(float(value)) for value in row] for row in values.T]
-    draw_cells(canvas, (left, top), values.T, (cell, CELL_HEIGHT), texts, vmax=vmax, color_map=color_map)
+    draw_cells(canvas, (left, top), values.T, (cell, CELL_HEIGHT), vmax=vmax, color_map=color_map)
     label_rows(canvas, (left, top), [f"layer {layer}" for layer in range(depth)], CELL_HEIGHT)
     label_columns(canvas, (left, top + depth * CELL_HEIGHT + 8), steps, cell)
     bar_x = left + num_captures * cell + BAR_GAP

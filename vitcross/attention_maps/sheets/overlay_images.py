@@ -5,7 +5,6 @@ Shape legend: h w pixels.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,25 +23,14 @@ if TYPE_CHECKING:
 SMALLEST_SIDE = 256  # images are enlarged by the largest whole factor with which the longer side stays within it
 
 
-class Box(NamedTuple):
-    """A box in shares of the image, and the words beside it."""
-
-    y_min: float
-    x_min: float
-    y_max: float
-    x_max: float
-    caption: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OverlayImage:
+class OverlayImage(NamedTuple):
     """One image without any drawing, as PNG bytes; its caption; method -> (h, w) uint8, the level of every pixel; layer
-    of boxes -> list of Box."""
+    -> list of boxes."""
 
     png: bytes
     caption: str
     masks: dict[str, np.ndarray]
-    boxes: dict[str, list[Box]]
+    boxes: dict[str, list[tuple]]
 
 
 class OverlayImages:
@@ -53,19 +41,20 @@ class OverlayImages:
     Attributes:
         methods: names of the maps.
         levels: level -> what it is called; level 0 is no part of a mask.
-        layers: layer of boxes -> for every image its list of Box: the object that decides the label (`truth`), a
-            planted mark that gives it away (`mark`), and what the words of a text name (`words`).
+        layers: layer -> for every image a list of boxes, `(y_min, x_min, y_max, x_max, words beside it)` in shares of
+            the image: the object that decides the label (`truth`), a planted mark that gives it away (`mark`), and what
+            the words of a text name (`words`).
     """
 
     levels = LEVELS
 
     def __init__(self, record: AttentionRecord):
         self._record, self.methods = record, methods_of(record)
-        self.layers: dict[str, list[list[Box]]] = {}
+        self.layers: dict[str, list[list[tuple]]] = {}
         if record.boxes is not None:
-            self.layers["truth"] = [[Box(*map(float, box), _truth(record, i))] for i, box in enumerate(record.boxes)]
+            self.layers["truth"] = [[(*map(float, box), _truth(record, i))] for i, box in enumerate(record.boxes)]
         if record.mark_boxes is not None:
-            self.layers["mark"] = [[Box(*map(float, box), "mark")] if box.any() else [] for box in record.mark_boxes]
+            self.layers["mark"] = [[(*map(float, box), "mark")] if box.any() else [] for box in record.mark_boxes]
         if record.text is not None and record.text.words_have_boxes:
             self.layers["words"] = [_boxes_of_words(text) for text in record.text.texts]
 
@@ -112,10 +101,10 @@ def _truth(record: AttentionRecord, example: int) -> str:
     return record.targets[example] if record.targets else "object"
 
 
-def _boxes_of_words(text: ProbeText) -> list[Box]:
+def _boxes_of_words(text: ProbeText) -> list[tuple]:
     """One box for every distinct object, captioned with the words that name it."""
     words: dict[tuple, list[str]] = {}
     for word, boxes in zip(text.words, text.word_boxes, strict=True):
         for box in () if boxes is None else boxes:
             words.setdefault(tuple(map(float, box)), []).append(word.text)
-    return [Box(*box, " ".join(names)) for box, names in words.items()]
+    return [(*box, " ".join(names)) for box, names in words.items()]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,16 +18,12 @@ if TYPE_CHECKING:
 LONGEST = 128  # of one cell, in pixels
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Thumbnails:
-    """A grid of `rows` probes by `columns`, cells of `width` x `height` pixels, as PNG bytes; the columns are the image
-    and then the methods, key -> the name that is shown."""
+class Thumbnails(NamedTuple):
+    """The image as PNG bytes, and its grid: `columns` (`"image"` and each method -> the name that is shown), `rows`,
+    and the `width` and `height` of a cell in pixels."""
 
     png: bytes
-    columns: dict[str, str]
-    rows: int
-    width: int
-    height: int
+    grid: dict
 
 
 def thumbnails(record: AttentionRecord, style: Style | None = None) -> Thumbnails:
@@ -50,4 +45,5 @@ def thumbnails(record: AttentionRecord, style: Style | None = None) -> Thumbnail
     ]
     pixels = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     columns = {"image": "Image", **{method: NAMES[method] for method in maps}}
-    return Thumbnails(png=encode_png(pixels), columns=columns, rows=len(rows), height=size[0], width=size[1])
+    grid = {"columns": columns, "rows": len(rows), "height": size[0], "width": size[1]}
+    return Thumbnails(encode_png(pixels), grid)

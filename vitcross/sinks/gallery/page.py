@@ -6,7 +6,6 @@ import math
 
 from vitcross.metric_keys import ANIMATION, MEDIA, SECTIONS, grounding, lookup, lookup_media, trust
 from vitcross.pages.html_page import html_page
-from vitcross.sinks.gallery.state import Extra
 
 STATE_ID = "captures"
 SHEETS = {media.key: media for media in MEDIA if media.section in ("self", "text")}
@@ -36,7 +35,7 @@ MARK_COLUMNS = tuple(
 )
 
 
-def page(*, title, status, facts, captures, curves=None, extra=None) -> str:
+def page(*, title, status, facts, captures, curves, explore) -> str:
     """The whole page.
 
     Args:
@@ -44,17 +43,16 @@ def page(*, title, status, facts, captures, curves=None, extra=None) -> str:
         status: `"running"`, `"finished"`, `"stopped"` or `"failed"`.
         facts: list of (label, value) str.
         captures: list of CaptureEntry, oldest first.
-        curves: dict section -> list of HTML figures, or None.
-        extra: Extra or None.
+        curves: dict of `trust`, `health` and `training` to a list of HTML figures.
+        explore: dict of `viewer` and `animation`, files beside the page or None, and the animation's `size`.
     """
-    extra, curves = extra or Extra(), dict.fromkeys(("trust", "health", "training"), ()) | (curves or {})
-    keys = {image.key for capture in captures for image in capture.images}
-    tables = [image for image in captures[-1].images if image.key not in SHEETS] if captures else []
+    keys = {image["key"] for capture in captures for image in capture.images}
+    tables = [image for image in captures[-1].images if image["key"] not in SHEETS] if captures else []
     shown = {
         "trust": captures,
         "self": True,
         "text": any(SHEETS[key].section == "text" for key in keys & SHEETS.keys()),
-        "explore": extra.viewer or extra.animation,
+        "explore": explore["viewer"] or explore["animation"],
         "health": [*curves["health"], *tables],
         "training": curves["training"],
     }
@@ -78,10 +76,10 @@ def page(*, title, status, facts, captures, curves=None, extra=None) -> str:
         missing=missing,
         animation_question=lookup_media(ANIMATION).question,
         strip=strip,
-        strip_column="relevance" if all("relevance" in c.thumbnails.columns for c in strip) else "rollout",
+        strip_column="relevance" if all("relevance" in c.thumbnails["columns"] for c in strip) else "rollout",
         tables=tables,
         curves=curves,
-        extra=extra,
+        explore=explore,
         state_id=STATE_ID,
         state=[dataclasses.asdict(capture) for capture in captures],
     )

@@ -15,7 +15,7 @@ from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, label, val
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, charts, read_rows
 from vitcross.sinks.gallery.page import STATE_ID, page
-from vitcross.sinks.gallery.state import CaptureEntry, Extra, SheetEntry, Thumbnails
+from vitcross.sinks.gallery.state import CaptureEntry
 from vitcross.sinks.sink import Sink
 
 # Figures of the summary that the page prints, where they are known.
@@ -47,39 +47,22 @@ class Gallery(Sink):
 
     def media(self, step, media):
         """Add a capture and write the page. Sheets that no other sink has written yet are written here."""
-        images = []
+        folder, images = folder_name(step), []
         for key, sheet in media.sheets.items():
-            path = self.folder / folder_name(step) / file_name(key)
+            path = self.folder / folder / file_name(key)
             if not path.exists():
                 write_bytes(path, sheet.png)
             height, width = sheet.image.shape[:2]
-            images.append(
-                SheetEntry(
-                    key=key,
-                    title=sheet.title,
-                    caption=sheet.caption,
-                    file=f"{path.parent.name}/{path.name}",
-                    width=width,
-                    height=height,
-                    vmax=sheet.vmax,
-                )
-            )
-        thumbnails = media.thumbnails
-        path = self.folder / folder_name(step) / "thumbnails.png"
-        write_bytes(path, thumbnails.png)
+            about = {"title": sheet.title, "caption": sheet.caption, "width": width, "height": height}
+            images.append({"key": key, "file": f"{folder}/{path.name}", "vmax": sheet.vmax, **about})
+        write_bytes(self.folder / folder / "thumbnails.png", media.thumbnails.png)
         capture = CaptureEntry(
             step=step,
             images=images,
             probes=[list(prediction) for prediction in media.predictions],
             targets=media.targets,
             trust=media.trust,
-            thumbnails=Thumbnails(
-                file=f"{path.parent.name}/{path.name}",
-                columns=thumbnails.columns,
-                rows=thumbnails.rows,
-                width=thumbnails.width,
-                height=thumbnails.height,
-            ),
+            thumbnails={"file": f"{folder}/thumbnails.png", **media.thumbnails.grid},
             colors=media.colors,
         )
         self.captures = [*(old for old in self.captures if old.step < step), capture]
@@ -90,18 +73,14 @@ class Gallery(Sink):
         status = "finished" if exit_code == 0 else "stopped" if exit_code >= 128 else "failed"
         self._write(status, summary or {})
 
-    def _extra(self):
-        """What others wrote beside the page, as far as it is there by now."""
-        viewer, animation = self.folder / "viewer.html", self.folder / "evolution.gif"
+    def _explore(self):
+        """What others wrote beside the page, as far as it is there by now, and the animation's size in pixels."""
+        found = {name: name if (self.folder / name).is_file() else None for name in ("viewer.html", "evolution.gif")}
         size = (0, 0)
-        if animation.is_file():
-            with Image.open(animation) as image:
+        if found["evolution.gif"]:
+            with Image.open(self.folder / "evolution.gif") as image:
                 size = image.size
-        return Extra(
-            viewer=viewer.name if viewer.is_file() else None,
-            animation=animation.name if animation.is_file() else None,
-            size=size,
-        )
+        return {"viewer": found["viewer.html"], "animation": found["evolution.gif"], "size": size}
 
     def _write(self, status, summary):
         known = [key for key in FACTS if isinstance(summary.get(key), (int, float))]
@@ -112,7 +91,7 @@ class Gallery(Sink):
             facts=[(label(key), formatted(key, summary[key])) for key in known],
             captures=self.captures,
             curves={"trust": charts(rows, TRUST), "health": charts(rows, HEALTH), "training": charts(rows, TRAINING)},
-            extra=self._extra(),
+            explore=self._explore(),
         )
         write_text(self.path, text)
 
@@ -120,10 +99,8 @@ class Gallery(Sink):
         """The captures of the page that is already there; none where there is no page, or one of another kind."""
         try:
             text = self.path.read_text(encoding="utf-8")
-            state = json.loads(
-                re.search(rf'<script type="application/json" id="{STATE_ID}">(.*?)</script>', text, re.S)[1]
-            )
-            captures = [CaptureEntry.from_json(content) for content in state]
+            state = re.search(rf'<script type="application/json" id="{STATE_ID}">(.*?)</script>', text, re.S)[1]
+            captures = [CaptureEntry(**content) for content in json.loads(state)]
         except (OSError, ValueError, TypeError, KeyError):
             return []
         return [c for c in captures if all((self.folder / file).is_file() for file in c.files)]

@@ -118,15 +118,14 @@ def overlay_images(wandb, overlay, folder):
         path.write_bytes(image.png)
         masks = {method: {"mask_data": mask, "class_labels": overlay.levels} for method, mask in image.masks.items()}
         boxes = {}
-        for layer, found_boxes in image.boxes.items():
+        for layer, rows in image.boxes.items():
             class_id, words = BOX_LAYERS[layer]
-            data = [_box(box, class_id) for box in found_boxes]
-            boxes[layer] = {"box_data": data, "class_labels": {class_id: words}}
+            boxes[layer] = {"box_data": [_box(class_id, *row) for row in rows], "class_labels": {class_id: words}}
         found.append(wandb.Image(str(path), caption=image.caption, masks=masks, boxes=boxes or None))
     return found
 
 
-def _box(box, class_id):
+def _box(class_id, y_min, x_min, y_max, x_max, caption):
     """Shares of the image, as W&B reads positions without a unit."""
-    position = {"minX": box.x_min, "maxX": box.x_max, "minY": box.y_min, "maxY": box.y_max}
-    return {"position": position, "class_id": class_id, "box_caption": box.caption}
+    position = {"minX": x_min, "maxX": x_max, "minY": y_min, "maxY": y_max}
+    return {"position": position, "class_id": class_id, "box_caption": caption}
