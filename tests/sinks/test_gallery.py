@@ -16,7 +16,7 @@ from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import AttentionMedia, Prediction, heat_map_sheet, sheets
 from vitcross.attention_maps.records.trust_report import NOTHING
 from vitcross.pages.axes import nice_ticks
-from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, charts, points, read_rows
+from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, by_key, charts, read_rows, thinned
 from vitcross.sinks.gallery.sink import Gallery
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u2028'
@@ -202,14 +202,14 @@ def test_metrics_that_are_missing_broken_or_not_finite(tmp_path):
     text = '{"step": 1, "train/loss": NaN}\n[1]\n\n{"step": 2, "train/loss": 0.5}\n{"step": 3, "train/lo'
     (tmp_path / "metrics.jsonl").write_text(text)
     rows = read_rows(tmp_path / "metrics.jsonl")
-    assert points(rows, "train/loss") == [(2, 0.5)]
+    assert by_key(rows)["train/loss"] == [(2, 0.5)]
     assert len(charts(rows, TRAINING)) == 1 and charts(rows, HEALTH) == []
     assert charts([{"step": 0, "val/loss": 0.0}], TRAINING)[0].count("<circle") == 1
 
 
 def test_long_runs_are_thinned_and_keep_their_ends():
     rows = [{"step": s, "train/loss": float(s)} for s in range(100_003)]
-    found = points(rows, "train/loss")
+    found = thinned(by_key(rows)["train/loss"])
     assert len(found) <= 300 and found[0] == (0, 0.0) and found[-1] == (100_002, 100_002.0)
 
 

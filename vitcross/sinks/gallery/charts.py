@@ -42,50 +42,57 @@ def read_rows(path) -> list[dict]:
     return rows
 
 
+def by_key(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
+    """Key -> its points `(step, value)`, ascending; the last of several values of one step."""
+    found: dict[str, dict] = {}
+    for row in rows:
+        for key, value in row.items():
+            if is_number(value):
+                found.setdefault(key, {})[row["step"]] = value
+    return {key: sorted(values.items()) for key, values in found.items()}
+
+
+def thinned(points: list) -> list:
+    """At most `MAX_POINTS` of some points, the first and the last among them."""
+    stride = max((len(points) - 1) / (MAX_POINTS - 1), 1)
+    return [points[round(i * stride)] for i in range(min(len(points), MAX_POINTS))]
+
+
 def charts(rows: list[dict], wanted) -> list[str]:
     """One HTML figure for every MetricKey of `wanted` of which the rows have at least one value."""
-    return [figure for key in wanted if (figure := _figure(rows, key))]
+    curves = {key: thinned(points) for key, points in by_key(rows).items()}
+    return [figure for key in wanted if (figure := _figure(curves, key))]
 
 
-def _figure(rows, wanted: MetricKey):
+def _figure(curves, wanted: MetricKey):
     # What an open name stands for is found among the keys; its first curve is that of validation.
-    curves = list(wanted.curves.items())[: 1 if "<" in wanted.pattern else MAX_SERIES]
-    found = [pair for key, label in curves for pair in _matching(rows, key, "{}" if "<" in key else label)]
+    known = list(wanted.curves.items())[: 1 if "<" in wanted.pattern else MAX_SERIES]
+    found = [pair for key, label in known for pair in _matching(curves, key, "{}" if "<" in key else label)]
     lines = []
     for place, (key, label) in enumerate(found):
-        sides = [points(rows, f"{key.rsplit('/', 1)[0]}/{side}") for side in wanted.band]
+        sides = [curves.get(f"{key.rsplit('/', 1)[0]}/{side}") for side in wanted.band]
         band = tuple(sides) if sides and all(sides) else None
-        lines.append(Line(place=place, label=label, points=points(rows, key), band=band))
-    lines = [line for line in lines if line.points]
+        if key in curves:
+            lines.append(Line(place=place, label=label, points=curves[key], band=band))
     if not lines:
         return None
     reference, meaning = wanted.reference, wanted.meaning
     if isinstance(reference, str):
-        levels = [line for key, _ in _matching(rows, f"{wanted.head}{reference}") if (line := points(rows, key))]
         meaning += f"; dashed: {reference}"
+        levels = [curves[key] for key, _ in _matching(curves, f"{wanted.head}{reference}") if key in curves]
         reference = levels[0][-1][1] if levels else None
     meaning += "; band: layers" if wanted.band == ("min", "max") else ""
     return line_figure(wanted.title, meaning, lines, reference)
 
 
-def _matching(rows, key: str, label: str = "") -> list[tuple[str, str]]:
+def _matching(curves, key: str, label: str = "") -> list[tuple[str, str]]:
     """(key, label) of the logged keys that an open key stands for, sorted; of a key that is not open itself."""
     # No slash in what is open: `val/accuracy/<group>` is not `val/accuracy/x/y`.
     pattern = re.sub(r"\{[^}]*\}|<[^>]*>", f"([^/]+){NOT_ANOTHER}", key)
     if pattern == key:
         return [(key, label)]
-    matches = map(re.compile(pattern).fullmatch, sorted({name for row in rows for name in row}))
+    matches = map(re.compile(pattern).fullmatch, sorted(curves))
     found = [(match[0], match[1]) for match in matches if match]
     if len(found) > MAX_SERIES:
         found = [found[round(i * (len(found) - 1) / (MAX_SERIES - 1))] for i in range(MAX_SERIES)]
     return [(full, label.format(name.replace("block_", "layer ").replace("_", " "))) for full, name in found]
-
-
-def points(rows: list[dict], key: str) -> list[tuple[float, float]]:
-    """(step, value) of one key, ascending; the last of several values of one step; thinned to what can be seen."""
-    found = {row["step"]: row[key] for row in rows if is_number(row.get(key))}
-    ordered = sorted(found.items())
-    if len(ordered) <= MAX_POINTS:
-        return ordered
-    stride = (len(ordered) - 1) / (MAX_POINTS - 1)
-    return [ordered[round(i * stride)] for i in range(MAX_POINTS)]

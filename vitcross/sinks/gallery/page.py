@@ -1,11 +1,11 @@
 """Makes the gallery's page: what its template shows. Without scripts all captures are listed below each other."""
 
-import dataclasses
 import functools
 import math
 
 from vitcross.metric_keys import ANIMATION, MEDIA, SECTIONS, grounding, lookup, lookup_media, trust
 from vitcross.pages.html_page import html_page
+from vitcross.pages.numbers import number
 
 STATE_ID = "captures"
 SHEETS = {media.key: media for media in MEDIA if media.section in ("self", "text")}
@@ -59,7 +59,7 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
     measured = next((capture for capture in reversed(captures) if capture.trust), None)
     columns, missing = _columns(measured.trust["methods"] if measured else [])
     strip = [capture for capture in captures if capture.thumbnails]
-    last = [("last step", f"{captures[-1].step:,}")] if captures else []
+    last = [("last step", number(captures[-1].step))] if captures else []
     return html_page(
         "sinks/gallery/page.html",
         policy="img-src 'self' file:; style-src-attr 'unsafe-inline'",
@@ -81,7 +81,7 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
         curves=curves,
         explore=explore,
         state_id=STATE_ID,
-        state=[dataclasses.asdict(capture) for capture in captures],
+        state=[vars(capture) for capture in captures],
     )
 
 
