@@ -28,7 +28,7 @@ def draw_cells(canvas: Canvas, corner, values_RC, size, *, vmax: float, color_ma
     for row, column in np.ndindex(values_RC.shape):
         x, y = corner[0] + column * size[0], corner[1] + row * size[1]
         color = tuple(int(c) for c in colors[row, column])
-        text = texts[row][column] if texts else number(float(values_RC[row, column]))
+        text = texts[row][column] if texts else number(float(values_RC[row, column]), 3 if size[0] >= 50 else 2)
         canvas.draw.rectangle((x, y, x + size[0] - 2, y + size[1] - 2), fill=color)
         if size[1] >= 18 and drawing.text_width(text, 12) <= size[0] - 4:
             # The weights are those of perceived lightness.
