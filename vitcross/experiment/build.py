@@ -135,16 +135,16 @@ def build_sinks(settings, command, durations, resume_from=None):
     from vitcross.sinks.sink import FanOut
     from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
-    folder, maps, of_wandb = command.folder, settings["attention_maps"], settings["sinks"]["wandb"]
+    folder, of_wandb = command.folder, settings["sinks"]["wandb"]
     console = Console(total_steps=durations.total_steps, **settings["sinks"]["console"])
     # The files come first, the gallery reads them; the console has the last word.
     files = LocalFiles(
         run_folder=folder,
         config_text=as_yaml(settings),
-        record_megabytes=maps["record_megabytes"],
+        record_megabytes=settings["attention_maps"]["record_megabytes"],
         resume_from=resume_from,
     )
-    gallery = Gallery(folder, title=f"{command.name} {folder.name}", color_map=maps["color_map"])
+    gallery = Gallery(folder, title=f"{command.name} {folder.name}")
     wandb = WeightsAndBiases(
         run_folder=folder,
         config=settings,
