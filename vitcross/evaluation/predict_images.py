@@ -6,6 +6,7 @@ Shape letters: B images, H W C pixels, K classes.
 import dataclasses
 
 import numpy as np
+from scipy.special import softmax
 
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.classification import Classification
@@ -103,9 +104,7 @@ def _choose(task, images, query, first, classes_KD):
     """Zero-shot: the class whose sentences are nearest; probabilities by the network's own scale."""
     any_text = _batch(images, first, list(query.classes[:1]) * len(images), query)
     logits_BK = zero_shot_logits(task.predict_rows(any_text)["image_embeddings"], classes_KD)
-    logits_BK = logits_BK * float(np.asarray(task.network.logit_scale))
-    shares_BK = np.exp(logits_BK - logits_BK.max(axis=-1, keepdims=True))
-    shares_BK /= shares_BK.sum(axis=-1, keepdims=True)
+    shares_BK = softmax(logits_BK * float(np.asarray(task.network.logit_scale)), axis=-1)
     columns, lines = predictions({"probabilities": shares_BK}, query.classes)
     texts = [query.templates[0].replace("{}", line[0]) for line in lines]
     said = [_first_two(row, query.classes) for row in shares_BK]

@@ -66,6 +66,8 @@ class Capture:
         target=None,
         every_token: bool = True,
     ):
+        from scipy.special import softmax  # here: `import vitcross.attention_maps` stays light
+
         explainer = self._explainer if explain else None
         if target is not None and explainer is None:
             raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
@@ -84,7 +86,7 @@ class Capture:
             labels=_rows(batch["labels"], keep, np.int32) if "labels" in batch else None,
             boxes=_rows(batch["box"], keep, np.float32) if "box" in batch else None,
             mark_boxes=_rows(batch["mark_box"], keep, np.float32) if "mark_box" in batch else None,
-            probabilities=_softmax(_rows(logits, keep, np.float64)).astype(np.float32),
+            probabilities=softmax(_rows(logits, keep, np.float64), axis=-1).astype(np.float32),
             class_names=tuple(class_names),
         )
         if explainer is None:
@@ -200,8 +202,3 @@ def _record(model, batch, *, step, weights, token_norms, pooling, probabilities=
         token_norms=_rows(token_norms, keep, np.float32),
         **known,
     )
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

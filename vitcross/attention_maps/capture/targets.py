@@ -8,9 +8,9 @@ Shape legend: B batch, K classes or answers, T text tokens.
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
+
+from vitcross.typos import offer
 
 MATCH = "match"
 
@@ -85,7 +85,7 @@ def where_written(texts, wanted: str) -> list[str | None]:
     if not any(has):
         known = tuple(dict.fromkeys(word.text for text in texts for word in text.words))
         raise ValueError(
-            f"`target` must be a word of one of the {len(texts)} captions: {_offer(wanted, known)}. "
+            f"`target` must be a word of one of the {len(texts)} captions: {offer(wanted, known)}. "
             f"Received: target={wanted!r}"
         )
     return [wanted if here else None for here in has]
@@ -111,7 +111,8 @@ def _number(wanted, count: int, class_names: tuple[str, ...]) -> int:
         if wanted.casefold() in lowered:
             return lowered.index(wanted.casefold())
         if not wanted.strip().isdecimal():
-            raise ValueError(f"`target` must be one of {_offer(wanted, class_names)}. Received: target={wanted!r}")
+            known = offer(wanted, class_names) or "the numbers of the classes"
+            raise ValueError(f"`target` must be one of {known}. Received: target={wanted!r}")
         number = int(wanted)
     if not 0 <= number < count:
         raise ValueError(f"`target` must be a name, or a number in [0, {count}). Received: target={wanted!r}")
@@ -131,8 +132,7 @@ def _word(text, wanted) -> tuple[int, str]:
                 return word.tokens[0], word.text
         known = tuple(dict.fromkeys(word.text for word in text.words))
         raise ValueError(
-            f"`target` must be a word of the caption {text.text!r}: {_offer(wanted, known)}. "
-            f"Received: target={wanted!r}"
+            f"`target` must be a word of the caption {text.text!r}: {offer(wanted, known)}. Received: target={wanted!r}"
         )
     position = int(wanted)
     if not 1 <= position < len(text.tokens):
@@ -152,12 +152,3 @@ def _first_object(text):
         if found is not None:
             chosen, boxes = word, found
     return chosen
-
-
-def _offer(wanted: str, known: tuple[str, ...], most: int = 5) -> str:
-    """The nearest valid names first, and as many others as are read at a glance."""
-    folded = {name.casefold(): name for name in reversed(known)}
-    nearest = [folded[name] for name in difflib.get_close_matches(wanted.casefold(), list(folded), n=most)]
-    shown = [*nearest, *(name for name in known if name not in nearest)][:most]
-    more = len(known) - len(shown)
-    return (", ".join(shown) + (f" and {more} more" if more else "")) or "the numbers of the classes"
