@@ -152,6 +152,7 @@ class AttentionMaps(keras.callbacks.Callback):
             statistics=scalars,
             tables=tables,
             viewer=self._viewer.html(),
+            color_map=self.style.color_map,
         )
         self.sink.scalars(step, scalars)
         self.sink.media(step, media)
