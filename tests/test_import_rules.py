@@ -97,6 +97,12 @@ def test_only_the_boundary_knows_hydra_and_only_one_sink_knows_wandb(path):
         assert "optuna" not in roots
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if ROOT / "vitcross" / "sinks" in p.parents], ids=name)
+def test_sinks_only_write_what_is_finished(path):
+    media = "vitcross.attention_maps.sheets.media"
+    assert all(module.startswith(media) for module in imports(path) if module.startswith("vitcross.attention_maps"))
+
+
 def test_no_room_is_called_utils():
     assert not [name(path) for path in FILES if "util" in path.stem]
 
