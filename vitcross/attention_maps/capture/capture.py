@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from vitcross.attention_maps.capture.explain import explain_rows, with_pair_maps, with_relevance
-from vitcross.attention_maps.capture.forward import compiled, forward_images, forward_pairs
+from vitcross.attention_maps.capture.forward import compiled_forward
 from vitcross.attention_maps.capture.relevance import RelevanceExplainer
 from vitcross.attention_maps.records.record import AttentionRecord, Verdict
 from vitcross.attention_maps.records.text_record import ImageTextRecord
@@ -51,8 +51,8 @@ class Capture:
 
     def __init__(self, model, explain: bool = False):
         self.model = model
-        self._with_text = hasattr(model, "image_encoder")
-        self._run = compiled(model, forward_pairs if self._with_text else forward_images)
+        self._with_text = model.words is not None
+        self._run = compiled_forward(model)
         self._explainer = RelevanceExplainer(model) if explain else None
 
     def __call__(
@@ -72,7 +72,8 @@ class Capture:
         options = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
         if self._with_text:
             return self._capture_pairs(batch, step, texts, says, explainer, options)
-        (logits, token_norms), weights = self._run(_float(batch["images"]))
+        found, weights = self._run(batch)
+        logits, token_norms = found["logits"], found["token_norms"]
         keep = _kept(batch)
         record = _image_record(
             self.model,
@@ -99,20 +100,19 @@ class Capture:
                 f"`text_from_user` make them). Received: {received}"
             )
         padding_mask = np.asarray(batch["padding_mask"], bool)
-        token_ids = np.asarray(batch["token_ids"], np.int32)
-        (token_norms, *outputs), weights = self._run(_float(batch["images"]), token_ids, padding_mask)
-        text_similarity, word_similarity = outputs if len(outputs) == 2 else (None, None)
+        found, weights = self._run(batch)
+        text_similarity, word_similarity = found.get("text_similarity"), found.get("word_similarity")
         keep = _kept(batch)
-        text_tower = text_tower_of(self.model)
+        image_tower, text_tower = self.model.towers
         towers = _by_tower(weights)
         image = _image_record(
             self.model,
             batch,
             step=step,
             weights=towers["image"],
-            token_norms=token_norms,
+            token_norms=found["token_norms"],
             # Where every token is read by the text, no single row of the image is the answer.
-            pooling=self.model.image_encoder.pooling if text_similarity is not None else "gap",
+            pooling=image_tower.pooling or "gap",
             verdicts=_verdicts(batch, texts, says, keep),
         )
         record = ImageTextRecord(
@@ -120,15 +120,14 @@ class Capture:
             texts=tuple(text for text, kept in zip(texts, keep, strict=True) if kept),
             padding_mask=padding_mask[keep],
             weights={address: _rows(w, keep, np.float32) for address, w in towers["text"].items()},
-            predicts_next=hasattr(self.model, "text_decoder"),
+            predicts_next=text_tower.predicts_next,
             text_pooling=text_tower.pooling,
             text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
             word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
         )
         if explainer is None:
             return record
-        logits = outputs[0] if len(outputs) == 1 else None
-        known = {**options, "texts": texts, "logits": logits}
+        known = {**options, "texts": texts, "logits": found.get("logits")}
         return with_pair_maps(record, *explain_rows(explainer, batch, keep, **known))
 
 
@@ -138,11 +137,6 @@ def capture(model, batch, step: int = 0, *, explain: bool = False, **options):
     Args and Returns: as of `Capture(model, explain)` and of calling it.
     """
     return Capture(model, explain)(batch, step=step, **options)
-
-
-def text_tower_of(model):
-    """The `TextTransformer` of an image-text model."""
-    return model.text_decoder if hasattr(model, "text_decoder") else model.text_encoder
 
 
 def _float(images) -> np.ndarray:

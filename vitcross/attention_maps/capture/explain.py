@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.capture.targets import choose_target
 from vitcross.attention_maps.methods.cross_rollout import cross_raw_map, cross_rollout_map, token_rollout_maps
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def explain_rows(
         every_token: as of `RelevanceExplainer.explain`.
         **known: what `choose_target` takes to choose: `logits`, `class_names`, `texts`.
     """
-    target, names = choose_target(explainer.model, target, size=len(keep), **known)
+    target, names = explainer.model.choose_target(target, size=len(keep), **known)
     found = explainer.explain(batch, target, every_token=every_token)
     kept = {name: None if array is None else array[keep] for name, array in vars(found).items()}
     return type(found)(**kept), tuple(name for name, here in zip(names, keep, strict=True) if here)
