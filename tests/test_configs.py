@@ -3,13 +3,14 @@
 import dataclasses
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from vitcross.command_line import train
-from vitcross.config import compose
+from vitcross.config import compose, help_page
 from vitcross.config.compatibility import ConfigError, image_tower
 from vitcross.config.durations import OPTIMIZER_DURATIONS, durations
 from vitcross.config.help_page import options
@@ -111,20 +112,42 @@ OWN = sorted(path for path in compose.CONF.rglob("*.yaml") if path.parent.name !
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda p: str(p.relative_to(compose.CONF)))
-def test_every_key_has_a_comment(path):
-    lines = path.read_text().splitlines()
-    is_override = path.parent.name == "experiment" or (yaml.safe_load(path.read_text()) or {}).get("defaults")
-    assert any(line.startswith("# ") for line in lines[:3]), "a file starts with what it is"
-    if is_override and path.parent != compose.CONF:
-        return  # keys are explained where they are first set
-    in_hydra = False
-    for number, line in enumerate(lines):
-        in_hydra = line.startswith("hydra:") or (in_hydra and line.startswith(" "))
-        if in_hydra or line.startswith(("_target_", "_partial_", "defaults", "#")) or ":" not in line:
-            continue
-        if line.rstrip().endswith(":") or line.startswith("  - "):
-            continue  # a section, or a default whose own file says what it is
-        assert "#" in line or lines[number - 1].lstrip().startswith("#"), f"{path.name}:{number + 1} {line!r}"
+def test_every_file_says_what_it_is(path):
+    assert any(line.startswith("# ") for line in path.read_text().splitlines()[:3])
+
+
+@pytest.mark.parametrize(("group", "option"), [pair for pair in CHOICES if pair[0] != "experiment"])
+def test_every_key_of_a_choice_has_a_comment_in_its_group(group, option):
+    composed, _ = compose.compose("train", [f"{group}={option}", *NEEDS.get((group, option), [])])
+    files = (compose.CONF / group).rglob("*.yaml")
+    explained = {key for path in files for key, _, _ in help_page.commented_keys(path)}
+    # A tower's keys are explained where the tower is described.
+    keys = {re.sub(r"^(image|text)_(en|de)coder\.", "", key) for key in leaves(composed[group])}
+    assert keys - explained <= {"_target_", "_partial_"}
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_every_key_of_a_script_has_a_comment(script):
+    explained = {key for key, _, _ in help_page.commented_keys(compose.CONF / f"{script}.yaml")}
+    own = yaml.safe_load((compose.CONF / f"{script}.yaml").read_text())
+    assert set(leaves({key: value for key, value in own.items() if key not in ("defaults", "hydra")})) <= explained
+
+
+def test_the_help_of_evaluate_names_all_of_its_keys():
+    page = help_page.help_page(compose.CONF, "evaluate")
+    own = yaml.safe_load((compose.CONF / "evaluate.yaml").read_text())
+    for key in leaves({key: value for key, value in own.items() if key not in ("defaults", "hydra")}):
+        assert f"\n  {key} " in page
+    assert "folder of the run, as train.py printed it (must be typed)" in page
+    assert "\n  batch_size           images per step (default 64)\n" in page
+
+
+def leaves(section, prefix=""):
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 WRONG = [

@@ -9,7 +9,7 @@ import pytest
 import vitcross
 from tests.test_train import rows, run
 from tests.tiny_texts import tiny_scene_texts
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import AttentionRecord
 
 KINDS = ("contrastive", "captioning", "vqa")
 CROSS = {"contrastive": ["cross_similarity"], "captioning": ["cross_words", "cross_matrix"]}
@@ -62,8 +62,8 @@ def test_the_run_folder_holds_words_metrics_and_maps(trained):
     for step in ("step_00000000", "step_00000005"):
         for name in ("probe", "self_overlay", "self_heads", "self_layers", *CROSS[kind]):
             assert (folder / f"attention/{step}/{name}.png").stat().st_size > 2000
-        record = ImageTextRecord.load(folder / f"attention/{step}/record.npz")
-        assert len(record.texts) == 3 and all(text.words for text in record.texts)
+        record = AttentionRecord.load(folder / f"attention/{step}/record.npz")
+        assert len(record.text.texts) == 3 and all(text.words for text in record.text.texts)
     assert all(name in (folder / "attention/index.html").read_text() for name in CROSS[kind])
 
 

@@ -75,11 +75,11 @@ def measured(record, *, targets=None, trust=True, seed=0, **changes):
 
 
 def measured_text(record, *, targets=None, seed=0, **changes):
-    """The `ImageTextRecord` with maps of words, and of the target through both towers."""
+    """The record of pairs with maps of words, and of the target through both towers."""
     random = np.random.default_rng(seed)
-    shape = (*record.padding_mask.shape, record.token_layout.num_patches)
-    image = measured(record.image, targets=targets, seed=seed, **changes)
-    both = {m: random.uniform(0, 1, image.maps["relevance"].shape).astype(np.float32) for m in ("raw", "rollout")}
+    shape = (*record.text.padding_mask.shape, record.token_layout.num_patches)
+    record = measured(record, targets=targets, seed=seed, **changes)
+    both = {m: random.uniform(0, 1, record.maps["relevance"].shape).astype(np.float32) for m in ("raw", "rollout")}
     token_maps = {method: random.uniform(0, 1, shape).astype(np.float32) for method in ("relevance", "rollout")}
-    image = dataclasses.replace(image, maps={**image.maps, **both})
-    return dataclasses.replace(record, image=image, token_maps=token_maps)
+    text = dataclasses.replace(record.text, token_maps=token_maps)
+    return dataclasses.replace(record, maps={**record.maps, **both}, text=text)

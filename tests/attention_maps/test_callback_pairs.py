@@ -39,7 +39,7 @@ def maps_of(task, sink, **changes):
         "texts": texts,
         "sink": sink,
         "steps": [2],
-        "says": lambda batch: task.describe_predictions(task.predict_rows(batch)),
+        "describe_predictions": lambda batch: task.describe_predictions(task.predict_rows(batch)),
     }
     return AttentionMaps(**{**fields, **changes})
 
@@ -61,13 +61,13 @@ def test_training_is_the_same_bits_and_everything_is_handed_over():
         explained = {key.split("/")[1] for key in values if key.startswith("grounding/") and "words" not in key}
         assert explained == ({"raw", "rollout", "relevance", "leave_one_out"} if media.step == 4 else set())
         assert words == {f"words/{layer}/{name}" for layer in ("block_00", "block_01") for name in MEASURES}
-        assert media.record.token_maps["relevance"].shape == media.record.token_maps["rollout"].shape
+        assert media.record.text.token_maps["relevance"].shape == media.record.text.token_maps["rollout"].shape
         assert "attention_stats/cross_entropy/mean" in values and all(np.isfinite(list(values.values())))
         assert "Best on the boxes of" in media.sheets["attention/cross/words"].caption
-        assert media.record.verdicts[0].truth == pairs(3)[1][0].text
-    report = sink.captures[-1][1].record.image.trust
+        assert media.record.predictions[0].truth == pairs(3)[1][0].text
+    report = sink.captures[-1][1].record.trust
     assert list(report.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"] and report.examples == 7
-    assert {len(rows) for rows in report.probes.values()} == {3} and sink.captures[0][1].record.image.trust is None
+    assert {len(rows) for rows in report.probes.values()} == {3} and sink.captures[0][1].record.trust is None
 
 
 def test_grounding_in_portions_equals_grounding_at_once():
@@ -82,14 +82,15 @@ def test_grounding_in_portions_equals_grounding_at_once():
     for name in MEASURES:
         found = sink.rows[0][1][f"grounding/words/similarity/{name}"]
         assert found == pytest.approx(expected["similarity"][name], rel=1e-4)
-    assert "attention/cross/similarity" in media.sheets and "rank" in media.record.verdicts[0].said
+    assert "attention/cross/similarity" in media.sheets and "rank" in media.record.predictions[0].text
 
 
 def test_words_without_boxes_are_not_measured():
     task, sink = make_task("captioner"), Kept()
     measured, texts = pairs(2)
     bare = [type(text)(text=text.text, tokens=text.tokens, words=text.words) for text in texts]
-    callback = maps_of(task, sink, checks=MapEvaluator(task.network, measured, texts=bare, portion=3), says=None)
+    checks = MapEvaluator(task.network, measured, texts=bare, portion=3)
+    callback = maps_of(task, sink, checks=checks, describe_predictions=None)
     callback.set_model(task)
     callback.capture(0)
     assert not [key for key in sink.rows[0][1] if key.startswith("grounding")]

@@ -146,7 +146,7 @@ def test_a_stem_that_rounds_up_and_another_size_than_trained():
 def test_the_pure_functions_load_without_keras_and_tensorflow():
     code = (
         "import sys, vitcross.attention_maps as a; a.rollout, a.overlay, a.capture, a.grounding;"
-        "import vitcross.attention_maps.capture.capture as c;"
+        "import vitcross.attention_maps.capture.capture;"
         "import vitcross.attention_maps.trust.grounding; assert callable(a.capture);"
         "assert callable(a.grounding) and callable(a.statistics);"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'wandb')))"
@@ -164,7 +164,7 @@ def test_a_capture_that_explains_also_holds_relevance(pooling):
         np.testing.assert_array_equal(getattr(plain, field), getattr(record, field))
     for address, weights in plain.weights.items():
         np.testing.assert_array_equal(weights, record.weights[address])
-    assert list(record.maps) == ["relevance"] and record.targets == tuple(names[k] for k in record.predictions)
+    assert list(record.maps) == ["relevance"] and record.targets == tuple(names[k] for k in record.predicted_class)
     expected = relevance(model, batch()[0])[[0, 2]]
     np.testing.assert_array_equal(read_map(record, "relevance"), expected)
 

@@ -6,10 +6,10 @@ import pytest
 
 from tests.attention_maps.text_models import LENGTH, pairs, tiny_text_model
 from vitcross.attention_maps import (
+    AttentionRecord,
     Capture,
-    ImageTextRecord,
+    Prediction,
     RelevanceExplainer,
-    Verdict,
     capture,
     choose_target,
     cross_raw_map,
@@ -38,22 +38,28 @@ def test_a_record_holds_what_the_model_computes(kind):
     batch, texts = pairs(3, questions=kind == "questions")
     record = capture(model, batch, step=3, texts=texts)
     weights = model(**inputs(batch), training=False, return_attention_scores=True)[-1]
-    assert isinstance(record, ImageTextRecord) and record.step == 3
-    assert (*record.image.weights, *record.weights) == tuple(weights) == model.attention_addresses
-    for address, found in {**record.image.weights, **record.weights}.items():
+    assert isinstance(record, AttentionRecord) and record.step == 3
+    assert (*record.weights, *record.text.weights) == tuple(weights) == model.attention_addresses
+    for address, found in {**record.weights, **record.text.weights}.items():
         np.testing.assert_allclose(found, numpy(weights[address]), atol=1e-6)
         assert found.dtype == np.float32
-    for weights in record.self_attention.values():
-        padding = ~record.padding_mask[:, None, None]
+    for weights in record.text.self_attention.values():
+        padding = ~record.text.padding_mask[:, None, None]
         assert np.all(weights * padding == 0)
         np.testing.assert_allclose(
-            (weights.sum(-1) * record.padding_mask[:, None]).sum((1, 2)) / 2, record.padding_mask.sum(1), rtol=1e-5
+            (weights.sum(-1) * record.text.padding_mask[:, None]).sum((1, 2)) / 2,
+            record.text.padding_mask.sum(1),
+            rtol=1e-5,
         )
     tokens = numpy(model.image_encoder.encode(batch["images"], training=False))
-    np.testing.assert_allclose(record.image.token_norms, np.linalg.norm(tokens, axis=-1), rtol=1e-5)
-    assert record.predicts_next == (kind == "captioner") and len(record.cross_attention) == (0 if kind == "dual" else 2)
-    assert record.padding_mask.shape == (3, LENGTH) and [t.text for t in record.texts] == [t.text for t in texts]
-    assert list(record.image.example_index) == [100, 101, 102]
+    np.testing.assert_allclose(record.token_norms, np.linalg.norm(tokens, axis=-1), rtol=1e-5)
+    assert record.text.predicts_next == (kind == "captioner") and len(record.cross_attention) == (
+        0 if kind == "dual" else 2
+    )
+    assert record.text.padding_mask.shape == (3, LENGTH) and [t.text for t in record.text.texts] == [
+        t.text for t in texts
+    ]
+    assert list(record.example_index) == [100, 101, 102]
 
 
 def test_similarity_is_the_cosine_of_the_model_s_embeddings():
@@ -63,17 +69,17 @@ def test_similarity_is_the_cosine_of_the_model_s_embeddings():
     patches = numpy(model.patch_embeddings(batch["images"]))
     text = numpy(model.encode_texts(batch["token_ids"], batch["padding_mask"]))
     words = numpy(model.word_embeddings(batch["token_ids"], batch["padding_mask"]))
-    np.testing.assert_allclose(record.text_similarity, np.einsum("bpe,be->bp", patches, text), atol=1e-5)
-    np.testing.assert_allclose(record.word_similarity, np.einsum("bpe,bte->btp", patches, words), atol=1e-5)
-    assert np.abs(record.word_similarity).max() <= 1 + 1e-5
+    np.testing.assert_allclose(record.text.text_similarity, np.einsum("bpe,be->bp", patches, text), atol=1e-5)
+    np.testing.assert_allclose(record.text.word_similarity, np.einsum("bpe,bte->btp", patches, words), atol=1e-5)
+    assert np.abs(record.text.word_similarity).max() <= 1 + 1e-5
 
 
 @pytest.mark.parametrize("pooling", ["gap", "map"])
 def test_other_poolings_and_their_sheets(pooling):
     batch, texts = pairs(2)
     record = capture(tiny_text_model("dual", depth=1, pooling=pooling), batch, texts=texts)
-    assert record.text_pooling == record.image.pooling == pooling
-    assert (record.pooling_weights is not None) == (pooling == "map")
+    assert record.text.pooling == record.pooling == pooling
+    assert (record.text.pooling_weights is not None) == (pooling == "map")
     assert {"attention/cross/similarity", "attention/self/text", "attention/self/overlay"} <= set(sheets(record))
 
 
@@ -85,7 +91,7 @@ def test_nothing_of_the_model_changes(kind):
     found = [Capture(model)(batch, texts=texts) for _ in range(2)]
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(np.array(variable.value), value)
-    for first, second in zip(*(record.weights.values() for record in found), strict=True):
+    for first, second in zip(*(record.text.weights.values() for record in found), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
@@ -98,24 +104,25 @@ def test_rows_that_are_not_valid_are_left_out_with_their_texts():
         said.append(given)
         return [f"caption {k}" for k in range(4)]
 
-    record = capture(tiny_text_model("captioner", depth=1), batch, texts=texts, says=says)
-    assert [text.text for text in record.texts] == [texts[0].text, texts[2].text]
-    assert record.verdicts == tuple(Verdict(f"caption {k}", texts[k].text) for k in (0, 2))
-    assert said == [batch] and len(record.images) == len(record.padding_mask) == 2
+    record = capture(tiny_text_model("captioner", depth=1), batch, texts=texts, describe_predictions=says)
+    assert [text.text for text in record.text.texts] == [texts[0].text, texts[2].text]
+    assert record.predictions == tuple(Prediction(f"caption {k}", texts[k].text) for k in (0, 2))
+    assert said == [batch] and len(record.images) == len(record.text.padding_mask) == 2
     scalars, tables = statistics(record)
     assert 0 < scalars["attention_stats/cross_entropy/min"] <= scalars["attention_stats/cross_entropy/max"] <= 1
     assert tables["cross_entropy"].shape == (1, 2)
 
 
-def test_verdicts_of_their_own_and_none():
+def test_predictions_of_their_own_and_none():
     batch, texts = pairs(2)
     model = Capture(tiny_text_model("captioner", depth=1))
     one, two = (text.text for text in texts)
-    record = model(batch, texts=texts, says=lambda _: [("blue 97 %", "true: red", False), Verdict("red", two, True)])
-    assert record.verdicts == (Verdict("blue 97 %", f"{one} (true: red)", False), Verdict("red", two, True))
-    assert model(batch, texts=texts).verdicts == tuple(Verdict(text.text) for text in texts)
+    described = [("blue 97 %", "true: red", False), Prediction("red", two, True)]
+    record = model(batch, texts=texts, describe_predictions=lambda _: described)
+    assert record.predictions == (Prediction("blue 97 %", f"{one} (true: red)", False), Prediction("red", two, True))
+    assert model(batch, texts=texts).predictions == tuple(Prediction(text.text) for text in texts)
     with pytest.raises(ValueError, match="2 pairs. Received: 1"):
-        model(batch, texts=texts, says=lambda _: ["one"])
+        model(batch, texts=texts, describe_predictions=lambda _: ["one"])
 
 
 def test_refuses_pairs_without_texts():
@@ -134,33 +141,33 @@ def test_a_capture_that_explains_holds_maps_through_both_towers_where_the_text_r
     batch["valid"] = np.array([True, False, True])
     answers = tuple(f"answer {k}" for k in range(7))
     plain, record = (Capture(model, explain)(batch, texts=texts, class_names=answers) for explain in (False, True))
-    assert not (plain.image.maps or plain.token_maps or plain.text_maps or plain.image.targets)
-    for address, weights in {**plain.image.weights, **plain.weights}.items():
-        np.testing.assert_array_equal(weights, {**record.image.weights, **record.weights}[address])
+    assert not (plain.maps or plain.text.token_maps or plain.text.text_maps or plain.targets)
+    for address, weights in {**plain.weights, **plain.text.weights}.items():
+        np.testing.assert_array_equal(weights, {**record.weights, **record.text.weights}[address])
     target, names = choose_target(
         model,
         texts=texts,
         class_names=answers,
         logits=numpy(model(**inputs(batch), training=False)) if kind == "questions" else None,
     )
-    assert record.image.targets == (names[0], names[2])
+    assert record.targets == (names[0], names[2])
     found = RelevanceExplainer(model).explain(batch, target)
     # A dual encoder has no map through both towers: raw and rollout are read from the weights of its image tower.
     both = [] if kind == "dual" else ["raw", "rollout"]
-    assert list(record.image.maps) == [*both, "relevance"] and list(record.text_maps) == ["relevance"]
-    assert methods_of(record.image) == ("raw", "rollout", "relevance")
+    assert list(record.maps) == [*both, "relevance"] and list(record.text.text_maps) == ["relevance"]
+    assert methods_of(record) == ("raw", "rollout", "relevance")
     assert describe(record)["composed"] == both and describe(record)["methods"] == ["raw", "rollout", "relevance"]
-    assert {meaning(m, record.image.maps) == "through both towers" for m in ("raw", "rollout")} == {kind != "dual"}
-    np.testing.assert_array_equal(record.image.maps["relevance"], found.image[[0, 2]])
-    np.testing.assert_array_equal(record.text_maps["relevance"], found.text[[0, 2]])
-    np.testing.assert_allclose(read_map(record.image, "raw"), cross_raw_map(plain, target[[0, 2]]), rtol=1e-6)
-    np.testing.assert_allclose(read_map(record.image, "rollout"), cross_rollout_map(plain, target[[0, 2]]), rtol=1e-6)
+    assert {meaning(m, record.maps) == "through both towers" for m in ("raw", "rollout")} == {kind != "dual"}
+    np.testing.assert_array_equal(record.maps["relevance"], found.image[[0, 2]])
+    np.testing.assert_array_equal(record.text.text_maps["relevance"], found.text[[0, 2]])
+    np.testing.assert_allclose(read_map(record, "raw"), cross_raw_map(plain, target[[0, 2]]), rtol=1e-6)
+    np.testing.assert_allclose(read_map(record, "rollout"), cross_rollout_map(plain, target[[0, 2]]), rtol=1e-6)
     if kind == "dual":
-        assert record.token_maps == {} and record.image.targets == ("match", "match")
+        assert record.text.token_maps == {} and record.targets == ("match", "match")
     else:
-        assert list(record.token_maps) == ["relevance", "rollout"]
-        np.testing.assert_array_equal(record.token_maps["relevance"], found.tokens[[0, 2]])
-        np.testing.assert_allclose(record.token_maps["rollout"], token_rollout_maps(plain), rtol=1e-6)
+        assert list(record.text.token_maps) == ["relevance", "rollout"]
+        np.testing.assert_array_equal(record.text.token_maps["relevance"], found.tokens[[0, 2]])
+        np.testing.assert_allclose(record.text.token_maps["rollout"], token_rollout_maps(plain), rtol=1e-6)
     assert {"attention/self/overlay"} <= set(sheets(record))
 
 
@@ -169,11 +176,11 @@ def test_a_word_by_name_and_no_map_of_each_token():
     word = next(word for word in texts[0].words if word.text in {w.text for w in texts[1].words})
     captures = Capture(tiny_text_model("captioner", depth=1), explain=True)
     record = captures(batch, texts=texts, target=word.text, every_token=False)
-    assert record.image.targets == (word.text, word.text) and record.token_maps == {}
+    assert record.targets == (word.text, word.text) and record.text.token_maps == {}
     whole = captures(batch, texts=texts, target=word.text)
-    np.testing.assert_array_equal(record.image.maps["relevance"], whole.image.maps["relevance"])
+    np.testing.assert_array_equal(record.maps["relevance"], whole.maps["relevance"])
     np.testing.assert_array_equal(
-        whole.image.maps["relevance"][0], whole.token_maps["relevance"][0, word.tokens[0]], err_msg="its own place"
+        whole.maps["relevance"][0], whole.text.token_maps["relevance"][0, word.tokens[0]], err_msg="its own place"
     )
     with pytest.raises(ValueError, match="a word of the caption"):
         captures(batch, texts=texts, target="zebra")

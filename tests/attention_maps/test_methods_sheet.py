@@ -10,7 +10,6 @@ from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import Style, sheets
 from vitcross.attention_maps.methods.rollout import meaning
-from vitcross.attention_maps.records.text_record import target_boxes
 from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.methods_sheet import gap_words, method_maps, methods_sheet
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
@@ -132,10 +131,10 @@ def test_many_images_and_a_network_that_diverged():
 
 def test_the_boxes_of_a_target_are_those_of_the_word_that_it_is():
     record = text_record(3, predicts_next=True)
-    chosen = [next(k for k, b in enumerate(text.word_boxes) if b is not None) for text in record.texts]
-    words = tuple(text.words[k].text.upper() for text, k in zip(record.texts, chosen, strict=True))
-    found = target_boxes(measured_text(record, targets=(*words[:2], "nowhere")))
-    for boxes, text, k in zip(found[:2], record.texts, chosen, strict=False):
+    chosen = [next(k for k, b in enumerate(text.word_boxes) if b is not None) for text in record.text.texts]
+    words = tuple(text.words[k].text.upper() for text, k in zip(record.text.texts, chosen, strict=True))
+    found = measured_text(record, targets=(*words[:2], "nowhere")).target_boxes
+    for boxes, text, k in zip(found[:2], record.text.texts, chosen, strict=False):
         same = [
             b for w, b in zip(text.words, text.word_boxes, strict=True) if w.text.upper() == text.words[k].text.upper()
         ]
@@ -145,9 +144,9 @@ def test_the_boxes_of_a_target_are_those_of_the_word_that_it_is():
 
 def test_maps_through_both_towers_are_called_so():
     record = measured_text(text_record(2, predicts_next=True))
-    assert meaning("raw", record.image.maps) == meaning("rollout", record.image.maps) == "through both towers"
+    assert meaning("raw", record.maps) == meaning("rollout", record.maps) == "through both towers"
     assert meaning("raw", {}) == "last layer, mean of heads"
-    np.testing.assert_array_equal(method_maps(record.image)["raw"][0], record.image.maps["raw"])
+    np.testing.assert_array_equal(method_maps(record)["raw"][0], record.maps["raw"])
 
 
 def test_thumbnails_are_a_grid_of_images_and_maps():

@@ -6,7 +6,6 @@ import pytest
 from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.test_capture import batch, tiny_model
 from vitcross.attention_maps import AttentionRecord, capture, grounding, sheets
-from vitcross.attention_maps.records.select import take
 from vitcross.attention_maps.sheets import drawing
 
 # Of 12 x 30 pixels in patches of 4 x 6: the last patch; none; the first row's last two patches.
@@ -36,7 +35,7 @@ def test_the_boxes_of_marks_are_kept_in_the_file_and_cut_with_the_record(tmp_pat
     record.save(tmp_path / "record.npz")
     np.testing.assert_array_equal(AttentionRecord.load(tmp_path / "record.npz").mark_boxes, MARKS)
     np.testing.assert_array_equal(record.first(2).mark_boxes, MARKS[:2])
-    np.testing.assert_array_equal(take(record, [2, 0]).mark_boxes, MARKS[[2, 0]])
+    np.testing.assert_array_equal(record.take([2, 0]).mark_boxes, MARKS[[2, 0]])
     random_record().save(tmp_path / "plain.npz")
     assert AttentionRecord.load(tmp_path / "plain.npz").mark_boxes is None
     with pytest.raises(ValueError, match="`mark_boxes` must have one row per image"):

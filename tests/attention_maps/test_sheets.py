@@ -36,7 +36,7 @@ def test_small_and_single_examples_without_labels_boxes_and_prefix():
     )
     found = sheets(record, Style(panel_size=64, color_map="inferno", resampling="bilinear", opacity=1.0))
     assert list(found) == KEYS
-    assert captions(record)[0].startswith(f"1: {record.predictions[0]} ") and "(" not in captions(record)[0]
+    assert captions(record)[0].startswith(f"1: {record.predicted_class[0]} ") and "(" not in captions(record)[0]
 
 
 def test_the_overlay_sheet_shows_the_colors_of_the_raw_map():

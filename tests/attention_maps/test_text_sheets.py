@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.measured import measured_text
-from tests.attention_maps.text_records import text_record, tokenizer
-from vitcross.attention_maps import ImageTextRecord, ProbeText, Style, Verdict, sheets, text_from_user
+from tests.attention_maps.text_records import text_record, tokenizer, with_text
+from vitcross.attention_maps import Prediction, ProbeText, Style, sheets, text_from_user
 from vitcross.attention_maps.methods.words import token_word_maps
 from vitcross.attention_maps.sheets import color_maps, drawing
 from vitcross.attention_maps.sheets.matrix_sheet import matrix_sheet
@@ -38,19 +38,19 @@ def test_captions_say_what_was_read_and_every_text():
     record = text_record(3, predicts_next=True, planted=2)
     caption = sheets(record)["attention/cross/words"].caption
     assert "layer 1 (the last)" in caption and "predict it" in caption and "white box" in caption
-    assert all(text.text in caption for text in record.texts)
+    assert all(text.text in caption for text in record.text.texts)
     assert "their own rows" in sheets(text_record(3))["attention/cross/words"].caption
     assert "1: a red star" in sheets(record)["attention/probe"].caption
 
 
 def test_the_colors_of_a_word_are_those_of_its_map():
-    record = text_record(1, depth=1, predicts_next=True, verdicts=(Verdict("x"),))
+    record = text_record(1, depth=1, predicts_next=True, predictions=(Prediction("x"),))
     (address,) = record.cross_attention
-    record.weights[address][:] = 0
-    text = record.texts[0]
+    record.text.weights[address][:] = 0
+    text = record.text.texts[0]
     shown = next(k for k, word in enumerate(text.words) if text.word_boxes[k] is None and word.text.isalpha())
     for position in text.words[shown].tokens:
-        record.weights[address][0, :, position - 1, 1 + 9] = 0.25
+        record.text.weights[address][0, :, position - 1, 1 + 9] = 0.25
     sheet = sheets(record, Style(opacity=1.0))["attention/cross/words"]
     top = (sheet.image == color_maps.table("viridis")[-1]).all(-1)
     patch = 8 * (128 // 56)
@@ -67,7 +67,7 @@ def test_text_of_any_script_is_drawn(kind):
     strange = ProbeText(text=STRANGE, tokens=tokens.tokens, words=tokens.words)
     options, keys = KINDS[kind]
     record = text_record(2, texts=[strange, text_from_user(tokenizer(), "", max_length=7)], **options)
-    record = dataclasses.replace(record, image=dataclasses.replace(record.image, verdicts=(Verdict(STRANGE),) * 2))
+    record = dataclasses.replace(record, predictions=(Prediction(STRANGE),) * 2)
     found = sheets(record)
     assert list(found) == keys and all(sheet.image.shape[1] <= 2600 for sheet in found.values())
 
@@ -104,8 +104,8 @@ def test_a_matrix_of_very_many_patches_is_merged():
 def test_a_network_that_diverged_is_still_shown(kind):
     options, keys = KINDS[kind]
     record = text_record(3, **options)
-    arrays = [*record.weights.values(), *record.image.weights.values(), record.image.token_norms]
-    for array in (*arrays, *(s for s in (record.text_similarity, record.word_similarity) if s is not None)):
+    arrays = [*record.text.weights.values(), *record.weights.values(), record.token_norms]
+    for array in (*arrays, *(s for s in (record.text.text_similarity, record.text.word_similarity) if s is not None)):
         array[:] = np.nan
     assert list(sheets(record)) == keys
 
@@ -113,10 +113,10 @@ def test_a_network_that_diverged_is_still_shown(kind):
 @pytest.mark.parametrize("pooling", ["gap", "map"])
 def test_other_poolings_of_the_text(pooling):
     record = text_record(2, dual=True)
-    shares = np.zeros((2, 3, 1, record.padding_mask.shape[1]), np.float32)
+    shares = np.zeros((2, 3, 1, record.text.padding_mask.shape[1]), np.float32)
     shares[..., 1] = 1
-    weights = {**record.weights, "text_encoder/pooling/cross_attention": shares}
-    record = ImageTextRecord(**vars(record) | {"weights": weights, "text_pooling": pooling})
+    weights = {**record.text.weights, "text_encoder/pooling/cross_attention": shares}
+    record = with_text(record, weights=weights, pooling=pooling)
     caption = sheets(record)["attention/self/text"].caption
     assert ("attention pooling" if pooling == "map" else "mean over the rows") in caption
 
@@ -129,20 +129,20 @@ def test_maps_of_words_that_the_record_holds_have_a_sheet(kind):
     assert set(found) == {*keys, "attention/self/methods", "attention/cross/relevance"}
     sheet = found["attention/cross/relevance"]
     assert "1 Relevance: " in sheet.caption and "3 Rollout: " in sheet.caption and "both towers" in sheet.caption
-    one = dataclasses.replace(record, token_maps={"relevance": record.token_maps["relevance"]})
+    one = with_text(record, token_maps={"relevance": record.text.token_maps["relevance"]})
     shorter = sheets(one)["attention/cross/relevance"]
     assert shorter.image.shape[0] < 0.7 * sheet.image.shape[0] and "Rollout" not in shorter.caption
 
 
 def test_the_map_of_a_word_is_the_mean_of_its_tokens_at_their_own_places():
-    record = measured_text(text_record(1, depth=1, predicts_next=True, verdicts=(Verdict("x"),)))
-    text = record.texts[0]
+    record = measured_text(text_record(1, depth=1, predicts_next=True, predictions=(Prediction("x"),)))
+    text = record.text.texts[0]
     shown = next(k for k, word in enumerate(text.words) if text.word_boxes[k] is None and word.text.isalpha())
-    values = record.token_maps["relevance"]
+    values = record.text.token_maps["relevance"]
     values[:] = 0
     tokens = text.words[shown].tokens
     values[0, tokens[0], 9] = 0.5 * len(tokens)
-    record = dataclasses.replace(record, token_maps={"relevance": values})
+    record = with_text(record, token_maps={"relevance": values})
     sheet = sheets(record, Style(opacity=1.0))["attention/cross/relevance"]
     top = (sheet.image == color_maps.table("viridis")[-1]).all(-1)
     patch = 8 * (128 // 56)

@@ -72,13 +72,13 @@ def test_zero_shot_is_measured_among_all_classes_of_the_user():
         TokenScorer(model, choices=vectors)(batch, [5, 0, 2])
     capture, checks = Capture(model, explain=True), OwnChecks(model, choices=vectors)
     found = checks(capture(batch, texts=texts), batch, capture, step=7)
-    image = found.record.image
-    P = image.token_layout.num_patches
+    record = found.record
+    P = record.token_layout.num_patches
     for p in (0, 5, P - 1):  # what each class has without one patch, masked in every layer
         without = AttentionControls(kept_patches=np.tile(np.arange(P) != p, (3, 1)))
         dropped = whole - shares(model, vectors, batch["images"], attention_controls=without)
-        np.testing.assert_allclose(image.maps["leave_one_out"][:, p], dropped[range(3), best], rtol=1e-3, atol=1e-6)
-    assert np.abs(image.maps["leave_one_out"]).max() > 1e-5
+        np.testing.assert_allclose(record.maps["leave_one_out"][:, p], dropped[range(3), best], rtol=1e-3, atol=1e-6)
+    assert np.abs(record.maps["leave_one_out"]).max() > 1e-5
     # Of a single class the probability would always be 1.
     single = TokenScorer(model, choices=vectors[2:3])(batch)
     cosines = normalized(numpy(model.encode_images(batch["images"]))) @ vectors[2]
@@ -93,7 +93,7 @@ def test_a_verdict_needs_images_enough_and_every_image_has_its_numbers(count, ve
     capture, checks = Capture(model, explain=True), OwnChecks(model, answers)
     record = capture(batch, texts=texts, class_names=answers, target="answer 3")
     found = checks(record, batch, capture, step=11, target="answer 3")
-    report = found.record.image.trust
+    report = found.record.trust
     assert report.same_images and report.step == 11 and report.examples == count
     assert list(report.fidelity) == verdicts and list(report.probes) == METHODS
     assert {len(rows) for rows in report.probes.values()} == {count}
@@ -102,10 +102,10 @@ def test_a_verdict_needs_images_enough_and_every_image_has_its_numbers(count, ve
     assert ("trust/relevance/verdict" in found.scalars) == bool(verdicts)
     # The probability of that answer, with all patches less with all but one.
     inputs = {key: batch[key] for key in ("token_ids", "padding_mask")}
-    P = found.record.image.token_layout.num_patches
+    P = found.record.token_layout.num_patches
     without = AttentionControls(kept_patches=np.tile(np.arange(P) != 4, (count, 1)))
     said = [
         softmax(numpy(model(batch["images"], **inputs, attention_controls=controls)))[:, 3]
         for controls in (None, without)
     ]
-    np.testing.assert_allclose(found.record.image.maps["leave_one_out"][:, 4], said[0] - said[1], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.record.maps["leave_one_out"][:, 4], said[0] - said[1], rtol=1e-3, atol=1e-6)

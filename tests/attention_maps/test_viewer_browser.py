@@ -268,7 +268,7 @@ def test_relevance_of_words_shares_its_scale_with_the_words_of_this_capture(view
     do(page, "click", "#examples button:nth-child(5)")
     opaque(page)
     do(page, "click", "#text [data-word='1']")
-    each = [record.token_maps["relevance"][4, list(w.tokens)].mean(axis=0) for w in record.texts[4].words]
+    each = [record.text.token_maps["relevance"][4, list(w.tokens)].mean(axis=0) for w in record.text.texts[4].words]
     assert_shows(page, each[1].astype(float), grid=record.token_layout.grid, top=max(map(np.max, each)))
     assert "all words of this text, this capture" in read_out(page)["Top of the scale"]
 
@@ -384,9 +384,9 @@ def test_a_word_lights_its_patches_and_a_patch_its_words(view, runs):
     do(page, "click", "#text [data-word='2']")
     maps = word_maps(record)[3].mean(axis=1)
     assert_shows(page, maps[2], grid=grid)
-    assert read_out(page)["Query"] == f'word "{record.texts[3].words[2].text}"'
+    assert read_out(page)["Query"] == f'word "{record.text.texts[3].words[2].text}"'
     assert page.locator("#text [aria-pressed=true]").count() == 1
-    boxes = record.texts[3].word_boxes[2]
+    boxes = record.text.texts[3].word_boxes[2]
     assert page.locator("#stage svg .truth:not(.under)").count() == (0 if boxes is None else len(boxes))
     click_patch(page, 1, 4, grid=grid)
     assert_shows(page, maps.mean(axis=0), grid=grid)
@@ -411,9 +411,9 @@ def test_a_word_in_a_view_of_images_opens_a_view_of_words(view, runs):
     opaque(page)
     do(page, "click", "#text [data-word='1']")
     assert page.input_value("#view") == "words/relevance"
-    tokens = list(record.texts[4].words[1].tokens)
+    tokens = list(record.text.texts[4].words[1].tokens)
     assert_shows(
-        page, record.token_maps["relevance"][4, tokens].mean(axis=0).astype(float), grid=record.token_layout.grid
+        page, record.text.token_maps["relevance"][4, tokens].mean(axis=0).astype(float), grid=record.token_layout.grid
     )
 
 
@@ -422,7 +422,7 @@ def test_cosines_have_a_scale_with_two_sides(view, runs):
     choose(page, view="similarity", token="read")
     scale(page, "map")
     found = read_out(page)
-    similarity = record.text_similarity[0]
+    similarity = record.text.text_similarity[0]
     assert float(found["Maximum"].split()[0]) == pytest.approx(similarity.max(), abs=3e-3)
     low = float(page.locator(".ticks span").first.text_content())
     assert low == pytest.approx(-np.abs(similarity).max(), abs=2e-3)

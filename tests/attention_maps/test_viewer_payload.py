@@ -23,7 +23,7 @@ from tests.attention_maps.viewer_samples import (
     dual_record,
 )
 from vitcross.attention_maps import AttentionRecord, raw_map, rollout_map
-from vitcross.attention_maps.viewer import Viewer, load_record, write_viewer
+from vitcross.attention_maps.viewer import Viewer, write_viewer
 from vitcross.attention_maps.viewer.images import data_uris
 from vitcross.attention_maps.viewer.rows import LEVELS, decode_rows, encode_rows, pack, signed_rows
 from vitcross.attention_maps.viewer.tables import matrix_rows, read_out_rows
@@ -122,19 +122,19 @@ def test_words_are_means_of_the_rows_that_predict_their_tokens(tmp_path):
     write_viewer([record], tmp_path / "viewer.html")
     page = content(tmp_path / "viewer.html")
     (run,) = page["runs"]
-    assert run["kind"] == "captioner"
-    weights = record.weights["text_decoder/block_01/cross_attention"]
-    for example, text in enumerate(record.texts):
+    assert run["text"] == {"predicts_next": True} and len(run["cross"]) == 2
+    weights = record.text.weights["text_decoder/block_01/cross_attention"]
+    for example, text in enumerate(record.text.texts):
         found = table(page, run, 0, example, "cross/1/mean")
         relevance = table(page, run, 0, example, "words/relevance")
         assert [word[0] for word in run["examples"][example]["words"]] == [word.text for word in text.words]
         for w, word in enumerate(text.words):
             expected = np.mean([weights[example, :, t - 1, 1:].mean(axis=0) for t in word.tokens], axis=0)
             np.testing.assert_allclose(found[w], expected, atol=2e-3 * expected.max() * 1.01)
-            own = np.mean([record.token_maps["relevance"][example, t] for t in word.tokens], axis=0)
+            own = np.mean([record.text.token_maps["relevance"][example, t] for t in word.tokens], axis=0)
             np.testing.assert_allclose(relevance[w], own, atol=2e-3 * own.max() * 1.01)
         shares = run["captures"][0]["examples"][example]["shares"]["relevance"]
-        expected = [record.text_maps["relevance"][example, list(word.tokens)].sum() for word in text.words]
+        expected = [record.text.text_maps["relevance"][example, list(word.tokens)].sum() for word in text.words]
         np.testing.assert_allclose(shares, expected, rtol=1e-3)
 
 
@@ -143,10 +143,10 @@ def test_cosines_below_zero_stay_below_zero(tmp_path):
     write_viewer(record, tmp_path / "viewer.html")
     page = content(tmp_path / "viewer.html")
     (run,) = page["runs"]
-    assert run["kind"] == "dual" and run["cross"] == []
+    assert run["text"] == {"predicts_next": False} and run["cross"] == []
     found = table(page, run, 0, 2, "similarity/text") - table(page, run, 0, 2, "similarity/text-")
-    assert record.text_similarity.min() < 0
-    np.testing.assert_allclose(found[0], record.text_similarity[2], atol=2e-3)
+    assert record.text.text_similarity.min() < 0
+    np.testing.assert_allclose(found[0], record.text.text_similarity[2], atol=2e-3)
 
 
 @functools.cache
@@ -308,10 +308,11 @@ def test_a_resumed_run_reads_its_captures_from_disk(tmp_path, caplog):
 def test_records_of_both_kinds_are_opened(tmp_path):
     for record in (classifier_record(), dual_record()):
         record.save(tmp_path / "record.npz")
-        assert type(load_record(tmp_path / "record.npz")) is type(record)
+        loaded = AttentionRecord.load(tmp_path / "record.npz")
+        assert (loaded.text is None) == (record.text is None) and len(loaded.images) == len(record.images)
     (tmp_path / "record.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="`path` must be"):
-        load_record(tmp_path / "record.npz")
+        AttentionRecord.load(tmp_path / "record.npz")
 
 
 def test_two_runs_are_matched_by_their_place_in_the_data(tmp_path):

@@ -1,12 +1,13 @@
 """Image-text records of known content: rendered scenes with their captions or questions, and planted attention."""
 
+import dataclasses
 import functools
 import json
 
 import numpy as np
 
 from tests.attention_maps.records import random_weights, softmax
-from vitcross.attention_maps import AttentionRecord, ImageTextRecord, ProbeText, Verdict
+from vitcross.attention_maps import AttentionRecord, Prediction, ProbeText, TextPart
 from vitcross.attention_maps.trust.word_grounding import word_mask
 from vitcross.data.scenes.scene import SceneOptions, render_scene
 from vitcross.data.scenes.word_boxes import scene_links
@@ -51,7 +52,7 @@ def scene_texts(count, *, questions=False, size=SIZE):
     return found
 
 
-def image_record(count, *, prefix=1, size=SIZE, patch=PATCH, depth=2, heads=N, seed=0, verdicts=None, step=5):
+def image_record(count, *, prefix=1, size=SIZE, patch=PATCH, depth=2, heads=N, seed=0, predictions=None, step=5):
     layout = TokenLayout(grid_height=size[0] // patch[0], grid_width=size[1] // patch[1], num_prefix_tokens=prefix)
     tokens = layout.num_tokens
     return AttentionRecord(
@@ -68,7 +69,7 @@ def image_record(count, *, prefix=1, size=SIZE, patch=PATCH, depth=2, heads=N, s
         pooling="gap",
         patch_size=patch,
         token_norms=np.random.default_rng(seed).uniform(5, 9, (count, tokens)).astype(np.float32),
-        verdicts=verdicts or (Verdict("a red star", "text: a red star", True),) * count,
+        predictions=predictions or (Prediction("a red star", "text: a red star", True),) * count,
     )
 
 
@@ -85,7 +86,7 @@ def text_record(
     pooling="eos",
     **image,
 ):
-    """An ImageTextRecord of scenes.
+    """An AttentionRecord of scenes and their texts.
 
     Args:
         count: pairs.
@@ -95,7 +96,7 @@ def text_record(
         texts: list of ProbeText; None: captions, or questions where every token has its own row.
     """
     texts = texts or scene_texts(count, questions=not (predicts_next or dual), size=image.get("size", SIZE))
-    image_part = image_record(count, depth=depth, heads=heads, seed=seed, **image)
+    record = image_record(count, depth=depth, heads=heads, seed=seed, **image)
     length = max(len(text.tokens) for text in texts) + 3
     mask = np.arange(length) < np.array([len(text.tokens) for text in texts])[:, None]
     generator = np.random.default_rng(seed)
@@ -103,29 +104,34 @@ def text_record(
     logits = generator.normal(size=(count, length, length))
     logits = np.where(mask[:, None] & (not predicts_next or np.tri(length, dtype=bool)), logits, -np.inf)
     weights = {}
-    fields = {"image": image_part, "texts": tuple(texts), "padding_mask": mask, "predicts_next": predicts_next}
-    shell = ImageTextRecord(weights={}, **fields)
+    fields = {"texts": tuple(texts), "padding_mask": mask, "predicts_next": predicts_next}
     for layer in range(depth):
         noise = generator.normal(scale=0.5, size=(count, heads, length, length))
         weights[f"{tower}/block_{layer:02d}/self_attention"] = softmax(logits[:, None] + noise).astype(np.float32)
         if not dual:
-            cross = generator.normal(scale=0.7, size=(count, heads, length, image.token_layout.num_tokens))
+            cross = generator.normal(scale=0.7, size=(count, heads, length, record.token_layout.num_tokens))
             for b, text in enumerate(texts):
                 for word, boxes in zip(text.words, text.word_boxes, strict=True):
                     if boxes is not None:
                         rows = np.array(word.tokens) - int(predicts_next)
-                        patches = image.token_layout.patches(cross[b], axis=-1)
-                        patches[:, rows] += planted * (layer + 1) * word_mask(shell, boxes).ravel()
+                        patches = record.token_layout.patches(cross[b], axis=-1)
+                        patches[:, rows] += planted * (layer + 1) * word_mask(record, boxes).ravel()
             weights[f"{tower}/block_{layer:02d}/cross_attention"] = softmax(cross).astype(np.float32)
     if dual:
-        fields["word_similarity"] = _planted_cosines(shell, generator, planted)
+        fields["word_similarity"] = _planted_cosines(record, texts, mask, generator, planted)
         fields["text_similarity"] = fields["word_similarity"].mean(axis=1)
-    return ImageTextRecord(weights=weights, text_pooling=None if predicts_next else pooling, **fields)
+    text = TextPart(weights=weights, pooling=None if predicts_next else pooling, **fields)
+    return dataclasses.replace(record, text=text)
 
 
-def _planted_cosines(record, generator, planted):
-    cosines = generator.normal(scale=0.1, size=(*record.padding_mask.shape, record.token_layout.num_patches))
-    for b, text in enumerate(record.texts):
+def with_text(record, **changes):
+    """The record with other fields of its texts."""
+    return dataclasses.replace(record, text=dataclasses.replace(record.text, **changes))
+
+
+def _planted_cosines(record, texts, mask, generator, planted):
+    cosines = generator.normal(scale=0.1, size=(*mask.shape, record.token_layout.num_patches))
+    for b, text in enumerate(texts):
         for word, boxes in zip(text.words, text.word_boxes, strict=True):
             if boxes is not None:
                 cosines[b, list(word.tokens)] += 0.1 * planted * word_mask(record, boxes).ravel()

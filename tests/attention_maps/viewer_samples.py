@@ -151,27 +151,25 @@ def dual_record(*, step=500, planted=3.0, trust=True, **options):
 
 
 def _with_maps(record, step, trust):
-    count, length, patches = len(record.images), record.padding_mask.shape[1], record.token_layout.num_patches
+    count, length, patches = len(record.images), record.text.padding_mask.shape[1], record.token_layout.num_patches
     generator = np.random.default_rng(step)
-    image = dataclasses.replace(
-        record.image,
-        step=step,
-        maps={
-            "raw": raw_map(record.image).astype(np.float32),
-            "rollout": rollout_map(record.image).astype(np.float32),
-            "relevance": generator.uniform(0, 1, (count, patches)).astype(np.float32),
-            "leave_one_out": generator.normal(scale=0.1, size=(count, patches)).astype(np.float32),
-        },
-        targets=tuple(text.words[-1].text for text in record.texts),
-        trust=report(GAPS, count=count, step=step) if trust else None,
-    )
+    maps = {
+        "raw": raw_map(record).astype(np.float32),
+        "rollout": rollout_map(record).astype(np.float32),
+        "relevance": generator.uniform(0, 1, (count, patches)).astype(np.float32),
+        "leave_one_out": generator.normal(scale=0.1, size=(count, patches)).astype(np.float32),
+    }
+    token_maps = {
+        m: generator.uniform(0, 1, (count, length, patches)).astype(np.float32) for m in ("relevance", "rollout")
+    }
+    text_maps = {"relevance": generator.uniform(0, 1, (count, length)).astype(np.float32)}
     return dataclasses.replace(
         record,
-        image=image,
-        token_maps={
-            m: generator.uniform(0, 1, (count, length, patches)).astype(np.float32) for m in ("relevance", "rollout")
-        },
-        text_maps={"relevance": generator.uniform(0, 1, (count, length)).astype(np.float32)},
+        step=step,
+        maps=maps,
+        targets=tuple(text.words[-1].text for text in record.text.texts),
+        trust=report(GAPS, count=count, step=step) if trust else None,
+        text=dataclasses.replace(record.text, token_maps=token_maps, text_maps=text_maps),
     )
 
 

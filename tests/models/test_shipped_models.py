@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import yaml
 from hydra.utils import instantiate
 
 from vitcross import models
@@ -31,7 +30,7 @@ def test_a_section_names_the_arguments_of_its_constructor(schema):
 
 
 def test_the_towers_of_texts_are_one_file():
-    text = yaml.safe_load((compose.CONF / "model" / "towers" / "text.yaml").read_text())
+    text = compose.compose("train", ["model=dual_encoder"])[0]["model"]["text_encoder"]
     assert set(text) - {"_target_"} == set(option_names(models.TextTransformer))
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.security import hostile
-from vitcross.attention_maps.viewer import Viewer, load_record
+from vitcross.attention_maps.records.record import AttentionRecord
+from vitcross.attention_maps.viewer import Viewer
 from vitcross.attention_maps.viewer.comparison import compare_runs
 from vitcross.command_line import evaluate, process, train
 from vitcross.config import compose
@@ -88,7 +89,7 @@ def test_a_record_is_not_unpickled(what, run, attack, capsys, caplog):
     path = sorted(run.glob("attention/step_*/record.npz"))[-1]
     RECORDS[what](path, attack)
     with pytest.raises(ValueError, match="`path` must be a complete attention record"):
-        load_record(path)
+        AttentionRecord.load(path)
     said = message(lambda: compare_runs(run, run), run, capsys)
     assert "must be a complete attention record" in said
     viewer = Viewer()

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.attention_maps.measured import METHODS, measured, measured_text, trust_report
 from tests.attention_maps.records import random_record
 from tests.attention_maps.text_records import text_record
-from vitcross.attention_maps import AttentionMedia, Verdict, heat_map_sheet, sheets
+from vitcross.attention_maps import AttentionMedia, Prediction, heat_map_sheet, sheets
 from vitcross.attention_maps.records.trust_report import NOTHING
 from vitcross.pages.svg_charts import charts, nice_ticks, points, read_rows
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
@@ -180,7 +180,7 @@ def test_curves_of_layers_and_kinds_that_are_not_known_in_advance(tmp_path):
     [({"predicts_next": True}, "matrix"), ({}, "text"), ({"dual": True}, "text")],
 )
 def test_sheets_of_words_follow_those_of_images(tmp_path, kind, last):
-    record = text_record(3, planted=2, verdicts=(Verdict(HOSTILE, "a question", False),) * 3, **kind)
+    record = text_record(3, planted=2, predictions=(Prediction(HOSTILE, "a question", False),) * 3, **kind)
     found = sheets(record)
     gallery = Gallery(tmp_path, title="x")
     gallery.media(5, AttentionMedia(record=record, sheets=found))
@@ -412,7 +412,7 @@ def test_a_model_that_nothing_changes_has_nothing_to_explain(tmp_path):
 
 
 def test_texts_that_are_explained_stay_text(tmp_path):
-    record = measured_text(text_record(3, verdicts=(Verdict(HOSTILE, HOSTILE),) * 3), targets=(HOSTILE,) * 3)
+    record = measured_text(text_record(3, predictions=(Prediction(HOSTILE, HOSTILE),) * 3), targets=(HOSTILE,) * 3)
     gallery = Gallery(tmp_path, title="x")
     gallery.media(5, AttentionMedia(record=record, sheets=sheets(record)))
     page = Page(gallery.path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tasks import image_text
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import AttentionRecord
 from vitcross.data.batch import normalize
 from vitcross.data.problems import UnreadableImage
 from vitcross.evaluation import image_report
@@ -103,10 +103,10 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     found = rows(tmp_path)
     np.testing.assert_allclose([float(row["probability"]) for row in found], whole.max(axis=1), rtol=1e-4)
     assert [row["prediction"] for row in found] == [CLASSES[k] for k in best]
-    drops = np.concatenate([media.record.image.maps["leave_one_out"][:, 6] for media in sink.given])
+    drops = np.concatenate([media.record.maps["leave_one_out"][:, 6] for media in sink.given])
     np.testing.assert_allclose(drops, (whole - without)[np.arange(8), best], rtol=1e-3, atol=1e-6)
     assert np.abs(drops).max() > 1e-5
-    records = [media.record.image for media in sink.given]
+    records = [media.record for media in sink.given]
     assert [record.example_index.tolist() for record in records] == [[0, 1, 2], [3, 4], [5, 6, 7]]
     assert all(record.trust.same_images and "raw" not in record.maps for record in records)
 
@@ -114,8 +114,8 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
 def test_nine_images_of_one_sheet_have_a_verdict(tmp_path):
     _, sink = report(Contrastive(network=image_text.dual_encoder()), tmp_path, paths(9), text="a red star")
     (media,) = sink.given
-    kept = ImageTextRecord.load(tmp_path / "attention/images_00001/record.npz").image
-    for trust in (media.record.image.trust, kept.trust):
+    kept = AttentionRecord.load(tmp_path / "attention/images_00001/record.npz")
+    for trust in (media.record.trust, kept.trust):
         assert trust.examples == 9 and trust.same_images and len(trust.probes["raw"]) == 9
         assert list(trust.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"]
     assert kept.maps["leave_one_out"].shape == (9, 20)
@@ -128,7 +128,7 @@ def test_a_word_that_some_captions_lack(tmp_path, monkeypatch):
     word = next(word for word, where in has.items() if not any(where[:2]) and 0 < sum(where) < 4)
     task = Writes(network=image_text.captioner(), tokenizer=image_text.tokenizer())
     found, sink = report(task, tmp_path, paths(5), target=word)
-    explained = [target for media in sink.given for target in media.record.image.targets]
+    explained = [target for media in sink.given for target in media.record.targets]
     assert [target.lower() == word for target in explained] == has[word]
     (note,) = found[3]
     assert note.startswith(f"no word '{word}' in the caption of {5 - sum(has[word])} of 5 images: their longest word")

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.attention_maps.records import LAYOUT, random_record
-from tests.attention_maps.text_records import scene_texts, text_record
+from tests.attention_maps.text_records import scene_texts, text_record, with_text
 from tests.sinks.wandb_client import ReadBack
-from vitcross.attention_maps import AttentionMedia, Sheet, Verdict
+from vitcross.attention_maps import AttentionMedia, Prediction, Sheet
 from vitcross.attention_maps.methods.rollout import read_map
 from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
 from vitcross.attention_maps.sheets.overlay_masks import quantile_levels
@@ -104,9 +104,9 @@ def test_nothing_known_means_no_boxes_and_no_empty_words(wandb, tmp_path):
 
 def test_words_have_a_box_for_every_object_that_they_name(wandb, tmp_path):
     record = text_record(3, predicts_next=True)
-    texts = list(record.texts)
+    texts = list(record.text.texts)
     silent = dataclasses.replace(texts[1], word_boxes=(None,) * len(texts[1].words))
-    record = dataclasses.replace(record, texts=(texts[0], silent, texts[2]))
+    record = with_text(record, texts=(texts[0], silent, texts[2]))
     images = overlay_images(wandb, record, tmp_path)
     # The layers are the same for all, also where a text names nothing.
     assert [list(image._boxes) for image in images] == [["words"]] * 3
@@ -126,9 +126,9 @@ def test_words_have_a_box_for_every_object_that_they_name(wandb, tmp_path):
 
 
 def test_captions_say_what_is_explained_and_whether_to_believe_it():
-    verdicts = (Verdict("red", "true: blue", False), Verdict("two"), Verdict("star"))
+    predictions = (Prediction("red", "true: blue", False), Prediction("two"), Prediction("star"))
     record = dataclasses.replace(
-        random_record(batch=3, depth=1), verdicts=verdicts, targets=("red", "two", "star"), trust=trust(3)
+        random_record(batch=3, depth=1), predictions=predictions, targets=("red", "two", "star"), trust=trust(3)
     )
     assert image_caption(record, 0) == (
         "1. red (true: blue). explained: red. this image: relevance gap +0.00. over 61 examples: rollout no better "
@@ -201,8 +201,7 @@ def test_a_default_image_text_run_has_far_fewer_than_1000_files(home, tmp_path):
         # Equal files of one list are one file: here no two are.
         record = text_record(8, predicts_next=True, texts=texts, depth=2, heads=1, step=step)
         boxes = np.array([[0.1, 0.2, 0.5, 0.6 + b / 100] for b in range(8)], np.float32)
-        image = dataclasses.replace(with_maps(record.image), boxes=boxes)
-        return dataclasses.replace(record, image=image)
+        return dataclasses.replace(with_maps(record), boxes=boxes)
 
     sink, lines = default_run(tmp_path, record_of, SHEETS + TEXT_SHEETS + HEAT_MAPS)
     files = [path for path in (sink.folder / "files").rglob("*") if path.is_file()]

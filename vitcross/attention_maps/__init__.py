@@ -51,8 +51,8 @@ from vitcross.attention_maps.methods.words import (
     word_similarity_maps,
 )
 from vitcross.attention_maps.records.probe_text import ProbeText, probe_texts, text_from_user
-from vitcross.attention_maps.records.record import AttentionRecord, Verdict, captions, verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import AttentionRecord, Prediction, captions, prediction
+from vitcross.attention_maps.records.text_part import TextPart
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.schedule import capture_steps
 from vitcross.attention_maps.sheets.heat_map import heat_map_sheet
@@ -71,15 +71,15 @@ __all__ = [
     "AttentionMedia",
     "AttentionRecord",
     "Capture",
-    "RelevanceExplainer",
-    "ImageTextRecord",
+    "Prediction",
     "ProbeText",
+    "RelevanceExplainer",
     "RelevanceMaps",
     "Sheet",
     "Style",
+    "TextPart",
     "Trust",
     "TrustReport",
-    "Verdict",
     "Viewer",
     "after_cross_attention",
     "after_self_attention",
@@ -108,6 +108,7 @@ __all__ = [
     "patch_words",
     "pointing_game",
     "positive_weights",
+    "prediction",
     "prefix_mass",
     "probe_texts",
     "raw_map",
@@ -127,7 +128,6 @@ __all__ = [
     "trust",
     "two_stream_relevance",
     "two_stream_rollout",
-    "verdict",
     "word_grounding",
     "word_maps",
     "word_prefix_mass",

@@ -38,8 +38,8 @@ class AttentionMaps(keras.callbacks.Callback):
         checks: MapEvaluator, what is measured of the maps on other examples, or None.
         style: Style of the sheets; None for the default.
         texts: list of `ProbeText`, those of the probes, for an image-text model; None for a classifier.
-        says: callable or None: a batch of the probes' keys -> list of str or `Verdict`, what an image-text model says
-            of each pair (a caption, an answer, a rank). Called at every capture.
+        describe_predictions: callable or None: a batch of the probes' keys -> list of str or `Prediction`, what an
+            image-text model predicts for each pair (a caption, an answer, a rank). Called at every capture.
         title: str, name of the run on the viewer's page.
         step: callable without arguments that returns the current optimizer step; None: the steps are counted from
             where the optimizer's counter stood when training began.
@@ -66,16 +66,16 @@ class AttentionMaps(keras.callbacks.Callback):
         style: Style | None = None,
         step=None,
         texts=None,
-        says=None,
+        describe_predictions=None,
         title: str = "",
         folder=None,
     ):
         super().__init__()
-        if len(probes["images"]) == 0:
+        if len(probes[network.batch_keys[0]]) == 0:
             raise ValueError("`probes` must hold at least one image. Received: 0")
         self.network, self.probes, self.sink, self.style = network, probes, sink, style or Style()
         self.class_names, self.checks = tuple(class_names), checks
-        self.texts, self.says = texts, says
+        self.texts, self.describe_predictions = texts, describe_predictions
         self.pending = sorted({int(s) for s in steps})
         self.trust_steps = frozenset(int(s) for s in trust_steps)
         self.seconds = self.trust_seconds = 0.0
@@ -131,7 +131,13 @@ class AttentionMaps(keras.callbacks.Callback):
         began = time.perf_counter()
         # On JAX the trained values live in the training loop; this writes them back to the variables.
         getattr(self.model, "jax_state_sync", lambda: None)()
-        record = self._capture(self.probes, step=step, class_names=self.class_names, texts=self.texts, says=self.says)
+        record = self._capture(
+            self.probes,
+            step=step,
+            class_names=self.class_names,
+            texts=self.texts,
+            describe_predictions=self.describe_predictions,
+        )
         scalars, tables = statistics(record, self.previous)
         measured = self._check(record, step, last)
         scalars |= measured.scalars

@@ -1,5 +1,6 @@
 """The pages of `--help`: commands, groups with their options, the keys that people change most."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -53,9 +54,10 @@ MOST_CHANGED = (
 
 
 def help_page(conf, script="train"):
-    """The page of `--help`: commands, groups with their options, the keys that people change most."""
+    """The page of `--help`: commands, groups with their options, the keys that people change most, or all of them."""
     if script == "evaluate":
-        return EVALUATE_HELP
+        keys = [_key_line(*key) for key in commented_keys(Path(conf) / "evaluate.yaml")]
+        return EVALUATE_HELP.format(keys="\n".join(keys) + "\n")
     groups = []
     for group in ("experiment", "data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks"):
         groups.append(f"  {group}=")
@@ -65,8 +67,30 @@ def help_page(conf, script="train"):
     return HELP.format(groups="\n".join(groups) + "\n", keys="\n".join(keys) + "\n")
 
 
+def commented_keys(path):
+    """`(dotted key, value as written, comment)` of each key of a YAML file with a comment behind or above it."""
+    sections, above = [], ""  # (indent, name) of those that the line stands in; comment lines right above
+    for line in Path(path).read_text().splitlines():
+        if match := _KEY.fullmatch(line):
+            indent, name, value, comment = len(match[1]), match[2], match[3].strip(), match[4] or above
+            sections = [section for section in sections if section[0] < indent]
+            if comment:
+                yield ".".join([*(section[1] for section in sections), name]), value, comment
+            sections.append((indent, name))
+        above = f"{above} {line[2:]}".strip() if line.startswith("# ") else ""
+
+
+_KEY = re.compile(r"( *)([\w/]+):((?: +[^#\s]\S*(?: [^#\s]\S*)*)?)(?: +# (.*))?")
+
+
+def _key_line(key, value, comment):
+    default = {"???": " (must be typed)", "null": ""}.get(value, f" (default {value})")
+    lead = f"  {key:<21}"
+    return textwrap.fill(comment + default, 120, initial_indent=lead, subsequent_indent=" " * len(lead))
+
+
 EVALUATE_HELP = """\
-vitcross measures a finished run, or shows what its model says and where it looks on your own images.
+vitcross measures a finished run, or shows what its model predicts and where it looks on your own images.
 
   python evaluate.py run=RUN_FOLDER                     metrics, confusion matrix and maps of the best checkpoint
   python evaluate.py run=RUN_FOLDER split=test          on another split: test, train, unseen, unmarked or misleading
@@ -74,11 +98,7 @@ vitcross measures a finished run, or shows what its model says and where it look
   python evaluate.py run=RUN_FOLDER images='DIR/*.jpg' text='What color is the boat?'
                                                         runs with texts: compare, answer, or score a caption
 
-KEYS
-  checkpoint             best (default) or latest
-  batch_size             images per step; 64
-  limit                  only the first so many images of the split
-  sinks.wandb.mode       auto, online, offline or disabled
-
+KEYS: override with key=value
+{keys}
 Results are written to RUN_FOLDER/evaluation/.
 """

@@ -74,7 +74,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
             class_names=query.class_names,
             style=style,
             texts=_texts(group, query),
-            says=lambda _, said=group.answer.said: [(what, "", None) for what in said],
+            describe_predictions=lambda _, said=group.answer.said: [(what, "", None) for what in said],
             target=target,
             checks=functools.partial(checks, target=target),
             capture=capture,

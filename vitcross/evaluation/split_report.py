@@ -108,7 +108,7 @@ def write_maps(
     class_names,
     style=None,
     texts=None,
-    says=None,
+    describe_predictions=None,
     target=None,
     checks=None,
     capture=None,
@@ -116,7 +116,7 @@ def write_maps(
     """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
 
     Args:
-        texts, says, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
+        texts, describe_predictions, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
         checks: callable as `MapEvaluator`, what is measured of the maps, or None.
         capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
             new one.
@@ -125,7 +125,8 @@ def write_maps(
         `(AttentionMedia, MapEvaluation)`.
     """
     capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
-    record = capture(batch, step=step, class_names=class_names, texts=texts, says=says, target=target)
+    options = {"texts": texts, "describe_predictions": describe_predictions, "target": target}
+    record = capture(batch, step=step, class_names=class_names, **options)
     found = MapEvaluation(record=record, scalars={})
     if checks is not None:
         found = checks(record, batch, capture, step=step, trust=True, exact=True)

@@ -17,7 +17,7 @@ import numpy as np
 from vitcross.attention_maps.methods.rollout import check_weights, divide, raw_map, rollout, rollout_map
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
 
 
 def two_stream_rollout(blocks, other, residual: float = 0.5):
@@ -52,60 +52,60 @@ def two_stream_rollout(blocks, other, residual: float = 0.5):
     return own, to_other
 
 
-def text_rollout(record: ImageTextRecord, residual: float = 0.5) -> np.ndarray:
+def text_rollout(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
     """(B, T, S) what each row of the text tower holds of the image tokens after the last block."""
-    other = rollout(list(record.image.self_attention.values()), residual)
-    blocks = zip(record.self_attention.values(), record.cross_attention.values(), strict=True)
+    other = rollout(list(record.self_attention.values()), residual)
+    blocks = zip(record.text.self_attention.values(), record.cross_attention.values(), strict=True)
     return two_stream_rollout(blocks, other, residual)[1]
 
 
-def token_rollout_maps(record: ImageTextRecord, residual: float = 0.5) -> np.ndarray:
+def token_rollout_maps(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
     """(B, T, P) rollout of each text token at its own place: its row, or in a captioner the row that predicts it.
 
     Padding, and the first token of a captioner, which nothing predicts, have zeros.
     """
     maps = record.token_layout.patches(text_rollout(record, residual))
-    if record.predicts_next:
+    if record.text.predicts_next:
         maps = np.concatenate([np.zeros_like(maps[:, :1]), maps[:, :-1]], axis=1)
-    return maps * record.padding_mask[:, :, None]
+    return maps * record.text.padding_mask[:, :, None]
 
 
-def answer_row(record: ImageTextRecord, target=None) -> np.ndarray:
+def answer_row(record: AttentionRecord, target=None) -> np.ndarray:
     """(B, T) the share with which each row of the text tower is read for the answer; sums to 1.
 
     The last real token (`eos`), the mean of the real ones (`gap`), the attention pooling's weights, mean over heads
     (`map`); of a captioner the row before the target.
 
     Args:
-        record: ImageTextRecord.
+        record: AttentionRecord with texts.
         target: (B,) int, of a captioner the position of the token that is explained (1 or later).
 
     Raises:
         ValueError: a captioner without `target`.
     """
-    mask = record.padding_mask
-    if record.text_pooling == "map":
-        return record.pooling_weights[:, :, 0].mean(axis=1, dtype=np.float64)
-    if record.text_pooling == "gap":
+    text, mask = record.text, record.text.padding_mask
+    if text.pooling == "map":
+        return text.pooling_weights[:, :, 0].mean(axis=1, dtype=np.float64)
+    if text.pooling == "gap":
         return divide(mask.astype(np.float64), mask.sum(axis=1, keepdims=True))
-    if record.predicts_next and target is None:
+    if text.predicts_next and target is None:
         raise ValueError("`target` must say which token of the caption is explained. Received: None")
-    rows = np.asarray(target) - 1 if record.predicts_next else mask.sum(axis=1) - 1
+    rows = np.asarray(target) - 1 if text.predicts_next else mask.sum(axis=1) - 1
     return np.eye(mask.shape[1])[rows]
 
 
-def cross_raw_map(record: ImageTextRecord, target=None) -> np.ndarray:
+def cross_raw_map(record: AttentionRecord, target=None) -> np.ndarray:
     """(B, P) cross-attention of the last block, mean over heads, as the answer reads it (`answer_row`); of a dual
     encoder the image tower's own raw map."""
     if not record.cross_attention:
-        return raw_map(record.image)
+        return raw_map(record)
     last = list(record.cross_attention.values())[-1].mean(axis=1, dtype=np.float64)
     return record.token_layout.patches((answer_row(record, target)[:, None] @ last)[:, 0])
 
 
-def cross_rollout_map(record: ImageTextRecord, target=None, residual: float = 0.5) -> np.ndarray:
+def cross_rollout_map(record: AttentionRecord, target=None, residual: float = 0.5) -> np.ndarray:
     """(B, P) rollout through both towers as the answer reads it (`answer_row`); of a dual encoder the image tower's."""
     if not record.cross_attention:
-        return rollout_map(record.image, residual)
+        return rollout_map(record, residual)
     rows = answer_row(record, target)[:, None] @ text_rollout(record, residual)
     return record.token_layout.patches(rows[:, 0])

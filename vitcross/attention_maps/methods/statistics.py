@@ -18,8 +18,6 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import as_layers, check_weights, divide, raw_map
 from vitcross.attention_maps.methods.words import query_mask
-from vitcross.attention_maps.records.text_record import ImageTextRecord
-from vitcross.layers.token_layout import patch_extent
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -108,6 +106,8 @@ def mean_distance(weights, token_layout: TokenLayout, patch_size, query_mask=Non
     Returns:
         (B, N) float64; (L, B, N) for a list.
     """
+    from vitcross.layers.token_layout import patch_extent  # here: the pure functions load without Keras
+
     height, width = patch_extent(patch_size)
     num_tokens = token_layout.num_tokens
     rows, columns = np.divmod(np.arange(token_layout.num_patches), token_layout.grid_width)
@@ -193,14 +193,10 @@ def jensen_shannon(maps, previous) -> np.ndarray:
     return np.where(empty, np.nan, np.clip(divergence, 0.0, 1.0))
 
 
-def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
+def tables(record: AttentionRecord) -> dict[str, np.ndarray]:
     """name -> (L, N) float64: every statistic of every self-attention layer and head of the image tower (`prefix_mass`
     where it has prefix tokens), and where text attends to images `cross_entropy` of every cross-attention layer and
     head; mean over the examples."""
-    if isinstance(record, ImageTextRecord):
-        cross = list(record.cross_attention.values())
-        found = {"cross_entropy": entropy(cross, query_mask=query_mask(record)).mean(axis=1)} if cross else {}
-        return tables(record.image) | found
     layers = list(record.self_attention.values())
     values = {
         "entropy": entropy(layers),
@@ -210,6 +206,9 @@ def tables(record: AttentionRecord | ImageTextRecord) -> dict[str, np.ndarray]:
     # Without prefix tokens it would be 0 whatever the model does.
     if record.token_layout.num_prefix_tokens:
         values["prefix_mass"] = prefix_mass(layers, record.token_layout.num_prefix_tokens)
+    cross = list(record.cross_attention.values())
+    if cross:
+        values["cross_entropy"] = entropy(cross, query_mask=query_mask(record))
     return {name: value.mean(axis=1) for name, value in values.items()}
 
 
@@ -228,19 +227,16 @@ class Earlier:
     maps: np.ndarray
 
     @classmethod
-    def of(cls, record: AttentionRecord | ImageTextRecord) -> Earlier:
+    def of(cls, record: AttentionRecord) -> Earlier:
         """What stays of a record."""
-        image = getattr(record, "image", record)
-        return cls(step=image.step, example_index=np.asarray(image.example_index), maps=raw_map(image))
+        return cls(step=record.step, example_index=np.asarray(record.example_index), maps=raw_map(record))
 
 
-def statistics(
-    record: AttentionRecord | ImageTextRecord, previous: AttentionRecord | ImageTextRecord | Earlier | None = None
-):
+def statistics(record: AttentionRecord, previous: AttentionRecord | Earlier | None = None):
     """The statistics of one capture.
 
     Args:
-        record: AttentionRecord of the probe set, or ImageTextRecord, whose image tower is described.
+        record: AttentionRecord of the probe set; of a model with a text its image tower is described.
         previous: record of the capture before, of the same probe set, or what stays of it; None at the first capture.
 
     Returns:
@@ -257,7 +253,6 @@ def statistics(
         layers = table.mean(axis=1)
         for reduction in ("mean", "min", "max"):
             scalars[f"attention_stats/{name}/{reduction}"] = float(getattr(layers, reduction)())
-    record = getattr(record, "image", record)
     artifacts = artifact_patches(record.token_norms, record.token_layout)
     scalars["attention_stats/artifact_patches"] = float(artifacts.sum(axis=-1).mean())
     scalars["attention_stats/head_similarity"] = float(head_similarity(list(record.self_attention.values())).mean())

@@ -20,25 +20,26 @@ from vitcross.attention_maps.methods.rollout import divide
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.probe_text import ProbeText
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
 
 
-def token_rows(record: ImageTextRecord) -> np.ndarray:
+def token_rows(record: AttentionRecord) -> np.ndarray:
     """(T,) row of the cross-attention that belongs to each token; -1 for the first token of a captioner, which
     nothing predicts."""
-    return np.arange(record.padding_mask.shape[1]) - int(record.predicts_next)
+    return np.arange(record.text.padding_mask.shape[1]) - int(record.text.predicts_next)
 
 
-def query_mask(record: ImageTextRecord) -> np.ndarray:
+def query_mask(record: AttentionRecord) -> np.ndarray:
     """(B, T) bool, rows that belong to a real token."""
-    if not record.predicts_next:
-        return record.padding_mask
-    rows = np.zeros_like(record.padding_mask)
-    rows[:, :-1] = record.padding_mask[:, 1:]
+    mask = record.text.padding_mask
+    if not record.text.predicts_next:
+        return mask
+    rows = np.zeros_like(mask)
+    rows[:, :-1] = mask[:, 1:]
     return rows
 
 
-def _layer(record: ImageTextRecord, address: str | None) -> np.ndarray:
+def _layer(record: AttentionRecord, address: str | None) -> np.ndarray:
     layers = record.cross_attention
     if address is None and layers:
         return list(layers.values())[-1]
@@ -53,32 +54,32 @@ def _mean_of_words(text: ProbeText, rows_NTS: np.ndarray) -> np.ndarray:
     return np.stack(found) if found else np.zeros((0, len(rows_NTS), rows_NTS.shape[-1]))
 
 
-def word_rows(record: ImageTextRecord, address: str | None = None) -> list[np.ndarray]:
+def word_rows(record: AttentionRecord, address: str | None = None) -> list[np.ndarray]:
     """For every example (W, N, S): what each word attends to, in each head, prefix tokens of the image included.
 
     Args:
-        record: ImageTextRecord with cross-attention.
+        record: AttentionRecord with cross-attention.
         address: of one cross-attention layer; None: the last one.
     """
     rows = token_rows(record)
     # Row -1 would be the last one; it belongs to BOS, which no word contains.
     return [
         _mean_of_words(text, layer_NTS[:, rows])
-        for text, layer_NTS in zip(record.texts, _layer(record, address), strict=True)
+        for text, layer_NTS in zip(record.text.texts, _layer(record, address), strict=True)
     ]
 
 
-def word_maps(record: ImageTextRecord, address: str | None = None) -> list[np.ndarray]:
+def word_maps(record: AttentionRecord, address: str | None = None) -> list[np.ndarray]:
     """For every example (W, N, P): the patches that each word attends to. Sums to 1 minus the prefix mass."""
     return [record.token_layout.patches(rows) for rows in word_rows(record, address)]
 
 
-def word_prefix_mass(record: ImageTextRecord, address: str | None = None) -> list[np.ndarray]:
+def word_prefix_mass(record: AttentionRecord, address: str | None = None) -> list[np.ndarray]:
     """For every example (W, N): the share of each word's attention that goes to prefix tokens of the image."""
     return [record.token_layout.prefix(rows).sum(axis=-1) for rows in word_rows(record, address)]
 
 
-def patch_words(record: ImageTextRecord, address: str | None = None) -> list[np.ndarray]:
+def patch_words(record: AttentionRecord, address: str | None = None) -> list[np.ndarray]:
     """For every example (P, N, W): how the attention that a patch receives divides among the words.
 
     Rows sum to 1 over the words; a patch that no word attends to has zeros.
@@ -87,40 +88,41 @@ def patch_words(record: ImageTextRecord, address: str | None = None) -> list[np.
     return [divide(m, m.sum(axis=-1, keepdims=True)) for m in maps]
 
 
-def word_similarity_maps(record: ImageTextRecord) -> list[np.ndarray]:
+def word_similarity_maps(record: AttentionRecord) -> list[np.ndarray]:
     """For every example (W, P): cosine of each word and each patch of a dual encoder, mean over the word's tokens.
 
     A token's cosine belongs to the token itself, in a causal tower too.
     """
-    if record.word_similarity is None:
+    if record.text.word_similarity is None:
         raise ValueError("`record` must hold the similarity of words and patches. Received: word_similarity=None")
     return [
         _mean_of_words(text, cosines_TP[None])[:, 0]
-        for text, cosines_TP in zip(record.texts, record.word_similarity, strict=True)
+        for text, cosines_TP in zip(record.text.texts, record.text.word_similarity, strict=True)
     ]
 
 
-def token_word_maps(record: ImageTextRecord, method: str) -> list[np.ndarray]:
-    """For every example (W, P): a method of `record.token_maps`, mean over the word's tokens (each at its own place,
-    of a captioner too)."""
-    if method not in record.token_maps:
-        raise ValueError(f"`method` must be one of {list(record.token_maps)}. Received: method={method!r}")
+def token_word_maps(record: AttentionRecord, method: str) -> list[np.ndarray]:
+    """For every example (W, P): a method of `record.text.token_maps`, mean over the word's tokens (each at its own
+    place, of a captioner too)."""
+    if method not in record.text.token_maps:
+        raise ValueError(f"`method` must be one of {list(record.text.token_maps)}. Received: method={method!r}")
     return [
         _mean_of_words(text, maps_TP[None])[:, 0]
-        for text, maps_TP in zip(record.texts, record.token_maps[method], strict=True)
+        for text, maps_TP in zip(record.text.texts, record.text.token_maps[method], strict=True)
     ]
 
 
-def pooled_text_rows(record: ImageTextRecord) -> np.ndarray:
+def pooled_text_rows(record: AttentionRecord) -> np.ndarray:
     """(B, N, T) what the pooling of the text reads: the EOS token's row of the last layer, the mean over the rows of
     all real tokens, or the attention pooling's own weights."""
-    if record.text_pooling == "map":
-        return record.pooling_weights[:, :, 0].astype(np.float64)
-    if record.text_pooling is None:
-        raise ValueError("`record` must be of a text tower that pools. Received: text_pooling=None")
-    last = list(record.self_attention.values())[-1].astype(np.float64)
-    if record.text_pooling == "eos":
-        ends = record.padding_mask.sum(axis=1) - 1
+    text, mask = record.text, record.text.padding_mask
+    if text.pooling == "map":
+        return text.pooling_weights[:, :, 0].astype(np.float64)
+    if text.pooling is None:
+        raise ValueError("`record` must be of a text tower that pools. Received: text.pooling=None")
+    last = list(text.self_attention.values())[-1].astype(np.float64)
+    if text.pooling == "eos":
+        ends = mask.sum(axis=1) - 1
         return last[np.arange(len(last)), :, ends]
-    shares = divide(record.padding_mask.astype(np.float64), record.padding_mask.sum(axis=1, keepdims=True))
+    shares = divide(mask.astype(np.float64), mask.sum(axis=1, keepdims=True))
     return np.einsum("bt,bnts->bns", shares, last)

@@ -11,6 +11,8 @@ import numpy as np
 
 from vitcross.data.tokenizer import Token, Word
 
+NO_BOXES = np.zeros((0, 4), np.float32)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ProbeText:
@@ -45,6 +47,17 @@ class ProbeText:
                 raise ValueError(
                     f"`words` must name positions of the {len(self.tokens)} tokens, at least one each. Received: {word}"
                 )
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(K, 4) float32, the boxes of all words, in their order; a box that several words have is there again."""
+        return np.concatenate([NO_BOXES, *(boxes for boxes in self.word_boxes if boxes is not None)])
+
+    def boxes_of(self, wanted: str) -> np.ndarray:
+        """(K, 4) float32, the boxes of every word `wanted`; upper and lower case do not matter."""
+        words = zip(self.words, self.word_boxes, strict=True)
+        found = [b for word, b in words if b is not None and word.text.casefold() == wanted.casefold()]
+        return np.concatenate([NO_BOXES, *found])
 
     def to_json(self) -> dict:
         """JSON-ready."""
@@ -89,7 +102,8 @@ def probe_texts(data, split: str, indices) -> list[ProbeText]:
 
 
 def texts_of(task, data, split: str, indices) -> dict:
-    """What a capture needs of an image-text model besides arrays: `texts`, and `says`, what the model says of a batch.
+    """What a capture needs of an image-text model besides arrays: `texts`, and `describe_predictions`, which puts what
+    the model predicts for a batch into words.
 
     Args:
         task: task of the model (`vitcross.tasks`), which describes its predictions in words.
@@ -100,7 +114,9 @@ def texts_of(task, data, split: str, indices) -> dict:
     references = data.references(split)
     return {
         "texts": probe_texts(data, split, indices),
-        "says": lambda batch: task.describe_predictions(task.predict_rows(batch), data.class_names, references),
+        "describe_predictions": lambda batch: task.describe_predictions(
+            task.predict_rows(batch), data.class_names, references
+        ),
     }
 
 

@@ -1,4 +1,9 @@
-"""The file of a record: one compressed `.npz` of plain arrays and a JSON header. Nothing is ever unpickled."""
+"""The file of a record: one compressed `.npz` of plain arrays and a JSON header. Nothing is ever unpickled.
+
+A part of a record (`AttentionRecord`, `TextPart`) names its fields that are arrays (`ARRAYS`, None where unknown) and
+those that are dicts of arrays (`TABLES`). The arrays of a table are numbered, and the header has their names in order:
+a name may hold characters that a file inside a zip must not.
+"""
 
 from __future__ import annotations
 
@@ -10,53 +15,55 @@ import numpy as np
 
 from vitcross.atomic_files import replacing
 
+FORMAT = "vitcross attention record"
+VERSION = 1
 
-def write_record(path, *, format, version, header: dict, arrays: dict[str, np.ndarray]) -> None:
+
+def write_record(path, *, header: dict, arrays: dict[str, np.ndarray]) -> None:
     """Write a record: complete under its name, or not there at all. Equal records are equal bytes.
 
     Args:
         path: str or path.
-        format: str, what kind of record it is.
-        version: int, of that format.
         header: dict, JSON-ready.
         arrays: dict name -> array; names must be fit for a file inside a zip.
     """
-    text = json.dumps({"format": format, "version": version, **header})
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header})
     with replacing(path) as file:
         _write_arrays(file, {"header": np.array(text), **arrays})
 
 
-def read_record(path, *, format, version) -> tuple[dict, dict[str, np.ndarray]]:
+def read_record(path) -> tuple[dict, dict[str, np.ndarray]]:
     """`(header, arrays)` of a file written by `write_record`.
 
     Raises:
-        ValueError: where the file is not such a record, is damaged, or is of a newer version.
+        ValueError: where the file is not such a record, is damaged, or is of another version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
-            if header["format"] != format or header["version"] > version:
+            if (header["format"], header["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"format {header['format']!r}, version {header['version']}")
             return header, {name: file[name] for name in file.files if name != "header"}
     except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        message = f"a complete {format.removeprefix('vitcross ')} of version {version} or older"
-        raise ValueError(f"`path` must be {message}. Received: {path} ({error})") from error
+        raise ValueError(
+            f"`path` must be a complete attention record of version {VERSION}. Received: {path} ({error})"
+        ) from error
 
 
-def numbered(name: str, arrays) -> dict[str, np.ndarray]:
-    """`name_000`, `name_001`, ...: an address may hold characters that a file inside a zip must not."""
-    return {f"{name}_{i:03d}": array for i, array in enumerate(arrays)}
+def arrays_of(part) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+    """`(names, arrays)`: for each table of a part the names in it, and all arrays by the names that they have in the
+    file, `labels`, `weights_000`, `weights_001`, ..."""
+    names = {table: list(getattr(part, table)) for table in part.TABLES}
+    arrays = {name: getattr(part, name) for name in part.ARRAYS if getattr(part, name) is not None}
+    for table in part.TABLES:
+        arrays |= {f"{table}_{i:03d}": array for i, array in enumerate(getattr(part, table).values())}
+    return names, arrays
 
 
-def named(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`prefix_NAME` for arrays whose names are fit for a file."""
-    return {f"{prefix}_{name}": array for name, array in arrays.items()}
-
-
-def names_of(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `named`: what of a file's arrays begins with `prefix_`, by the rest of its name."""
-    start = f"{prefix}_"
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+def array_fields(cls, names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> dict:
+    """The inverse of `arrays_of`: field -> array, None or dict of arrays, of a part of class `cls`."""
+    tables = {table: {name: arrays[f"{table}_{i:03d}"] for i, name in enumerate(names[table])} for table in cls.TABLES}
+    return {name: arrays.get(name) for name in cls.ARRAYS} | tables
 
 
 def _write_arrays(file, arrays: dict[str, np.ndarray]) -> None:

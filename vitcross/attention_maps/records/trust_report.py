@@ -100,6 +100,8 @@ class TrustReport:
     same_images: bool = False
     seconds: float = 0.0
 
+    PER_EXAMPLE = ("probes",)
+
     def to_json(self) -> dict:
         """JSON-ready; without the time it took, so that equal captures are equal bytes."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key != "seconds"}
@@ -110,7 +112,3 @@ class TrustReport:
         fidelity = {method: Fidelity(**row) for method, row in content["fidelity"].items()}
         probes = {m: tuple(ProbeFidelity(**row) for row in rows) for m, rows in content["probes"].items()}
         return cls(**{**content, "fidelity": fidelity, "probes": probes})
-
-    def first(self, count: int) -> TrustReport:
-        """The report beside the first `count` images of its record."""
-        return dataclasses.replace(self, probes={m: rows[:count] for m, rows in self.probes.items()})

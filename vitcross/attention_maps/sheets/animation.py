@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image
 
 from vitcross.attention_maps.methods import rollout
-from vitcross.attention_maps.records.record import AttentionRecord, Verdict, verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import AttentionRecord, Prediction, prediction
 from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet_layout import Style
@@ -47,7 +46,7 @@ class Frame:
         step: int.
         images: (B, H, W, C) uint8, at most 8 of the record's.
         maps: method -> (B, P), of `METHODS` those that there are.
-        said: tuple of B `Verdict`.
+        predictions: tuple of B `Prediction`.
         words: method -> str, the measured verdict, e.g. "follows the model, gap +0.31 on 64 examples"; may be empty.
         token_layout, patch_size, boxes, mark_boxes: as in the record.
     """
@@ -55,7 +54,7 @@ class Frame:
     step: int
     images: np.ndarray
     maps: dict[str, np.ndarray]
-    said: tuple[Verdict, ...]
+    predictions: tuple[Prediction, ...]
     words: dict[str, str]
     token_layout: TokenLayout
     patch_size: tuple[int, int]
@@ -63,16 +62,15 @@ class Frame:
     mark_boxes: np.ndarray | None
 
 
-def frame_of(record: AttentionRecord | ImageTextRecord) -> Frame:
+def frame_of(record: AttentionRecord) -> Frame:
     """What the animation keeps of a capture."""
-    record = record.image if isinstance(record, ImageTextRecord) else record
     count = min(len(record.images), MOST_IMAGES)
     methods = [method for method in METHODS if method in rollout.methods_of(record)]
     return Frame(
         step=record.step,
         images=record.images[:count],
         maps={method: rollout.read_map(record, method)[:count] for method in methods},
-        said=tuple(verdict(record, i) for i in range(count)),
+        predictions=tuple(prediction(record, i) for i in range(count)),
         words=trust_words(record.trust),
         token_layout=record.token_layout,
         patch_size=record.patch_size,
@@ -100,14 +98,12 @@ def read_frames(folder, before: int) -> list[Frame]:
     """
     frames = []
     for path in sorted(Path(folder).glob("step_*/record.npz")):
-        for kind in (ImageTextRecord, AttentionRecord):
-            try:
-                record = kind.load(path)
-            except (ValueError, OSError):
-                continue
-            if record.step < before:
-                frames.append(frame_of(record))
-            break
+        try:
+            record = AttentionRecord.load(path)
+        except (ValueError, OSError):
+            continue
+        if record.step < before:
+            frames.append(frame_of(record))
     return frames
 
 
@@ -119,7 +115,7 @@ def animation_gif(captures, style: Style | None = None) -> bytes:
     taken, the first and the last among them.
 
     Args:
-        captures: sequence of AttentionRecord, ImageTextRecord or Frame, oldest first, of the same images.
+        captures: sequence of AttentionRecord or Frame, oldest first, of the same images.
         style: Style of the sheets; None for the default.
 
     Returns:
@@ -217,8 +213,8 @@ class _Animation:
             size=size,
         )
         canvas.paste(x + size[1] + GAP // 2, y, panel)
-        said, _, right = frame.said[i]
-        color = INK if right is None else RIGHT if right else WRONG
+        text, _, correct = frame.predictions[i]
+        color = INK if correct is None else RIGHT if correct else WRONG
         room = 2 * size[1] + GAP // 2
-        canvas.text(x, y + size[0] + 6, f"{i + 1}. {said}", fill=color, width=room)
+        canvas.text(x, y + size[0] + 6, f"{i + 1}. {text}", fill=color, width=room)
         canvas.text(x, y + size[0] + 24, f"top {number(self.tops[i])}", size=12, fill=MUTED, width=room)

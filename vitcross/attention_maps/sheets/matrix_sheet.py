@@ -20,7 +20,7 @@ from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
     from vitcross.attention_maps.sheets.sheet_layout import Style
 
 CELL_HEIGHT = 17
@@ -30,10 +30,10 @@ HEADER, AXIS = 48, 26  # room above and below a matrix
 BLOCK_GAP = 30
 
 
-def matrix_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
+def matrix_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
     """Tokens against patches, mean over heads of the last cross-attention layer: what a token attends to, and how what
     a patch receives divides among the tokens."""
-    sheet = SheetLayout(record.image, style)
+    sheet = SheetLayout(record, style)
     layout = record.token_layout
     merged = -(-layout.num_patches // WIDEST)
     columns = -(-layout.num_patches // merged)
@@ -56,19 +56,19 @@ def matrix_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet
     )
     for i, (labels, rows) in enumerate(blocks):
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
-        canvas.text(x, y, f"{i + 1}.  {record.texts[i].text}", size=14, width=block_width - BAR_ROOM)
+        canvas.text(x, y, f"{i + 1}.  {record.text.texts[i].text}", size=14, width=block_width - BAR_ROOM)
         _labels(canvas, x, y + HEADER, labels)
         _draw(canvas, record, style, rows, x + LABEL_ROOM, y + HEADER, width, merged)
     return Sheet(image=canvas.array(), title=title, caption=" ".join(filter(None, [*lines, note])))
 
 
-def _lines(record: ImageTextRecord, sheet: SheetLayout, merged: int) -> list[str]:
+def _lines(record: AttentionRecord, sheet: SheetLayout, merged: int) -> list[str]:
     layer = list(record.cross_attention)[-1]
-    said = "the row that predicts it" if record.predicts_next else "its own row"
+    row = "the row that predicts it" if record.text.predicts_next else "its own row"
     several = f" A column is the mean of {merged} neighboring patches." if merged > 1 else ""
     prefix = " The columns apart on its left: prefix tokens." if record.token_layout.num_prefix_tokens else ""
     return [
-        f"Step {record.step}. {layer}, mean over heads. One line per sub-word token ({said}), one column per patch, "
+        f"Step {record.step}. {layer}, mean over heads. One line per sub-word token ({row}), one column per patch, "
         f"row by row of the image.{several}",
         f"Left: what a token attends to.{prefix} A bright column: a patch that every token reads.",
         "Right: how the attention that a patch receives divides among the tokens; its columns sum to 1. "
@@ -76,9 +76,9 @@ def _lines(record: ImageTextRecord, sheet: SheetLayout, merged: int) -> list[str
     ]
 
 
-def _tokens(record: ImageTextRecord, example: int):
+def _tokens(record: AttentionRecord, example: int):
     """`(labels, rows)`: (text, is in a word, names an object) of every token that has a row, and rows (T, S)."""
-    text, places = record.texts[example], token_rows(record)
+    text, places = record.text.texts[example], token_rows(record)
     layer = list(record.cross_attention.values())[-1][example].mean(axis=0, dtype=np.float64)
     of_word = {position: w for w, word in enumerate(text.words) for position in word.tokens}
     labels, rows = [], []

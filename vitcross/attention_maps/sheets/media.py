@@ -19,7 +19,6 @@ from vitcross.png import encode_png
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class AttentionMedia:
     """Everything that one capture produced.
 
     Args:
-        record: AttentionRecord or ImageTextRecord, what was captured.
+        record: AttentionRecord, what was captured.
         sheets: dict key -> Sheet. Keys as in the dashboard: `attention/probe`, `attention/self/overlay`,
             `attention/self/methods`, `attention/self/heads`, `attention/self/layers`, for image-text models also
             `attention/cross/words`, `attention/cross/relevance`, `attention/cross/matrix`, `attention/cross/similarity`
@@ -69,7 +68,7 @@ class AttentionMedia:
         viewer: str or None, the interactive viewer of all captures so far as one HTML page, at most 2 MB.
     """
 
-    record: AttentionRecord | ImageTextRecord
+    record: AttentionRecord
     sheets: dict[str, Sheet]
     statistics: dict[str, float] = dataclasses.field(default_factory=dict)
     tables: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)

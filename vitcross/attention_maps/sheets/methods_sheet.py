@@ -46,15 +46,14 @@ def gap_words(fidelity: Fidelity) -> str:
     return f"gap {fidelity.gap:+.2f} [{fidelity.gap_low:+.2f}, {fidelity.gap_high:+.2f}]"
 
 
-def methods_sheet(record: AttentionRecord, style: Style, boxes=None) -> Sheet:
+def methods_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """Probes x (image, then every method that the record has); a column has one color scale of its own.
 
     Args:
         record: AttentionRecord; where it holds a report of trust, its numbers are printed.
         style: Style.
-        boxes: list of (K, 4) for every example, what is true of the target; None: the record's own boxes.
     """
-    sheet = SheetLayout(record, style, boxes)
+    sheet = SheetLayout(record, style, record.target_boxes)
     maps = method_maps(record)
     h, w = sheet.size(1 + len(maps))
     column = max(w, COLUMN)
@@ -76,9 +75,9 @@ def methods_sheet(record: AttentionRecord, style: Style, boxes=None) -> Sheet:
         canvas.paste(MARGIN, y, sheet.pixels(i, (h, w)))
         for k, (line, color) in enumerate(text):
             canvas.text(MARGIN, y + h + 6 + 18 * k, line, fill=color)
-    said = "; ".join(captions(record))
+    predicted = "; ".join(captions(record))
     explained = "; ".join(f"{i + 1}: {target}" for i, target in enumerate(record.targets))
-    caption = " ".join([*lines, *_measured(record, maps), said, f"Explained: {explained}" if explained else ""])
+    caption = " ".join([*lines, *_measured(record, maps), predicted, f"Explained: {explained}" if explained else ""])
     return Sheet(image=canvas.array(), title=title, caption=caption.strip(), vmin=0.0)
 
 
@@ -151,7 +150,7 @@ def _note(record: AttentionRecord, method: str, example: int, patches: np.ndarra
 
 
 def _below_image(sheet: SheetLayout, example: int, width: float) -> list[tuple[str, tuple[int, int, int]]]:
-    lines = sheet.said(example, width, MOST_LINES if sheet.record.verdicts else 2)
+    lines = sheet.prediction_lines(example, width, MOST_LINES if sheet.record.predictions else 2)
     if sheet.record.targets:
         target = f"explained: {sheet.record.targets[example]}"
         lines += [(line, INK) for line in drawing.wrap(target, 13, width, 2)]

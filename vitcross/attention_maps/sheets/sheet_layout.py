@@ -1,4 +1,4 @@
-"""What all sheets of one record share: the style, the examples shown, the size of a panel, what the model says.
+"""What all sheets of one record share: the style, the examples shown, the size of a panel, what the model predicts.
 
 Shape legend: B batch, P patches; h w pixels of a panel.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.methods.statistics import artifact_patches
-from vitcross.attention_maps.records.record import verdict
+from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import GAP, HEADING_SIZE, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.pages.numbers import number
@@ -77,10 +77,10 @@ class SheetLayout:
         )
 
     def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
-        """The pixels that the model saw, the object's box where known, and below it what the model says."""
+        """The pixels that the model saw, the object's box where known, and below it what the model predicts."""
         canvas.paste(x, y, self.pixels(example, size))
         # A narrow panel has no room for words, but the number of the example still leads to the caption.
-        lines = self.said(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
+        lines = self.prediction_lines(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
         for i, (line, fill) in enumerate(lines):
             canvas.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
 
@@ -99,13 +99,13 @@ class SheetLayout:
             drawing.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
         return pixels
 
-    def said(
+    def prediction_lines(
         self, example: int, width: float, max_lines: int, size: int = 13
     ) -> list[tuple[str, tuple[int, int, int]]]:
-        """Lines of at most `width` pixels with their colors: what the model says, and what is true."""
-        said, truth, right = verdict(self.record, example)
-        color = INK if right is None else RIGHT if right else WRONG
-        lines = [(line, color) for line in drawing.wrap(f"{example + 1}. {said}", size, width, max_lines)]
+        """Lines of at most `width` pixels with their colors: what the model predicts, and the truth."""
+        text, truth, correct = prediction(self.record, example)
+        color = INK if correct is None else RIGHT if correct else WRONG
+        lines = [(line, color) for line in drawing.wrap(f"{example + 1}. {text}", size, width, max_lines)]
         return lines + [(line, MUTED) for line in drawing.wrap(truth, size, width, max_lines)] if truth else lines
 
     def canvas(

@@ -13,13 +13,14 @@ import numpy as np
 
 from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.records.record import captions
-from vitcross.attention_maps.records.text_record import ImageTextRecord, target_boxes
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, MARGIN, MUTED, Canvas
+from vitcross.attention_maps.sheets.matrix_sheet import matrix_sheet
 from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.methods_sheet import methods_sheet
 from vitcross.attention_maps.sheets.sheet_layout import TEXT_ROOM, SheetLayout, Style
-from vitcross.attention_maps.sheets.text_sheets import text_sheets
+from vitcross.attention_maps.sheets.text_sheet import text_sheet
+from vitcross.attention_maps.sheets.word_sheets import relevance_sheet, similarity_sheet, words_sheet
 from vitcross.pages.numbers import number, percent
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     sheet = SheetLayout(record, style)
     columns = min(4, len(sheet.examples))
     h, w = sheet.size(columns)
-    # Verdicts are sentences, a class fits on a line.
-    most = MOST_LINES if record.verdicts else 1
-    text_room = max(TEXT_ROOM, 10 + 18 * max((len(sheet.said(i, w, most)) for i in sheet.examples), default=0))
+    # What is predicted may be sentences; a class fits on a line.
+    most = MOST_LINES if record.predictions else 1
+    counts = [len(sheet.prediction_lines(i, w, most)) for i in sheet.examples]
+    text_room = max(TEXT_ROOM, 10 + 18 * max(counts, default=0))
     step_x, step_y = max(w, 120) + 2 * GAP, h + text_room + GAP
     rows = -(-len(sheet.examples) // columns)
-    what = "what it says of them, and their texts" if record.verdicts else "its prediction and probability"
+    what = "what it says of them, and their texts" if record.predictions else "its prediction and probability"
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
     if record.boxes is not None:
         lines.append("White box: the object that decides the label. The model never sees the box.")
@@ -147,22 +149,35 @@ def _bar(canvas: Canvas, x: int, y: int, height: int, vmax: float, sheet: SheetL
     canvas.color_bar(x, y, height, vmin=0.0, vmax=vmax, color_map=sheet.style.color_map, mark=sheet.uniform)
 
 
-def sheets(record: AttentionRecord | ImageTextRecord, style: Style | None = None, note: str = "") -> dict[str, Sheet]:
+def sheets(record: AttentionRecord, style: Style | None = None, note: str = "") -> dict[str, Sheet]:
     """All sheets of one capture, by the key under which the dashboard shows them.
 
     Args:
-        record: AttentionRecord or ImageTextRecord.
+        record: AttentionRecord.
         style: Style; None for the default.
         note: str, what is known of how well the maps of words are grounded; stands on the sheets of words.
     """
     style = style or Style()
-    with_texts = isinstance(record, ImageTextRecord)
-    image = record.image if with_texts else record
-    found = {"attention/probe": probe_sheet(image, style), "attention/self/overlay": overlay_sheet(image, style)}
+    found = {"attention/probe": probe_sheet(record, style), "attention/self/overlay": overlay_sheet(record, style)}
     # Without maps that need the model there is nothing to hold beside what the other sheets show.
-    if image.maps:
-        boxes = target_boxes(record) if with_texts and image.targets else None
-        found["attention/self/methods"] = methods_sheet(image, style, boxes)
-    found["attention/self/heads"] = heads_sheet(image, style)
-    found["attention/self/layers"] = layers_sheet(image, style)
-    return found | text_sheets(record, style, note) if with_texts else found
+    if record.maps:
+        found["attention/self/methods"] = methods_sheet(record, style)
+    found["attention/self/heads"] = heads_sheet(record, style)
+    found["attention/self/layers"] = layers_sheet(record, style)
+    return found if record.text is None else found | _text_sheets(record, style, note)
+
+
+def _text_sheets(record: AttentionRecord, style: Style, note: str) -> dict[str, Sheet]:
+    """The sheets of a text tower: cross-attention where it has some, what counts for each word where that was
+    computed, similarity for a dual encoder, and what the pooling of the text reads where it has one."""
+    found, text = {}, record.text
+    if text.cross_attention:
+        found["attention/cross/words"] = words_sheet(record, style, note)
+        found["attention/cross/matrix"] = matrix_sheet(record, style, note)
+    if text.token_maps:
+        found["attention/cross/relevance"] = relevance_sheet(record, style)
+    if text.word_similarity is not None:
+        found["attention/cross/similarity"] = similarity_sheet(record, style, note)
+    if text.pooling is not None:
+        found["attention/self/text"] = text_sheet(record, style)
+    return found

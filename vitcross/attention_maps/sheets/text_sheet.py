@@ -16,7 +16,7 @@ from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
     from vitcross.attention_maps.sheets.sheet_layout import Style
 
 CELL, CELL_HEIGHT = 36, 21
@@ -29,9 +29,9 @@ READS = {
 }
 
 
-def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
+def text_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """Shares of the words, by head and in the mean; sub-words of a word are added up, so that a column sums to 1."""
-    sheet = SheetLayout(record.image, style)
+    sheet = SheetLayout(record, style)
     tables = [_table(record, i, rows_NT) for i, rows_NT in enumerate(pooled_text_rows(record))]
     heads = tables[0][1].shape[1] - 1
     block_width = LABEL_ROOM + CELL * (heads + 1) + 8 + 10 + BAR_ROOM
@@ -40,7 +40,7 @@ def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
     heights = [HEADER + CELL_HEIGHT * len(tables[i][1]) + BLOCK_GAP for i in sheet.examples]
     tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
     lines = [
-        f"Step {record.step}. What the text's pooling reads: {READS[record.text_pooling]}; columns: heads, then their "
+        f"Step {record.step}. What the text's pooling reads: {READS[record.text.pooling]}; columns: heads, then their "
         "mean.",
         "Sub-words of a word are added up: a column sums to 1. A text shares one scale, its top stands at its bar.",
     ]
@@ -49,13 +49,13 @@ def text_sheet(record: ImageTextRecord, style: Style) -> Sheet:
     canvas, top = sheet.canvas(title, lines, width, int(tops[-1]), outlined=False)
     for i in sheet.examples:
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
-        _draw(canvas, f"{i + 1}.  {record.texts[i].text}", *tables[i], x, y, block_width, style.color_map)
+        _draw(canvas, f"{i + 1}.  {record.text.texts[i].text}", *tables[i], x, y, block_width, style.color_map)
     return Sheet(image=canvas.array(), title=title, caption=" ".join(lines))
 
 
-def _table(record: ImageTextRecord, example: int, rows_NT: np.ndarray):
+def _table(record: AttentionRecord, example: int, rows_NT: np.ndarray):
     """`(labels, shares (W, N + 1))`: (text, color) of every word and special token in reading order."""
-    text = record.texts[example]
+    text = record.text.texts[example]
     inside = {position for word in text.words for position in word.tokens}
     entries = [
         (word.tokens, word.text, INK if boxes is None else NAMES_OBJECT)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.records.text_record import ImageTextRecord, target_boxes
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.methods_sheet import method_maps
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
@@ -17,25 +16,20 @@ if TYPE_CHECKING:
 LONGEST = 128  # of one cell, in pixels
 
 
-def thumbnails(
-    record: AttentionRecord | ImageTextRecord, style: Style | None = None
-) -> tuple[np.ndarray, tuple[str, ...], int]:
+def thumbnails(record: AttentionRecord, style: Style | None = None) -> tuple[np.ndarray, tuple[str, ...], int]:
     """Rows: probes; columns: the image, then each method on the color scale that it has in the sheet of methods.
 
     Args:
-        record: AttentionRecord or ImageTextRecord.
+        record: AttentionRecord.
         style: Style; None for the default.
 
     Returns:
         `(pixels, columns, rows)`: (rows * h, len(columns) * w, 3) uint8, the names of the columns ("image", then
         methods), and the number of rows.
     """
-    image = record.image if isinstance(record, ImageTextRecord) else record
-    sheet = SheetLayout(
-        image, style or Style(), target_boxes(record) if image is not record and image.targets else None
-    )
-    size = render.panel_size(image.images.shape[1:3], LONGEST)
-    maps = method_maps(image)
+    sheet = SheetLayout(record, style or Style(), record.target_boxes)
+    size = render.panel_size(record.images.shape[1:3], LONGEST)
+    maps = method_maps(record)
     rows = [
         [
             sheet.pixels(i, size),

@@ -23,7 +23,7 @@ from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SMALLEST_PANE
 from vitcross.pages.numbers import number, percent
 
 if TYPE_CHECKING:
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
+    from vitcross.attention_maps.records.record import AttentionRecord
     from vitcross.attention_maps.sheets.sheet_layout import Style
 
 LONGEST_PANEL = 128  # of words there are many
@@ -61,9 +61,9 @@ class _Block:
     follows: bool = False
 
 
-def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
+def words_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
     """What each word attends to, mean over heads of the last cross-attention layer; a probe has one color scale."""
-    sheet = SheetLayout(record.image, style)
+    sheet = SheetLayout(record, style)
     maps = [m.mean(axis=1) for m in word_maps(record)]
     masses = [m.mean(axis=1) for m in word_prefix_mass(record)]
     with_prefix = record.token_layout.num_prefix_tokens > 0
@@ -72,7 +72,7 @@ def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
         for i in sheet.examples
     ]
     layer = list(record.cross_attention)[-1].split("/")[-2].removeprefix("block_").lstrip("0") or "0"
-    row = "the rows that predict it, what was looked at to say it" if record.predicts_next else "their own rows"
+    row = "the rows that predict it, what was looked at to say it" if record.text.predicts_next else "their own rows"
     lines = [
         f"Step {record.step}. Color: what each word attends to, cross-attention of layer {layer} (the last), mean "
         f"over heads and over the word's sub-words: {row}. Punctuation is left out.",
@@ -83,11 +83,11 @@ def words_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
     return _sheet(sheet, record, "Which patches each word looks at", lines, blocks, mark=sheet.uniform)
 
 
-def relevance_sheet(record: ImageTextRecord, style: Style) -> Sheet:
+def relevance_sheet(record: AttentionRecord, style: Style) -> Sheet:
     """What counts for each word, through all layers of both towers; every method in a block of its own with its own
     color scale."""
-    sheet = SheetLayout(record.image, style)
-    methods = [method for method in ("relevance", "rollout") if method in record.token_maps]
+    sheet = SheetLayout(record, style)
+    methods = [method for method in ("relevance", "rollout") if method in record.text.token_maps]
     maps = {method: token_word_maps(record, method) for method in methods}
     blocks = []
     for i in sheet.examples:
@@ -111,14 +111,14 @@ def _peak(patches) -> str:
     return f"top {number(float(np.max(patches)))}" if np.any(patches) else "no evidence"
 
 
-def similarity_sheet(record: ImageTextRecord, style: Style, note: str = "") -> Sheet:
+def similarity_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
     """Cosine of each patch with the text and with each of its words; the text's map has a scale of its own."""
-    sheet = SheetLayout(record.image, style)
+    sheet = SheetLayout(record, style)
     maps = word_similarity_maps(record)
     blocks = []
     for i in sheet.examples:
         block = _block(record, i, maps[i], list(map(_range, maps[i])))
-        text = record.text_similarity[i]
+        text = record.text.text_similarity[i]
         whole = _Panel(label="whole text", patches=text, note=_range(text), vmax=render.scale_top(text))
         blocks.append(dataclasses.replace(block, panels=[whole, *block.panels]))
     name = style.color_map.capitalize()
@@ -137,14 +137,14 @@ def _range(cosines) -> str:
     return f"{np.min(cosines):.2f} to {np.max(cosines):.2f}"
 
 
-def _about_boxes(record: ImageTextRecord) -> list[str]:
-    if not any(boxes is not None for text in record.texts for boxes in text.word_boxes):
+def _about_boxes(record: AttentionRecord) -> list[str]:
+    if not record.text.words_have_boxes:
         return []
     return ["Blue words name an object; the white box is the truth, which the model never sees."]
 
 
-def _block(record: ImageTextRecord, example: int, maps_WP: np.ndarray, notes: list[str]) -> _Block:
-    text = record.texts[example]
+def _block(record: AttentionRecord, example: int, maps_WP: np.ndarray, notes: list[str]) -> _Block:
+    text = record.text.texts[example]
     top = render.scale_top(maps_WP)
     panels = [
         _Panel(label=word.text, patches=patches, note=note, vmax=top, boxes=boxes)
@@ -155,7 +155,7 @@ def _block(record: ImageTextRecord, example: int, maps_WP: np.ndarray, notes: li
 
 
 def _sheet(
-    sheet: SheetLayout, record: ImageTextRecord, title: str, lines: list[str], blocks: list[_Block], mark=None
+    sheet: SheetLayout, record: AttentionRecord, title: str, lines: list[str], blocks: list[_Block], mark=None
 ) -> Sheet:
     longest = max(SMALLEST_PANEL, min(sheet.style.panel_size, LONGEST_PANEL))
     h, w = render.panel_size(record.images.shape[1:3], longest)
@@ -169,7 +169,7 @@ def _sheet(
         y -= (BLOCK_GAP - GAP) * block.follows
         tops.append(y)
         y += (
-            (0 if block.follows else LINE * len(_said(sheet, block.example, width)) + 8)
+            (0 if block.follows else LINE * len(_prediction_lines(sheet, block.example, width)) + 8)
             + max(1, -(-len(block.panels) // columns)) * (LABEL + h + NOTE)
             + BLOCK_GAP
         )
@@ -177,7 +177,7 @@ def _sheet(
     for block, at in zip(blocks, tops, strict=True):
         _draw_block(canvas, sheet, record, block, top + at, columns, (h, w), mark)
     brightest = ", ".join(f"{b.example + 1}{' ' * bool(b.method)}{b.method}: {number(b.vmax)}" for b in blocks)
-    texts = "; ".join(f"{i + 1}: {record.texts[i].text}" for i in sheet.examples)
+    texts = "; ".join(f"{i + 1}: {record.text.texts[i].text}" for i in sheet.examples)
     return Sheet(
         image=canvas.array(),
         title=title,
@@ -185,21 +185,21 @@ def _sheet(
     )
 
 
-def _said(sheet: SheetLayout, example: int, width: float):
-    return sheet.said(example, width - 2 * MARGIN, 2, size=15)
+def _prediction_lines(sheet: SheetLayout, example: int, width: float):
+    return sheet.prediction_lines(example, width - 2 * MARGIN, 2, size=15)
 
 
 def _draw_block(canvas: Canvas, sheet: SheetLayout, record, block: _Block, y: int, columns: int, size, mark):
     h, w = size
     example = block.example
     if not block.follows:
-        for line, color in _said(sheet, example, canvas.image.width):
+        for line, color in _prediction_lines(sheet, example, canvas.image.width):
             canvas.text(MARGIN, y, line, size=15, fill=color)
             y += LINE
         y += 8
     canvas.text(MARGIN, y, block.method, size=15, fill=MUTED, width=w + GAP)
     pixels = np.array(render.resize(render.to_rgb(record.images[example]), size))
-    for box in _distinct_boxes(record.texts[example]):
+    for box in np.unique(record.text.texts[example].boxes, axis=0):
         drawing.draw_box(pixels, box)
     canvas.paste(MARGIN, y + LABEL, pixels)
     if block.left_out:
@@ -225,9 +225,3 @@ def _draw_panel(canvas: Canvas, sheet: SheetLayout, example: int, panel: _Panel,
         drawing.draw_box(pixels, box)
     canvas.paste(x, y + LABEL, pixels)
     canvas.text(x, y + LABEL + h + 4, panel.note, size=12, fill=MUTED, width=w)
-
-
-def _distinct_boxes(text) -> np.ndarray:
-    """(K, 4) every box that a word of the text has, once."""
-    known = [boxes for boxes in text.word_boxes if boxes is not None]
-    return np.unique(np.concatenate(known), axis=0) if known else np.zeros((0, 4))

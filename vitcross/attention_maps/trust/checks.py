@@ -14,9 +14,8 @@ import numpy as np
 
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
-from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.attention_maps.records.trust_report import TrustReport
-from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground, image_of
+from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground
 from vitcross.attention_maps.trust.grounding import MEASURES
 from vitcross.attention_maps.trust.model_randomization import randomized_model
 from vitcross.attention_maps.trust.portions import portion_rows, portions
@@ -66,7 +65,7 @@ class MapEvaluator:
         self._size = len(batch[network.batch_keys[0]])
         if network.words is not None and (texts is None or len(texts) != self._size):
             raise ValueError("`texts` must be one `ProbeText` for each example. Received: None, or another number")
-        self._words_have_boxes = any(b is not None for text in texts or () for b in text.word_boxes)
+        self._words_have_boxes = any(len(text.boxes) for text in texts or ())
 
     def __call__(
         self,
@@ -103,7 +102,7 @@ class MapEvaluator:
             scalars |= trust_scalars(report)
             report = dataclasses.replace(report, **grounded)
             evaluation = evaluation and dataclasses.replace(evaluation, report=report)
-            target = self._target(record.texts) if isinstance(record, ImageTextRecord) else None
+            target = self._target(record.text and record.text.texts)
             record = with_probe_trust(self.trust, record, probes, report, target, reference)
         return MapEvaluation(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
 
@@ -116,7 +115,7 @@ class MapEvaluator:
             texts = None if self.texts is None else [self.texts[row] for row in rows]
             record = capture(portion, step=step, class_names=self.class_names, texts=texts, **query)
             # What a model of texts says as a whole has maps only where it was explained.
-            methods = methods_of(image_of(record)) if explain or texts is None else ()
+            methods = methods_of(record) if explain or texts is None else ()
             portions_found.append(examples_of(record, methods, with_words=self._words_have_boxes))
         return Examples.joined(portions_found)
 
@@ -143,23 +142,16 @@ def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=N
 
     Args:
         trust: of the record's network.
-        record: AttentionRecord or ImageTextRecord of a capture that explained.
+        record: AttentionRecord of a capture that explained.
         probes: dict of arrays, the batch that the record shows.
         report: TrustReport of the same network.
         target: (B,) int, what the maps explain; None: what the model says.
         reference: bool, add the map `leave_one_out`.
     """
-    image = image_of(record)
     added = {"leave_one_out": trust.leave_one_out(probes, target)} if reference else {}
-    maps = {method: read_map(image, method) for method in methods_of(image)} | added
+    maps = {method: read_map(record, method) for method in methods_of(record)} | added
     report = dataclasses.replace(report, probes=trust.probes(probes, maps, target))
-    held = image.maps | added
-    return with_image(record, dataclasses.replace(image, maps=held, trust=report))
-
-
-def with_image(record, image):
-    """The record with another record of its images."""
-    return dataclasses.replace(record, image=image) if isinstance(record, ImageTextRecord) else image
+    return dataclasses.replace(record, maps=record.maps | added, trust=report)
 
 
 def _scalars(start: str, rows: dict[str, dict]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.methods.rollout import read_map
-from vitcross.attention_maps.records.text_record import ImageTextRecord, image_of, target_boxes
+from vitcross.attention_maps.records.probe_text import NO_BOXES
 from vitcross.attention_maps.trust.grounding import box_to_patches, mean_of_rows, measure
 from vitcross.attention_maps.trust.word_grounding import word_measurements
 
@@ -55,31 +55,29 @@ class Examples:
         )
 
 
-def examples_of(record: AttentionRecord | ImageTextRecord, methods, *, with_words: bool = False) -> Examples:
+def examples_of(record: AttentionRecord, methods, *, with_words: bool = False) -> Examples:
     """What is kept of a record: its maps by `methods`, masks, and with `with_words` the measures of its words."""
-    image = image_of(record)
-    none = [np.zeros((0, 4))] * len(image.images)
-    marks = none if image.mark_boxes is None else list(image.mark_boxes[:, None])
+    none = [NO_BOXES] * len(record.images)
+    marks = none if record.mark_boxes is None else list(record.mark_boxes[:, None])
     return Examples(
-        maps={method: read_map(image, method) for method in methods},
-        masks=[_mask(image, boxes) for boxes in explained_boxes(record)],
-        marks=[_mask(image, boxes) for boxes in marks],
+        maps={method: read_map(record, method) for method in methods},
+        masks=[_mask(record, boxes) for boxes in explained_boxes(record)],
+        marks=[_mask(record, boxes) for boxes in marks],
         words=[word_measurements(record)] if with_words else [],
-        indices=image.example_index,
-        layout=image.token_layout,
+        indices=record.example_index,
+        layout=record.token_layout,
     )
 
 
-def explained_boxes(record: AttentionRecord | ImageTextRecord) -> list[np.ndarray]:
+def explained_boxes(record: AttentionRecord) -> list[np.ndarray]:
     """For every example the boxes (K, 4) that its map should point at: of the object that decides the class; of what
     the explained word of a caption names; of all that a question, or a text that is to match, names."""
-    if not isinstance(record, ImageTextRecord):
-        none = [np.zeros((0, 4))] * len(record.images)
+    none = [NO_BOXES] * len(record.images)
+    if record.text is None:
         return none if record.boxes is None else list(record.boxes[:, None])
-    if record.predicts_next:
-        return target_boxes(record) if record.image.targets else [np.zeros((0, 4))] * len(record.texts)
-    named = [[boxes for boxes in text.word_boxes if boxes is not None] for text in record.texts]
-    return [np.concatenate(boxes) if boxes else np.zeros((0, 4)) for boxes in named]
+    if record.text.predicts_next:
+        return record.target_boxes or none
+    return [text.boxes for text in record.text.texts]
 
 
 def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: float = 1) -> dict[str, dict]:
@@ -99,8 +97,8 @@ def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: fl
     }
 
 
-def _mask(image: AttentionRecord, boxes) -> np.ndarray | None:
-    size, grid = image.images.shape[1:3], image.token_layout.grid
-    masks = [box_to_patches(box, size, grid, image.patch_size) for box in boxes]
+def _mask(record: AttentionRecord, boxes) -> np.ndarray | None:
+    size, grid = record.images.shape[1:3], record.token_layout.grid
+    masks = [box_to_patches(box, size, grid, record.patch_size) for box in boxes]
     mask = np.logical_or.reduce(masks) if masks else np.zeros(grid, bool)
     return mask if mask.any() else None

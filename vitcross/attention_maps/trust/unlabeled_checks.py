@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
-from vitcross.attention_maps.trust.checks import MapEvaluation, image_of, with_image
+from vitcross.attention_maps.trust.checks import MapEvaluation
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
@@ -41,8 +41,7 @@ class OwnChecks:
         Args:
             target: what the maps explain, as of calling `Capture`.
         """
-        image = image_of(record)
-        maps = {method: read_map(image, method) for method in methods_of(image)}
+        maps = {method: read_map(record, method) for method in methods_of(record)}
         report, maps, curves = self.trust.measure(batch, maps, self._target(record, target), step=step)
         report = dataclasses.replace(
             report,
@@ -50,15 +49,15 @@ class OwnChecks:
             probes=probe_fidelity(curves),
             same_images=True,
         )
-        held = {**image.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
-        record = with_image(record, dataclasses.replace(image, maps=held, trust=report))
+        held = {**record.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
+        record = dataclasses.replace(record, maps=held, trust=report)
         return MapEvaluation(record=record, scalars=trust_scalars(report))
 
     def _target(self, record, wanted):
         """(B,) int of what was explained; None: what the model says."""
         if self.network.predicts_next:
-            return self.network.choose_target(wanted, texts=record.texts)[0]
+            return self.network.choose_target(wanted, texts=record.text.texts)[0]
         if wanted is None or self.network.num_choices is None:
             return None
-        size = len(image_of(record).images)
-        return self.network.choose_target(wanted, class_names=self.class_names, size=size)[0]
+        known = {"class_names": self.class_names, "size": len(record.images)}
+        return self.network.choose_target(wanted, **known)[0]

@@ -6,20 +6,17 @@ Shape legend: W words of one example, N heads, P patches, K boxes of one word.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitcross.attention_maps.methods.words import token_word_maps, word_maps, word_similarity_maps
+from vitcross.attention_maps.records.record import AttentionRecord
 from vitcross.attention_maps.trust.grounding import box_to_patches, mean_of_rows, measure
-
-if TYPE_CHECKING:
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 SIMILARITY = "similarity"
 
 
-def grounding_maps(record: ImageTextRecord) -> dict[str, list[np.ndarray]]:
+def grounding_maps(record: AttentionRecord) -> dict[str, list[np.ndarray]]:
     """layer -> for every example (W, P): what is measured. `block_00`, ... the mean over heads of each cross-attention
     layer; `relevance` and `rollout` where the record holds maps of each text token; for a dual encoder `similarity`,
     cosines below 0 set to 0."""
@@ -27,18 +24,18 @@ def grounding_maps(record: ImageTextRecord) -> dict[str, list[np.ndarray]]:
         address.split("/")[-2]: [m.mean(axis=1) for m in word_maps(record, address)]
         for address in record.cross_attention
     }
-    if record.word_similarity is not None:
+    if record.text.word_similarity is not None:
         maps[SIMILARITY] = [np.maximum(m, 0.0) for m in word_similarity_maps(record)]
-    return maps | {method: token_word_maps(record, method) for method in record.token_maps}
+    return maps | {method: token_word_maps(record, method) for method in record.text.token_maps}
 
 
-def word_mask(record: ImageTextRecord, boxes) -> np.ndarray:
+def word_mask(record: AttentionRecord, boxes) -> np.ndarray:
     """(grid_height, grid_width) bool, the patches of any of a word's boxes (K, 4)."""
     size, grid = record.images.shape[1:3], record.token_layout.grid
-    return np.logical_or.reduce([box_to_patches(box, size, grid, record.image.patch_size) for box in boxes])
+    return np.logical_or.reduce([box_to_patches(box, size, grid, record.patch_size) for box in boxes])
 
 
-def word_measurements(record: ImageTextRecord, tolerance: float = 1, seed: int = 0) -> dict[str, np.ndarray]:
+def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int = 0) -> dict[str, np.ndarray]:
     """layer -> (words, 4): `grounding.MEASURES` of every word that has boxes, in the order of the examples.
 
     Words whose boxes cover half of no patch are left out. Equal maxima are decided by `seed` and the example's index,
@@ -46,24 +43,24 @@ def word_measurements(record: ImageTextRecord, tolerance: float = 1, seed: int =
     """
     maps = grounding_maps(record)
     found = {layer: [] for layer in maps}
-    for example, text in enumerate(record.texts):
+    for example, text in enumerate(record.text.texts):
         for w, boxes in enumerate(text.word_boxes):
             mask = None if boxes is None else word_mask(record, boxes)
             if mask is None or not mask.any():
                 continue
             # Indices of own examples are -1, and a seed must not be negative.
-            word_seed = [seed, int(record.image.example_index[example]) + 1, w]
+            word_seed = [seed, int(record.example_index[example]) + 1, w]
             for layer, rows in found.items():
                 grid = record.token_layout.to_grid(maps[layer][example][w])
                 rows.append(measure(grid, mask, tolerance, word_seed))
     return {layer: np.array(rows, np.float64).reshape(-1, 4) for layer, rows in found.items()}
 
 
-def word_grounding(records: ImageTextRecord | Iterable[ImageTextRecord], tolerance: float = 1, seed: int = 0) -> dict:
+def word_grounding(records: AttentionRecord | Iterable[AttentionRecord], tolerance: float = 1, seed: int = 0) -> dict:
     """How well the maps of words point at what they name, mean over all words that have boxes.
 
     Args:
-        records: ImageTextRecord, or several of one model: portions of one set of examples.
+        records: AttentionRecord with texts, or several of one model: portions of one set of examples.
         tolerance: float, of the pointing game, in patches.
         seed: int, decides between equal maxima.
 
@@ -72,7 +69,7 @@ def word_grounding(records: ImageTextRecord | Iterable[ImageTextRecord], toleran
         `energy`, `lift` (1 for a map that knows nothing), `chance` (the pointing game of a patch drawn at random) and
         `words`, how many were measured. Empty where no word has a usable box.
     """
-    records = [records] if hasattr(records, "texts") else records
+    records = [records] if isinstance(records, AttentionRecord) else records
     return mean_of_words([word_measurements(record, tolerance, seed) for record in records])
 
 

@@ -1,7 +1,6 @@
 """The interactive viewer: from records to one self-contained HTML page.
 
 collector.py   the captures of a run, collected while it trains; `write_viewer`
-select.py      which examples of two runs belong together
 capture.py     what is kept of one capture: read-out rows, facts, words
 tables.py      from a record to the tables that can be shown
 rows.py        arrays as bytes
@@ -11,6 +10,6 @@ payload.py     all of it as JSON
 page.py        the JSON, the scripts and the style as one page (`assets/`)
 """
 
-from vitcross.attention_maps.viewer.collector import Viewer, load_record, write_viewer
+from vitcross.attention_maps.viewer.collector import Viewer, write_viewer
 
-__all__ = ["Viewer", "load_record", "write_viewer"]
+__all__ = ["Viewer", "write_viewer"]

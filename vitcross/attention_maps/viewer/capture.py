@@ -13,10 +13,9 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import methods_of
 from vitcross.attention_maps.methods.statistics import artifact_patches
-from vitcross.attention_maps.records.record import verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.viewer.rows import Rows
-from vitcross.attention_maps.viewer.tables import image_of, read_out_rows, word_shares
+from vitcross.attention_maps.viewer.tables import read_out_rows, word_shares
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -30,7 +29,7 @@ class CompactCapture:
         step: int, optimizer steps taken.
         example_index: tuple of B ints.
         rows: for every example name -> Rows (`tables.read_out_rows`).
-        facts: for every example a JSON-ready dict: what the model says, the target, outlined patches, shares of words.
+        facts: for every example a JSON-ready dict: prediction, target, outlined patches, shares of words.
         trust: JSON-ready dict of the TrustReport, or None.
     """
 
@@ -42,15 +41,14 @@ class CompactCapture:
     packed: dict[int, list] = dataclasses.field(default_factory=dict)  # tier -> blocks, deflated once
 
 
-def compact(record: AttentionRecord | ImageTextRecord) -> CompactCapture:
+def compact(record: AttentionRecord) -> CompactCapture:
     """The compact form of a capture."""
-    image = image_of(record)
-    artifacts = artifact_patches(image.token_norms, image.token_layout)
-    shares = word_shares(record) if isinstance(record, ImageTextRecord) else {}
+    artifacts = artifact_patches(record.token_norms, record.token_layout)
+    shares = {} if record.text is None else word_shares(record)
     facts = tuple(
         {
-            "says": list(verdict(record, b)),
-            "target": image.targets[b] if image.targets else "",
+            "prediction": list(prediction(record, b)),
+            "target": record.targets[b] if record.targets else "",
             "artifacts": np.flatnonzero(artifacts[b]).tolist(),
             "shares": {name: table[b] for name, table in shares.items()},
         }
@@ -58,61 +56,49 @@ def compact(record: AttentionRecord | ImageTextRecord) -> CompactCapture:
     )
     return CompactCapture(
         step=int(record.step),
-        example_index=tuple(int(i) for i in image.example_index),
+        example_index=tuple(int(i) for i in record.example_index),
         rows=tuple(read_out_rows(record)),
         facts=facts,
-        trust=image.trust and plain(image.trust.to_json()),
+        trust=record.trust and plain(record.trust.to_json()),
     )
 
 
-def describe(record: AttentionRecord | ImageTextRecord) -> dict:
-    """What all captures of a run share, JSON-ready: grid, layers, heads, kind of model."""
-    image = image_of(record)
-    layout = image.token_layout
+def describe(record: AttentionRecord) -> dict:
+    """What all captures of a run share, JSON-ready: grid, layers, heads, what its text tower is."""
+    layout = record.token_layout
     layers = [
         {"key": f"layer/{i}", "name": f"layer {i}", "heads": int(w.shape[1])}
-        for i, w in enumerate(image.self_attention.values())
+        for i, w in enumerate(record.self_attention.values())
     ]
-    if image.pooling == "map":
-        layers.append({"key": "pool", "name": "attention pooling", "heads": int(image.pooling_weights.shape[1])})
-    cross = record.cross_attention if isinstance(record, ImageTextRecord) else {}
+    if record.pooling == "map":
+        layers.append({"key": "pool", "name": "attention pooling", "heads": int(record.pooling_weights.shape[1])})
     return {
         "grid": [layout.grid_height, layout.grid_width],
         "prefix": layout.num_prefix_tokens,
-        "size": [int(side) for side in image.images.shape[1:3]],
-        "patch": [int(side) for side in image.patch_size],
-        "pooling": image.pooling,
-        "kind": kind_of(record),
+        "size": [int(side) for side in record.images.shape[1:3]],
+        "patch": [int(side) for side in record.patch_size],
+        "pooling": record.pooling,
+        "text": record.text and {"predicts_next": bool(record.text.predicts_next)},
         "layers": layers,
         "cross": [
             {"key": f"cross/{i}", "name": f"cross-attention layer {i}", "heads": int(w.shape[1])}
-            for i, w in enumerate(cross.values())
+            for i, w in enumerate(record.cross_attention.values())
         ],
         # Composed through both towers, they are more than what the image tower's weights alone say.
-        "composed": [m for m in ("raw", "rollout") if m in image.maps],
-        "methods": list(methods_of(image)),
+        "composed": [m for m in ("raw", "rollout") if m in record.maps],
+        "methods": list(methods_of(record)),
     }
 
 
-def kind_of(record: AttentionRecord | ImageTextRecord) -> str:
-    """`"classifier"`, `"captioner"`, `"questions"` or `"dual"`."""
-    if not isinstance(record, ImageTextRecord):
-        return "classifier"
-    if not record.cross_attention:
-        return "dual"
-    return "captioner" if record.predicts_next else "questions"
-
-
-def example_facts(record: AttentionRecord | ImageTextRecord, b: int) -> dict:
+def example_facts(record: AttentionRecord, b: int) -> dict:
     """What stays the same of an example in all captures, JSON-ready, without its image."""
-    image = image_of(record)
     facts = {
-        "index": int(image.example_index[b]),
-        "box": None if image.boxes is None else plain(image.boxes[b].tolist()),
-        "mark": None if image.mark_boxes is None else plain(image.mark_boxes[b].tolist()),
+        "index": int(record.example_index[b]),
+        "box": None if record.boxes is None else plain(record.boxes[b].tolist()),
+        "mark": None if record.mark_boxes is None else plain(record.mark_boxes[b].tolist()),
     }
-    if isinstance(record, ImageTextRecord):
-        text = record.texts[b]
+    if record.text is not None:
+        text = record.text.texts[b]
         facts["text"] = text.text
         facts["words"] = [
             [word.text, int(word.start), int(word.end), None if boxes is None else plain(boxes.tolist())]

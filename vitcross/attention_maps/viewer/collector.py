@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from vitcross.atomic_files import write_text
 from vitcross.attention_maps.records.record import AttentionRecord
-from vitcross.attention_maps.records.select import select_examples
-from vitcross.attention_maps.records.text_record import ImageTextRecord
 from vitcross.attention_maps.viewer.capture import CompactCapture, compact
 from vitcross.attention_maps.viewer.page import page
 from vitcross.attention_maps.viewer.payload import Run, match, payload
@@ -49,14 +47,14 @@ class Viewer:
             raise ValueError(f"`budget` must be at least {SMALLEST_BUDGET} bytes. Received: budget={budget}")
         self.title, self.color_map, self.budget = title, color_map, budget
         self.captures: list[CompactCapture] = []
-        self.record: AttentionRecord | ImageTextRecord | None = None
+        self.record: AttentionRecord | None = None
 
-    def add(self, record: AttentionRecord | ImageTextRecord) -> None:
+    def add(self, record: AttentionRecord) -> None:
         """Add a capture; it takes the place of captures at its step or later ones, as in a run that goes on."""
-        if self.record is not None and type(record) is not type(self.record):
+        if self.record is not None and (record.text is None) != (self.record.text is None):
+            kinds = ["without texts" if r.text is None else "with texts" for r in (self.record, record)]
             raise ValueError(
-                f"`record` must be of the same kind as those before it, {type(self.record).__name__}. "
-                f"Received: {type(record).__name__}"
+                f"`record` must be of the same kind as those before it, {kinds[0]}. Received: one {kinds[1]}"
             )
         self.captures = [*(c for c in self.captures if c.step < record.step), compact(record)]
         self.record = record
@@ -72,7 +70,7 @@ class Viewer:
             if before is not None and int(path.parent.name.removeprefix("step_")) >= before:
                 continue
             try:
-                self.add(load_record(path))
+                self.add(AttentionRecord.load(path))
             except (ValueError, OSError) as error:
                 logger.warning("The viewer leaves out a capture that cannot be read: %s", error)
 
@@ -118,7 +116,7 @@ def write_viewer(
     """Write the interactive viewer: one HTML file that needs neither network nor anything beside it.
 
     Args:
-        records: iterable of AttentionRecord or of ImageTextRecord, the captures of one run, oldest first; one record is
+        records: iterable of AttentionRecord, the captures of one run, oldest first; one record is
             taken as a list of one.
         path: str or path, e.g. `attention/viewer.html`; replaced as a whole.
         compare: captures of a second run, shown side by side with the first; None: one run. Examples are matched by
@@ -141,7 +139,7 @@ def write_viewer(
     records, compare = _as_list(records, "records"), _as_list(compare, "compare")
     first_rows, second_rows, notes = match(records[-1], compare[-1])
     chosen = [
-        [select_examples(record, last, rows) for record in group]
+        [record.select_examples(last, rows) for record in group]
         for group, last, rows in ((records, records[-1], first_rows), (compare, compare[-1], second_rows))
     ]
     settings = Viewer(title=title or " and ".join(names), color_map=color_map, budget=budget)
@@ -152,23 +150,8 @@ def write_viewer(
     write_text(path, build_page(runs, settings, notes))
 
 
-def load_record(path) -> AttentionRecord | ImageTextRecord:
-    """The record of a `record.npz`, of either kind.
-
-    Raises:
-        ValueError: where the file is neither, or is damaged.
-    """
-    try:
-        return AttentionRecord.load(path)
-    except ValueError as error:
-        try:
-            return ImageTextRecord.load(path)
-        except ValueError:
-            raise error from None
-
-
 def _as_list(records, name: str) -> list:
-    records = [records] if isinstance(records, (AttentionRecord, ImageTextRecord)) else list(records)
+    records = [records] if isinstance(records, AttentionRecord) else list(records)
     if not records:
         raise ValueError(f"`{name}` must hold at least one capture. Received: none")
     return records
@@ -177,6 +160,6 @@ def _as_list(records, name: str) -> list:
 def _collect(records, **settings) -> Viewer:
     viewer = Viewer(**settings)
     # One after the other: an iterable may read records from disk, and only the last one is kept.
-    for record in [records] if isinstance(records, (AttentionRecord, ImageTextRecord)) else records:
+    for record in [records] if isinstance(records, AttentionRecord) else records:
         viewer.add(record)
     return viewer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vitcross.attention_maps.viewer import load_record, write_viewer
+from vitcross.attention_maps.records.record import AttentionRecord
+from vitcross.attention_maps.viewer import write_viewer
 
 
 def captures_of(run_folder) -> list:
@@ -20,7 +21,7 @@ def captures_of(run_folder) -> list:
             f"a run to compare must have captures, attention/step_*/record.npz (attention_maps=off makes none). "
             f"Received: {run_folder}"
         )
-    return [load_record(path) for path in paths]
+    return [AttentionRecord.load(path) for path in paths]
 
 
 def compare_runs(first, second, *, color_map: str = "viridis") -> Path:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.records.text_record import image_of
 from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.render import resize, to_rgb
 from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
@@ -24,7 +23,6 @@ from vitcross.attention_maps.viewer.images import data_uris
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
-    from vitcross.attention_maps.records.text_record import ImageTextRecord
 
 _SAME_IMAGE = 12.0  # mean difference of two 8 x 8 thumbnails, of 255
 
@@ -35,7 +33,7 @@ class Run:
 
     name: str
     captures: list[CompactCapture]
-    record: AttentionRecord | ImageTextRecord
+    record: AttentionRecord
 
     @functools.cached_property
     def matrices(self) -> Matrices:
@@ -50,7 +48,7 @@ class Run:
     def uris(self, room: int) -> list[str]:
         """The images as data URIs of at most `room` characters."""
         if room not in self.images:
-            self.images[room] = data_uris(image_of(self.record).images, room)
+            self.images[room] = data_uris(self.record.images, room)
         return self.images[room]
 
 
@@ -141,7 +139,7 @@ def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
     return {**capture.trust, "probes": probes}
 
 
-def match(first, second) -> tuple[list[int], list[int], list[str]]:
+def match(one, two) -> tuple[list[int], list[int], list[str]]:
     """Which examples of two records are the same: `(rows of the first, rows of the second, sentences)`.
 
     By `example_index`; own images (-1) by their place in the batch, where both have as many. Equal indices of other
@@ -150,7 +148,6 @@ def match(first, second) -> tuple[list[int], list[int], list[str]]:
     Raises:
         ValueError: where nothing matches.
     """
-    one, two = image_of(first), image_of(second)
     own = (one.example_index < 0).all() and (two.example_index < 0).all() and len(one.images) == len(two.images)
     places = {int(index): row for row, index in enumerate(two.example_index) if index >= 0}
     pairs = [

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.methods.rollout import layer_maps, methods_of, raw_maps, read_map, rollout
-from vitcross.attention_maps.methods.words import pooled_text_rows, word_maps, word_similarity_maps
-from vitcross.attention_maps.records.text_record import ImageTextRecord, image_of
+from vitcross.attention_maps.methods.words import pooled_text_rows, token_word_maps, word_maps, word_similarity_maps
 from vitcross.attention_maps.viewer.rows import Rows, encode_rows, signed_rows
 
 if TYPE_CHECKING:
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 SIGNED = ("leave_one_out",)
 
 
-def read_out_rows(record: AttentionRecord | ImageTextRecord) -> list[dict[str, Rows]]:
+def read_out_rows(record: AttentionRecord) -> list[dict[str, Rows]]:
     """For every example: name -> Rows of all its read-out tables, in the order in which they are stored."""
-    tables = _image_tables(image_of(record))
-    if isinstance(record, ImageTextRecord):
+    tables = _image_tables(record)
+    if record.text is not None:
         tables |= _word_tables(record)
     found = []
     for example in range(len(record.images)):
@@ -44,15 +43,15 @@ def read_out_rows(record: AttentionRecord | ImageTextRecord) -> list[dict[str, R
     return found
 
 
-def _image_tables(image: AttentionRecord) -> dict[str, tuple]:
+def _image_tables(record: AttentionRecord) -> dict[str, tuple]:
     """name -> `(tables, signed)`, tables (R, P) for every example."""
     tables = {}
-    for layer, maps_BNP in enumerate(layer_maps(image)):
+    for layer, maps_BNP in enumerate(layer_maps(record)):
         tables |= _mean_and_heads(f"layer/{layer}", maps_BNP)
-    if image.pooling == "map":
-        tables |= _mean_and_heads("pool", raw_maps(image))
-    for method in methods_of(image):
-        tables[f"map/{method}"] = read_map(image, method)[:, None], method in SIGNED
+    if record.pooling == "map":
+        tables |= _mean_and_heads("pool", raw_maps(record))
+    for method in methods_of(record):
+        tables[f"map/{method}"] = read_map(record, method)[:, None], method in SIGNED
     return tables
 
 
@@ -60,48 +59,38 @@ def _mean_and_heads(name: str, maps_BNP) -> dict[str, tuple]:
     return {f"{name}/mean": (maps_BNP.mean(axis=1, keepdims=True), False), f"{name}/heads": (maps_BNP, False)}
 
 
-def _word_tables(record: ImageTextRecord) -> dict[str, tuple]:
+def _word_tables(record: AttentionRecord) -> dict[str, tuple]:
     tables = {}
     for layer, address in enumerate(record.cross_attention):
         maps_WNP = word_maps(record, address)
         tables[f"cross/{layer}/mean"] = [m.mean(axis=1) for m in maps_WNP], False
         tables[f"cross/{layer}/heads"] = [m.transpose(1, 0, 2).reshape(-1, m.shape[-1]) for m in maps_WNP], False
-    for method, maps_BTP in record.token_maps.items():
-        tables[f"words/{method}"] = _of_words(record, maps_BTP), False
-    if record.text_similarity is not None:
-        tables["similarity/text"] = record.text_similarity[:, None], True
-    if record.word_similarity is not None:
+    for method in record.text.token_maps:
+        tables[f"words/{method}"] = token_word_maps(record, method), False
+    if record.text.text_similarity is not None:
+        tables["similarity/text"] = record.text.text_similarity[:, None], True
+    if record.text.word_similarity is not None:
         tables["similarity/words"] = word_similarity_maps(record), True
     return tables
 
 
-def _of_words(record: ImageTextRecord, maps_BTP) -> list[np.ndarray]:
-    """For every example (W, P): mean over the tokens of each word, each token at its own place."""
-    return [
-        np.stack([maps[list(word.tokens)].mean(axis=0, dtype=np.float64) for word in text.words])
-        if text.words
-        else np.zeros((0, maps.shape[-1]))
-        for text, maps in zip(record.texts, maps_BTP, strict=True)
-    ]
-
-
-def word_shares(record: ImageTextRecord) -> dict[str, list[list[float]]]:
+def word_shares(record: AttentionRecord) -> dict[str, list[list[float]]]:
     """name -> for every example one number a word, sub-words added up: `pooling`, the share that the pooling of the
     text reads (mean over heads), and for every method how much the word counts for the target."""
-    tables = {} if record.text_pooling is None else {"pooling": pooled_text_rows(record).mean(axis=1)}
-    tables |= record.text_maps
+    tables = {} if record.text.pooling is None else {"pooling": pooled_text_rows(record).mean(axis=1)}
+    tables |= record.text.text_maps
     return {
         name: [
             [float(f"{row[list(word.tokens)].sum(dtype=np.float64):.4g}") for word in text.words]
-            for text, row in zip(record.texts, table_BT, strict=True)
+            for text, row in zip(record.text.texts, table_BT, strict=True)
         ]
         for name, table_BT in tables.items()
     }
 
 
-def matrix_names(record: AttentionRecord | ImageTextRecord) -> list[list[str]]:
+def matrix_names(record: AttentionRecord) -> list[list[str]]:
     """Names of the matrices in groups, the most useful group first, within a group the last layer first."""
-    depth = len(image_of(record).self_attention)
+    depth = len(record.self_attention)
     layers = range(depth - 1, -1, -1)
     return [
         ["rollout"],
@@ -112,20 +101,19 @@ def matrix_names(record: AttentionRecord | ImageTextRecord) -> list[list[str]]:
     ]
 
 
-def matrix_rows(record: AttentionRecord | ImageTextRecord, example: int, name: str) -> Rows:
+def matrix_rows(record: AttentionRecord, example: int, name: str) -> Rows:
     """The rows of every token of one example: (N (T + prefix), P), N = 1 but for `.../heads`.
 
     First what each of the T tokens reads of the patches; then for every prefix token what each patch reads of it.
     """
-    image = image_of(record)
-    layers = [w[example : example + 1] for w in image.self_attention.values()]
+    layers = [w[example : example + 1] for w in record.self_attention.values()]
     if name == "rollout":
         weights_NTT = rollout(layers)
     else:
         _, layer, part = name.split("/")
         weights_NTT = layers[int(layer)][0].astype(np.float64)
         weights_NTT = weights_NTT.mean(axis=0, keepdims=True) if part == "mean" else weights_NTT
-    layout = image.token_layout
+    layout = record.token_layout
     reads = layout.patches(weights_NTT)
     read_by = layout.patches(layout.prefix(weights_NTT).transpose(0, 2, 1))
     return encode_rows(np.concatenate([reads, read_by], axis=1).reshape(-1, layout.num_patches))

@@ -11,8 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from vitcross.atomic_files import write_bytes, write_text
-from vitcross.attention_maps.records.record import verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.attention_maps.sheets.sheet_layout import Style
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
@@ -76,15 +75,15 @@ class Gallery(Sink):
                     vmax=sheet.vmax,
                 )
             )
-        image = media.record.image if isinstance(media.record, ImageTextRecord) else media.record
+        record = media.record
         capture = CaptureEntry(
             step=step,
             images=images,
-            probes=[list(verdict(image, i)) for i in range(len(image.images))],
-            targets=list(image.targets),
-            held=list(image.maps),
-            trust=image.trust,
-            thumbnails=self._thumbnails(step, media.record),
+            probes=[list(prediction(record, i)) for i in range(len(record.images))],
+            targets=list(record.targets),
+            held=list(record.maps),
+            trust=record.trust,
+            thumbnails=self._thumbnails(step, record),
         )
         self.captures = [*(old for old in self.captures if old.step < step), capture]
         self._write("running", {})

@@ -11,8 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitcross.attention_maps.methods import rollout
-from vitcross.attention_maps.records.record import verdict
-from vitcross.attention_maps.records.text_record import ImageTextRecord
+from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.records.trust_report import VERDICTS
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.media import file_name
@@ -107,8 +106,7 @@ def animation(wandb, gif, folder):
 
 def overlay_files(record):
     """At most how many files `overlay_images` makes (equal ones are one): image, boxes, a mask for each method."""
-    image = record.image if isinstance(record, ImageTextRecord) else record
-    return min(len(image.images), MOST_IMAGES) * (1 + len(box_layers(record)) + len(rollout.methods_of(image)))
+    return min(len(record.images), MOST_IMAGES) * (1 + len(box_layers(record)) + len(rollout.methods_of(record)))
 
 
 def overlay_images(wandb, record, folder):
@@ -119,31 +117,31 @@ def overlay_images(wandb, record, folder):
 
     Args:
         wandb: the module.
-        record: AttentionRecord or ImageTextRecord.
+        record: AttentionRecord.
         folder: path, where the images lie until they are logged.
 
     Returns:
         list of at most 108 `wandb.Image`.
     """
-    image = record.image if isinstance(record, ImageTextRecord) else record
-    height, width = image.images.shape[1:3]
+    height, width = record.images.shape[1:3]
     factor = max(1, SMALLEST_SIDE // max(height, width))
     size = (height * factor, width * factor)
     layers = box_layers(record)
-    maps = {method: image.token_layout.to_grid(rollout.read_map(image, method)) for method in rollout.methods_of(image)}
+    methods, to_grid = rollout.methods_of(record), record.token_layout.to_grid
+    maps = {method: to_grid(rollout.read_map(record, method)) for method in methods}
     found = []
-    for i in range(min(len(image.images), MOST_IMAGES)):
+    for i in range(min(len(record.images), MOST_IMAGES)):
         path = Path(folder) / f"image_{i:03d}.png"
-        path.write_bytes(encode_png(render.resize(render.to_rgb(image.images[i]), size)))
+        path.write_bytes(encode_png(render.resize(render.to_rgb(record.images[i]), size)))
         masks = {
             method: {
-                "mask_data": level_mask(grids[i], (height, width), image.patch_size, size),
+                "mask_data": level_mask(grids[i], (height, width), record.patch_size, size),
                 "class_labels": LEVELS,
             }
             for method, grids in maps.items()
         }
         boxes = {name: {"box_data": rows[i], "class_labels": labels} for name, (labels, rows) in layers.items()}
-        found.append(wandb.Image(str(path), caption=image_caption(image, i), masks=masks, boxes=boxes or None))
+        found.append(wandb.Image(str(path), caption=image_caption(record, i), masks=masks, boxes=boxes or None))
     return found
 
 
@@ -151,24 +149,23 @@ def box_layers(record):
     """name -> (class labels, for every image its list of boxes in W&B's form): the object that decides the label
     (`truth`), a planted mark that gives it away (`mark`), and what the words of a text name (`words`), one box for all
     words that name the same object."""
-    image = record.image if isinstance(record, ImageTextRecord) else record
     layers = {}
-    if image.boxes is not None:
-        rows = [[_box(box, DECIDES, _truth(image, i))] for i, box in enumerate(image.boxes)]
+    if record.boxes is not None:
+        rows = [[_box(box, DECIDES, _truth(record, i))] for i, box in enumerate(record.boxes)]
         layers["truth"] = ({DECIDES: "decides the label"}, rows)
-    if image.mark_boxes is not None:
-        rows = [[_box(box, PLANTED, "mark")] if box.any() else [] for box in image.mark_boxes]
+    if record.mark_boxes is not None:
+        rows = [[_box(box, PLANTED, "mark")] if box.any() else [] for box in record.mark_boxes]
         layers["mark"] = ({PLANTED: "gives the label away"}, rows)
-    if image is not record and any(boxes is not None for text in record.texts for boxes in text.word_boxes):
-        layers["words"] = ({NAMED: "named by words"}, [_boxes_of_words(text) for text in record.texts])
+    if record.text is not None and record.text.words_have_boxes:
+        layers["words"] = ({NAMED: "named by words"}, [_boxes_of_words(text) for text in record.text.texts])
     return layers
 
 
 def image_caption(record, i):
-    """Number, what the model says, the truth, what the maps explain, and whether they can be trusted: of this image,
-    and of the method over all measured examples."""
-    said, truth, _ = verdict(record, i)
-    parts = [f"{i + 1}. {said}" + (f" ({truth})" if truth else "")]
+    """Number, prediction, truth, what the maps explain, and whether they can be trusted: of this image, and of the
+    method over all measured examples."""
+    text, truth, _ = prediction(record, i)
+    parts = [f"{i + 1}. {text}" + (f" ({truth})" if truth else "")]
     if record.targets:
         parts.append(f"explained: {record.targets[i]}")
     trust = record.trust

@@ -186,12 +186,14 @@ function listen() {
   });
 }
 
+const modelName = ({ text, cross }) =>
+  !text ? "Classifier" : text.predicts_next ? "Captioner" : cross.length ? "Question answering" : "Dual encoder";
+
 function begin() {
   const [run] = page.runs, captures = page.runs.map(({ captures: all }) => `${all.length} capture${all.length > 1 ? "s" : ""}`);
   document.getElementById("title").textContent = page.title || "Where the model looks";
   document.title = `${page.title || "Attention"} - viewer`;
-  const kinds = { classifier: "Classifier", captioner: "Captioner", questions: "Question answering", dual: "Dual encoder" };
-  document.getElementById("about").textContent = `${kinds[run.kind]}, ${run.grid.join(" x ")} patches, ` + page.runs.map((r, i) =>
+  document.getElementById("about").textContent = `${modelName(run)}, ${run.grid.join(" x ")} patches, ` + page.runs.map((r, i) =>
     `${page.runs.length > 1 ? r.name + ": " : ""}${captures[i]}, steps ${number(r.captures[0].step)} to ${number(r.captures[r.captures.length - 1].step)}`).join("; ");
   document.getElementById("notes").replaceChildren(...page.notes.map((text) => make("li", { text })));
   document.getElementById("left-out").hidden = !page.notes.length;
@@ -204,7 +206,7 @@ function begin() {
   state.layer = run.layers.length - 1;
   state.cross = Math.max(0, run.cross.length - 1);
   // Begin with what is explained best, or with words where there are some.
-  const order = run.kind === "classifier" ? ["relevance"] : ["words/relevance", "cross", "similarity"];
+  const order = !run.text ? ["relevance"] : ["words/relevance", "cross", "similarity"];
   state.view = order.find((key) => viewOf(run, key)) || "layer";
   if (viewOf(run, state.view).words) state.query = firstWord(run);
   listen();

@@ -60,12 +60,12 @@ function queryKey() {
 function drawExamples() {
   const run = page.runs[0], capture = run.captures[state.captures[0]];
   const buttons = run.examples.map((example, e) => {
-    const entry = capture.examples[e], [said, truth, right] = entry ? entry.says : ["", "", null];
+    const entry = capture.examples[e], [text, truth, correct] = entry ? entry.prediction : ["", "", null];
     const image = make("img", { src: example.image, alt: "", width: run.size[1], height: run.size[0] });
-    const verdict = right === null ? "" : right ? " right" : " wrong";
-    const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [said, truth].filter(Boolean).join("; "),
-      "aria-label": `Image ${e + 1}: ${said}${right === null ? "" : right ? ", right" : ", wrong"}` }, image,
-      make("span", { class: "said" + verdict, text: `${e + 1}. ${said.replaceAll(" %", "\u00a0%")}`, dir: "auto" }));
+    const outcome = correct === null ? "" : correct ? " right" : " wrong";
+    const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [text, truth].filter(Boolean).join("; "),
+      "aria-label": `Image ${e + 1}: ${text}${correct === null ? "" : correct ? ", right" : ", wrong"}` }, image,
+      make("span", { class: "prediction" + outcome, text: `${e + 1}. ${text.replaceAll(" %", "\u00a0%")}`, dir: "auto" }));
     button.addEventListener("click", () => set({ example: e, query: { kind: "read" } }));
     return button;
   });
@@ -74,14 +74,14 @@ function drawExamples() {
   if (at >= 0) buttons[at]?.focus({ preventScroll: true });
 }
 
-// What the panel's model says of the image, and how the image lies among the captures.
+// What the panel's model predicts for the image, and how the image lies among the captures.
 function drawHeading(panel, side, index, sides, map) {
   const { run, capture } = side, entry = run.captures[capture].examples[state.example];
   panel.title.textContent = (sides.length > 1 ? sideName(side, index, sides) + ": " : "") + (map.title || "");
   panel.step.replaceChildren();
   if (entry) {
-    const [said, truth, right] = entry.says;
-    panel.step.append(make("b", { class: right === null ? "" : right ? "right" : "wrong", text: said, dir: "auto" }));
+    const [text, truth, correct] = entry.prediction;
+    panel.step.append(make("b", { class: correct === null ? "" : correct ? "right" : "wrong", text, dir: "auto" }));
     if (truth) panel.step.append(make("span", { text: ` ${truth}`, dir: "auto" }));
   }
   const last = run.captures.length - 1, slider = panel.slider;

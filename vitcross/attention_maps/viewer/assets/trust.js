@@ -13,7 +13,7 @@ function measuredMethod({ run }, map) {
   const single = view.pointwise && isToken(run, view);
   if (view.key !== "layer") return single ? [null, "The row of a single patch explains no answer. Trust is measured for the read-out."] : [view.key, ""];
   const last = layerOf(run, "layer") === run.layers[run.layers.length - 1];
-  if (last && state.head < 0 && !single && run.kind === "classifier") return ["raw", ""];
+  if (last && state.head < 0 && !single && !run.text) return ["raw", ""];
   return [null, "Trust is measured for raw (mean of heads of the last layer, as the read-out reads it), rollout and relevance, not for single layers, heads or patches."];
 }
 
@@ -83,7 +83,7 @@ const numbers = (lines) => make("table", { class: "numbers" }, make("tbody", {},
 
 const pValue = (p) => (p < 0.001 ? "p < 0.001" : `p ${number(p)}`);
 
-// What a gap against another map says; tests below 1 % count, and reports of older programs have none.
+// What a gap against another map says; tests below 1 % count, a report without another image has none.
 function against(gap, p, question, no) {
   if (p === null || p === undefined) return question;
   return `${gap > 0 && p < 0.01 ? question : no}; ${pValue(p)}`;

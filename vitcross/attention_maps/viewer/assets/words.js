@@ -45,7 +45,7 @@ function shading({ run }, map, entry) {
   const method = ["relevance", "rollout"].includes(state.view) ? state.view : null;
   if (method && known[method]) return [known[method], `Words shaded by how much they count (${METHOD_NAMES[method].toLowerCase()}). ${hint}`];
   if (known.pooling && state.query.kind !== "word") return [known.pooling, `Words shaded by the share that the text's read-out gives them. ${hint}`];
-  const row = run.kind === "captioner" ? " A word shows the row that predicts it: what was looked at to say it." : "";
+  const row = run.text?.predicts_next ? " A word shows the row that predicts it: what was looked at to say it." : "";
   return [null, hint + row + (words_named(run) ? " Underlined words name an object whose box is known." : "")];
 }
 
