@@ -95,6 +95,12 @@ def encoder(x, p, depth, num_heads, mask=None, form="erf"):
     return x, weights
 
 
+def pixels_of(patch, layout, patch_size):
+    """Rows and columns, two slices, of the pixels of patch number `patch`."""
+    (row, column), (height, width) = divmod(patch, layout.grid_width), patch_size
+    return slice(row * height, (row + 1) * height), slice(column * width, (column + 1) * width)
+
+
 def linear_patches(images, p, patch_size):
     """(B, H, W, C) -> (B, P, D), patch by patch."""
     height, width = patch_size

@@ -13,7 +13,8 @@ from tests.test_train import ROOT, run
 from vitcross.config import compose
 from vitcross.experiment import resume, run_folder
 
-HOLD = "import sys, time; from vitcross import run_folder; run_folder.lock(sys.argv[1]); print('held', flush=True); "
+HOLD = "import sys, time; from vitcross.experiment import run_folder as runs; runs.lock(sys.argv[1]); "
+HOLD += "print('held', flush=True); "
 keys = st.sampled_from(["seed", "trainer.steps", "model.depth", "optimizer.learning_rate"])
 
 

@@ -11,14 +11,18 @@ import os
 import sys
 from typing import NamedTuple
 
-from vitcross.attention_maps.methods.rollout import ORDER as METHODS
+from vitcross import metric_keys
+from vitcross.metric_keys import KEYS, MEDIA, METHODS, OVERLAY, STEP, expand
 from vitcross.sinks.weights_and_biases.environment import one_line
-from vitcross.sinks.weights_and_biases.sink import STEP, account
+from vitcross.sinks.weights_and_biases.sink import account
 from vitcross.terminal import say
 
 ARGUMENTS = ("entity", "project", "name", "base_url")
 NAME = "vitcross: where it looks, and whether to believe it"
 USAGE = "python -m vitcross.dashboard [entity=TEAM] [project=NAME] [name=TITLE] [base_url=https://...]"
+
+BEST_METHOD = "relevance"  # whose interval is drawn
+MOST_KEYS = 9  # of one panel; of a longer list a pattern finds those that there are
 
 HOW_TO_READ = """\
 ## How to read this
@@ -26,16 +30,11 @@ HOW_TO_READ = """\
 **A map is a claim. The curves beside this panel test it:** take away the patches that a map calls important, and the
 answer should fall; put them in first, and it should rise.
 
-| curve | good | says nothing |
-|---|---|---|
-| verdict | 1, follows the model | 0, no better than random; -1, nothing to explain |
-| gap | above 0, with its whole interval | an interval that holds 0 |
-| share of leave-one-out | near 1 | near 0 |
-| sanity | near 0 | near 1: an untrained model of another seed gives the same map |
-| pointing | far above its chance | at its chance |
-| lift | far above 1 | near 1: as much in the box as a box of that size gets anyway |
+| curve | how to read it |
+|---|---|
+{rows}
 
-**Self-attention:** open an image of `attention/self/overlay`, switch methods and levels on and off in its settings. A
+**Self-attention:** open an image of `{overlay}`, switch methods and levels on and off in its settings. A
 level such as *top 3 %* is a share of the patches, so that it compares across methods and steps. Boxes are the truth;
 the model never sees them. The slider of a section moves all its images to one step.
 
@@ -75,100 +74,40 @@ class Section(NamedTuple):
     is_open: bool = True
 
 
-def _of_methods(template):
-    return tuple(template.format(method) for method in METHODS)
+def _line_panels(row):
+    """The panels of a row of `metric_keys.KEYS`: its curves, and where several have bands, that of the best method."""
+    end = {True: " (higher is better)", False: " (lower is better)", None: ""}[row.more_is_better]
+    title, keys = f"{row.title}{end}", tuple(row.curves)
+    bands = tuple(f"{row.head}{part}" for part in row.band)
+    if len(keys) == 1:
+        keys += bands
+    elif isinstance(row.reference, str):
+        keys += (expand(f"{row.head}{row.reference}")[0][0],)
+    if "<" in row.pattern or len(keys) > MOST_KEYS:
+        return [LinePanel(title, regex=row.regex, y_range=row.limits)]
+    found = [LinePanel(title, keys, y_range=row.limits)]
+    if bands and len(row.curves) > 1:
+        best = [key for key in row.curves if f"/{BEST_METHOD}/" in key]
+        low, high = (f"{best[0].removesuffix(row.last)}{part}" for part in row.band)
+        found.append(LinePanel(f"{row.title}: {METHODS[BEST_METHOD]} with its interval", (low, *best, high)))
+    return found
 
 
-def _statistic(name, title):
-    return LinePanel(title, tuple(f"attention_stats/{name}/{part}" for part in ("mean", "min", "max")))
+def _how_to_read():
+    rows = [row for row in KEYS if row.section == "trust" and not row.not_drawn]
+    table = "\n".join(f"| {row.title} | {row.meaning} |" for row in rows)
+    return Text(HOW_TO_READ.format(rows=table, overlay=OVERLAY))
 
 
-SECTIONS = (
-    Section(
-        "Is it trustworthy?",
-        3,
-        (
-            Text(HOW_TO_READ),
-            LinePanel("Verdict: 1 follows the model, 0 no better than random, -1 nothing to explain",
-                   _of_methods("trust/{}/verdict"), y_range=(-1.1, 1.1)),
-            LinePanel("Gap over random orders", _of_methods("trust/{}/gap")),
-            LinePanel("Gap of relevance with its 99 % interval",
-                   tuple(f"trust/relevance/{part}" for part in ("gap_low", "gap", "gap_high"))),
-            LinePanel("Gap as a share of leave-one-out", _of_methods("trust/{}/gap_share")),
-            LinePanel("Deletion: lower is better", (*_of_methods("trust/{}/deletion"), "trust/random/deletion")),
-            LinePanel("Insertion: higher is better", (*_of_methods("trust/{}/insertion"), "trust/random/insertion")),
-            LinePanel("Sanity: like an untrained model's map", _of_methods("trust/{}/sanity"), y_range=(-1, 1)),
-            LinePanel("Pointing game, and its chance",
-                   (*_of_methods("grounding/{}/pointing"), "grounding/relevance/chance"), y_range=(0, 1)),
-            LinePanel("Energy lift: 1 knows nothing", _of_methods("grounding/{}/lift")),
-            LinePanel("Energy lift on a planted mark: it should stay near 1", _of_methods("grounding/mark/{}/lift")),
-            LinePanel("Examples measured, and how many can be explained", ("trust/examples", "trust/explainable")),
-        ),
-    ),
-    Section(
-        "Self-attention",
-        2,
-        (
-            Images("Overlay: switch methods and levels", ("attention/self/overlay",)),
-            Images("Probes, predictions", ("attention/probe",)),
-            Images("Every method", ("attention/self/methods",)),
-            Images("Every head", ("attention/self/heads",)),
-            Images("Every layer", ("attention/self/layers",)),
-        ),
-    ),
-    Section(
-        "Image and text",
-        2,
-        (
-            Images("What decides each word", ("attention/cross/relevance",)),
-            Images("What words look at", ("attention/cross/words",)),
-            Images("Words and patches", ("attention/cross/matrix",)),
-            Images("Similarity of words and patches", ("attention/cross/similarity",)),
-            Images("What the text's pooling reads", ("attention/self/text",)),
-            LinePanel("Energy lift on the boxes of words, by layer", regex="grounding/words/.*/lift"),
-            LinePanel("Pointing game on the boxes of words, by layer", regex="grounding/words/.*/(pointing|chance)"),
-        ),
-    ),
-    Section(
-        "Explore",
-        1,
-        (
-            Images("Interactive viewer", ("attention/viewer",)),
-            Images("Film of all captures", ("attention/evolution",)),
-        ),
-    ),
-    Section(
-        "Health",
-        3,
-        (
-            _statistic("entropy", "Entropy over layers: 1 attends to all alike"),
-            _statistic("distance", "Mean attention distance over layers, pixels"),
-            _statistic("prefix_mass", "Attention to prefix tokens"),
-            _statistic("sink_share", "Attention to the most attended token"),
-            LinePanel("Patches of outstanding norm", ("attention_stats/artifact_patches",)),
-            LinePanel("Similarity of heads", ("attention_stats/head_similarity",)),
-            LinePanel("Change since the last capture", ("attention_stats/change",)),
-            Images("Entropy, layer by layer", ("attention_stats/entropy",)),
-            Images("Distance, layer by layer", ("attention_stats/distance",)),
-            LinePanel("Gradient norm", ("optimizer/gradient_norm",)),
-        ),
-        is_open=False,
-    ),
-    Section(
-        "Training",
-        3,
-        (
-            LinePanel("Loss", ("train/loss", "val/loss", "val/loss_ema")),
-            LinePanel("Accuracy", ("train/accuracy", "val/accuracy", "val/accuracy_ema"), y_range=(0, 1)),
-            LinePanel("Accuracy by type", regex="val/accuracy/.*", y_range=(0, 1)),
-            LinePanel("Retrieval: recall", regex="val/(image_to_text|text_to_image)_r[0-9]+", y_range=(0, 1)),
-            LinePanel("Captions", ("val/attribute_accuracy", "val/attribute_accuracy_unseen", "val/bleu4",
-                                 "val/rouge_l", "val/cider")),
-            LinePanel("Learning rate", ("optimizer/learning_rate",)),
-            LinePanel("Images per second", ("speed/images_per_second",)),
-        ),
-    ),
-)  # fmt: skip
+def _section(name, title):
+    lines = [panel for row in KEYS if row.section == name and not row.not_drawn for panel in _line_panels(row)]
+    images = [Images(media.question, (media.key,)) for media in MEDIA if media.section == name]
+    words = [_how_to_read()] if name == "trust" else []
+    columns = {"explore": 1, "self": 2, "text": 2}.get(name, 3)
+    return Section(title, columns, (*words, *lines, *images), is_open=name != "health")
+
+
+SECTIONS = tuple(_section(name, title) for name, title in metric_keys.SECTIONS.items())
 
 
 def workspace(entity, project, name=NAME):

@@ -11,7 +11,6 @@ from vitcross.attention_maps.trust.deletion_insertion import (
     area,
     center_prior,
     deletion_insertion,
-    derangement,
     kept_counts,
     orders_of_maps,
     random_orders,
@@ -136,14 +135,3 @@ def test_center_prior_falls_from_the_middle():
     assert prior.min() == prior[0, 0] and (prior >= 0).all()
     # As shares of the sides: a third of the height away is as far as a third of the width.
     assert center_prior((3, 3)).reshape(3, 3)[0, 1] == pytest.approx(1 - 1 / 3)
-
-
-@pytest.mark.parametrize("count", [2, 3, 7, 64])
-def test_another_image_is_never_the_same(count):
-    other = derangement(count, seed=2)
-    assert (np.sort(other) == np.arange(count)).all() and (other != np.arange(count)).all()
-    np.testing.assert_array_equal(other, derangement(count, seed=2))
-
-
-def test_a_single_image_has_no_other():
-    assert derangement(1) is None

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests import reference
 from tests.backend import randomize, to_numpy
 from tests.models import image_text
 from vitcross.attention_maps.trust.pixel_scores import PixelScorer, blur, patch_mask
@@ -205,8 +206,7 @@ def test_blurred_pixels_are_those_of_the_patches_that_left():
     assert mask.shape == (B, 23, 40)
     for b in range(B):
         for patch in range(P):
-            top, left, bottom, right = layout.patch_box(patch, 8, (23, 40))
-            assert (mask[b, top:bottom, left:right] == KEEP[b, patch]).all()
+            assert (mask[b, *reference.pixels_of(patch, layout, (8, 8))] == KEEP[b, patch]).all()
 
 
 def test_blur_against_a_plain_convolution():

@@ -25,9 +25,14 @@ from tests.attention_maps.viewer_samples import (
 from vitcross.attention_maps import AttentionRecord, raw_map, rollout_map
 from vitcross.attention_maps.viewer import Viewer, write_viewer
 from vitcross.attention_maps.viewer.images import data_uris
-from vitcross.attention_maps.viewer.rows import LEVELS, decode_rows, encode_rows, pack, signed_rows
+from vitcross.attention_maps.viewer.rows import LEVELS, encode_rows, pack, signed_rows
 from vitcross.attention_maps.viewer.tables import matrix_rows, read_out_rows
 from vitcross.layers.token_layout import TokenLayout
+
+
+def decode_rows(rows):
+    """(R, P) float64, as the page reads them."""
+    return rows.scale[:, None].astype(np.float64) * LEVELS[rows.codes]
 
 
 def content(path):

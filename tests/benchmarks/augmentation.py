@@ -1,6 +1,6 @@
 """Images a second that `tf.data` changes at 224 x 224 on this machine's CPU: vitcross against `keras.layers`.
 
-    python tests/benchmarks/augmentation.py [--batch-size 64] [--rounds 5] [--batches 8] [--no-peer]
+    python -m tests.benchmarks.augmentation [--batch-size 64] [--rounds 5] [--batches 8] [--no-peer]
 
 Uint8 images in memory, smooth with some noise, changed batch by batch inside `Dataset.map`; decoding is left out, and
 `nothing` is what the rest of the pipeline costs. RandAugment has two operations of magnitude 9 on both sides; that of
@@ -49,9 +49,9 @@ def own_batches(options, batch_size):
     """Training batches as a run makes them, of images that are in memory: a `tf.data.Dataset`."""
     import numpy as np
 
+    from tests.data.images import ArraySource
     from vitcross.data.image_data import ImageData
     from vitcross.data.options import ImageOptions
-    from vitcross.data.sources.source import ArraySource
 
     count = 2 * batch_size
     source = ArraySource(images=images(count), labels=np.arange(count) % 2, class_names=("a", "b"))

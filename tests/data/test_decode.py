@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.images import encode, gradient
+from tests.data.images import decode_image, encode, gradient
 from vitcross.data.problems import UnreadableImage
 from vitcross.data.sources import decode
-from vitcross.data.sources.decode import EncodedImage, decode_image
+from vitcross.data.sources.decode import EncodedImage
 
 PIXELS = gradient(13, 29)
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.data.images import encode, gradient
+from tests.data.images import ArraySource, encode, gradient
 from vitcross.data.batch import check_batch, normalize, to_uint8
 from vitcross.data.image_data import ImageData
 from vitcross.data.options import ImageOptions
 from vitcross.data.problems import TooManyUnreadable, UnreadableImage
 from vitcross.data.sources import decode
-from vitcross.data.sources.source import ArraySource, Source
+from vitcross.data.sources.source import Source
 
 SIZE = (6, 10)
 CLASSES = ("a", "b", "c")

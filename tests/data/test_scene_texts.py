@@ -92,7 +92,7 @@ def test_without_held_out_combinations_scenes_are_what_they_were():
 
 def test_captions_are_pairs(captions):
     assert captions.splits == ("train", "validation", "test", "unseen")
-    assert captions.evaluation_splits == ("validation", "unseen") and not captions.has_questions
+    assert captions.evaluation_splits == ("validation", "unseen") and not captions.question_types
     assert {split: len(captions.source(split)) for split in captions.splits} == COUNTS
     for split in captions.splits:
         for batch in captions.evaluation_batches(split).as_numpy_iterator():
@@ -101,7 +101,7 @@ def test_captions_are_pairs(captions):
     assert captions.unseen.text(3) == scene.caption
     assert captions.class_names[captions.unseen.labels()[3]] == scene.objects[scene.target].shape
     assert captions.references("unseen").scene(3)["objects"][0]["shape"] == scene.objects[0].shape
-    assert captions.text_problems == {}
+    assert captions.problems.names == {}
 
 
 def test_questions_are_pairs(questions):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.images import decode_image
 from vitcross.data.scenes.language import OPPOSITE, relation
 from vitcross.data.scenes.scene import COLORS, SIZES, SceneOptions, render_scene
 from vitcross.data.scenes.shapes import SHAPES, draw_mask
-from vitcross.data.sources.decode import decode_image
 from vitcross.png import stored_png
 
 OPTIONS = SceneOptions()

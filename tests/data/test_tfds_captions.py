@@ -54,7 +54,7 @@ def test_every_caption_is_a_pair_and_every_image_is_one(data):
     assert len(data.train.images) == 9 and data.class_names == () and data.splits == ("train", "validation", "test")
     for index, text in enumerate(data.train.texts()):
         assert sorted(data.train.references(index)) == sorted(captions(*expected[text]))
-    assert list(data.text_problems) == ["empty text"] and len(data.text_problems["empty text"]) == 1
+    assert list(data.problems.names) == ["empty text"] and len(data.problems.names["empty text"]) == 1
     assert data.train.scene(0) is None and data.word_boxes("train", 0) == [None] * len(data.words("train", 0))
 
 

@@ -5,13 +5,13 @@ import colorsys
 import numpy as np
 import pytest
 
+from tests.data.images import ArraySource
 from vitcross.config.compatibility import ConfigError
 from vitcross.config.compose import check_arguments
 from vitcross.data import load
 from vitcross.data.batch import check_batch, to_uint8
 from vitcross.data.scenes.scene import COLORS
 from vitcross.data.scenes.watermark import CORNERS, MISLEADING, TAGS, MarkedSource, Watermark, mark_cells, marked
-from vitcross.data.sources.source import ArraySource
 
 SIZE = (40, 56)
 COUNTS = {"train": 23, "validation": 17, "test": 5}

@@ -28,26 +28,12 @@ def test_to_grid_from_tokens_and_from_patches():
     expected = np.arange(2, 17).reshape(1, 3, 5)
     np.testing.assert_array_equal(LAYOUT.to_grid(tokens), expected)
     np.testing.assert_array_equal(LAYOUT.to_grid(tokens[:, 2:]), expected)
-    assert LAYOUT.to_grid(tokens)[0, 1, 3] == LAYOUT.token_index(1, 3)
     with pytest.raises(ValueError, match=r"15 patches or 17 tokens. Received: shape \(1, 16\)"):
         LAYOUT.to_grid(np.zeros((1, 16)))
 
 
-def test_patch_boxes_tile_the_image_once():
-    covered = np.zeros((3 * 7, 5 * 11), int)
-    for patch in range(15):
-        top, left, bottom, right = LAYOUT.patch_box(patch, (7, 11))
-        covered[top:bottom, left:right] += 1
-    assert (covered == 1).all()
-    assert LAYOUT.patch_box(8, (7, 11)) == (7, 33, 14, 44)
-    with pytest.raises(ValueError, match="patch=15"):
-        LAYOUT.patch_box(15, 8)
-
-
-def test_a_padding_stem_cuts_its_last_patches_off():
-    layout = TokenLayout.from_image((28, 20), 8, round_up=True)
-    assert layout.grid == (4, 3)
-    assert layout.patch_box(11, 8, image_size=(28, 20)) == (24, 16, 28, 20)
+def test_a_padding_stem_counts_the_patches_that_are_cut_off():
+    assert TokenLayout.from_image((28, 20), 8, round_up=True).grid == (4, 3)
 
 
 def test_from_image():
@@ -70,5 +56,3 @@ def test_is_a_value():
 def test_errors(options):
     with pytest.raises(ValueError, match=f"Received: {next(iter(options))}="):
         TokenLayout(**{"grid_height": 3, "grid_width": 5, **options})
-    with pytest.raises(ValueError, match=r"row=3, column=0"):
-        LAYOUT.token_index(3, 0)

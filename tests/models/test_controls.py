@@ -97,8 +97,7 @@ def test_keeping_every_patch_is_the_plain_call(model):
 def test_pixels_of_dropped_patches_do_not_matter(model):
     layout, changed = model.token_layout_for(), IMAGES.copy()
     for example, patch in zip(*np.nonzero(~KEPT), strict=True):
-        top, left, bottom, right = layout.patch_box(int(patch), model.patch_size)
-        changed[example, top:bottom, left:right] = 0.5
+        changed[example, *reference.pixels_of(patch, layout, model.patch_size)] = 0.5
     controls = AttentionControls(kept_patches=KEPT)
     np.testing.assert_allclose(
         to_numpy(model(changed, attention_controls=controls)),

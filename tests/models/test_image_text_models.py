@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests import reference
 from tests.backend import compiled, evaluated, gradient, to_numpy
 from tests.models.image_text import (
     IDS,
@@ -80,8 +81,7 @@ def test_dropped_patches_are_nowhere(model):
         assert not (to_numpy(value) * ~mask[:, None, None, :]).any(), address
     layout, changed = model.token_layout_for(), IMAGES.copy()
     for example, patch in zip(*np.nonzero(~KEPT), strict=True):
-        top, left, bottom, right = layout.patch_box(int(patch), model.patch_size)
-        changed[example, top:bottom, left:right] = 0.5
+        changed[example, *reference.pixels_of(patch, layout, model.patch_size)] = 0.5
     masked = first(call(model, attention_controls=controls))
     np.testing.assert_allclose(first(call(model, changed, attention_controls=controls)), masked, rtol=1e-4, atol=1e-5)
     assert np.abs(masked - first(call(model))).max() > 1e-3

@@ -169,7 +169,7 @@ def test_curves_of_layers_and_kinds_that_are_not_known_in_advance(tmp_path):
     rows += [{"step": 5, "grounding/words/block_00/chance": 0.25, "grounding/words/block_00/pointing": 0.5}]
     rows += [{"step": 9, "val/accuracy/<b>color": 0.5, "val/accuracy": 0.7, "val/accuracy/a/b": 0.1}]
     found = {figure.split("<h3>")[1].split("</h3>")[0]: figure for figure in charts(rows, TRUST + TRAINING)}
-    lift, kinds = found["Words: lift on the boxes of what they name"], found["Accuracy by kind"]
+    lift, kinds = found["Words: lift"], found["Accuracy by group"]
     assert lift.count("<circle") == 6 and "layer 00 <b>1</b>" in lift and "layer 12 <b>13</b>" in lift
     assert "&lt;b&gt;color <b>0.5</b>" in kinds and kinds.count("<circle") == 1
     assert 'class="reference"' in found["Words: pointing game"]
@@ -265,9 +265,9 @@ def test_the_table_holds_the_numbers_of_the_report(tmp_path):
     trust = section(Page(tmp_path / "attention" / "index.html"), "trust")
     rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", trust, re.S)]
     head = [plain(cell) for cell in rows[0]]
-    assert head[:5] == ["Method", "Verdict", "Gap", "Deletion", "Insertion"]
+    assert head[:5] == ["Method", "Verdict", "Gap to random orders", "Deletion", "Insertion"]
     assert head[5:8] == ["Gap to another image's map", "Gap to the center", "Share of leave one out"]
-    assert head[8:] == ["Untrained likeness", "Pointing", "Lift"]
+    assert head[8:] == ["Untrained likeness", "Pointing game", "Lift"]
     for method, row in zip(METHODS, rows[1:], strict=False):
         fidelity, grounding = report.fidelity[method], report.grounding[method]
         assert [plain(cell) for cell in row][1:] == [
@@ -335,14 +335,14 @@ def test_runs_without_trust_without_boxes_and_without_captures(tmp_path):
     record = dataclasses.replace(measured(record), trust=trust_report(record, grounded=False, sanity={}))
     gallery.media(3, AttentionMedia(record=record, sheets=sheets(record)))
     trust = section(Page(gallery.path), "trust")
-    assert "Not measured: untrained likeness, pointing, lift." in plain(trust) and "Lift" not in trust
+    assert "Not measured: untrained likeness, pointing game, lift." in plain(trust) and "Lift" not in trust
     off = Gallery(tmp_path / "b", title="x")
     (tmp_path / "b").mkdir()
     write_metrics(tmp_path / "b", [{"step": 2, "train/loss": 0.5, "optimizer/learning_rate": 0.1}])
     off.close({}, 0)
     page = Page(off.path)
     assert "No capture in this run" in page.text and page.attributes("section", "id") == ["self", "training"]
-    assert "Learning rate: rate 0.1 at step 2" in page.attributes("svg", "aria-label")
+    assert "Learning rate: learning rate 0.1 at step 2" in page.attributes("svg", "aria-label")
 
 
 def words_of(tmp_path, fidelity=None, **changes):
@@ -381,7 +381,7 @@ def test_a_planted_mark_has_its_sentence_and_its_columns(tmp_path):
     assert words.count("Its brightest patch is on the planted mark in 100% of images (chance 12%).") == 1
     assert words.count("Its brightest patch is on the boxes of what is explained in ") == 4
     head = [plain(cell) for cell in re.findall(r"<th scope=\"col\".*?</th>", trust)]
-    assert head[-4:] == ["Pointing", "Lift", "Pointing at the mark", "Lift on the mark"]
+    assert head[-4:] == ["Pointing game", "Lift", "Pointing at the mark", "Lift on the mark"]
     cells = [plain(c) for c in re.findall(r"<td.*?</td>", re.findall(r"<tr>(.*?)</tr>", trust, re.S)[1])]
     assert cells[-2:] == ["1.00 (0.12)", "7.25"]
 

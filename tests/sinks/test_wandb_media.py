@@ -15,8 +15,9 @@ from vitcross.attention_maps import AttentionMedia, Prediction, Sheet
 from vitcross.attention_maps.methods.rollout import read_map
 from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
 from vitcross.attention_maps.sheets.overlay_masks import quantile_levels
+from vitcross.metric_keys import ANIMATION, OVERLAY, VIEWER
 from vitcross.sinks.weights_and_biases import media
-from vitcross.sinks.weights_and_biases.media import OVERLAY, VIEWER, Uploads, image_caption, overlay_images
+from vitcross.sinks.weights_and_biases.media import Uploads, image_caption, overlay_images
 from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
 SHEETS = ("attention/probe", OVERLAY, "attention/self/methods", "attention/self/heads", "attention/self/layers")
@@ -215,7 +216,7 @@ def test_a_default_image_text_run_has_far_fewer_than_1000_files(home, tmp_path):
     for key in (OVERLAY, *TEXT_SHEETS, *HEAT_MAPS):
         assert [step for step, _ in run.curve(key)] == list(range(10))
     assert [step for step, _ in run.curve(VIEWER)] == [0, 1, 3, 7, 9]
-    ((step, film),) = run.curve(media.ANIMATION)
+    ((step, film),) = run.curve(ANIMATION)
     assert (step, film["_type"]) == (9, "video-file")
     assert (sink.folder / "files" / film["path"]).read_bytes() == b"GIF89a film"
     last = run.curve(VIEWER)[-1][1]

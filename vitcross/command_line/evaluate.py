@@ -1,6 +1,5 @@
 """Checks what was typed for `evaluate.py` before TensorFlow starts. Imports nothing heavy."""
 
-import difflib
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from vitcross.config import compose
 from vitcross.config.compatibility import check_own_text
 from vitcross.config.help_page import help_page
 from vitcross.data.sources.image_files import find_images
+from vitcross.typos import offer
 
 FREE_TEXT = ("run", "images", "text", "compare", "target")
 
@@ -41,10 +41,7 @@ def check_target(run_config, settings):
     wanted = settings["target"]
     if wanted.isdecimal() and int(wanted) < len(names) or wanted.casefold() in [name.casefold() for name in names]:
         return
-    nearest = difflib.get_close_matches(wanted, names, n=3, cutoff=0.3)
-    shown = list(dict.fromkeys([*nearest, *names]))[:8]
-    more = ", ..." if len(shown) < len(names) else ""
-    raise ValueError(f"target must be one of {', '.join(shown)}{more}. Received: target={wanted!r}")
+    raise ValueError(f"target must be one of {offer(wanted, names, most=8)}. Received: target={wanted!r}")
 
 
 def class_names_of(run_folder, which):

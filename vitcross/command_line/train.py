@@ -15,6 +15,7 @@ from vitcross.experiment import run_folder
 from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import resume, resume_same_folder, typed_value
 from vitcross.experiment.run_folder import claim_folder
+from vitcross.height_and_width import height_and_width
 from vitcross.terminal import printable_rows
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
@@ -70,8 +71,7 @@ def _tower(sizes):
 
 
 def _by(size):
-    height, width = (size, size) if isinstance(size, int) else size
-    return f"{height} x {width}"
+    return "{} x {}".format(*height_and_width(size))
 
 
 def prepare_train(arguments):

@@ -6,16 +6,12 @@ import dataclasses
 
 from vitcross.data.options import ImageOptions, check_augmentation
 from vitcross.data.scenes.scene import SHAPES, SceneOptions
+from vitcross.height_and_width import height_and_width
 from vitcross.models.variants import parse_variant
 
 
 class ConfigError(ValueError):
     """What was typed cannot be run; the message names the key, the rule and what was received."""
-
-
-def pair(size):
-    """`n` or `[height, width]` as a tuple of two."""
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 # What a task trains, and on which data.
@@ -140,7 +136,7 @@ def _check_heads(sizes, prefix):
 
 def _check_image_tower(model, data, prefix):
     sizes = model_sizes(model, prefix)
-    width, patch_size = sizes["embed_dim"], pair(sizes["patch_size"])
+    width, patch_size = sizes["embed_dim"], height_and_width(sizes["patch_size"])
     _check_heads(sizes, prefix)
     if model["position_embedding"] == "sincos2d" and width % 4:
         raise ConfigError(
@@ -163,8 +159,8 @@ def _check_image_tower(model, data, prefix):
             raise ConfigError(f"{prefix}.{key} must equal data.{owner}, {data[owner]}. Received: {model[key]}")
     if data["image_size"] is None:
         return
-    image_size = pair(data["image_size"])
-    if model["image_size"] is not None and pair(model["image_size"]) != image_size:
+    image_size = height_and_width(data["image_size"])
+    if model["image_size"] is not None and height_and_width(model["image_size"]) != image_size:
         raise ConfigError(
             f"{prefix}.image_size must equal data.image_size, {image_size}. Received: {model['image_size']}"
         )
@@ -244,7 +240,8 @@ def _filled_model(section, facts, prefix):
             filled[key] = _filled_model(value, inner, f"{prefix}.{key}")
         elif key in facts:
             known = facts[key]
-            if value is not None and (pair(value) != pair(known) if key == "image_size" else value != known):
+            comparable = height_and_width if key == "image_size" else lambda same: same
+            if value is not None and comparable(value) != comparable(known):
                 raise ConfigError(f"{prefix}.{key} must be that of the data, {known}. Received: {value}")
             filled[key] = known
         else:

@@ -2,7 +2,6 @@
 message that names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
 """
 
-import difflib
 import re
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,14 +11,9 @@ from vitcross.config.compatibility import ConfigError, check_data, check_kind, c
 from vitcross.config.durations import check_lengths
 from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
 from vitcross.data.sources.image_folder import list_image_folder
+from vitcross.typos import did_you_mean, nearest_names
 
 _ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
-
-
-def nearest(name, known):
-    """` Did you mean 'x'?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def validate(config, name="train"):
@@ -115,7 +109,7 @@ def _sentence(key, path, problems, values):
         node = values
         for part in path[:-1]:
             node = node[part]
-        return f"there is no key '{key}'.{nearest(path[-1], [k for k in node if k != path[-1]])}"
+        return f"there is no key '{key}'.{did_you_mean(path[-1], [k for k in node if k != path[-1]])}"
     if kind == "missing":
         return f"{key} is missing"
     rules = " or ".join(dict.fromkeys(p["msg"].removeprefix("Input should be ") for p in problems))
@@ -162,7 +156,7 @@ def explain(name, text, conf, base):
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, option = match[1].split("/")[-1], match[2]
         known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
-        return f"{group} has no option '{option}'.{nearest(option, known)} Options: {', '.join(known)}"
+        return f"{group} has no option '{option}'.{did_you_mean(option, known)} Options: {', '.join(known)}"
     unknown = re.search(r"Could not (?:override|delete)[^']*'([^']+)'", text)
     if unknown := unknown or re.search(r"No match in the defaults list[^']*'([^']+)'", text):
         key = unknown[1]
@@ -183,9 +177,9 @@ def _nearest_key(key, config):
         return f" Did you mean '{same_leaf[0]}'?"
     # The section was meant: what stands in it is likelier than what merely looks alike.
     siblings = {k.rpartition(".")[2]: k for k in known if section and k.rpartition(".")[0] == section}
-    if close := difflib.get_close_matches(last, siblings, n=1, cutoff=0.35):
+    if close := nearest_names(last, siblings, most=1, cutoff=0.35):
         return f" Did you mean '{siblings[close[0]]}'?"
-    return nearest(key, known) or nearest(last, known)
+    return did_you_mean(key, known) or did_you_mean(last, known)
 
 
 def _dotted_keys(node, prefix=""):

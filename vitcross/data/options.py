@@ -3,16 +3,9 @@
 import dataclasses
 
 from vitcross.data.tokenizer import KINDS, SHORTEST
+from vitcross.height_and_width import height_and_width
 
 RESIZE_RULES = ("crop", "pad", "stretch")
-
-
-def height_and_width(size):
-    """n or (height, width) -> (height, width). Raises ValueError unless both are whole numbers > 0."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ValueError(f"image_size must be (height, width) in pixels, both > 0. Received: {size}")
-    return pair
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -74,8 +74,8 @@ def _mixed(batch, uniforms, changes):
 
 
 def evaluation_batches(reader, *, options, batch_size, indices, record_error):
-    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid. `record_error` as in
-    `training_batches`."""
+    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid. `record_error` as
+    in `training_batches`."""
     padded = np.concatenate([indices, np.zeros(-len(indices) % batch_size, np.int64)])
     real = np.arange(len(padded)) < len(indices)
     rows = tf.data.Dataset.from_tensor_slices((padded.reshape(-1, batch_size), real.reshape(-1, batch_size)))

@@ -5,10 +5,10 @@ Shape letters: B batch, H W C pixels.
 """
 
 import concurrent.futures
-import os
 
 import numpy as np
 
+from vitcross.cores import num_cores
 from vitcross.data import batch as contract
 from vitcross.data import geometry
 from vitcross.data.augment import streams
@@ -35,7 +35,7 @@ class DecodingReader:
         size = source.image_shape[:2] if view == "native" else options.image_size
         self.image_shape = (*size, options.channels)
         self._bad = set()
-        self._threads = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        self._threads = min(16, num_cores())
         # Threads are enough: Pillow decodes and resizes without holding the interpreter lock.
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
 

@@ -10,9 +10,11 @@ from vitcross.data.options import check_augmentation
 from vitcross.data.problems import TextProblems, UnreadableImage
 from vitcross.data.sources.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
-from vitcross.data.text_reader import ImageTextsReader, TextReader, derangement
+from vitcross.data.text_reader import ImageTextsReader, TextReader
 from vitcross.data.tokenizer import Tokenizer
+from vitcross.derangement import derangement
 
+_ANOTHER = 0x0FF5E7  # keeps the exchange of images apart from other uses of a seed
 _EVALUATION_SEED = 0  # a blind evaluation shows the same images in every run
 
 
@@ -93,14 +95,14 @@ class ImageTextData(ImageData):
             watched={} if unseen is None else {"unseen": unseen},
             num_classes=num_classes,
         )
-        self._problems = problems or TextProblems()
+        self.problems = problems or TextProblems()
         pairs = [pair for split in self.splits for pair in self.source(split).pairs]
         self.question_types = tuple(sorted({pair.question_type for pair in pairs if pair.answers}))
         self._check()
         for path in missing:
             self.unreadable.add(UnreadableImage(path, "no such file"))
         self._text_arrays = self._make_arrays()
-        self._problems.log()
+        self.problems.log()
 
     def _check(self):
         check_augmentation(self.options.augmentation)
@@ -124,16 +126,11 @@ class ImageTextData(ImageData):
             "max_length": self.max_text_length,
             "question_types": self.question_types,
             "num_annotators": max(len(pair.answers) for split in self.splits for pair in self.source(split).pairs),
-            "problems": self._problems,
+            "problems": self.problems,
         }
         sources = {id(self.source(split)): self.source(split) for split in self.splits}  # one may serve two splits
         made = {key: text_arrays(source, **arguments) for key, source in sources.items()}
         return {split: made[id(self.source(split))] for split in self.splits}
-
-    @property
-    def has_questions(self):
-        """Whether the texts are questions, and `class_names` their answers."""
-        return bool(self.question_types)
 
     @property
     def max_text_length(self):
@@ -144,11 +141,6 @@ class ImageTextData(ImageData):
     def vocabulary_size(self):
         """Number of tokens of the tokenizer."""
         return self.tokenizer.vocabulary_size
-
-    @property
-    def text_problems(self):
-        """dict of what was wrong with texts to the names (file:line, or split/position) of all that had it."""
-        return self._problems.names
 
     def references(self, split):
         """`References` of a split."""
@@ -183,7 +175,7 @@ class ImageTextData(ImageData):
         arguments = {
             "image_of": self.train.image_ids,
             "arrays": self._text_arrays["train"],
-            "shown": derangement(len(self.train.images), seed=seed) if texts.baseline == "shuffled" else None,
+            "shown": derangement(len(self.train.images), (_ANOTHER, seed)) if texts.baseline == "shuffled" else None,
             "draw": texts.baseline == "blind",
         }
         if texts.texts_per_image == 1:
@@ -196,7 +188,7 @@ class ImageTextData(ImageData):
             self._image_reader(split, cache=cache),
             image_of=source.image_ids,
             arrays=self._text_arrays[split],
-            shown=derangement(len(source.images), seed=_EVALUATION_SEED) if blind else None,
+            shown=derangement(len(source.images), (_ANOTHER, _EVALUATION_SEED)) if blind else None,
         )
 
     def _images(self, split):

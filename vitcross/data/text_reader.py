@@ -7,8 +7,6 @@ import numpy as np
 
 from vitcross.data.augment import streams
 
-_ANOTHER = 0x0FF5E7  # keeps the baselines' order apart from other uses of a seed
-
 
 class TextReader:
     """Reads images through `images` and adds the rows of `arrays`.
@@ -109,11 +107,3 @@ class ImageTextsReader(TextReader):
         start = (uniforms.astype(np.float64) * count).astype(np.int64)
         places = (start[:, None] + np.arange(self.texts_per_image)) % count[:, None]
         return self._pairs[self._first[images][:, None] + places].reshape(-1)
-
-
-def derangement(num_images, *, seed):
-    """(P,) int64: for each image another one, each used once (one cycle, Sattolo 1986), decided by the seed alone."""
-    order = np.random.default_rng((_ANOTHER, seed)).permutation(num_images)
-    others = np.empty(num_images, np.int64)
-    others[order] = np.roll(order, 1)
-    return others

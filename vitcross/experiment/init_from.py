@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from vitcross.config import compose
-from vitcross.config.compatibility import ConfigError, image_tower, model_sizes, pair
+from vitcross.config.compatibility import ConfigError, image_tower, model_sizes
+from vitcross.height_and_width import height_and_width
 from vitcross.terminal import say
 
 # Keys of a vision transformer that leave its weights as they are, or are settled when weights are taken.
@@ -65,7 +66,7 @@ def _shape(tower):
         for k, v in tower.items()
         if k not in (*WEIGHT_NEUTRAL_KEYS, *sizes, "_target_", "pooling") and not k.endswith("_rate")
     }
-    kept |= sizes | {"patch_size": pair(sizes["patch_size"])}
+    kept |= sizes | {"patch_size": height_and_width(sizes["patch_size"])}
     if kept["layer_scale_init"] is not None:
         kept["layer_scale_init"] = "set"  # whatever it is
     return {key: value for key, value in kept.items() if key != "in_channels" or value is not None}

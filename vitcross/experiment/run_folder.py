@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vitcross import atomic_files
+from vitcross.cores import num_cores
 
 LOCK, ORIGIN = ".lock", "run.json"
 # What may be typed on the way: it changes where results go and how often the run is saved, not the run.
@@ -96,8 +97,7 @@ def _origin(folder):
 
 def _threads_of_this_machine():
     chosen = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(chosen) if chosen.isdecimal() and int(chosen) else cores
+    return int(chosen) if chosen.isdecimal() and int(chosen) else num_cores()
 
 
 def differences(old, new):

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import keras
 
+from vitcross.height_and_width import height_and_width
 from vitcross.layers.dropout import Dropout
 from vitcross.layers.patch_embedding import ONE_EACH, PatchEmbedding
 from vitcross.layers.position_embedding import PositionEmbedding
 from vitcross.layers.prefix_tokens import PrefixTokens
-from vitcross.layers.token_layout import TokenLayout, as_pair
+from vitcross.layers.token_layout import TokenLayout
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -65,8 +66,8 @@ class ImageEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         if num_register_tokens < 0:
             raise ValueError(f"expected zero or more. Received: num_register_tokens={num_register_tokens}")
-        self.image_size = as_pair(image_size, "image_size")
-        self.patch_size = as_pair(patch_size, "patch_size")
+        self.image_size = height_and_width(image_size)
+        self.patch_size = height_and_width(patch_size, "patch_size")
         self.embed_dim = embed_dim
         self.class_token = class_token
         self.num_register_tokens = num_register_tokens
@@ -90,7 +91,7 @@ class ImageEmbedding(keras.layers.Layer):
 
     def layout(self, image_size=None) -> TokenLayout:
         """Where the patches of an image of `image_size` lie; of the size the positions are made for by default."""
-        grid = self.patches.layout(self.image_size if image_size is None else as_pair(image_size, "image_size"))
+        grid = self.patches.layout(self.image_size if image_size is None else height_and_width(image_size))
         return replace(grid, num_prefix_tokens=int(self.class_token) + self.num_register_tokens)
 
     def build(self, images_shape):

@@ -10,8 +10,9 @@ Shapes: B batch, H W C pixels, gh gw patch grid, P = gh gw patches, D width.
 import keras
 from keras import ops
 
+from vitcross.height_and_width import height_and_width
 from vitcross.layers.initializers import projection_initializer
-from vitcross.layers.token_layout import TokenLayout, as_pair
+from vitcross.layers.token_layout import TokenLayout
 
 STEMS = ("linear", "conv")
 ONE_EACH = (1, 1, 1)  # convolutions of the conv stem's three stages
@@ -61,7 +62,7 @@ class PatchEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         if stem not in STEMS:
             raise ValueError(f"expected one of {STEMS}. Received: stem={stem!r}")
-        self.patch_size = as_pair(patch_size, "patch_size")
+        self.patch_size = height_and_width(patch_size, "patch_size")
         if stem == "conv" and self.patch_size != (_CONV_STEM_STRIDE, _CONV_STEM_STRIDE):
             raise ValueError(
                 f"expected patch_size={_CONV_STEM_STRIDE} with stem='conv' (three convolutions of stride 2). "

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from vitcross.height_and_width import height_and_width
 from vitcross.layers.initializers import token_initializer
 from vitcross.layers.resampling import RESAMPLING_METHODS, resampling_matrix
-from vitcross.layers.token_layout import as_pair
 
 POSITION_EMBEDDINGS = ("learned", "sincos2d")
 
@@ -68,7 +68,7 @@ class PositionEmbedding(keras.layers.Layer):
             raise ValueError(f"expected one of {POSITION_EMBEDDINGS}. Received: method={method!r}")
         if interpolation not in RESAMPLING_METHODS:
             raise ValueError(f"expected one of {RESAMPLING_METHODS}. Received: interpolation={interpolation!r}")
-        self.grid = as_pair(grid, "grid")
+        self.grid = height_and_width(grid, "grid")
         self.method = method
         self.num_prefix_positions = num_prefix_positions
         self.interpolation = interpolation

@@ -1,25 +1,16 @@
 """Where the patches lie in a sequence of tokens: the one owner of token <-> grid arithmetic.
 
 Order of the tokens: `[prefix (class token, registers) | patches, row-major]`. Nothing else in the package may slice the
-prefix away or reshape tokens into a grid. Pure Python and NumPy; the arrays handed to it may be of any backend.
+prefix away or reshape tokens into a grid. Pure Python; the arrays handed to it may be of any backend.
 
 Shapes: B batch, P patches, T tokens (prefix + patches), gh gw rows and columns of the patch grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-
-def as_pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
-    """`value` as (height, width): an int stands for both. Raises ValueError unless both are positive integers."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in pair):
-        raise ValueError(f"expected a positive integer or a (height, width) pair of them. Received: {name}={value!r}")
-    return pair
+from vitcross.height_and_width import height_and_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +44,7 @@ class TokenLayout:
         `round_up=True` counts a cut-off patch at the lower or right edge (stems that pad); otherwise a size that does
         not divide raises ValueError.
         """
-        image_pair, patch_pair = as_pair(image_size, "image_size"), as_pair(patch_size, "patch_size")
+        image_pair, patch_pair = height_and_width(image_size), height_and_width(patch_size, "patch_size")
         for side, pixels, patch in zip(("height", "width"), image_pair, patch_pair, strict=True):
             if pixels % patch and not round_up:
                 raise ValueError(
@@ -101,37 +92,8 @@ class TokenLayout:
         patches = x if length == self.num_patches else self.patches(x)
         return patches.reshape((*patches.shape[:-1], self.grid_height, self.grid_width))
 
-    def token_index(self, row: int, column: int) -> int:
-        """Index in T of the patch in `row` and `column` of the grid."""
-        if not (0 <= row < self.grid_height and 0 <= column < self.grid_width):
-            raise ValueError(f"expected a patch of the {self.grid} grid. Received: row={row}, column={column}")
-        return self.num_prefix_tokens + row * self.grid_width + column
-
-    def patch_box(self, patch: int, patch_size, image_size=None) -> tuple[int, int, int, int]:
-        """Pixels (top, left, bottom, right) of patch number `patch` in P, the far ends exclusive.
-
-        With `image_size` a patch that reaches over the lower or right edge (a padding stem) is cut off there.
-        """
-        if not 0 <= patch < self.num_patches:
-            raise ValueError(f"expected a patch in [0, {self.num_patches}). Received: patch={patch}")
-        height, width = as_pair(patch_size, "patch_size")
-        row, column = divmod(patch, self.grid_width)
-        bottom, right = (row + 1) * height, (column + 1) * width
-        if image_size is not None:
-            limit = as_pair(image_size, "image_size")
-            bottom, right = min(bottom, limit[0]), min(right, limit[1])
-        return row * height, column * width, bottom, right
-
 
 def _slice_at(x, axis: int, part: slice) -> tuple:
     """An index that takes `part` of `x` along `axis` and everything else whole."""
     axis = axis % len(x.shape)
     return (slice(None),) * axis + (part,)
-
-
-def patch_extent(patch_size) -> tuple[float, float]:
-    """`patch_size` as (height, width), from an int or a pair."""
-    extent = (patch_size, patch_size) if np.ndim(patch_size) == 0 else tuple(patch_size)
-    if len(extent) != 2 or min(extent) <= 0:
-        raise ValueError(f"`patch_size` must be an int > 0 or a (height, width) pair. Received: {patch_size!r}")
-    return extent

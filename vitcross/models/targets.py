@@ -8,9 +8,9 @@ Shape legend: B batch, K choices, T text tokens.
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
+
+from vitcross.typos import offer
 
 
 def num_examples(wanted, logits, texts, size) -> int:
@@ -42,7 +42,8 @@ def choice(wanted, count: int, names: tuple[str, ...]) -> int:
         if wanted.casefold() in lowered:
             return lowered.index(wanted.casefold())
         if not wanted.strip().isdecimal():
-            raise ValueError(f"`target` must be one of {_offer(wanted, names)}. Received: target={wanted!r}")
+            known = offer(wanted, names) or "the numbers of the classes"
+            raise ValueError(f"`target` must be one of {known}. Received: target={wanted!r}")
         number = int(wanted)
     if not 0 <= number < count:
         raise ValueError(f"`target` must be a name, or a number in [0, {count}). Received: target={wanted!r}")
@@ -66,7 +67,7 @@ def word(text, wanted) -> tuple[int, str]:
             if one.text.casefold() == wanted.casefold():
                 return one.tokens[0], one.text
         raise ValueError(
-            f"`target` must be a word of the caption {text.text!r}: {_offer(wanted, _words_of([text]))}. "
+            f"`target` must be a word of the caption {text.text!r}: {offer(wanted, _words_of([text]))}. "
             f"Received: target={wanted!r}"
         )
     position = int(wanted)
@@ -87,7 +88,7 @@ def where_written(texts, wanted: str) -> list[str | None]:
     has = [any(one.text.casefold() == wanted.casefold() for one in text.words) for text in texts]
     if not any(has):
         raise ValueError(
-            f"`target` must be a word of one of the {len(texts)} captions: {_offer(wanted, _words_of(texts))}. "
+            f"`target` must be a word of one of the {len(texts)} captions: {offer(wanted, _words_of(texts))}. "
             f"Received: target={wanted!r}"
         )
     return [wanted if here else None for here in has]
@@ -106,12 +107,3 @@ def _first_object(text):
         if found is not None:
             chosen, boxes = one, found
     return chosen
-
-
-def _offer(wanted: str, known: tuple[str, ...], most: int = 5) -> str:
-    """The nearest valid names first, and as many others as are read at a glance."""
-    folded = {name.casefold(): name for name in reversed(known)}
-    nearest = [folded[name] for name in difflib.get_close_matches(wanted.casefold(), list(folded), n=most)]
-    shown = [*nearest, *(name for name in known if name not in nearest)][:most]
-    more = len(known) - len(shown)
-    return (", ".join(shown) + (f" and {more} more" if more else "")) or "the numbers of the classes"

@@ -8,6 +8,7 @@ Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S
 import keras
 from keras import ops
 
+from vitcross.height_and_width import height_and_width
 from vitcross.layers.attention_controls import AttentionControls, scoped
 from vitcross.layers.encoder import TransformerEncoder
 from vitcross.layers.image_embedding import ImageEmbedding
@@ -15,7 +16,7 @@ from vitcross.layers.initializers import token_initializer
 from vitcross.layers.patch_dropout import PatchDropout
 from vitcross.layers.patch_embedding import ONE_EACH
 from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
-from vitcross.layers.token_layout import TokenLayout, as_pair
+from vitcross.layers.token_layout import TokenLayout
 from vitcross.models.explainable import PATCHES, Explainable, Reading, Tower, unchanged
 from vitcross.models.options import check_heads, check_positive, make_part, option_names
 from vitcross.models.variants import parse_variant
@@ -112,8 +113,8 @@ class VisionTransformer(Explainable, keras.Model):
         size, patch = parse_variant(variant) if variant else (None, None)
         self.variant = variant
         self.num_classes = num_classes
-        self.image_size = as_pair(image_size, "image_size")
-        self.patch_size = as_pair(_required("patch_size", patch_size, patch), "patch_size")
+        self.image_size = height_and_width(image_size)
+        self.patch_size = height_and_width(_required("patch_size", patch_size, patch), "patch_size")
         self.in_channels = in_channels
         self.embed_dim = _required("embed_dim", embed_dim, size and size.embed_dim)
         self.depth = _required("depth", depth, size and size.depth)

@@ -10,7 +10,6 @@ from vitcross import atomic_files
 from vitcross.experiment import run_folder
 
 FILE, VERSION = "trials.json", 1
-STATES = ("running", "finished", "failed", "stopped")
 
 
 @dataclasses.dataclass
@@ -20,7 +19,7 @@ class Trial:
     Args:
         number: int, from 0.
         values: dict of key to text, what is swept.
-        state: one of STATES. A process that was killed leaves `running` behind.
+        state: "running", "finished", "failed" or "stopped". A process that was killed leaves `running` behind.
         value: float or None, of the metric that decides, at its best.
         minutes: float, of all its attempts.
         note: str, why it failed.

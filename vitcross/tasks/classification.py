@@ -6,6 +6,7 @@ The task is the `keras.Model` that `fit` trains; the network inside it knows not
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import log_softmax
 
 from vitcross.tasks.classification_metrics import predictions, report, summarize
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
@@ -90,7 +91,7 @@ class Classification(GradientAccumulation, keras.Model):
 
     def probabilities(self, images):
         """Class probabilities (B, K) float32 of a batch of images as NumPy; rows sum to 1."""
-        return np.exp(_log_softmax(self._logits(images)))
+        return np.exp(log_softmax(self._logits(images), axis=-1))
 
     def _logits(self, images):
         return np.asarray(self.predict_on_batch({"images": images}), np.float32)
@@ -101,7 +102,7 @@ class Classification(GradientAccumulation, keras.Model):
         The losses are without label smoothing and class weights: validation measures the model, not the recipe.
         """
         logits_BK, labels_B = self._logits(batch["images"]), np.asarray(batch["labels"])
-        log_probabilities_BK = _log_softmax(logits_BK)
+        log_probabilities_BK = log_softmax(logits_BK, axis=-1)
         return {
             **{key: np.asarray(batch[key]) for key in ("valid", "index", "num_objects") if key in batch},
             "labels": labels_B,
@@ -127,11 +128,6 @@ class Classification(GradientAccumulation, keras.Model):
         columns, lines = predictions({"probabilities": probabilities}, query.class_names)
         said = two_most_probable(probabilities, query.class_names)
         return Answer(batch=batch_of(images, query, first), texts=None, columns=columns, lines=lines, said=said)
-
-
-def _log_softmax(logits_BK):
-    shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
-    return shifted_BK - np.log(np.exp(shifted_BK).sum(axis=-1, keepdims=True))
 
 
 def _row_losses(logits_BK, log_probabilities_BK, labels_B, kind):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import softmax
 
 from vitcross.tasks.classification_metrics import predictions
 from vitcross.tasks.contrastive_chunks import in_batch_accuracy
@@ -168,9 +169,7 @@ class Contrastive(keras.Model):
             classes_KD = class_embeddings(self.network, query.tokenizer, query.classes, query.templates)
         any_text = batch_of(images, query, first, list(query.classes[:1]) * len(images))
         logits_BK = zero_shot_logits(self.predict_rows(any_text)["image_embeddings"], classes_KD)
-        logits_BK = logits_BK * float(np.asarray(self.network.logit_scale))
-        shares_BK = np.exp(logits_BK - logits_BK.max(axis=-1, keepdims=True))
-        shares_BK /= shares_BK.sum(axis=-1, keepdims=True)
+        shares_BK = softmax(logits_BK * float(np.asarray(self.network.logit_scale)), axis=-1)
         columns, lines = predictions({"probabilities": shares_BK}, query.classes)
         texts = [query.templates[0].replace("{}", line[0]) for line in lines]
         return Answer(

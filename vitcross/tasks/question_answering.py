@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import log_softmax
 
 from vitcross.tasks import question_metrics
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
@@ -70,8 +71,7 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
 
     def _log_probabilities(self, batch):
         logits_BK = np.asarray(self.predict_on_batch({key: batch[key] for key in INPUTS}), np.float32)
-        shifted_BK = logits_BK - logits_BK.max(axis=-1, keepdims=True)
-        return shifted_BK - np.log(np.exp(shifted_BK).sum(axis=-1, keepdims=True))
+        return log_softmax(logits_BK, axis=-1)
 
     def predict_rows(self, batch):
         """Per-example predictions of one batch as NumPy: `predictions`, `confidence`, `labels`, `losses`, `index`, ...

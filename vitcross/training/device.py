@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
-import os
 import sys
 
 import keras
+
+from vitcross.cores import num_cores
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +17,7 @@ def describe_device():
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"CPU, {cores} cores", False
+        return f"CPU, {num_cores()} cores", False
     details = tf.config.experimental.get_device_details(gpus[0])
     name = details.get("device_name", "GPU")
     return (name if len(gpus) == 1 else f"{name} (the first of {len(gpus)})"), True

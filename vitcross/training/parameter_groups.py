@@ -7,13 +7,14 @@ of `L` learns at `layer_decay ** (L - i)` of the rate, what comes before the blo
 comes after them at all of it; each tower counts its own blocks.
 """
 
-import difflib
 import fnmatch
 import math
 import re
 from dataclasses import dataclass
 
 import keras
+
+from vitcross.typos import nearest_names
 
 _BLOCK = re.compile(r"^(?P<tower>.*)/[^/]+/block_(?P<number>\d+)/")
 _BEFORE_BLOCKS = re.compile(r"^(?P<tower>.*)/embedding/")
@@ -128,7 +129,7 @@ def freeze(model, patterns):
     paths = [v.path for v in model.trainable_variables]
     for pattern in patterns:
         if not fnmatch.filter(paths, pattern):
-            near = difflib.get_close_matches(pattern.replace("*", ""), paths, n=1, cutoff=0.0)[0]
+            near = nearest_names(pattern.replace("*", ""), paths, cutoff=0.0)[0]
             raise ValueError(
                 f"frozen must hold patterns that match a path of the model, such as '{near}'. Received: {pattern!r}"
             )

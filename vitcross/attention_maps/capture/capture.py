@@ -91,6 +91,8 @@ class Capture:
         return texts
 
     def _record(self, batch, found, weights, texts, describe_predictions, class_names, step) -> AttentionRecord:
+        from scipy.special import softmax  # here: `import vitcross.attention_maps` stays light
+
         from vitcross.data.batch import to_uint8
 
         model, keep = self.model, _kept(batch)
@@ -105,7 +107,7 @@ class Capture:
             }
             known = {name: _rows(batch[key], keep, dtype) for key, (name, dtype) in dtypes.items() if key in batch}
         if text is None and "logits" in found:
-            probabilities = _softmax(_rows(found["logits"], keep, np.float64)).astype(np.float32)
+            probabilities = softmax(_rows(found["logits"], keep, np.float64), axis=-1).astype(np.float32)
             known |= {"class_names": class_names, "probabilities": probabilities}
         else:
             predictions = _predictions(batch, len(images), texts, describe_predictions)
@@ -217,8 +219,3 @@ def _predictions(batch, size: int, texts, describe_predictions) -> list[Predicti
         known = f" ({what.truth})" if what.truth not in ("", text) else ""
         found.append(what._replace(truth=text + known) if text else what)
     return found
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

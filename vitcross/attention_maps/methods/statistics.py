@@ -18,6 +18,7 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import as_layers, check_weights, divide, raw_map
 from vitcross.attention_maps.methods.words import query_mask
+from vitcross.height_and_width import height_and_width
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -106,9 +107,7 @@ def mean_distance(weights, token_layout: TokenLayout, patch_size, query_mask=Non
     Returns:
         (B, N) float64; (L, B, N) for a list.
     """
-    from vitcross.layers.token_layout import patch_extent  # here: the pure functions load without Keras
-
-    height, width = patch_extent(patch_size)
+    height, width = height_and_width(patch_size, "patch_size")
     num_tokens = token_layout.num_tokens
     rows, columns = np.divmod(np.arange(token_layout.num_patches), token_layout.grid_width)
     distances = np.hypot(height * (rows[:, None] - rows), width * (columns[:, None] - columns))

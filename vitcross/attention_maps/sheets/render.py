@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vitcross.attention_maps.sheets import color_maps
+from vitcross.height_and_width import height_and_width
 
 RESAMPLINGS = ("nearest", "bilinear")
 
@@ -56,9 +57,8 @@ def _check_grid(attention_map, resampling: str) -> None:
 
 def _positions(grid, image_size, patch_size, size) -> list[np.ndarray]:
     """Where the center of every panel row and column lies, counted in patches: [0, grid)."""
-    from vitcross.layers.token_layout import patch_extent  # here: sheets are drawn without Keras
-
-    extent = [image_size[i] / grid[i] for i in (0, 1)] if patch_size is None else patch_extent(patch_size)
+    whole = [image_size[i] / grid[i] for i in (0, 1)]
+    extent = whole if patch_size is None else height_and_width(patch_size, "patch_size")
     scale = [image_size[i] / size[i] / extent[i] for i in (0, 1)]
     return [np.clip((np.arange(size[i]) + 0.5) * scale[i], 0, np.nextafter(grid[i], 0)) for i in (0, 1)]
 

@@ -93,17 +93,6 @@ def center_prior(grid: tuple[int, int]) -> np.ndarray:
     return 1.0 - np.hypot(rows[:, None], columns[None]).reshape(-1)
 
 
-def derangement(num_examples: int, seed: int = 0) -> np.ndarray | None:
-    """(B,) ints, for every example another one, at random by seed, each once; None where there is no other."""
-    if num_examples < 2:
-        return None
-    # One random cycle through all: no example can meet itself.
-    cycle = _generator(seed, num_examples).permutation(num_examples)
-    other = np.empty(num_examples, np.int64)
-    other[cycle] = np.roll(cycle, 1)
-    return other
-
-
 def _generator(*seed: int) -> np.random.Generator:
     # Its own generator: NumPy's global one belongs to whoever trains.
     return np.random.default_rng(seed)

@@ -17,12 +17,12 @@ from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity
 from vitcross.attention_maps.trust.deletion_insertion import (
     area,
     center_prior,
-    derangement,
     kept_counts,
     orders_of_maps,
     random_orders,
 )
 from vitcross.attention_maps.trust.significance import bootstrap_interval, decide, explainable, sign_flip_test
+from vitcross.derangement import derangement
 
 LEAVE_ONE_OUT = "leave_one_out"
 RANDOM, CENTER, OTHER = "random", "center", "other"
@@ -87,8 +87,8 @@ def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) 
     """
     orders = {method: orders_of_maps(m, seed) for method, m in maps.items()}
     num_examples = len(next(iter(orders.values())))
-    shuffled = derangement(num_examples, seed) if other else None
-    if shuffled is not None:
+    if other and num_examples > 1:
+        shuffled = derangement(num_examples, (seed, num_examples))
         orders |= {f"{OTHER}/{method}": orders[method][shuffled] for method in maps}
     # A seed of its own: where a map is constant, its ties must not repeat those of the center.
     orders[CENTER] = orders_of_maps(np.tile(center_prior(grid), (num_examples, 1)), seed + 1)
@@ -161,49 +161,37 @@ def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]
     """method -> Fidelity of every method of a `measure`, in its order."""
     methods = [name for name in curves if name != CENTER and "/" not in name]
     random = baseline(curves)
-    reference = np.mean(curves[LEAVE_ONE_OUT].gap - random.gap) if LEAVE_ONE_OUT in curves else 0.0
+    differences = {(method, RANDOM): curves[method].gap - random.gap for method in methods}
+    differences |= {(method, CENTER): curves[method].gap - curves[CENTER].gap for method in methods}
+    for method in methods:
+        if (other := curves.get(f"{OTHER}/{method}")) is not None:
+            differences[method, OTHER] = curves[method].gap - other.gap
+    # All in one call: the flips are drawn once.
+    p_values = sign_flip_test(list(differences.values()), seed=seed)
+    tested = {key: (float(d.mean()), float(p)) for (key, d), p in zip(differences.items(), p_values, strict=True)}
+    low, high = bootstrap_interval([differences[method, RANDOM] for method in methods], seed=seed)
+    reference = tested[LEAVE_ONE_OUT, RANDOM][0] if LEAVE_ONE_OUT in methods else 0.0
     change = float(np.mean(np.abs(random.full - random.single)))
-    return {
-        method: _row(
-            curves[method],
-            random,
-            center=curves[CENTER],
-            other=curves.get(f"{OTHER}/{method}"),
-            reference=float(reference),
-            change=change,
-            seed=seed,
+    found = {}
+    for i, method in enumerate(methods):
+        deletion, insertion = (float(side.mean()) for side in curves[method].areas)
+        (gap, p_value), (gap_center, p_center) = tested[method, RANDOM], tested[method, CENTER]
+        gap_other, p_other = tested.get((method, OTHER), (None, None))
+        found[method] = Fidelity(
+            deletion=deletion,
+            insertion=insertion,
+            gap=gap,
+            gap_low=float(low[i]),
+            gap_high=float(high[i]),
+            p_value=p_value,
+            gap_other=gap_other,
+            p_other=p_other,
+            gap_center=gap_center,
+            p_center=p_center,
+            gap_share=gap / reference if reference > 0 else None,
+            verdict=decide(gap, p_value, change),
         )
-        for method in methods
-    }
-
-
-def _row(own: Curves, random: Baseline, *, center, other, reference, change, seed) -> Fidelity:
-    deletion, insertion = own.areas
-    differences = own.gap - random.gap
-    gap, p_value = float(differences.mean()), sign_flip_test(differences, seed=seed)
-    low, high = bootstrap_interval(differences, seed=seed)
-    to_other, p_other = (None, None) if other is None else _difference(own, other, seed)
-    to_center, p_center = _difference(own, center, seed)
-    return Fidelity(
-        deletion=float(deletion.mean()),
-        insertion=float(insertion.mean()),
-        gap=gap,
-        gap_low=low,
-        gap_high=high,
-        p_value=p_value,
-        gap_other=to_other,
-        p_other=p_other,
-        gap_center=to_center,
-        p_center=p_center,
-        gap_share=gap / reference if reference > 0 else None,
-        verdict=decide(gap, p_value, change),
-    )
-
-
-def _difference(own: Curves, other: Curves, seed: int) -> tuple[float, float]:
-    """Mean over examples of how much more one gap is than another, and the p-value of its test."""
-    differences = own.gap - other.gap
-    return float(differences.mean()), sign_flip_test(differences, seed=seed)
+    return found
 
 
 def probe_fidelity(curves: dict[str, Curves]) -> dict[str, tuple[ProbeFidelity, ...]]:

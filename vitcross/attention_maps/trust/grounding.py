@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.methods.rollout import read_map
+from vitcross.height_and_width import height_and_width
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -85,9 +86,7 @@ def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
         (grid_height, grid_width) bool.
     """
     shares = []
-    from vitcross.layers.token_layout import patch_extent  # here: the pure functions load without Keras
-
-    for axis, extent in enumerate(patch_extent(patch_size)):
+    for axis, extent in enumerate(height_and_width(patch_size, "patch_size")):
         starts = np.minimum(np.arange(grid[axis]) * extent, image_size[axis])
         ends = np.minimum(starts + extent, image_size[axis])
         low, high = box[axis] * image_size[axis], box[axis + 2] * image_size[axis]

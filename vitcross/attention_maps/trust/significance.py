@@ -4,12 +4,18 @@ Pure functions, NumPy in and out; every draw is seeded. The test asks of numbers
 of each other, whether their mean could be as far from 0 if each had either sign with equal chance. That holds for a map
 that knows nothing: reversing its order swaps deletion and insertion, and a random order is as likely as its reverse.
 
+SciPy is imported where it is used: `import vitcross.attention_maps` stays light.
+
+Shape legend: B examples; `...` sets of them, tested in one call with the same draws, which costs little more than one.
+
 References: Fisher's randomization test, "The Design of Experiments", 1935, section 21; the count of the observed one in
-Monte Carlo is Phipson & Smyth 2010; percentile interval, Efron & Tibshirani, "An Introduction to the Bootstrap", 1993,
-chapter 13.
+Monte Carlo is Phipson & Smyth 2010; BCa interval, Efron & Tibshirani, "An Introduction to the Bootstrap", 1993,
+section 14.3.
 """
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 
@@ -19,57 +25,73 @@ ALPHA = 0.01
 LEVEL = 0.99  # of the interval: it excludes 0 about where the test at ALPHA does
 # Less than this change of the target's probability is nothing to explain.
 LEAST_CHANGE = 0.05
-# Up to so many examples all flips are counted, 2^13 of them.
-_EXACT = 13
-_BLOCK = 1024
+_NUMBERS = 2**20  # that draws hold in memory at a time
 
 
-def sign_flip_test(differences, *, num_flips: int = 9999, seed: int = 0) -> float:
+def sign_flip_test(differences, *, num_flips: int = 9999, seed: int = 0) -> np.ndarray:
     """Two-sided p-value that the mean of `differences` is 0.
 
-    Up to 13 examples every flip is counted; with more, `num_flips` random ones and the observed one:
-    (1 + count) / (1 + num_flips), never 0.
+    Where there are no more than `num_flips` flips, up to 13 examples, all are counted; else `num_flips` random ones and
+    the observed one: (1 + count) / (1 + num_flips), never 0.
 
     Args:
-        differences: (B,) paired differences, one for each example; 1 where one of them is not finite.
+        differences: (..., B) paired differences, one for each example.
         num_flips: int.
         seed: int.
 
     Returns:
-        float in (0, 1].
+        (...) in (0, 1]; 1 where a difference is not finite.
     """
+    from scipy import stats
+
     differences = _check_values(differences, "differences")
-    if not np.isfinite(differences).all():
-        return 1.0
-    B = len(differences)
-    # Float noise must not decide whether a flip reaches what was observed.
-    reached = np.abs(differences.sum()) - 1e-9 * np.abs(differences).sum()
-    if B <= _EXACT:
-        signs = 1 - 2 * (np.arange(2**B)[:, None] >> np.arange(B) & 1)
-        return float(np.mean(np.abs(signs @ differences) >= reached))
-    random, count = np.random.default_rng(seed), 0
-    for start in range(0, num_flips, _BLOCK):
-        signs = 1.0 - 2.0 * random.integers(0, 2, (min(_BLOCK, num_flips - start), B))
-        count += int((np.abs(signs @ differences) >= reached).sum())
-    return (1 + count) / (1 + num_flips)
+    if differences.shape[-1] == 1:
+        return np.ones(differences.shape[:-1])
+    # Zeros have the p-value 1.
+    known = np.where(np.isfinite(differences).all(axis=-1, keepdims=True), differences, 0.0)
+    return stats.permutation_test(
+        (known,),
+        lambda values, axis: np.abs(values.sum(axis=axis)),
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=num_flips,
+        batch=max(1, _NUMBERS // known.size),
+        axis=-1,
+        rng=np.random.default_rng(seed),
+    ).pvalue
 
 
-def bootstrap_interval(values, *, level: float = LEVEL, num_draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` (B,), from `num_draws` samples of B examples drawn with replacement.
+def bootstrap_interval(values, *, level: float = LEVEL, num_draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """BCa interval of the mean of `values` (..., B), from `num_draws` samples of B examples drawn with replacement.
 
     Returns:
-        `(low, high)`; both NaN where one of the values is not finite.
+        (2, ...) low and high end; NaN where a value is not finite. Where BCa is not defined, as of equal values, the
+        percentile interval of the same draws.
     """
+    from scipy import stats
+
     values = _check_values(values, "values")
     if not 0 < level < 1:
         raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
-    random, means = np.random.default_rng(seed), []
-    for start in range(0, num_draws, _BLOCK):
-        rows = random.integers(0, len(values), (min(_BLOCK, num_draws - start), len(values)))
-        means.append(values[rows].mean(axis=1))
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
+    values = np.where(np.isfinite(values).all(axis=-1, keepdims=True), values, np.nan)
+    if values.shape[-1] == 1:
+        return np.stack([values[..., 0]] * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SciPy warns of the intervals that are replaced below
+        found = stats.bootstrap(
+            (values,),
+            np.mean,
+            confidence_level=level,
+            n_resamples=num_draws,
+            batch=max(1, _NUMBERS // values.size),
+            axis=-1,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        )
+        tail = (1 - level) / 2
+        percentiles = np.quantile(found.bootstrap_distribution, [tail, 1 - tail], axis=-1)
+    ends = np.stack(found.confidence_interval)
+    return np.where(np.isnan(ends).any(axis=0), percentiles, ends)
 
 
 def explainable(full, single) -> np.ndarray:
@@ -105,6 +127,6 @@ def decide(gap: float, p_value: float, change: float) -> int:
 
 def _check_values(values, name: str) -> np.ndarray:
     values = np.asarray(values, np.float64)
-    if values.ndim != 1 or not len(values):
-        raise ValueError(f"`{name}` must be (B,) with B > 0. Received: shape {values.shape}")
+    if not values.size:
+        raise ValueError(f"`{name}` must be (..., B) with B > 0. Received: shape {values.shape}")
     return values

@@ -22,7 +22,6 @@ import numpy as np
 _TOE_CODES, _TOE = 10, 0.02
 _STEP = 0.004
 LEVELS = np.concatenate([_TOE * (np.arange(10) / _TOE_CODES) ** 2, _TOE + _STEP * np.arange(246)])
-MAX_ERROR = _STEP / 2  # share of the row's largest value
 
 
 class Rows(NamedTuple):
@@ -50,11 +49,6 @@ def signed_rows(values) -> tuple[Rows, Rows]:
     """Compact rows of what is above 0, and of what is below 0 without its sign."""
     values = np.asarray(values, np.float64)
     return encode_rows(values), encode_rows(-values)
-
-
-def decode_rows(rows: Rows) -> np.ndarray:
-    """(R, P) float64, each value within `MAX_ERROR` of its row's largest."""
-    return rows.scale[:, None].astype(np.float64) * LEVELS[rows.codes]
 
 
 def pack(parts) -> bytes:

@@ -13,10 +13,10 @@ import random
 
 from PIL import Image, ImageChops
 
-from vitcross.data.options import height_and_width
 from vitcross.data.scenes.backgrounds import NUM_SHADINGS, draw_background, draw_clutter, shading
 from vitcross.data.scenes.language import caption_and_links, questions
 from vitcross.data.scenes.shapes import SHAPES, TURNS, mask_side, object_stamp
+from vitcross.height_and_width import height_and_width
 
 # Hue (degrees), saturation and value of each color; a little is added to each object.
 COLORS = {

@@ -18,7 +18,6 @@ from vitcross.data.scenes.workers import render_scenes
 from vitcross.data.sources.tfds_prepare import is_prepared, prepare, readable_description
 
 logger = logging.getLogger(__name__)
-SPLITS = ("train", "validation", "test")
 _SECONDS_BETWEEN_REPORTS = 2.0
 
 

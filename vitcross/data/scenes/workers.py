@@ -19,6 +19,8 @@ import struct
 import subprocess
 import sys
 
+from vitcross.cores import num_cores
+
 _CHUNK = 200
 _BYTES_AHEAD = 64 * 2**20
 _LENGTH = struct.Struct("<I")
@@ -43,7 +45,7 @@ def render_scenes(options, *, counts, processes=None):
         for split, count in counts.items()
         for start in range(0, count, _CHUNK)
     ]
-    processes = min(processes or _processors(), len(chunks))
+    processes = min(processes or num_cores(), len(chunks))
     # Rendering goes on while the reader writes a finished split to disk, as far as memory allows.
     height, width = options.image_size
     ahead = max(2 * processes, _BYTES_AHEAD // (_CHUNK * 3 * height * width))
@@ -71,10 +73,6 @@ def render_scenes(options, *, counts, processes=None):
                 split, start, rendered = waiting.popleft()
                 for index, row in enumerate(rendered.result(), start):
                     yield split, index, row
-
-
-def _processors():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

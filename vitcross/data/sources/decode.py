@@ -74,11 +74,6 @@ class EncodedImage:
             raise UnreadableImage(self.name, f"{type(error).__name__}: {error}") from None
 
 
-def decode_image(content, *, channels, name="image"):
-    """bytes, path or uint8 array -> (h, w, channels) uint8, upright. Raises UnreadableImage."""
-    return to_array(EncodedImage(content, name=name).load(channels=channels))
-
-
 def to_array(image):
     """PIL image of mode L or RGB -> (H, W, C) uint8."""
     pixels = np.asarray(image)

@@ -60,35 +60,3 @@ class Source(abc.ABC):
         record = dict(self.record(index))
         record["image"] = to_array(self.image(index, record).load(channels=self.channels))
         return record
-
-
-class ArraySource(Source):
-    """Images and labels that are in memory already.
-
-    Args:
-        images: (n, h, w, c) uint8, c = 1 or 3.
-        labels: (n,) integers.
-        class_names: sequence of str.
-        name: str.
-        extras: dict of optional keys to arrays with n rows.
-    """
-
-    def __init__(self, *, images, labels, class_names, name="array", **extras):
-        super().__init__(
-            name=name,
-            class_names=class_names,
-            channels=images.shape[-1],
-            image_shape=tuple(images.shape[1:]),
-            optional_keys=extras,
-        )
-        self._images, self._labels, self._extras = images, np.asarray(labels, np.int64), extras
-
-    def __len__(self):
-        return len(self._images)
-
-    def record(self, index):
-        extras = {key: values[index] for key, values in self._extras.items()}
-        return {"image": self._images[index], "label": int(self._labels[index]), **extras}
-
-    def labels(self):
-        return self._labels

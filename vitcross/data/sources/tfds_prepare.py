@@ -5,7 +5,6 @@ download begins only when it was asked for and a first request to the data set's
 """
 
 import contextlib
-import difflib
 import errno
 import logging
 import threading
@@ -14,6 +13,8 @@ import urllib.request
 
 import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
+
+from vitcross.typos import nearest_names
 
 logger = logging.getLogger(__name__)
 PREFLIGHT_SECONDS = 8.0
@@ -75,7 +76,7 @@ def _find(name, data_dir):
         return tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
-        nearest = difflib.get_close_matches(name.split("/")[0].split(":")[0].lower(), known, n=3, cutoff=0.5)
+        nearest = nearest_names(name.split("/")[0].split(":")[0], known)
         hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise ValueError(f"data.name must be a data set that TFDS knows{hint}. Received: {name!r}") from None
     except (AssertionError, ValueError) as error:  # unknown version or configuration

@@ -1,10 +1,15 @@
-"""Which curves the gallery draws, in which section and in which order."""
+"""Which curves the gallery draws: a figure for each row of `metric_keys.KEYS` that is drawn, section by section."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 
-from vitcross.attention_maps.methods.rollout import NAMES
+from vitcross.metric_keys import KEYS, MetricKey
+from vitcross.pages.svg_charts import MAX_SERIES
+
+# The table of methods above the curves holds the newest numbers of these.
+IN_THE_TABLE = ("verdict", "deletion", "insertion", "gap_share", "{examples,explainable}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,136 +31,28 @@ class Chart:
     reference: float | str | None = None
 
 
-def _of_methods(key: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, key.format(method)) for method, name in NAMES.items())
+def chart_of(row: MetricKey) -> Chart:
+    """The figure of a row."""
+    series = [("{}" if "<" in key else label, _starred(key)) for key, label in row.curves.items()]
+    layers = "; band: layers" if row.band == ("min", "max") else ""
+    chance = "; dashed: chance" if row.reference == "chance" else ""
+    return Chart(
+        title=row.title,
+        meaning=f"{row.meaning}{layers}{chance}",
+        # Of what an open name stands for, `charts` takes some itself; its first key is that of validation.
+        series=tuple(series[: 1 if "<" in row.pattern else MAX_SERIES]),
+        band=row.band or None,
+        reference=_starred(f"{row.head}{row.reference}") if isinstance(row.reference, str) else row.reference,
+    )
 
 
-TRUST = (
-    Chart(
-        title="Gap against random orders",
-        meaning="how much more dropping patches in the map's order changes the answer; dashed: no better than random; "
-        "bands: 99 % intervals",
-        series=_of_methods("trust/{}/gap"),
-        band=("gap_low", "gap_high"),
-        reference=0.0,
-    ),
-    Chart(
-        title="Lift on the boxes of what is explained",
-        meaning="energy in the box / its share of the image; 1: no better than chance",
-        series=_of_methods("grounding/{}/lift"),
-        reference=1.0,
-    ),
-    Chart(
-        title="Pointing game",
-        meaning="how often the brightest patch is on the boxes of what is explained; dashed: chance",
-        series=_of_methods("grounding/{}/pointing"),
-        reference="grounding/*/chance",
-    ),
-    Chart(
-        title="Lift on the planted mark",
-        meaning="a mark that gives the class away; high: the map points at it",
-        series=_of_methods("grounding_mark/{}/lift"),
-        reference=1.0,
-    ),
-    Chart(
-        title="Pointing game on the planted mark",
-        meaning="how often the brightest patch is on the mark; dashed: chance",
-        series=_of_methods("grounding_mark/{}/pointing"),
-        reference="grounding_mark/*/chance",
-    ),
-    Chart(
-        title="Likeness to an untrained model's map",
-        meaning="rank correlation; high: the map shows the architecture or the image, not what was learned",
-        series=_of_methods("trust/{}/sanity"),
-        reference=0.0,
-    ),
-    Chart(
-        title="Words: lift on the boxes of what they name",
-        meaning="energy in the box / its share of the image; 1: no better than chance",
-        series=(("{}", "grounding/words/*/lift"),),
-        reference=1.0,
-    ),
-    Chart(
-        title="Words: pointing game",
-        meaning="how often a word's brightest patch is on what it names; dashed: chance",
-        series=(("{}", "grounding/words/*/pointing"),),
-        reference="grounding/words/*/chance",
-    ),
-)
+def _starred(key: str) -> str:
+    return re.sub(r"\{[^}]*\}|<[^>]*>", "*", key)
 
-HEALTH = (
-    *(
-        Chart(
-            title=title,
-            meaning=f"{meaning}; band: layers",
-            series=(("mean over layers", f"attention_stats/{name}/mean"),),
-            band=("min", "max"),
-        )
-        for name, title, meaning in (
-            ("entropy", "Entropy", "1: attends to all tokens alike"),
-            ("distance", "Attention distance", "pixels, mean"),
-            ("prefix_mass", "Prefix mass", "share that goes to class token and registers"),
-            ("sink_share", "Sink share", "share of the most attended token"),
-            ("cross_entropy", "Entropy of cross-attention", "1: words attend to all patches alike"),
-        )
-    ),
-    Chart(
-        title="Change",
-        meaning="of the maps since the previous capture, bits",
-        series=(("change", "attention_stats/change"),),
-    ),
-    Chart(
-        title="Head similarity",
-        meaning="mean cosine between heads",
-        series=(("heads", "attention_stats/head_similarity"),),
-    ),
-    Chart(title="Artifact patches", meaning="per image", series=(("patches", "attention_stats/artifact_patches"),)),
-)
 
-TRAINING = (
-    Chart(
-        title="Loss",
-        series=(("train", "train/loss"), ("validation", "val/loss"), ("average of the weights", "val/loss_ema")),
-    ),
-    Chart(
-        title="Accuracy",
-        series=(
-            ("train", "train/accuracy"),
-            ("validation", "val/accuracy"),
-            ("average of the weights", "val/accuracy_ema"),
-            ("without the mark", "val/accuracy_unmarked"),
-            ("mark of another class", "val/accuracy_misleading"),
-        ),
-    ),
-    Chart(
-        title="Accuracy by kind",
-        meaning="validation, e.g. by the type of the question",
-        series=(("{}", "val/accuracy/*"),),
-    ),
-    Chart(
-        title="Retrieval",
-        meaning="validation, R@1: how often the right one is found first",
-        series=(
-            ("image to text", "val/image_to_text_r1"),
-            ("text to image", "val/text_to_image_r1"),
-            ("mean of both, average of the weights", "val/mean_r1_ema"),
-        ),
-    ),
-    Chart(
-        title="Right attributes of captions",
-        meaning="shape, color, size and relation; unseen: combinations that training never showed",
-        series=(
-            ("validation", "val/attribute_accuracy"),
-            ("average of the weights", "val/attribute_accuracy_ema"),
-            ("unseen", "val/attribute_accuracy_unseen"),
-        ),
-    ),
-    Chart(title="CIDEr of captions", meaning="validation", series=(("CIDEr", "val/cider"),)),
-    Chart(title="Learning rate", series=(("rate", "optimizer/learning_rate"),)),
-    Chart(
-        title="Gradient norm",
-        meaning="before clipping; peaks are where training is restless",
-        series=(("norm", "optimizer/gradient_norm"),),
-    ),
-    Chart(title="Speed", meaning="images per second", series=(("images/s", "speed/images_per_second"),)),
-)
+def _charts(section: str) -> tuple[Chart, ...]:
+    rows = (row for row in KEYS if row.section == section and not row.not_drawn)
+    return tuple(chart_of(row) for row in rows if row.last not in IN_THE_TABLE)
+
+
+TRUST, HEALTH, TRAINING = _charts("trust"), _charts("health"), _charts("training")

@@ -11,31 +11,19 @@ from importlib import resources
 
 from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.sheets import color_maps
+from vitcross.metric_keys import ANIMATION, MEDIA, SECTIONS, lookup_media
 from vitcross.pages.html_page import html_page, stylesheet
 from vitcross.sinks.gallery.state import Extra
 from vitcross.sinks.gallery.trust_section import tile, trust_section
 from vitcross.sinks.local_files import to_json
 
 STATE_ID = "captures"
-# One place for the order on the page, and what each sheet answers: first what the image's tokens read of each other,
-# then image and text.
-SELF_SHEETS = {
-    "attention/self/overlay": "Where does it look?",
-    "attention/self/methods": "Do the methods agree, and what was measured of each?",
-    "attention/self/layers": "How does that form through the layers?",
-    "attention/probe": "What did the model see and say?",
-    "attention/self/heads": "Do heads look at different things?",
-}
-TEXT_SHEETS = {
-    "attention/cross/relevance": "What decides each word, through all layers?",
-    "attention/cross/words": "Which patches does each word look at?",
-    "attention/cross/similarity": "Which patches are like the text, and like each of its words?",
-    "attention/cross/matrix": "Which tokens share a patch, and which patch does every token read?",
-    "attention/self/text": "Which words decide the text's embedding?",
-}
+SELF_SHEETS, TEXT_SHEETS = (
+    {media.key: media.question for media in MEDIA if media.section == section} for section in ("self", "text")
+)
 SHEETS = SELF_SHEETS | TEXT_SHEETS
 # In half the page they are unreadable.
-WIDE = {"attention/self/methods", *TEXT_SHEETS}
+WIDE = {media.key for media in MEDIA if media.wide}
 POLICY = "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
@@ -55,14 +43,14 @@ def page(*, title, status, facts, captures, trust=(), health=(), training=(), ex
     measured = next((capture for capture in reversed(captures) if capture.trust), None)
     tables = [_figure(p) for p in captures[-1].images if p.key not in SHEETS] if captures else []
     with_words = any(p.key in TEXT_SHEETS for c in captures for p in c.images)
-    maps = _section("self", "Self-attention", _captures(captures, SELF_SHEETS, ""))
-    maps += _section("text", "Image and text", _captures(captures, TEXT_SHEETS, "-text") if with_words else "")
+    maps = _section("self", _captures(captures, SELF_SHEETS, ""))
+    maps += _section("text", _captures(captures, TEXT_SHEETS, "-text") if with_words else "")
     sections = (
-        _section("trust", "Is it trustworthy?", trust_section(measured, trust) if captures else ""),
+        _section("trust", trust_section(measured, trust) if captures else ""),
         f'<div id="maps">{_slider(captures)}{maps}</div>' if captures else _none_yet(status),
-        _section("explore", "Explore", _explore(extra or Extra())),
-        _section("health", "Health", _grid("charts", health) + _grid("tables", tables)),
-        _section("training", "Training", _grid("charts", training)),
+        _section("explore", _explore(extra or Extra())),
+        _section("health", _grid("charts", health) + _grid("tables", tables)),
+        _section("training", _grid("charts", training)),
     )
     body = "".join((_how_to_read(color_map, with_words) if captures else "", *sections))
     state = _json([dataclasses.asdict(capture) for capture in captures])
@@ -94,7 +82,8 @@ def _json(value) -> str:
     return text
 
 
-def _section(name, title, content) -> str:
+def _section(name, content) -> str:
+    title = SECTIONS[name]
     return f'<section id="{name}" data-title="{title}"><h2>{title}</h2>{content}</section>' if content else ""
 
 
@@ -138,7 +127,7 @@ to the class token and registers, which the map leaves out.</li>
 
 
 def _none_yet(status) -> str:
-    return _section("self", "Self-attention", f"<p>No capture{' yet' if status == 'running' else ' in this run'}.</p>")
+    return _section("self", f"<p>No capture{' yet' if status == 'running' else ' in this run'}.</p>")
 
 
 def _slider(captures) -> str:
@@ -199,8 +188,8 @@ def _explore(extra) -> str:
     if extra.animation:
         width, height = extra.film_size
         parts.append(
-            f'<figure class="animation"><figcaption><h3>How attention formed</h3></figcaption><img width="{width}" '
-            f'height="{height}" src="{html.escape(extra.animation)}" loading="lazy" '
+            f'<figure class="animation"><figcaption><h3>{lookup_media(ANIMATION).question}</h3></figcaption>'
+            f'<img width="{width}" height="{height}" src="{html.escape(extra.animation)}" loading="lazy" '
             'alt="The maps, capture after capture"></figure>'
         )
     return "".join(parts)

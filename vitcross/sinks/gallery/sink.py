@@ -15,6 +15,7 @@ from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.attention_maps.sheets.sheet_layout import Style
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
+from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, label, val
 from vitcross.pages.svg_charts import charts, read_rows
 from vitcross.png import encode_png
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
@@ -24,16 +25,10 @@ from vitcross.sinks.sink import Sink
 
 # Figures of the summary that the page prints, where they are known.
 FACTS = (
-    ("val/accuracy", "validation accuracy", "{:.1%}"),
-    ("val/accuracy_ema", "with averaged weights", "{:.1%}"),
-    ("val/attribute_accuracy", "right attributes", "{:.1%}"),
-    ("val/mean_r1", "retrieval R@1", "{:.1%}"),
-    ("val/image_to_text_r1", "image to text, R@1", "{:.1%}"),
-    ("val/text_to_image_r1", "text to image, R@1", "{:.1%}"),
-    ("val/attribute_accuracy_unseen", "right attributes, unseen", "{:.1%}"),
-    ("val/loss", "validation loss", "{:.4g}"),
-    ("parameters", "parameters", "{:,.0f}"),
-    ("speed/images_per_second", "images/s", "{:,.0f}"),
+    *map(val, ("accuracy", "accuracy_ema", "attribute_accuracy", "mean_r1", "image_to_text_r1", "text_to_image_r1")),
+    *map(val, ("attribute_accuracy_unseen", "loss")),
+    "parameters",
+    IMAGES_PER_SECOND,
 )
 
 
@@ -119,11 +114,8 @@ class Gallery(Sink):
         )
 
     def _write(self, status, summary):
-        facts = [
-            (label, form.format(summary[key]))
-            for key, label, form in FACTS
-            if isinstance(summary.get(key), (int, float))
-        ]
+        known = [key for key in FACTS if isinstance(summary.get(key), (int, float))]
+        facts = [(label(key), formatted(key, summary[key])) for key in known]
         rows = read_rows(self.metrics_path)
         text = page(
             title=self.title,

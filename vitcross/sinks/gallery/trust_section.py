@@ -9,6 +9,7 @@ import math
 from vitcross.attention_maps.methods.rollout import NAMES, ORDER, meaning
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING
 from vitcross.attention_maps.trust.significance import ALPHA
+from vitcross.metric_keys import grounding, lookup, trust
 
 # Kind and shape of a verdict's mark: a tick, a wave, an empty ring. The words beside it say the same.
 MARKS = {
@@ -19,26 +20,25 @@ MARKS = {
 REFERENCE = "leave_one_out"
 NO_EFFECT = "Dropping patches hardly changes what the model says, so that no map can be right or wrong."
 MISSING = '<span class="missing" title="not measured">&ndash;</span>'
+
+
+def _column(key):
+    row = lookup(key)
+    return row.title, row.meaning + ("; in brackets: by chance" if row.reference == "chance" else "")
+
+
 COLUMNS = (
-    ("Verdict", "what the sign-flip test over all examples says, at 1 %"),
-    ("Gap", "(insertion - deletion) minus that of random orders, with its 99 % interval; above 0: better than random"),
-    ("Deletion", "mean probability of the answer while patches are dropped, most important first; lower is better"),
-    ("Insertion", "the same while patches come in, most important first; higher is better"),
+    *(_column(trust("raw", measure)) for measure in ("verdict", "gap", "deletion", "insertion")),
     (
         "Gap to another image's map",
         "the same against the map of another image; near 0: the map does not know this one",
     ),
     ("Gap to the center", "the same against pointing at the center; near 0: objects lie there anyway"),
-    ("Share of leave one out", "the gap as a share of that of leaving out patches one by one"),
-    ("Untrained likeness", "rank correlation with the map of an untrained model; high: not what was learned"),
-    ("Pointing", "how often the brightest patch is on the boxes of what is explained; in brackets: by chance"),
-    ("Lift", "energy on the boxes of what is explained / their share of the image; 1: chance"),
+    *(_column(trust("raw", measure)) for measure in ("gap_share", "sanity")),
+    *(_column(grounding("raw", measure)) for measure in ("pointing", "lift")),
 )
 # Of a planted mark, which most runs do not have: not a lack where it is missing.
-MARK_COLUMNS = (
-    ("Pointing at the mark", "how often the brightest patch is on the planted mark; in brackets: by chance"),
-    ("Lift on the mark", "energy on the planted mark / its share of the image; 1: chance"),
-)
+MARK_COLUMNS = tuple(_column(grounding("raw", measure, "grounding_mark")) for measure in ("pointing", "lift"))
 
 
 def trust_section(capture, charts) -> str:
@@ -133,7 +133,8 @@ def verdict_mark(verdict) -> str:
 def _table(methods, capture) -> str:
     report, every = capture.trust, COLUMNS + MARK_COLUMNS
     rows = {f"{NAMES[m]}<small>{meaning(m, capture.held)}</small>": _cells(m, report) for m in methods}
-    random = {"Deletion": report.random_deletion, "Insertion": report.random_insertion}
+    baselines = {"deletion": report.random_deletion, "insertion": report.random_insertion}
+    random = {lookup(trust("random", measure)).title: value for measure, value in baselines.items()}
     baseline = [_number(random[name], "{:.3f}") if name in random else "" for name, _ in every]
     rows["Random orders<small>the baseline</small>"] = baseline
     # A column without any number is named below the table instead.

@@ -16,9 +16,9 @@ from vitcross.attention_maps.records.trust_report import VERDICTS
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.media import file_name
 from vitcross.attention_maps.sheets.overlay_masks import LEVELS, level_mask
+from vitcross.metric_keys import OVERLAY, VIEWER
 from vitcross.png import encode_png
 
-OVERLAY, VIEWER, ANIMATION = "attention/self/overlay", "attention/viewer", "attention/evolution"
 MOST_IMAGES = 108  # of one list; W&B drops the rest
 MOST_FILES = 900  # of one run; W&B advises fewer than 1,000, some are its own
 SMALLEST_SIDE = 256  # images are enlarged by the largest whole factor with which the longer side stays within it

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from vitcross import atomic_files
+from vitcross.metric_keys import ANIMATION, STEP
 from vitcross.sinks.local_files import to_json
 from vitcross.sinks.sink import Sink
 from vitcross.sinks.weights_and_biases import media
@@ -24,7 +25,6 @@ from vitcross.sinks.weights_and_biases.upload_log import upload_problem
 from vitcross.terminal import say
 
 MODES = ("auto", "online", "offline", "disabled")
-STEP = "trainer/step"
 
 
 class WeightsAndBiases(Sink):
@@ -134,7 +134,7 @@ class WeightsAndBiases(Sink):
         import wandb
 
         with self._files() as folder:
-            self._log(step, {media.ANIMATION: media.animation(wandb, gif, folder)})
+            self._log(step, {ANIMATION: media.animation(wandb, gif, folder)})
 
     def close(self, summary, exit_code):
         if self._run is None:
