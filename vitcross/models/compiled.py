@@ -5,7 +5,7 @@ torch eager without gradients. A function that is compiled may differentiate by 
 import keras
 
 
-def compiled(model, function, *, any_length: bool = False):
+def compiled(model, function, *, any_length: bool = False, as_numpy: bool = False):
     """`function` of array nests (None allowed) to tensor nests, reading `model`'s variables as they are when called.
 
     Args:
@@ -13,7 +13,15 @@ def compiled(model, function, *, any_length: bool = False):
             for every number of rows and tokens, so that dropping tokens does not compile anew for each length. Every
             axis is free then but the last one of float arrays (their features) and the sides of images (B, H, W, C).
             On JAX shapes are static: it compiles for each either way.
+        as_numpy: bool, give NumPy arrays. Dicts come back sorted by key.
     """
+    run = _compiled(model, function, any_length)
+    if not as_numpy:
+        return run
+    return lambda *arguments: keras.tree.map_structure(keras.ops.convert_to_numpy, run(*arguments))
+
+
+def _compiled(model, function, any_length: bool):
     backend = keras.backend.backend()
     if backend == "tensorflow":
         graph = _graph_of_any_length(function) if any_length else _graph(function)
@@ -58,11 +66,6 @@ def gradient(function, at):
         found = torch.autograd.grad(scalar, flat, allow_unused=True)
     found = [torch.zeros_like(tensor) if g is None else g for g, tensor in zip(found, flat, strict=True)]
     return keras.tree.pack_sequence_as(at, found), rest
-
-
-def to_numpy(outputs):
-    """A nest of tensors as NumPy arrays. Compilers give dicts back sorted by key."""
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
 
 def _graph(function):

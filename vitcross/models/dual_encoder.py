@@ -15,7 +15,7 @@ from keras import ops
 
 from vitcross.layers.initializers import projection_initializer
 from vitcross.models import targets
-from vitcross.models.compiled import compiled, to_numpy
+from vitcross.models.compiled import compiled
 from vitcross.models.explainable import Query, Reading, probability_of, query_target, unchanged
 from vitcross.models.image_text_model import ImageTextModel, repeated
 
@@ -214,12 +214,12 @@ class DualEncoder(ImageTextModel):
         text = self.text_of(batch)
         rows = np.where(text["padding_mask"], text["token_ids"], -1)
         _, first, own = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        embeddings = to_numpy(self._embed_texts({key: array[first] for key, array in text.items()}))
+        embeddings = self._embed_texts({key: array[first] for key, array in text.items()})
         return own.reshape(-1).astype(np.int32), embeddings
 
     @functools.cached_property
     def _embed_texts(self):
-        return compiled(self, lambda text: self.encode_texts(**text, training=False), any_length=True)
+        return compiled(self, lambda text: self.encode_texts(**text, training=False), any_length=True, as_numpy=True)
 
     def probability(self, outputs, query: dict):
         texts = query["only_text"] if "only_text" in query else query["texts"]

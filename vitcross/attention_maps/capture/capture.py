@@ -155,7 +155,7 @@ def _compiled_forward(model):
     """
     from keras import ops
 
-    from vitcross.models.compiled import compiled, to_numpy
+    from vitcross.models.compiled import compiled
 
     def forward(inputs):
         reading = model.read(model.embed(inputs[model.batch_keys[0]], training=False), inputs)
@@ -167,8 +167,8 @@ def _compiled_forward(model):
         }
         return tuple({k: ops.cast(x, "float32") for k, x in part.items()} for part in (arrays, reading.weights))
 
-    run = compiled(model, forward)
-    return lambda batch: to_numpy(run(model.inputs_of(batch)))
+    run = compiled(model, forward, as_numpy=True)
+    return lambda batch: run(model.inputs_of(batch))
 
 
 def _with_maps(record: AttentionRecord, found: RelevanceMaps, targets, keep) -> AttentionRecord:

@@ -38,13 +38,13 @@ def compiled_gradients(model):
     Args:
         model: built model that implements `Explainable`.
     """
-    from vitcross.models.compiled import compiled, to_numpy
+    from vitcross.models.compiled import compiled
 
-    differentiate = compiled(model, lambda inputs, target: _differentiate(model, inputs, target))
+    differentiate = compiled(model, lambda inputs, target: _differentiate(model, inputs, target), as_numpy=True)
 
     def run(batch, target):
         arrays = model.inputs_of(batch), np.asarray(target, np.int32)
-        score, weights, gradients, tokens, token_gradients = to_numpy(differentiate(*arrays))
+        score, weights, gradients, tokens, token_gradients = differentiate(*arrays)
         products = {
             tower: np.einsum("btd,btd->bt", tokens[tower], token_gradients[tower], dtype=np.float64).astype(np.float32)
             for tower in tokens

@@ -167,14 +167,14 @@ def _logits(model, batch) -> np.ndarray:
     from keras import ops
 
     from vitcross.layers.attention_controls import AttentionControls
-    from vitcross.models.compiled import compiled, to_numpy
+    from vitcross.models.compiled import compiled
 
     def forward(inputs):
         tokens = model.embed(inputs[model.batch_keys[0]], training=False)
         outputs = model.read(tokens, inputs, AttentionControls(addresses=())).outputs
         return ops.cast(model.logits_of(outputs), "float32")
 
-    return to_numpy(compiled(model, forward)(model.inputs_of(batch)))
+    return compiled(model, forward, as_numpy=True)(model.inputs_of(batch))
 
 
 def _maps(target, score, image, text=None, tokens=None) -> RelevanceMaps:

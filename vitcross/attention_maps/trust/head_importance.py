@@ -88,7 +88,7 @@ def _compiled(model, is_probability: bool):
     from keras import ops
 
     from vitcross.layers.attention_controls import AttentionControls
-    from vitcross.models.compiled import compiled, gradient, to_numpy
+    from vitcross.models.compiled import compiled, gradient
 
     def say(images, query, gates):
         return score_images(model, images["images"], query, AttentionControls(head_gates=gates))
@@ -101,8 +101,7 @@ def _compiled(model, is_probability: bool):
 
         return gradient(loss, gates)[0]
 
-    run, run_gradient = (compiled(model, function, any_length=True) for function in (say, differentiate))
-    return lambda *arrays: to_numpy(run(*arrays)), lambda *arrays: to_numpy(run_gradient(*arrays))
+    return (compiled(model, function, any_length=True, as_numpy=True) for function in (say, differentiate))
 
 
 def _drops(say, images, query, gates, address, full) -> np.ndarray:

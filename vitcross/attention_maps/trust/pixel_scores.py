@@ -25,14 +25,12 @@ class PixelScorer(TokenScorer):
     """
 
     def __init__(self, model, chunk: int = CHUNK, sigma: float | None = None):
-        from vitcross.models.compiled import compiled, to_numpy
+        from vitcross.models.compiled import compiled
 
         super().__init__(model, chunk)
         self.sigma = float(max(model.patch_size)) if sigma is None else sigma
-        look = compiled(
-            model, lambda inputs, query: score_images(model, inputs[self.image_key], query), any_length=True
-        )
-        self._look = lambda *arrays: to_numpy(look(*arrays))
+        look = lambda inputs, query: score_images(model, inputs[self.image_key], query)  # noqa: E731
+        self._look = compiled(model, look, any_length=True, as_numpy=True)
 
     def scores(self, images, query) -> Scores:
         images = np.asarray(images, np.float32)

@@ -42,14 +42,12 @@ class TokenScorer:
     """
 
     def __init__(self, model, chunk: int = CHUNK, choices=None):
-        from vitcross.models.compiled import compiled, to_numpy
+        from vitcross.models.compiled import compiled
 
         self.model, self.chunk, self.choices, self.image_key = model, chunk, choices, model.batch_keys[0]
-        self._embed = compiled(
-            model, lambda inputs: model.embed(inputs[self.image_key], training=False), any_length=True
-        )
-        say = compiled(model, self._gather_and_say, any_length=True)
-        self._say = lambda *arrays: to_numpy(say(*arrays))
+        embed = lambda inputs: model.embed(inputs[self.image_key], training=False)  # noqa: E731
+        self._embed = compiled(model, embed, any_length=True)
+        self._say = compiled(model, self._gather_and_say, any_length=True, as_numpy=True)
 
     def __call__(self, batch, target=None) -> Scores:
         return self.scores(batch[self.image_key], self.query(batch, target))
