@@ -12,7 +12,7 @@ import pytest
 
 from tests.security import hostile
 from vitcross.attention_maps.records.record import AttentionRecord
-from vitcross.attention_maps.viewer import Viewer
+from vitcross.attention_maps.records.run_captures import run_captures
 from vitcross.attention_maps.viewer.comparison import compare_runs
 from vitcross.command_line import evaluate, process, train
 from vitcross.config import compose
@@ -92,9 +92,8 @@ def test_a_record_is_not_unpickled(what, run, attack, capsys, caplog):
         AttentionRecord.load(path)
     said = message(lambda: compare_runs(run, run), run, capsys)
     assert "must be a complete attention record" in said
-    viewer = Viewer()
-    viewer.add_folder(run / "attention")
-    assert "The viewer leaves out a capture that cannot be read" in caplog.text and viewer.record is not None
+    assert list(run_captures(run / "attention"))
+    assert "A capture that cannot be read is left out" in caplog.text
 
 
 def test_a_real_comparison_with_such_a_record_ends_in_one_message(run, attack):

@@ -129,7 +129,7 @@ def build_sinks(config, *, name, folder, total_steps, num_examples, resume_from=
     files = LocalFiles(
         run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, resume_from=resume_from
     )
-    gallery = Gallery(folder, title=f"{name} {Path(folder).name}", color_map=config["attention_maps"]["color_map"])
+    gallery = Gallery(folder, title=f"{name} {Path(folder).name}")
     group = wandb_group(settings["wandb"]["group"], folder)
     wandb = WeightsAndBiases(
         run_folder=folder,

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from vitcross.sinks.console_text import duration, metrics, number, table
+from vitcross.pages.numbers import padded_number
+from vitcross.sinks.console_text import duration, metrics, table
 from vitcross.sinks.sink import Sink
 from vitcross.terminal import printable
 
@@ -88,7 +89,7 @@ class Console(Sink):
 
     def media(self, step, media):
         self.begin()
-        self.line(f"step {step}/{self._total}  attention maps of {len(media.record.images)} images captured")
+        self.line(f"step {step}/{self._total}  attention maps of {len(media.predictions)} images captured")
 
     def close(self, summary, exit_code):
         if self._bar is not None:
@@ -117,7 +118,7 @@ class Console(Sink):
         parts = [f"{step}/{self._total}", f"{100 * step // self._total} %", self._left(step, now)]
         parts.append(metrics(self._values, "train/", 2))
         if "val/accuracy" in self._values:
-            parts.append(f"val accuracy {number(self._values['val/accuracy'])}")
+            parts.append(f"val accuracy {padded_number(self._values['val/accuracy'])}")
         if "speed/images_per_second" in self._values:
             parts.append(f"{self._values['speed/images_per_second']:,.0f} images/s")
         return "  ".join(part for part in parts if part)
