@@ -115,6 +115,8 @@ def test_who_shows_and_measures_models_names_none_and_asks_for_none(path):
             # What Keras itself has on one backend only is no property of the model.
             is_model = asked.split(".")[-1] in ("model", "network") and what != "'jax_state_sync'"
             assert not is_model, f"{name(path)} asks what {asked} is"
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if ROOT / "vitcross" / "sinks" in p.parents], ids=name)
 def test_sinks_only_write_what_is_finished(path):
     media = "vitcross.attention_maps.sheets.media"

@@ -84,13 +84,8 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
     return names, [text for group in groups for text in group.answer.words], unreadable, notes
 
 
-<<<<<<< HEAD
 def _answer(task, paths, query, preprocess):
-    """What is said of all readable images, as groups, and messages of the others."""
-=======
-def _answer(task, paths, query, preprocess, choices):
     """What is predicted for all readable images, as groups, and messages of the others."""
->>>>>>> main
     groups, unreadable, first = [], [], 0
     for start in range(0, len(paths), PER_SHEET):
         readable = _read(paths[start : start + PER_SHEET], preprocess, unreadable)

@@ -134,7 +134,7 @@ class Captioning(GradientAccumulation, keras.Model):
         }
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(said, truth, right)`: its caption and, where known, the given one."""
+        """What the model says of each example, `(text, truth, correct)`: its caption and, where known, the given one."""
         _, lines = self.predictions(rows, class_names, references)
         return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]
 
@@ -156,7 +156,7 @@ class Captioning(GradientAccumulation, keras.Model):
         losses = rows["losses"] / np.maximum(rows["tokens"], 1)
         lines = [[c, t, float(loss)] for c, t, loss in zip(captions, texts, losses, strict=True)]
         columns = ["caption", "text", "loss_of_text"]
-        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, said=captions)
+        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, words=captions)
 
 
 def _targets(batch):

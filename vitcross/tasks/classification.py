@@ -126,8 +126,8 @@ class Classification(GradientAccumulation, keras.Model):
         """The class of each of a user's own images: `Answer`, where the arguments are described too."""
         probabilities = self.probabilities(images)
         columns, lines = predictions({"probabilities": probabilities}, query.class_names)
-        said = two_most_probable(probabilities, query.class_names)
-        return Answer(batch=batch_of(images, query, first), texts=None, columns=columns, lines=lines, said=said)
+        words = two_most_probable(probabilities, query.class_names)
+        return Answer(batch=batch_of(images, query, first), texts=None, columns=columns, lines=lines, words=words)
 
 
 def _row_losses(logits_BK, log_probabilities_BK, labels_B, kind):

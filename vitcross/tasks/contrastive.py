@@ -147,9 +147,8 @@ class Contrastive(keras.Model):
         for image_D, text_D in zip(images_nD, texts_nD, strict=True):
             own = float(image_D @ text_D)
             rank = 1 + int((texts_nD[first] @ image_D > own + 1e-6).sum())
-<<<<<<< HEAD
-            said.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
-        return said
+            found.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
+        return found
 
     def answer_images(self, images, query, first=0, choices=None):
         """How well a text fits each of a user's own images, or which class fits best: `Answer`, where the arguments are
@@ -161,8 +160,8 @@ class Contrastive(keras.Model):
         rows = self.predict_rows(batch)
         cosines = np.sum(rows["image_embeddings"] * rows["text_embeddings"], axis=-1)
         lines = [[text, float(cosine)] for text, cosine in zip(texts, cosines, strict=True)]
-        said = [f"cosine {cosine:.3f}" for cosine in cosines]
-        return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, said=said)
+        words = [f"cosine {cosine:.3f}" for cosine in cosines]
+        return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, words=words)
 
     def _choose(self, images, query, first, classes_KD):
         """Zero-shot: the class whose sentences are nearest; probabilities by the network's own scale."""
@@ -178,10 +177,6 @@ class Contrastive(keras.Model):
             texts=texts,
             columns=columns,
             lines=lines,
-            said=two_most_probable(shares_BK, query.classes),
+            words=two_most_probable(shares_BK, query.classes),
             choices=classes_KD,
         )
-=======
-            found.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
-        return found
->>>>>>> main

@@ -1,4 +1,4 @@
-"""What a user wants to know of own images, and what a task answers (`answer_images` of each task).
+"""What a user wants to know of own images, and what a task predicts (`answer_images` of each task).
 
 Shape letters: B images, H W C pixels, K classes, E features of an embedding.
 """
@@ -37,14 +37,14 @@ class ImageQuery:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a task says of B own images; the arguments of `answer_images` are `images` (B, H, W, C) float32 in [-1, 1],
-    an `ImageQuery`, `first`, the number of the first image, and `choices` of an earlier answer to the same query.
+    """What a task predicts for B own images. The arguments of `answer_images` are `images` (B, H, W, C) float32 in
+    [-1, 1], an `ImageQuery`, `first`, the number of the first image, and `choices` of an earlier answer to the same query.
 
     Attributes:
         batch: dict of the batch contract (`vitcross.data.batch`), truth unknown.
         texts: list of B str, the text that stands beside each image; None for images alone.
         columns, lines: the table of `predictions.csv`.
-        said: list of B str, a line for each image.
+        words: list of B str, the prediction of each image in words.
         choices: (K, E) float32, L2-normalized: what a contrastive model chose from, the mean over all sentences of each
             class (`class_embeddings`); None where there was nothing to choose.
     """
@@ -53,7 +53,7 @@ class Answer:
     texts: list[str] | None
     columns: list[str]
     lines: list[list]
-    said: list[str]
+    words: list[str]
     choices: np.ndarray | None = None
 
 

@@ -116,9 +116,9 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
         rows = self.predict_rows(batch)
         answers = [query.class_names[k] for k in rows["predictions"]]
         lines = [list(line) for line in zip(texts, answers, rows["confidence"].astype(float), strict=True)]
-        said = [said for said, _, _ in self.describe_predictions(rows, query.class_names)]
+        words = [text for text, _, _ in self.describe_predictions(rows, query.class_names)]
         columns = ["question", "answer", "probability"]
-        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, said=said)
+        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, words=words)
 
 
 def _has_answer(batch):
