@@ -134,7 +134,7 @@ class Captioning(GradientAccumulation, keras.Model):
         }
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(text, truth, correct)`: its caption and, where known, the given one."""
+        """What the model says of each example, `(text, truth, correct)`: its caption and the given one, if known."""
         _, lines = self.predictions(rows, class_names, references)
         return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]
 

@@ -38,7 +38,7 @@ class ImageQuery:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a task predicts for B own images. The arguments of `answer_images` are `images` (B, H, W, C) float32 in
-    [-1, 1], an `ImageQuery`, `first`, the number of the first image, and `choices` of an earlier answer to the same query.
+    [-1, 1], an `ImageQuery`, `first`, the number of the first image, and `choices` of an earlier answer to this query.
 
     Attributes:
         batch: dict of the batch contract (`vitcross.data.batch`), truth unknown.
