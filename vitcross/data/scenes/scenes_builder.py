@@ -115,7 +115,7 @@ def prepared_scenes(*, scenes, counts, data_dir=None, progress=None):
         progress: callable (done, total) or None to log.
 
     Raises:
-        OSError: if they cannot be written; it names the key of another folder.
+        OSError: if they cannot be written; the message names the key to change.
         ValueError: if the folder is incomplete.
     """
     builder = _builder(scenes, counts, data_dir, progress)
