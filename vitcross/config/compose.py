@@ -249,11 +249,6 @@ def read_run(folder, key="run"):
     except (OmegaConfBaseException, YAMLError, OSError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     check_stored(config, path)
-    # A run of an older version lacks keys that came later and has some that went; what does not make the model is
-    # filled in.
-    for group in ("trainer", "attention_maps", "sinks"):
-        defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
-        config[group] = _filled(config.get(group, {}), defaults)
     return config
 
 
@@ -285,10 +280,3 @@ def resumed(folder, overrides):
     now = OmegaConf.to_container(now)
     validate(now)
     return before, now
-
-
-def _filled(section, defaults):
-    """A nested dict with the defaults of the keys it lacks, without those that have none."""
-    nested = [k for k, v in defaults.items() if isinstance(v, dict) and isinstance(section.get(k), dict)]
-    both = {k: _filled(section[k], defaults[k]) for k in nested}
-    return defaults | {k: v for k, v in section.items() if k in defaults} | both

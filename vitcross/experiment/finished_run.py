@@ -68,8 +68,8 @@ def load_tokenizer(config):
 
 def preprocess_of(config):
     """A function from one own image to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
-    from vitcross.data.options import ImageOptions
     from vitcross.data.preprocess import preprocess
+    from vitcross.options.data import ImageOptions
 
     known = {field.name for field in dataclasses.fields(ImageOptions)}
     options = ImageOptions(**{key: value for key, value in config["data"].items() if key in known})
