@@ -144,7 +144,7 @@ def _shares(options):
 
 def _resolved(options, name, train):
     """The options with the size and the channels that the images have where none were given."""
-    image_size = options.image_size or (train.image_shape and tuple(int(side) for side in train.image_shape[:2]))
+    image_size = options.image_size or (train.image_shape and train.image_shape[:2])
     if image_size is None:
         raise ValueError(f"image_size must be given for {name}, whose images differ in size. Received: null")
     return dataclasses.replace(options, image_size=image_size, channels=train.channels)

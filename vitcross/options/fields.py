@@ -59,8 +59,3 @@ def options(cls):
 def names(options_class):
     """The names of the options of a class, in the order in which they are declared."""
     return tuple(field.name for field in dataclasses.fields(options_class))
-
-
-def chosen(options_class, values):
-    """Those of a dict that a class has as options."""
-    return {name: values[name] for name in names(options_class) if name in values}
