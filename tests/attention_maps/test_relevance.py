@@ -350,16 +350,16 @@ def test_towers_with_other_poolings_meet():
 
 def test_relevance_of_pairs():
     examples, texts = pairs(2)
-    model = tiny_text_model("captioner")
+    model = tiny_text_model("captioner", depth=1)
     found = relevance(model, examples, texts=texts)
     assert [texts[b].tokens[found.target[b]].word >= 0 for b in range(2)] == [True, True]
     np.testing.assert_array_equal(relevance(model, examples).target, examples["padding_mask"].sum(1) - 1)
     np.testing.assert_array_equal(relevance(model, examples, found.target).image, found.image)
     questions, _ = pairs(2, questions=True)
-    model = tiny_text_model("questions")
+    model = tiny_text_model("questions", depth=1)
     said = backend.to_numpy(model(*arrays(model, questions), training=False)).argmax(-1)
     np.testing.assert_array_equal(relevance(model, questions).target, said)
-    np.testing.assert_array_equal(relevance(tiny_text_model("dual"), examples).target, [0, 0])
+    np.testing.assert_array_equal(relevance(tiny_text_model("dual", depth=1), examples).target, [0, 0])
 
 
 # ------------------------------------------------------------------------------------------------------- what it leaves
