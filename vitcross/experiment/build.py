@@ -7,6 +7,7 @@ callbacks receive their sinks.
 import functools
 from pathlib import Path
 
+from vitcross import metric_keys
 from vitcross.config.compatibility import fill_from_dataset
 from vitcross.config.compose import TOKENIZER, as_yaml
 from vitcross.config.durations import durations
@@ -56,7 +57,7 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
     checkpoints = Checkpoints(
         Path(folder) / "checkpoints",
         monitor=task.monitor + (optimizer.metric_suffix or ""),
-        mode=task.monitor_mode,
+        mode=metric_keys.mode(metric_keys.val(task.monitor)),
         keep=settings["keep_checkpoints"],
     )
     found, resume_from = find_checkpoint(checkpoints, folder) if resume else (None, None)

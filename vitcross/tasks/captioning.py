@@ -38,8 +38,6 @@ class Captioning(GradientAccumulation, keras.Model):
         `(B, T - 1, V)` logits of the tokens 1, ..., T - 1, each from the image and the tokens before it.
     """
 
-    monitor_mode = "max"
-
     def __init__(self, *, network, tokenizer, label_smoothing=0.0, beam_size=1, has_scenes=False, name="captioning"):
         check_label_smoothing(label_smoothing)
         if beam_size < 1:

@@ -43,7 +43,7 @@ class Classification(GradientAccumulation, keras.Model):
         `(B, K)` logits.
     """
 
-    monitor, monitor_mode = "accuracy", "max"
+    monitor = "accuracy"
 
     def __init__(self, *, network, label_smoothing=0.0, loss="softmax", class_weights=None, name="classification"):
         check_label_smoothing(label_smoothing)

@@ -37,7 +37,7 @@ class Contrastive(keras.Model):
         `(image_embeddings, text_embeddings)`, each `(B, D)` float32, L2-normalized.
     """
 
-    monitor, monitor_mode = "mean_r1", "max"
+    monitor = "mean_r1"
 
     def __init__(self, *, network, loss="softmax", chunk_size=None, name="contrastive"):
         if loss not in LOSSES:

@@ -31,7 +31,7 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
         `(B, K)` logits.
     """
 
-    monitor, monitor_mode = "accuracy", "max"
+    monitor = "accuracy"
 
     def __init__(self, *, network, label_smoothing=0.0, name="question_answering"):
         check_label_smoothing(label_smoothing)
