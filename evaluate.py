@@ -3,25 +3,21 @@
 import sys
 from pathlib import Path
 
-import hydra
-
 from vitcross.command_line.evaluate import prepare_evaluate
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
-from vitcross.config import compose
-from vitcross.experiment import build, finished_run
+from vitcross.experiment import finished_run
+from vitcross.experiment.parts import build_data
 from vitcross.terminal import say
 
 
-@hydra.main(version_base=None, config_path="conf", config_name="evaluate")
-def run(composed):
-    settings = compose.resolve(composed)
+def evaluate(settings, run_config):
+    """Do what was typed: `settings` of the evaluation, `run_config` of its run; both are validated."""
     folder = Path(settings["run"]) / "evaluation"
     configure_logging()
     with report_errors(folder):
         if settings["compare"] is not None:
             compare(settings)
             return
-        run_config = compose.open_run(settings["run"])
         checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
         say(f"{settings['checkpoint']} checkpoint: {checkpoint}", "starting TensorFlow ...")
         with quiet_start():
@@ -53,20 +49,15 @@ def measure_split(settings, run_config, task, header, folder, sink):
     from vitcross.evaluation.split_report import report_split, split_lines
 
     split = settings["split"]
-    data = build.build_data(run_config)
+    data = build_data(run_config)
     report, evaluation = report_split(
         task,
         data,
-        split=split,
         folder=folder / split,
         sink=sink,
         step=header["step"],
-        batch_size=settings["batch_size"],
-        limit=settings["limit"],
-        num_probes=settings["num_probes"],
-        num_trust=settings["num_trust"],
-        templates=settings["templates"],
         seed=run_config["seed"],
+        **{key: settings[key] for key in ("split", "batch_size", "limit", "num_probes", "num_trust", "templates")},
     )
     say(*split_lines(report, split, evaluation), f"results  {folder / split}")
 
@@ -99,5 +90,4 @@ def explain_images(settings, run_config, task, header, folder, sink):
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = prepare_evaluate(sys.argv[1:])
-    run()
+    evaluate(*prepare_evaluate(sys.argv[1:]))

@@ -12,11 +12,12 @@ import yaml
 from vitcross.command_line import train
 from vitcross.config import compose, help_page
 from vitcross.config.compatibility import ConfigError, image_tower
-from vitcross.config.durations import OPTIMIZER_DURATIONS, durations
+from vitcross.config.durations import OPTIMIZER_DURATIONS, Durations
 from vitcross.config.help_page import options
 from vitcross.config.schema import SCHEMAS, AttentionMapsConfig
 from vitcross.config.validate import validate
 from vitcross.data import load
+from vitcross.experiment.run_folder import Command
 from vitcross.training import optimizer
 
 GROUPS = ("data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks", "experiment")
@@ -49,7 +50,7 @@ def test_every_option_composes_and_is_valid(group, option):
         image_tower(composed["model"])[0].update({"patch_size": [1, 1], "stem": "linear"})
     validate(composed)
     assert choices[group] == option
-    header = train.header(composed, choices, "somewhere")
+    header = train.header(Command(settings=composed, choices=choices, folder=Path("somewhere")))
     assert [line.split()[0] for line in header.splitlines()] == ["experiment", "data", "model", "length", "results"]
 
 
@@ -237,19 +238,36 @@ def test_wrong_input_gets_one_message_that_names_key_rule_and_value(overrides, m
 def test_typing_one_length_empties_the_other():
     composed, _ = compose.compose("train", ["trainer.epochs=3"])
     assert (composed["trainer"]["steps"], composed["trainer"]["epochs"]) == (None, 3)
-    assert durations(composed, num_examples=1000)[0]["total_steps"] == round(3 * 1000 / 128)
+    assert Durations.in_steps(composed, num_examples=1000).total_steps == round(3 * 1000 / 128)
 
 
-def test_a_run_of_an_older_version_opens(tmp_path):
+def test_a_run_whose_configuration_lacks_a_key_is_refused(tmp_path):
     composed, _ = compose.compose("train", ["sinks.wandb.project=mine"])
-    del composed["attention_maps"]["record_megabytes"], composed["sinks"]["wandb"]["finish_timeout"]
-    del composed["task"]["loss"]
-    first = ("flip", "padded_crop", "random_resized_crop", "color_jitter")
-    composed["data"]["augmentation"] = {key: composed["data"]["augmentation"][key] for key in first}
     (tmp_path / "config.yaml").write_text(compose.as_yaml(composed))
-    opened = compose.open_run(tmp_path)
-    assert opened["attention_maps"]["record_megabytes"] == 64
-    assert opened["sinks"]["wandb"]["project"] == "mine" and opened["sinks"]["wandb"]["finish_timeout"] > 0
+    assert compose.open_run(tmp_path) == composed
+    del composed["attention_maps"]["record_megabytes"], composed["sinks"]["wandb"]["finish_timeout"], composed["task"]
+    (tmp_path / "config.yaml").write_text(compose.as_yaml(composed))
+    for read in (compose.open_run, lambda folder: compose.resumed(folder, [])):
+        with pytest.raises(ConfigError, match=f"{tmp_path}/config.yaml must be the configuration of a run") as refused:
+            read(tmp_path)
+        missing = ("task", "attention_maps.record_megabytes", "sinks.wandb.finish_timeout")
+        assert all(f"{key} is missing" in str(refused.value).splitlines() for key in missing)
+
+
+@pytest.mark.parametrize(
+    ("typed", "folder"),
+    [
+        ("hydra.run.dir=plain", "plain"),
+        ('hydra.run.dir="a, b"', "a, b"),
+        ("hydra.run.dir=7", "7"),
+        ("hydra.run.dir=runs/${seed}", "runs/5"),
+        ("hydra.run.dir=''", None),
+        ("seed=5", None),
+    ],
+)
+def test_the_folder_of_a_run_is_taken_as_hydra_reads_it(typed, folder):
+    composed, _ = compose.check_arguments("train", ["seed=5", typed])
+    assert compose.typed_folder(["seed=5", typed], composed) == folder
 
 
 def test_a_sweep_is_checked_trial_by_trial():

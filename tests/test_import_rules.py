@@ -87,7 +87,7 @@ def test_imports_point_downwards(path):
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_only_the_boundary_knows_hydra_and_only_one_sink_knows_wandb(path):
     roots = {module.split(".")[0] for module in imports(path)}
-    if name(path) not in ("train.py", "evaluate.py", "vitcross/config/compose.py"):
+    if name(path) != "vitcross/config/compose.py":
         assert not roots & {"hydra", "omegaconf"}
     if ROOT / "vitcross" / "sinks" / "weights_and_biases" not in path.parents:
         assert "wandb" not in roots
@@ -95,6 +95,12 @@ def test_only_the_boundary_knows_hydra_and_only_one_sink_knows_wandb(path):
         assert "wandb_workspaces" not in roots
     if name(path) != "vitcross/sweep/optuna_proposals.py":
         assert "optuna" not in roots
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if ROOT / "vitcross" / "sinks" in p.parents], ids=name)
+def test_sinks_only_write_what_is_finished(path):
+    media = "vitcross.attention_maps.sheets.media"
+    assert all(module.startswith(media) for module in imports(path) if module.startswith("vitcross.attention_maps"))
 
 
 def test_no_room_is_called_utils():

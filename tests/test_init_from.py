@@ -53,7 +53,7 @@ def test_what_to_type_where_sizes_differ(tmp_path, overrides, typed):
 
 
 def test_it_must_be_a_run_with_a_checkpoint(tmp_path):
-    with pytest.raises(ConfigError, match="init_from must be the folder of a run, with a compose.yaml.*none"):
+    with pytest.raises(ConfigError, match="init_from must be the folder of a run, with a config.yaml.*none"):
         check(tmp_path / "none")
     with pytest.raises(ConfigError, match="init_from must be the folder of a run that has a checkpoint"):
         check(run_folder(tmp_path / "run", best=None))

@@ -22,7 +22,8 @@ keys = st.sampled_from(["seed", "trainer.steps", "model.depth", "optimizer.learn
 def begun(tmp_path):
     """`(folder, configuration)` of a run that was begun and got nowhere."""
     settings, choices = compose.compose("train", ["trainer.steps=17", "model.depth=2"])
-    run_folder.begin(tmp_path / "run", compose.as_yaml(settings), choices)
+    run_folder.begin(settings, choices, tmp_path / "run")
+    run_folder._LOCKS.pop().close()  # other processes, and this one again, take the folder
     return tmp_path / "run", settings
 
 
@@ -93,26 +94,25 @@ def test_other_settings_are_listed_and_refused_unless_they_are_allowed(begun, ca
     folder, _ = begun
     typed = [f"resume={folder}", "optimizer.learning_rate=0.25", "trainer.steps=19", "trainer.keep_checkpoints=5"]
     with pytest.raises(ValueError, match="other settings") as refused:
-        resume.resume(typed, multirun=False)
+        resume.resume(typed)
     lines = str(refused.value).splitlines()[1:]
     assert lines == ["  optimizer.learning_rate: 0.001 -> 0.25", "  trainer.steps: 17 -> 19"]
-    resumed = resume.resume([*typed, "allow_changes=true"], multirun=False)
+    resumed = resume.resume([*typed, "allow_changes=true"])
     assert resumed.settings["optimizer"]["learning_rate"] == 0.25 and str(resumed.folder) == str(folder)
     assert "changed     trainer.steps: 17 -> 19" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("typed", "multirun", "message"),
+    ("typed", "message"),
     [
-        (["resume=/nonexistent"], False, "resume must be the folder of a run"),
-        (["resume=x", "hydra.run.dir=y"], False, "hydra.run.dir cannot be typed beside it"),
-        (["resume=x"], True, "a sweep goes on by"),
-        (["resume=x", "allow_changes=maybe"], False, "allow_changes must be true or false"),
+        (["resume=/nonexistent"], "resume must be the folder of a run"),
+        (["resume=x", "hydra.run.dir=y"], "hydra.run.dir cannot be typed beside it"),
+        (["resume=x", "allow_changes=maybe"], "allow_changes must be true or false"),
     ],
 )
-def test_what_cannot_be_gone_on_with(typed, multirun, message):
+def test_what_cannot_be_gone_on_with(typed, message):
     with pytest.raises(ValueError, match=message):
-        resume.resume(typed, multirun)
+        resume.resume(typed)
 
 
 def test_the_same_command_again_goes_on_and_another_one_is_refused(begun):

@@ -15,6 +15,7 @@ from vitcross.config import compose
 from vitcross.config.help_page import options
 from vitcross.data.problems import TooManyUnreadable
 from vitcross.experiment import build
+from vitcross.experiment.run_folder import Command
 
 TFDS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "oxford_flowers102", "imagenet2012")
 SHORT = [
@@ -55,11 +56,10 @@ def take_steps(overrides, folder, logs=frozenset()):
     from vitcross.training.guards import StopOnSignal
     from vitcross.training.run import train_and_close
 
-    settings, _ = compose.check_arguments("train", overrides)
+    settings, choices = compose.check_arguments("train", overrides)
+    command = Command(settings=settings, choices=choices, folder=folder)
     with StopOnSignal() as stop_on_signal:
-        parts = build.build_training(
-            settings, name="recipe", folder=folder, stop_on_signal=stop_on_signal, started=time.perf_counter()
-        )
+        parts = build.build_training(command, stop_on_signal=stop_on_signal, started=time.perf_counter())
         before = [np.array(v) for v in parts["trainer"].task.network.trainable_variables]
         assert train_and_close(**parts) == 0
     after = parts["trainer"].task.network.trainable_variables

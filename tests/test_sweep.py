@@ -17,11 +17,12 @@ from tests.test_train import rows, run, start, wait_for_training
 from vitcross.config import compose
 from vitcross.config.compatibility import ConfigError
 from vitcross.config.search_space import Interval, Values
+from vitcross.pages.axes import log_ticks
+from vitcross.sweep.charts import key_axis
 from vitcross.sweep.page import page
 from vitcross.sweep.process import outcome
 from vitcross.sweep.record import Record, open_record
 from vitcross.sweep.report import failures, table_text, write_report
-from vitcross.sweep.scales import key_scale, log_ticks
 from vitcross.sweep.table import console_table, print_table
 
 RATES = "optimizer.learning_rate=tag(log,interval(1e-4,3e-3))"
@@ -425,8 +426,8 @@ def test_a_logarithmic_axis_has_2_to_7_numbers_inside(low, ratio):
 
 
 def test_axes_suit_what_is_swept():
-    assert key_scale(Values(("2", "4", "6"))).ticks == (2, 4, 6)
-    assert key_scale(Values(("8", "512", "64"))).log and not key_scale(Values(("0", "512", "64"))).log
-    assert key_scale(Values(("small", "2"))) is None and key_scale(Values(("nan", "1"))) is None
-    scale = key_scale(Interval(1e-4, 1e-2, log=True))
+    assert key_axis(Values(("2", "4", "6"))).ticks == (2, 4, 6)
+    assert key_axis(Values(("8", "512", "64"))).log and not key_axis(Values(("0", "512", "64"))).log
+    assert key_axis(Values(("small", "2"))) is None and key_axis(Values(("nan", "1"))) is None
+    scale = key_axis(Interval(1e-4, 1e-2, log=True))
     assert [scale.at(value) for value in (1e-4, 1e-3, 1e-2)] == pytest.approx([0, 0.5, 1])

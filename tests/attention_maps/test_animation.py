@@ -9,9 +9,10 @@ from PIL import Image
 
 from tests.attention_maps.records import LAYOUT, PATCH, random_record
 from tests.attention_maps.text_records import text_record
+from vitcross.attention_maps.records.run_captures import run_captures
 from vitcross.attention_maps.records.trust_report import Fidelity, TrustReport
 from vitcross.attention_maps.sheets import animation, color_maps
-from vitcross.attention_maps.sheets.animation import MOST_BYTES, animation_gif, frame_of, read_frames
+from vitcross.attention_maps.sheets.animation import MOST_BYTES, animation_gif, frame_of
 from vitcross.attention_maps.sheets.render import overlay, panel_size
 
 STEPS = (0, 7, 101)
@@ -176,16 +177,11 @@ def test_maps_of_nothing_are_dark_and_not_an_error():
 
 def test_frames_keep_no_weights_and_are_read_back_from_a_run_folder(tmp_path):
     records = captures(batch=2)
-    for record in records:
-        folder = tmp_path / f"step_{record.step:08d}"
-        folder.mkdir()
-        record.save(folder / "record.npz")
-    words = text_record(2, step=53)
-    (tmp_path / "step_00000053").mkdir()
-    words.save(tmp_path / "step_00000053" / "record.npz")
+    for record in [*records, text_record(2, step=53)]:
+        record.save(tmp_path / f"step_{record.step:08d}/record.npz")
     (tmp_path / "step_00000005").mkdir()
-    (tmp_path / "step_00000005" / "record.npz").write_bytes(b"half of a file")
-    found = read_frames(tmp_path, before=101)
+    (tmp_path / "step_00000005/record.npz").write_bytes(b"half of a file")
+    found = [frame_of(record) for record in run_captures(tmp_path, before=101)]
     assert [frame.step for frame in found] == [0, 7, 53]
     assert not hasattr(found[0], "weights")
     for frame, record in zip(found[:2], records[:2], strict=True):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.test_capture import B, batch, tiny_model
-from vitcross.attention_maps import AttentionMaps, capture, grounding
+from vitcross.attention_maps import AttentionMaps, AttentionRecord, capture, grounding
 from vitcross.attention_maps.trust.checks import MapEvaluator
 from vitcross.attention_maps.trust.portions import portions
 from vitcross.sinks.sink import Sink
@@ -102,6 +102,27 @@ def test_a_step_that_was_jumped_over_is_captured_at_the_next():
         callback.on_train_batch_end(0)
     callback.on_train_end()
     assert [step for step, _ in sink.captures] == [0, 4, 12]
+
+
+def test_a_resumed_run_reads_each_earlier_capture_once(tmp_path, monkeypatch):
+    model, sink = tiny_model(depth=1), Kept()
+    whole = maps_of(model, sink, [], title="run")
+    states = []
+    for step in (0, 4, 9):
+        record = whole.capture(step).record
+        record.save(tmp_path / f"step_{step:08d}/record.npz")
+        states.append(whole.state())
+    loads, load = [], AttentionRecord.load
+    monkeypatch.setattr(AttentionRecord, "load", lambda path: loads.append(path.parent.name) or load(path))
+    resumed = maps_of(model, sink, [4, 9], title="run", folder=tmp_path)
+    resumed.load_state(states[1])
+    # Those after the checkpoint are not read: they are captured again.
+    assert loads == ["step_00000000", "step_00000004"] and resumed.pending == [9]
+    assert resumed.capture(9).viewer == sink.captures[2][1].viewer
+    for callback in (whole, resumed):
+        callback._step = 9
+        callback.on_train_end()
+    assert sink.films[0] == sink.films[1] and len(sink.captures) == 4
 
 
 def test_what_is_handed_over():

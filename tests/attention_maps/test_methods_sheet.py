@@ -1,9 +1,11 @@
 """The sheet of methods and the thumbnails: colors, boxes and words against the record. Looks were judged by eye."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.attention_maps.measured import measured, measured_text, trust_report
 from tests.attention_maps.records import LAYOUT, random_record
@@ -27,6 +29,10 @@ def plain(batch=3, **changes):
 
 def count(image, color):
     return int((image == color).all(-1).sum())
+
+
+def pixels_of(found):
+    return np.asarray(Image.open(io.BytesIO(found.png)))
 
 
 def test_it_is_made_only_where_the_record_holds_maps():
@@ -114,7 +120,7 @@ def test_the_box_is_drawn_on_the_image_and_on_every_map():
     record = measured(random_record(batch=1, depth=1, boxes=np.array([[0.1, 0.2, 0.8, 0.9]], np.float32)))
     record.images[:] = 120
     white = [count(methods_sheet(r, Style()).image, 255) for r in (record, dataclasses.replace(record, boxes=None))]
-    on_image = count(thumbnails(record)[0][:, :120], 255)
+    on_image = count(pixels_of(thumbnails(record))[:, :120], 255)
     assert white[1] == 0 and white[0] > 0 and on_image > 0
     assert white[0] % 5 == 0  # the same frame on five panels
 
@@ -126,7 +132,7 @@ def test_many_images_and_a_network_that_diverged():
     for values in (*broken.maps.values(), *broken.weights.values()):
         values[:] = np.nan
     assert methods_sheet(broken, Style()).image.std() > 0
-    assert thumbnails(broken)[0].shape[0] > 0
+    assert pixels_of(thumbnails(broken)).shape[0] > 0
 
 
 def test_the_boxes_of_a_target_are_those_of_the_word_that_it_is():
@@ -151,11 +157,16 @@ def test_maps_through_both_towers_are_called_so():
 
 def test_thumbnails_are_a_grid_of_images_and_maps():
     record = measured(plain(class_names=()))
-    pixels, columns, rows = thumbnails(record, Style(opacity=1.0))
-    assert columns == ("image", "raw", "rollout", "relevance", "leave_one_out") and rows == 3
+    found = thumbnails(record, Style(opacity=1.0))
+    pixels, columns = pixels_of(found), list(found.grid["columns"])
+    assert columns == ["image", "raw", "rollout", "relevance", "leave_one_out"] and found.grid["rows"] == 3
     factor = 128 // 30
     h, w = 12 * factor, 30 * factor
-    assert pixels.shape == (3 * h, 5 * w, 3) and pixels.dtype == np.uint8
+    assert (
+        pixels.shape == (3 * h, 5 * w, 3)
+        and pixels.dtype == np.uint8
+        and (found.grid["height"], found.grid["width"]) == (h, w)
+    )
     cells = pixels.reshape(3, h, 5, w, 3).swapaxes(1, 2)
     for b in range(3):
         np.testing.assert_array_equal(cells[b, 0], record.images[b].repeat(factor, 0).repeat(factor, 1))
@@ -167,6 +178,7 @@ def test_thumbnails_are_a_grid_of_images_and_maps():
 
 
 def test_thumbnails_of_a_record_without_maps_and_of_texts():
-    assert thumbnails(plain())[1] == ("image", "raw", "rollout")
-    pixels, columns, rows = thumbnails(measured_text(text_record(2)))
-    assert len(columns) == 5 and rows == 2 and pixels.shape[1] % 5 == 0
+    assert thumbnails(plain()).grid["columns"] == {"image": "Image", "raw": "Raw attention", "rollout": "Rollout"}
+    found = thumbnails(measured_text(text_record(2)))
+    assert len(found.grid["columns"]) == 5 and found.grid["rows"] == 2
+    assert pixels_of(found).shape[1] == 5 * found.grid["width"]

@@ -114,10 +114,10 @@ def shares(page, grid=GRID, panel=0):
     """(P,) place of every patch's color in the color table, in [0, 1], read from the middle of the patch."""
     pixels = page.evaluate(
         """([panel, rows, columns]) => {
-          const canvas = document.getElementById(`map-${panel}`), context = drawing.getContext("2d");
+          const canvas = document.getElementById(`map-${panel}`), context = canvas.getContext("2d");
           return Array.from({length: rows * columns}, (_, p) => [...context.getImageData(
-            Math.floor((p % columns + 0.5) * drawing.width / columns),
-            Math.floor((Math.floor(p / columns) + 0.5) * drawing.height / rows), 1, 1).data].slice(0, 3));
+            Math.floor((p % columns + 0.5) * canvas.width / columns),
+            Math.floor((Math.floor(p / columns) + 0.5) * canvas.height / rows), 1, 1).data].slice(0, 3));
         }""",
         [panel, *grid],
     )

@@ -23,6 +23,7 @@ from tests.attention_maps.viewer_samples import (
     dual_record,
 )
 from vitcross.attention_maps import AttentionRecord, raw_map, rollout_map
+from vitcross.attention_maps.records.run_captures import run_captures
 from vitcross.attention_maps.viewer import Viewer, write_viewer
 from vitcross.attention_maps.viewer.images import data_uris
 from vitcross.attention_maps.viewer.rows import LEVELS, encode_rows, pack, signed_rows
@@ -296,7 +297,8 @@ def test_a_resumed_run_reads_its_captures_from_disk(tmp_path, caplog):
     for record in records:
         record.save(tmp_path / f"attention/step_{record.step:08d}/record.npz")
     viewer = Viewer(title="run")
-    viewer.add_folder(tmp_path / "attention", before=500)
+    for record in run_captures(tmp_path / "attention", before=500):
+        viewer.add(record)
     assert [capture.step for capture in viewer.captures] == [0, 100]
     viewer.add(records[-1])
     write_viewer(records, tmp_path / "whole.html", title="run")
@@ -304,10 +306,12 @@ def test_a_resumed_run_reads_its_captures_from_disk(tmp_path, caplog):
     # A run that went back to step 100 captures again from there.
     viewer.add(classifier_record(step=100))
     assert [capture.step for capture in viewer.captures] == [0, 100]
-    (tmp_path / "attention/step_00000100/record.npz").write_bytes(b"half a file")
-    again = Viewer()
-    again.add_folder(tmp_path / "attention")
-    assert [capture.step for capture in again.captures] == [0, 500] and "cannot be read" in caplog.text
+    path = tmp_path / "attention/step_00000100/record.npz"
+    path.write_bytes(b"half a file")
+    assert [record.step for record in run_captures(tmp_path / "attention")] == [0, 500]
+    assert "A capture that cannot be read is left out" in caplog.text and str(path) in caplog.text
+    with pytest.raises(ValueError, match="`path` must be"):
+        list(run_captures(tmp_path / "attention", skip_unreadable=False))
 
 
 def test_records_of_both_kinds_are_opened(tmp_path):

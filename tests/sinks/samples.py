@@ -6,7 +6,8 @@ Shape legend: B batch, H W C pixels, N heads, T tokens.
 import numpy as np
 
 from vitcross.attention_maps.records.record import AttentionRecord
-from vitcross.attention_maps.sheets.media import AttentionMedia, Sheet
+from vitcross.attention_maps.sheets.media import AttentionMedia
+from vitcross.attention_maps.sheets.sheet import Sheet
 
 HEIGHT, WIDTH = 53, 71
 KEYS = ("attention/probe", "attention/self/overlay", "attention/self/heads", "attention_stats/entropy")

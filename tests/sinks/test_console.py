@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console as RichConsole
 
 from tests.sinks.samples import sample_media
+from vitcross.pages.numbers import padded_number
 from vitcross.sinks.console import Console
-from vitcross.sinks.console_text import duration, metrics, number, table
+from vitcross.sinks.console_text import duration, metrics, table
 from vitcross.terminal import printable
 
 TRAIN = {"epoch": 0.5, "train/loss": 0.53125, "train/accuracy": 0.75, "speed/images_per_second": 1210.4}
@@ -132,7 +133,7 @@ def test_unknown_progress_is_refused():
 
 
 def test_numbers_and_times():
-    assert [number(v) for v in (5717416, 1210.4, 0.53125, 12.3456, 1.2e-5, 0.0, float("inf"), -0.5)] == [
+    assert [padded_number(v) for v in (5717416, 1210.4, 0.53125, 12.3456, 1.2e-5, 0.0, float("inf"), -0.5)] == [
         "5,717,416",
         "1,210",
         "0.5312",

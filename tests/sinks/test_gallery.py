@@ -15,8 +15,8 @@ from tests.attention_maps.records import random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import AttentionMedia, Prediction, heat_map_sheet, sheets
 from vitcross.attention_maps.records.trust_report import NOTHING
-from vitcross.pages.svg_charts import charts, nice_ticks, points, read_rows
-from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST
+from vitcross.pages.axes import nice_ticks
+from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, by_key, charts, read_rows, thinned
 from vitcross.sinks.gallery.sink import Gallery
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u2028'
@@ -122,7 +122,9 @@ def test_the_page_needs_no_network_no_storage_and_no_eval(tmp_path):
     gallery.media(3, media(3))
     source = Page(tmp_path / "attention" / "index.html").source
     assert not re.search(r"https?://|//cdn|@import|eval\(|localStorage|sessionStorage|fetch\(|XMLHttpRequest", source)
-    assert "default-src &#x27;none&#x27;" in source
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', source)[1]
+    assert policy.startswith("default-src 'none'; img-src 'self' file:; style-src-attr 'unsafe-inline'; ")
+    assert policy.count("unsafe") == 1 and policy.count("'sha256-") == 2  # one script, one style
     assert len(source) < 80_000  # images are files beside it
 
 
@@ -200,14 +202,14 @@ def test_metrics_that_are_missing_broken_or_not_finite(tmp_path):
     text = '{"step": 1, "train/loss": NaN}\n[1]\n\n{"step": 2, "train/loss": 0.5}\n{"step": 3, "train/lo'
     (tmp_path / "metrics.jsonl").write_text(text)
     rows = read_rows(tmp_path / "metrics.jsonl")
-    assert points(rows, "train/loss") == [(2, 0.5)]
+    assert by_key(rows)["train/loss"] == [(2, 0.5)]
     assert len(charts(rows, TRAINING)) == 1 and charts(rows, HEALTH) == []
     assert charts([{"step": 0, "val/loss": 0.0}], TRAINING)[0].count("<circle") == 1
 
 
 def test_long_runs_are_thinned_and_keep_their_ends():
     rows = [{"step": s, "train/loss": float(s)} for s in range(100_003)]
-    found = points(rows, "train/loss")
+    found = thinned(by_key(rows)["train/loss"])
     assert len(found) <= 300 and found[0] == (0, 0.0) and found[-1] == (100_002, 100_002.0)
 
 
@@ -307,7 +309,7 @@ def test_every_probe_has_its_maps_and_its_numbers(tmp_path):
         assert [(float(x), float(y)) for x, y in places] == [(25.0 * k, 50.0 * b) for k in range(5)]
     with Image.open(tmp_path / "attention" / "step_00000010" / "thumbnails.png") as file:
         cells = gallery.captures[0].thumbnails
-        assert file.size == (cells.width * 5, cells.height * 3)
+        assert file.size == (cells["width"] * 5, cells["height"] * 3)
     assert "background:url(step_00000010/thumbnails.png)" in cards[0]
 
 
@@ -321,9 +323,8 @@ def test_the_newest_capture_that_was_measured_is_told(tmp_path):
     frames = re.findall(r'<a href="#step-(\d+)" data-step="(\d+)">', page.source)
     assert frames == [("0", "0"), ("10", "10"), ("500", "500")]
     again = Gallery(tmp_path, title="x")
-    assert (
-        again.captures == gallery.captures and again.captures[1].trust.fidelity["raw"].words == "no better than random"
-    )
+    assert again.captures == gallery.captures
+    assert again.captures[1].trust["methods"][0]["words"] == "no better than random"
 
 
 def test_runs_without_trust_without_boxes_and_without_captures(tmp_path):
@@ -406,7 +407,7 @@ def test_a_model_that_nothing_changes_has_nothing_to_explain(tmp_path):
     words = plain(section(Page(gallery.path), "trust"))
     assert "no example explainable" in words and words.count("There is nothing to explain.") == 1
     again = Gallery(tmp_path, title="x")  # what was not finite is null in the page
-    assert again.captures[0].trust.fidelity["raw"].gap is None
+    assert again.captures[0].trust["methods"][0]["gap"] is None
     again.close({}, 0)
     assert plain(section(Page(again.path), "trust")) == words
 
@@ -453,7 +454,7 @@ def test_a_page_of_an_older_program_goes_on(tmp_path):
     gallery.media(0, media(0))
     text = gallery.path.read_text()
     state = json.loads(re.search(r'id="captures">(.*?)</script>', text)[1])
-    for name in ("targets", "held", "trust", "thumbnails"):
+    for name in ("targets", "trust", "thumbnails", "colors"):
         del state[0][name]
     gallery.path.write_text(re.sub(r'(id="captures">).*?(</script>)', lambda m: m[1] + json.dumps(state) + m[2], text))
     again = Gallery(tmp_path, title="x")

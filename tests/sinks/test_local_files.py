@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.sinks.samples import HEIGHT, WIDTH, sample_media
 from vitcross import atomic_files
-from vitcross.sinks.local_files import LocalFiles, to_json
+from vitcross.pages.json_text import to_json
+from vitcross.sinks.local_files import LocalFiles
 
 
 def strict(text):

@@ -14,10 +14,11 @@ from tests.sinks.wandb_client import ReadBack
 from vitcross.attention_maps import AttentionMedia, Prediction, Sheet
 from vitcross.attention_maps.methods.rollout import read_map
 from vitcross.attention_maps.records.trust_report import Fidelity, ProbeFidelity, TrustReport
+from vitcross.attention_maps.sheets.overlay_images import OverlayImages, image_caption
 from vitcross.attention_maps.sheets.overlay_masks import quantile_levels
 from vitcross.metric_keys import ANIMATION, OVERLAY, VIEWER
 from vitcross.sinks.weights_and_biases import media
-from vitcross.sinks.weights_and_biases.media import Uploads, image_caption, overlay_images
+from vitcross.sinks.weights_and_biases.media import Uploads, overlay_images
 from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
 SHEETS = ("attention/probe", OVERLAY, "attention/self/methods", "attention/self/heads", "attention/self/layers")
@@ -69,7 +70,7 @@ def pixels(path):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_clean_images_with_levels_of_every_method_and_the_truth(wandb, tmp_path, channels):
     record = with_maps(random_record(channels=channels, batch=3, depth=2))
-    images = overlay_images(wandb, record, tmp_path)
+    images = overlay_images(wandb, OverlayImages(record), tmp_path)
     assert len(images) == 3
     for i, image in enumerate(images):
         # 12 x 30 pixels, enlarged by the largest whole factor within 256.
@@ -88,17 +89,17 @@ def test_clean_images_with_levels_of_every_method_and_the_truth(wandb, tmp_path,
 
 def test_large_images_keep_their_size_and_at_most_108_are_listed(wandb, tmp_path):
     record = random_record(batch=113, depth=1, heads=1)
-    images = overlay_images(wandb, record, tmp_path)
-    assert len(images) == 108 and media.overlay_files(record) == 108 * (1 + 1 + 2)
+    images = overlay_images(wandb, OverlayImages(record), tmp_path)
+    assert len(images) == 108 and media.overlay_files(OverlayImages(record)) == 108 * (1 + 1 + 2)
     large = np.zeros((1, 300, 501, 3), np.uint8)
     record = dataclasses.replace(record.first(1), images=large, patch_size=(100, 101))
-    (image,) = overlay_images(wandb, record, tmp_path)
+    (image,) = overlay_images(wandb, OverlayImages(record), tmp_path)
     assert pixels(image._path).shape == (300, 501, 3) and pixels(image._masks["raw"]._path).shape == (300, 501)
 
 
 def test_nothing_known_means_no_boxes_and_no_empty_words(wandb, tmp_path):
     record = random_record(batch=2, depth=1, boxes=None, labels=None)
-    for image in overlay_images(wandb, record, tmp_path):
+    for image in overlay_images(wandb, OverlayImages(record), tmp_path):
         assert image._boxes is None and list(image._masks) == ["raw", "rollout"]
     assert image_caption(record, 0).startswith("1. class ") and image_caption(record, 0).endswith("%. Step 5.")
 
@@ -108,7 +109,7 @@ def test_words_have_a_box_for_every_object_that_they_name(wandb, tmp_path):
     texts = list(record.text.texts)
     silent = dataclasses.replace(texts[1], word_boxes=(None,) * len(texts[1].words))
     record = with_text(record, texts=(texts[0], silent, texts[2]))
-    images = overlay_images(wandb, record, tmp_path)
+    images = overlay_images(wandb, OverlayImages(record), tmp_path)
     # The layers are the same for all, also where a text names nothing.
     assert [list(image._boxes) for image in images] == [["words"]] * 3
     assert images[1]._boxes["words"]._val == []

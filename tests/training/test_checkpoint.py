@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import endless, tiny_batch, tiny_task
-from vitcross.training.checkpoint import load_network, load_training, problem_of, read_progress
+from vitcross.training.checkpoint import load_network, load_training, problem_of, read_header, read_progress
 from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.optimizer import adamw
 from vitcross.training.progress import TrainingProgress
@@ -185,14 +185,14 @@ def test_what_a_killed_process_left_is_cleared_up(task, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["index.json", "step_00000002"]
 
 
-def test_a_run_of_an_earlier_version_is_refused_and_its_weights_stay(task, tmp_path):
+@pytest.mark.parametrize("change", [{"version": 1}, {"seal": None}, {"more": 1}])
+def test_a_header_of_another_version_or_without_its_seal_is_not_read(change, task, tmp_path):
     path = Checkpoints(tmp_path).save(task, progress=at(2))
     header = json.loads((path / "checkpoint.json").read_text())
-    header = {key: header[key] for key in ("step", "metrics", "class_names")}
-    (path / "checkpoint.json").write_text(json.dumps({**header, "version": 1}))
-    with pytest.raises(ValueError, match="earlier version"):
-        Checkpoints(tmp_path).newest(0)
-    load_network(tiny_task().network, Checkpoints(tmp_path).path("latest"))
+    (path / "checkpoint.json").write_text(json.dumps(header | change))
+    with pytest.raises(ValueError, match="this vitcross reads 2" if "version" in change else "is damaged"):
+        read_header(path)
+    assert problem_of(path)
 
 
 def test_nothing_to_go_on_from_is_none(tmp_path):

@@ -19,7 +19,7 @@ from vitcross.training.checkpoint import check_fits, load_network, read_progress
 from vitcross.training.checkpoints import Checkpoints
 from vitcross.training.guards import Interrupted, StopOnSignal
 from vitcross.training.optimizer import adamw, lion, schedule_free_adamw
-from vitcross.training.trainer import Trainer
+from vitcross.training.trainer import Trainer, TrainerSettings
 
 STEPS, INTERVAL, LOG, BATCH = 23, 5, 3, 11
 MOMENTS = ("batch", "row", "validation", "validated", "capture", "epoch end", "train end")
@@ -123,23 +123,19 @@ def train(folder, bomb, make=adamw, **settings):
     step, rows = (progress.step, progress.rows) if progress else (0, 0)
     sink = Sink(LocalFiles(run_folder=folder, resume_from=(step, rows)), bomb, rows)
     with StopOnSignal() as stop_on_signal:
+        rhythm = {"evaluate_every": INTERVAL, "log_every": LOG, "checkpoint_every": 4, "class_names": ("a", "b", "c")}
         trainer = Trainer(
+            TrainerSettings(
+                total_steps=STEPS, batch_size=BATCH, jit_compile=False, started=0.0, **{**rhythm, **settings}
+            ),
             task=task,
             optimizer=optimizer,
             batches=lambda start_position: batches(start_position, bomb),
             validation_splits=[EvaluationSplit(name="validation", batches=Splits(bomb))],
-            total_steps=STEPS,
-            evaluate_every=INTERVAL,
-            log_every=LOG,
-            batch_size=BATCH,
             checkpoints=checkpoints,
             sink=sink,
             callbacks=[Watcher(sink, bomb)],
             stop_on_signal=stop_on_signal,
-            jit_compile=False,
-            class_names=("a", "b", "c"),
-            started=0.0,
-            **{"checkpoint_every": 4, **settings},
         )
         if found:
             trainer.load(found)
@@ -199,7 +195,7 @@ WITH_AVERAGE = {"ema": functools.partial(adamw, ema_steps=5), "schedule_free": s
 
 @pytest.mark.parametrize("kind", WITH_AVERAGE)
 def test_runs_with_an_average_that_stop_early_go_on_too(tmp_path, kind):
-    options = {"make": WITH_AVERAGE[kind], "patience": 10}
+    options = {"make": WITH_AVERAGE[kind], "early_stopping": 10}
     train(tmp_path / "whole", Bomb(), **options)
     assert rows(tmp_path / "whole")[-1]["step"] == 15  # the first value stays the best: all are right from step 5 on
     validated = [row for row in rows(tmp_path / "whole") if "val/loss" in row]
@@ -222,10 +218,10 @@ def test_runs_with_an_average_that_stop_early_go_on_too(tmp_path, kind):
 
 def test_patience_is_asked_for_at_validations_only(tmp_path):
     """Steps 5, 10, 15, ... are validated: patience of 7 is over at 12, and is told at 15, also after a stop at 13."""
-    train(tmp_path / "whole", Bomb(), patience=7)
+    train(tmp_path / "whole", Bomb(), early_stopping=7)
     with pytest.raises(Exception, match="stop"):  # a checkpoint of step 12 is there
-        train(tmp_path / "cut", Bomb("batch", 14, RuntimeError("stop")), patience=7)
-    train(tmp_path / "cut", Bomb(), patience=7)
+        train(tmp_path / "cut", Bomb("batch", 14, RuntimeError("stop")), early_stopping=7)
+    train(tmp_path / "cut", Bomb(), early_stopping=7)
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole") and contents(tmp_path / "cut") == contents(
         tmp_path / "whole"
     )

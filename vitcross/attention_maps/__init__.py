@@ -57,8 +57,9 @@ from vitcross.attention_maps.records.text_part import TextPart
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.schedule import capture_steps
 from vitcross.attention_maps.sheets.heat_map import heat_map_sheet
-from vitcross.attention_maps.sheets.media import AttentionMedia, Sheet, file_name, folder_name
+from vitcross.attention_maps.sheets.media import AttentionMedia, file_name, folder_name
 from vitcross.attention_maps.sheets.notebook import overlay
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import Style
 from vitcross.attention_maps.sheets.sheets import sheets
 from vitcross.attention_maps.trust.deletion_insertion import deletion_insertion

@@ -13,7 +13,8 @@ import numpy as np
 from vitcross import metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.statistics import Earlier, statistics
-from vitcross.attention_maps.sheets.animation import Frame, animation_gif, frame_of, read_frames
+from vitcross.attention_maps.records.run_captures import run_captures
+from vitcross.attention_maps.sheets.animation import Frame, animation_gif, frame_of
 from vitcross.attention_maps.sheets.heat_map import heat_map_sheet
 from vitcross.attention_maps.sheets.media import AttentionMedia
 from vitcross.attention_maps.sheets.sheets import Style, sheets
@@ -104,8 +105,9 @@ class AttentionMaps(keras.callbacks.Callback):
         self.previous = Earlier(step=steps[-1], example_index=state["example_index"], maps=state["maps"])
         self.pending = [step for step in self.pending if step > steps[-1]]
         if self._folder is not None:
-            self._viewer.add_folder(self._folder, before=steps[-1] + 1)
-            self._frames = read_frames(self._folder, before=steps[-1] + 1)
+            for record in run_captures(self._folder, before=steps[-1] + 1):
+                self._viewer.add(record)
+                self._frames.append(frame_of(record))
 
     def on_train_begin(self, logs=None):
         self._step = self._current_step() if self._current_step else int(self.model.optimizer.iterations.value)
@@ -151,6 +153,7 @@ class AttentionMaps(keras.callbacks.Callback):
             statistics=scalars,
             tables=tables,
             viewer=self._viewer.html(),
+            color_map=self.style.color_map,
         )
         self.sink.scalars(step, scalars)
         self.sink.media(step, media)

@@ -4,11 +4,10 @@ import json
 import re
 from pathlib import Path
 
+from vitcross.command_line.arguments import answer_flags, split_arguments
 from vitcross.command_line.process import fail
-from vitcross.command_line.train import split_arguments
 from vitcross.config import compose
 from vitcross.config.compatibility import check_own_text
-from vitcross.config.help_page import help_page
 from vitcross.data.sources.image_files import find_images
 from vitcross.typos import offer
 
@@ -52,13 +51,15 @@ def class_names_of(run_folder, which):
 
 
 def prepare_evaluate(arguments):
-    """Check what was typed before TensorFlow starts; exits with status 2 and one message where it is wrong."""
-    overrides, flags = split_arguments([quote(argument) for argument in arguments])
-    if {"-h", "--help"} & set(flags):
-        print(help_page(compose.CONF, "evaluate"))
-        raise SystemExit(0)
+    """Check what was typed before TensorFlow starts; exits with status 2 and one message where it is wrong.
+
+    Returns:
+        `(settings, run_config)`: dicts, the validated configurations of the evaluation and of its run.
+    """
+    arguments = [quote(argument) for argument in arguments]
+    overrides, flags = split_arguments(arguments)
     if flags:
-        return [quote(argument) for argument in arguments]
+        answer_flags("evaluate", arguments)
     try:
         settings, _ = compose.check_arguments("evaluate", overrides)
         run_config = compose.open_run(settings["run"])
@@ -71,4 +72,4 @@ def prepare_evaluate(arguments):
             check_target(run_config, settings)
     except ValueError as error:
         fail(str(error))
-    return overrides
+    return settings, run_config

@@ -1,4 +1,4 @@
-"""How the process of a command speaks: its console, a quiet start of TensorFlow, errors as messages, exit status."""
+"""Sets up the process of a command: its console, a quiet start of TensorFlow, errors as messages, exit status."""
 
 import contextlib
 import logging

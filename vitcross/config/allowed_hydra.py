@@ -1,15 +1,15 @@
-"""What of Hydra itself a command or a configuration may use. Hydra can import and call anything that a configuration
-names, read configurations of other places, and unpickle: of all that, what a run needs. Plain Python in; no Hydra.
+"""Checks what of Hydra itself a command or a configuration uses. Plain Python in; no Hydra.
+
+Hydra can import and call anything that a configuration names, read configurations of other places, and unpickle: of all
+that, a run needs little.
 """
 
 from vitcross.config.compatibility import ConfigError
 
 # They choose a run, a sweep or what is printed. Left out: other folders of configurations, and --experimental-rerun,
 # which unpickles.
-FLAGS = (
-    *("-h", "--help", "--hydra-help", "--version", "-m", "--multirun"),
-    *("-c", "--cfg", "-p", "--package", "--resolve", "-i", "--info", "-sc", "--shell-completion"),
-)
+PRINTING_FLAGS = ("--hydra-help", "--version", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+FLAGS = ("-h", "--help", "-m", "--multirun", "-p", "--package", "--resolve", *PRINTING_FLAGS)
 ALLOWED_HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher")
 # Hydra makes what stands behind a `_target_` of its own section: its plugins are allowed.
 PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")

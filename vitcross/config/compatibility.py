@@ -1,5 +1,5 @@
-"""Which values of a configuration fit each other: task, model and data; patches and images; heads and widths. And
-what a configuration takes from the data once that is there. Plain dicts in; no TensorFlow.
+"""Checks that the values of a configuration fit each other: task, model and data; patches and images; heads and widths.
+And fills in what only the data knows, once that is there. Plain dicts in; no TensorFlow.
 """
 
 import dataclasses

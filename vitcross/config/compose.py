@@ -1,8 +1,7 @@
-"""From what was typed to a validated configuration in plain Python: the only place, besides the two scripts, that knows
-Hydra and OmegaConf. `experiment.py` puts the rooms together from it.
-"""
+"""Turns what was typed into a validated configuration in plain Python: the only file that knows Hydra and OmegaConf."""
 
 import inspect
+import sys
 from pathlib import Path
 
 import hydra
@@ -83,6 +82,36 @@ def check_arguments(name, overrides):
     config, choices = compose(name, overrides)
     validate(config, name)
     return config, choices
+
+
+def typed_folder(overrides, settings):
+    """The `hydra.run.dir` that was typed, with its interpolations resolved; None where it was not typed.
+
+    Args:
+        overrides: list of str, checked.
+        settings: dict, their configuration.
+
+    Raises:
+        ConfigError: an interpolation that leads nowhere.
+    """
+    typed = [_parse(text).value() for text in overrides if _key(text).lstrip("+") == "hydra.run.dir"]
+    if not typed or typed[-1] in (None, ""):
+        return None
+    try:
+        return str(OmegaConf.create({**settings, "hydra.run.dir": typed[-1]})["hydra.run.dir"])
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.run.dir={typed[-1]} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def print_as_hydra(name, arguments):
+    """Let Hydra itself answer a flag that prints something, e.g. `--cfg job`.
+
+    Args:
+        name: `train` or `evaluate`.
+        arguments: list of str, with one of `vitcross.config.allowed_hydra.PRINTING_FLAGS` among them.
+    """
+    sys.argv[1:] = arguments
+    hydra.main(version_base=None, config_path=str(CONF), config_name=name)(lambda composed: None)()
 
 
 def read_sweep(overrides):
@@ -216,11 +245,6 @@ def as_yaml(config):
     return OmegaConf.to_yaml(OmegaConf.create(config))
 
 
-def resolve(composed):
-    """Hydra's configuration as plain Python, without Hydra's own keys."""
-    return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-
-
 def open_run(folder, key="run"):
     """The validated configuration of a run folder, ready to build its model from; `key` is what a message calls it.
 
@@ -231,15 +255,14 @@ def open_run(folder, key="run"):
     if (Path(folder) / TOKENIZER).is_file():
         # The folder may have moved; the words that the model knows moved with it.
         config["data"]["tokenizer"] = str(Path(folder) / TOKENIZER)
-    validate(config)
     return config
 
 
 def read_run(folder, key="run"):
-    """The configuration of a run folder as its `config.yaml` keeps it.
+    """The validated configuration of a run folder as its `config.yaml` keeps it.
 
     Raises:
-        ConfigError: where it is not the folder of a run.
+        ConfigError: where it is not the folder of a run, or lacks a key.
     """
     path = Path(folder) / "config.yaml"
     if not path.is_file():
@@ -249,11 +272,6 @@ def read_run(folder, key="run"):
     except (OmegaConfBaseException, YAMLError, OSError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     check_stored(config, path)
-    # A run of an older version lacks keys that came later and has some that went; what does not make the model is
-    # filled in.
-    for group in ("trainer", "attention_maps", "sinks"):
-        defaults = OmegaConf.to_container(OmegaConf.load(CONF / group / "default.yaml"), resolve=True)
-        config[group] = _filled(config.get(group, {}), defaults)
     return config
 
 
@@ -285,10 +303,3 @@ def resumed(folder, overrides):
     now = OmegaConf.to_container(now)
     validate(now)
     return before, now
-
-
-def _filled(section, defaults):
-    """A nested dict with the defaults of the keys it lacks, without those that have none."""
-    nested = [k for k, v in defaults.items() if isinstance(v, dict) and isinstance(section.get(k), dict)]
-    both = {k: _filled(section[k], defaults[k]) for k in nested}
-    return defaults | {k: v for k, v in section.items() if k in defaults} | both

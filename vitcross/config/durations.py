@@ -1,5 +1,6 @@
-"""All lengths of a run in steps: what may be typed for them, and what they come to once the data is there."""
+"""Turns all durations of a run into steps: what may be typed for them, and what they come to once the data is there."""
 
+import dataclasses
 import re
 
 from vitcross.config.compatibility import ConfigError
@@ -9,28 +10,38 @@ OPTIMIZER_DURATIONS = ("warmup", "cooldown", "timescale", "ema")
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?|examples?|percent|%)?\s*")
 
 
-def durations(config, num_examples):
-    """All lengths of a run in steps.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Durations:
+    """All durations of a run in steps; None where there is no such duration.
 
     Args:
-        config: dict, validated.
-        num_examples: int, of the training split.
-
-    Returns:
-        `(trainer, optimizer)`: dicts, one with `total_steps` and each of `TRAINER_DURATIONS`, one with `<length>_steps`
-        of those that the optimizer has; None where there is no such length.
+        total_steps: int, of the whole run.
+        steps_per_epoch: float.
+        trainer: dict with each of `TRAINER_DURATIONS`.
+        optimizer: dict with `<duration>_steps` of each of `OPTIMIZER_DURATIONS` that the optimizer has.
     """
-    trainer, optimizer = config["trainer"], config["optimizer"]
-    known = {"batch_size": config["data"]["batch_size"], "num_examples": num_examples}
-    unit = "steps" if trainer["steps"] is not None else "epochs"
-    total = to_steps(trainer[unit], unit=unit, name=f"trainer.{unit}", **known)
-    known["total_steps"] = total
-    of_trainer = {"total_steps": total} | {key: _steps("trainer", trainer, key, known) for key in TRAINER_DURATIONS}
-    of_trainer["evaluate_every"] = min(total, of_trainer["evaluate_every"])
-    of_optimizer = {key: _steps("optimizer", optimizer, key, known) for key in OPTIMIZER_DURATIONS if key in optimizer}
-    if total == 1:  # a share is rounded up to one step, which a run of one step does not have
-        of_optimizer["warmup"] = 0
-    return of_trainer, {f"{key}_steps": steps for key, steps in of_optimizer.items()}
+
+    total_steps: int
+    steps_per_epoch: float
+    trainer: dict
+    optimizer: dict
+
+    @classmethod
+    def in_steps(cls, config, num_examples):
+        """Those of a validated configuration, for a training split of `num_examples`."""
+        trainer, optimizer, batch_size = config["trainer"], config["optimizer"], config["data"]["batch_size"]
+        known = {"batch_size": batch_size, "num_examples": num_examples}
+        unit = "steps" if trainer["steps"] is not None else "epochs"
+        total = to_steps(trainer[unit], unit=unit, name=f"trainer.{unit}", **known)
+        known["total_steps"] = total
+        of_trainer = {key: _steps("trainer", trainer, key, known) for key in TRAINER_DURATIONS}
+        of_trainer["evaluate_every"] = min(total, of_trainer["evaluate_every"])
+        keys = [key for key in OPTIMIZER_DURATIONS if key in optimizer]
+        of_optimizer = {f"{key}_steps": _steps("optimizer", optimizer, key, known) for key in keys}
+        if total == 1:  # a share is rounded up to one step, which a run of one step does not have
+            of_optimizer["warmup_steps"] = 0
+        epoch = num_examples / batch_size
+        return cls(total_steps=total, steps_per_epoch=epoch, trainer=of_trainer, optimizer=of_optimizer)
 
 
 def _steps(group, section, key, known):

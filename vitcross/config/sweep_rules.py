@@ -1,5 +1,5 @@
-"""What may be typed of a sweep itself: Hydra's own keys, the options of the sweeper, what each can sweep. Plain values
-in; no Hydra.
+"""Checks what was typed of a sweep itself: Hydra's own keys, the options of the sweeper, what each can sweep. Plain
+values in; no Hydra.
 """
 
 import dataclasses

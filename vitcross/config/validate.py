@@ -1,5 +1,5 @@
-"""Is a composed configuration one that can be run? Unknown keys, wrong types, impossible combinations: each gets one
-message that names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
+"""Checks that a composed configuration can be run: unknown keys, wrong types and impossible combinations get one
+message each, which names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
 """
 
 import re
@@ -24,7 +24,7 @@ def validate(config, name="train"):
     """
     problems = _problems(_ROOTS[name], config, ())
     for group, schemas in SCHEMAS.items():
-        if group in config:
+        if isinstance(config.get(group), dict):
             problems += _group_problems(group, config[group], schemas)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -55,7 +55,7 @@ def _group_problems(group, section, schemas):
 
 
 def check_stored(config, path):
-    """What was read from a run's `config.yaml`, perhaps a stranger's, has the form of one; values may still be wrong.
+    """Check what was read from a run's `config.yaml`, perhaps a stranger's.
 
     It is kept resolved: an interpolation could only read what is not its own, an environment variable for one, and
     carry it to Weights & Biases.
@@ -65,19 +65,17 @@ def check_stored(config, path):
         path: of the file, for messages.
 
     Raises:
-        ConfigError
+        ConfigError: also where keys lack that a run of today has.
     """
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must be the configuration of a run. Received: a {type(config).__name__}")
-    for name in (*SCHEMAS, "trainer", "attention_maps", "sinks"):
-        if not isinstance(config.get(name, None if name in SCHEMAS else {}), dict):
-            raise ConfigError(f"{path} must have a section {name}. Received: {config.get(name)!r}")
-    for name in SCHEMAS:
-        if not isinstance(target := config[name].get("_target_"), str):
-            raise ConfigError(f"{path}: {name}._target_ must be a name. Received: {target!r}")
     for key, value in nodes(config):
         if isinstance(value, str) and "${" in value:
             raise ConfigError(f"{path}: the configuration of a run must hold values alone. Received: {key}={value}")
+    try:
+        validate(config)
+    except ConfigError as error:
+        raise ConfigError(f"{error}\n{path} must be the configuration of a run of this version of vitcross") from error
 
 
 def _problems(schema, values, prefix):

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from vitcross import atomic_files
-from vitcross.attention_maps.sheets import color_maps, drawing
+from vitcross.attention_maps.sheets import drawing
+from vitcross.attention_maps.sheets.cell_table import draw_cells, label_rows
 from vitcross.attention_maps.sheets.drawing import MARGIN, MUTED, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.pages.csv_text import csv_text
 
 MOST_CLASSES = 100  # beyond, a cell of the image would be smaller than a few pixels
@@ -54,33 +55,17 @@ def confusion_sheet(counts_KK, class_names):
     left, top = MARGIN + label_room, drawing.heading_height(1)
     side = cell * num_classes
     canvas = Canvas(width=max(left + side + MARGIN + 120, 640), height=top + side + label_room + MARGIN)
-    canvas.heading(
-        "Confusion matrix", ["Rows: true class. Columns: predicted class. Color: share of the row."], left + side
-    )
-    colors = color_maps.colors(shares, "viridis", 0.0, 1.0)
-    for row, column in np.ndindex(counts_KK.shape):
-        x, y, color = left + column * cell, top + row * cell, tuple(int(c) for c in colors[row, column])
-        canvas.draw.rectangle((x, y, x + cell - 2, y + cell - 2), fill=color)
-        if cell >= 32 and counts_KK[row, column]:
-            fill = (24, 24, 24) if np.dot(color, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
-            text = str(counts_KK[row, column])
-            canvas.text(x + cell / 2 - 1, y + cell / 2, text, size=12, fill=fill, anchor="mm")
-    every = max(1, 14 // cell)
-    for k, name in enumerate(class_names):
-        if k % every == 0:
-            center = k * cell + cell / 2
-            canvas.text(
-                left - 8, top + center, drawing.shorten(name, 13, label_room - 8), fill=MUTED, anchor="rm", size=13
-            )
-            _vertical_text(canvas, left + center, top + side + 6, drawing.shorten(name, 13, label_room - 8))
+    lines = ["Rows: true class. Columns: predicted class. Color: share of the row."]
+    canvas.heading("Confusion matrix", lines, left + side)
+    texts = [[str(count) if count else "" for count in row] for row in counts_KK.tolist()]
+    draw_cells(canvas, (left, top), shares, (cell, cell), vmax=1.0, color_map="viridis", texts=texts)
+    names = [drawing.shorten(name, 13, label_room - 10) for name in class_names]
+    label_rows(canvas, (left, top), names, cell)
+    for k, name in enumerate(names):
+        _vertical_text(canvas, left + k * cell + cell / 2, top + side + 6, name)
     canvas.color_bar(left + side + 14, top, side, vmin=0.0, vmax=1.0, color_map="viridis")
-    return Sheet(
-        image=canvas.array(),
-        title="Confusion matrix",
-        caption="Rows: true class. Columns: predicted class.",
-        vmin=0,
-        vmax=1,
-    )
+    caption = "Rows: true class. Columns: predicted class."
+    return Sheet(image=canvas.array(), title="Confusion matrix", caption=caption, vmin=0, vmax=1)
 
 
 def _vertical_text(canvas, x, y, text):

@@ -1,4 +1,4 @@
-"""What `evaluate.py` does with own images: says what the model sees in them, and shows where it looks.
+"""What `evaluate.py` does with own images: writes what the model predicts for them, and shows where it looks.
 
 Results go to files and to a sink; what is shown on the console is returned as text.
 """
@@ -27,7 +27,7 @@ MOST_NAMED = 10  # images that one note names
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Group:
-    """The images of one sheet: number of its first path, the readable paths, and what is said of them. `answer.batch`
+    """The images of one sheet: number of its first path, the readable paths, and their predictions. `answer.batch`
     is without pixels, which are read again for the maps: of many images they would not fit into memory."""
 
     start: int
@@ -43,7 +43,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
         query: `vitcross.evaluation.predict_images.ImageQuery`.
 
     Returns:
-        `(names, said, unreadable, notes)`: of each readable image its path and what the model says; of each
+        `(names, words, unreadable, notes)`: of each readable image its path and what the model predicts; of each
         unreadable one its message; lines about the maps.
 
     Raises:
@@ -72,18 +72,18 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
             class_names=query.class_names,
             style=style,
             texts=_texts(group, query),
-            describe_predictions=lambda _, said=group.answer.said: [(what, "", None) for what in said],
+            describe_predictions=lambda _, lines=group.answer.words: lines,
             target=target,
             checks=functools.partial(checks, target=target),
             capture=capture,
         )
         if group.start < PER_SHEET * MOST_UPLOADED:
             sink.media(step, media)
-    return names, [said for group in groups for said in group.answer.said], unreadable, notes
+    return names, [text for group in groups for text in group.answer.words], unreadable, notes
 
 
 def _answer(task, paths, query, preprocess, choices):
-    """What is said of all readable images, as groups, and messages of the others."""
+    """What is predicted for all readable images, as groups, and messages of the others."""
     groups, unreadable, first = [], [], 0
     for start in range(0, len(paths), PER_SHEET):
         readable = _read(paths[start : start + PER_SHEET], preprocess, unreadable)
@@ -133,12 +133,12 @@ def _targets(network, groups, query):
     ]
 
 
-def image_lines(names, said, unreadable, notes=(), text=None):
+def image_lines(names, words, unreadable, notes=(), text=None):
     """Predictions of own images as lines for the console: image, what the model says, and notes."""
     width = max(len(printable(Path(name).name)) for name in names)
     about = f" and the text {printable(text)!r}" if text else ""
     rows = [
-        f"  {printable(Path(name).name):<{width}}  {printable(what)}" for name, what in zip(names, said, strict=True)
+        f"  {printable(Path(name).name):<{width}}  {printable(what)}" for name, what in zip(names, words, strict=True)
     ]
     problems = [f"  not readable, left out: {printable(message)}" for message in unreadable]
     return [f"{len(names)} images{about}", *rows, *problems, *(f"  {printable(note)}" for note in notes)]

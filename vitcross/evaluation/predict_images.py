@@ -1,4 +1,4 @@
-"""What a task makes of a user's own images and text: which text goes with an image, and what is said of the pair.
+"""What a task makes of own images and text: which text goes with an image, and what is predicted for the pair.
 
 Shape letters: B images, H W C pixels, K classes.
 """
@@ -42,20 +42,20 @@ class ImageQuery:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a task says of B own images.
+    """What a task predicts for B own images.
 
     Attributes:
         batch: dict of the batch contract (`vitcross.data.batch`), truth unknown.
         texts: list of B str, the text that stands beside each image; None for images alone.
         columns, lines: the table of `predictions.csv`.
-        said: list of B str, a line for each image.
+        words: list of B str, the prediction of each image in words.
     """
 
     batch: dict
     texts: list[str] | None
     columns: list[str]
     lines: list[list]
-    said: list[str]
+    words: list[str]
 
 
 def choices_of(task, query):
@@ -67,7 +67,7 @@ def choices_of(task, query):
 
 
 def answer(task, images, query, first=0, choices=None):
-    """Everything that is said of own images.
+    """Everything that is predicted for own images.
 
     Args:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -81,8 +81,8 @@ def answer(task, images, query, first=0, choices=None):
     if isinstance(task, Classification):
         probabilities = task.probabilities(images)
         columns, lines = predictions({"probabilities": probabilities}, query.class_names)
-        said = [_first_two(row, query.class_names) for row in probabilities]
-        return Answer(batch=_batch(images, first, None, query), texts=None, columns=columns, lines=lines, said=said)
+        words = [_first_two(row, query.class_names) for row in probabilities]
+        return Answer(batch=_batch(images, first, None, query), texts=None, columns=columns, lines=lines, words=words)
     if isinstance(task, Contrastive):
         if not query.classes:
             return _compare(task, images, query, first)
@@ -96,8 +96,8 @@ def _compare(task, images, query, first):
     rows = task.predict_rows(batch)
     cosines = np.sum(rows["image_embeddings"] * rows["text_embeddings"], axis=-1)
     lines = [[text, float(cosine)] for text, cosine in zip(texts, cosines, strict=True)]
-    said = [f"cosine {cosine:.3f}" for cosine in cosines]
-    return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, said=said)
+    words = [f"cosine {cosine:.3f}" for cosine in cosines]
+    return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, words=words)
 
 
 def _choose(task, images, query, first, classes_KD):
@@ -107,8 +107,8 @@ def _choose(task, images, query, first, classes_KD):
     shares_BK = softmax(logits_BK * float(np.asarray(task.network.logit_scale)), axis=-1)
     columns, lines = predictions({"probabilities": shares_BK}, query.classes)
     texts = [query.templates[0].replace("{}", line[0]) for line in lines]
-    said = [_first_two(row, query.classes) for row in shares_BK]
-    return Answer(batch=_batch(images, first, texts, query), texts=texts, columns=columns, lines=lines, said=said)
+    words = [_first_two(row, query.classes) for row in shares_BK]
+    return Answer(batch=_batch(images, first, texts, query), texts=texts, columns=columns, lines=lines, words=words)
 
 
 def _caption(task, images, query, first):
@@ -118,7 +118,7 @@ def _caption(task, images, query, first):
     captions = [task.tokenizer.decode(row) for row in rows["generated"]]
     losses = rows["losses"] / np.maximum(rows["tokens"], 1)
     lines = [[c, t, float(loss)] for c, t, loss in zip(captions, texts, losses, strict=True)]
-    return Answer(batch=batch, texts=texts, columns=["caption", "text", "loss_of_text"], lines=lines, said=captions)
+    return Answer(batch=batch, texts=texts, columns=["caption", "text", "loss_of_text"], lines=lines, words=captions)
 
 
 def _reply(task, images, query, first):
@@ -127,8 +127,8 @@ def _reply(task, images, query, first):
     rows = task.predict_rows(batch)
     answers = [query.class_names[k] for k in rows["predictions"]]
     lines = [list(line) for line in zip(texts, answers, rows["confidence"].astype(float), strict=True)]
-    said = [said for said, _, _ in task.describe_predictions(rows, query.class_names)]
-    return Answer(batch=batch, texts=texts, columns=["question", "answer", "probability"], lines=lines, said=said)
+    words = [text for text, _, _ in task.describe_predictions(rows, query.class_names)]
+    return Answer(batch=batch, texts=texts, columns=["question", "answer", "probability"], lines=lines, words=words)
 
 
 def _batch(images, first, texts, query):

@@ -18,8 +18,8 @@ from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
 from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
 from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation.files import write_evaluation
+from vitcross.pages.json_text import to_json
 from vitcross.sinks.console_text import table
-from vitcross.sinks.local_files import to_json
 from vitcross.tasks.evaluation import predict_all
 
 RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
@@ -142,7 +142,7 @@ def write_maps(
     viewer.add(found.record)
     page = viewer.html()
     atomic_files.write_text(folder / "viewer.html", page)
-    return AttentionMedia(record=found.record, sheets=images, viewer=page), found
+    return AttentionMedia(record=found.record, sheets=images, viewer=page, color_map=style.color_map), found
 
 
 def split_lines(report, split, evaluation=None):

@@ -1,12 +1,18 @@
-"""The attention maps of an experiment: which images are shown and which are measured, when, and by whom. Part of
-`experiment.py`; TensorFlow is imported when something is built.
+"""Builds the attention maps of an experiment: which images are shown and which are measured, when, and by whom.
+
+TensorFlow is imported when something is built.
 """
 
-from pathlib import Path
 
+def build_attention_maps(config, command, total_steps, task, optimizer, data, sink):
+    """The callbacks that show attention: one, or none with `attention_maps=off`.
 
-def build_attention_maps(config, task, data, sink, total_steps, step, title="", folder=None):
-    """The callbacks that show attention: one, or none with `attention_maps=off`."""
+    Args:
+        config: dict, the configuration, filled in by the data.
+        command: `vitcross.experiment.run_folder.Command`.
+        total_steps: int.
+        task, optimizer, data, sink: parts of the run.
+    """
     settings = config["attention_maps"]
     if not settings["enabled"]:
         return []
@@ -14,6 +20,7 @@ def build_attention_maps(config, task, data, sink, total_steps, step, title="", 
     from vitcross.attention_maps.records.probe_text import texts_of
     from vitcross.attention_maps.schedule import trust_steps
     from vitcross.attention_maps.sheets.sheets import Style
+    from vitcross.training.guards import optimizer_step
 
     probes, measured = probe_indices(len(data.validation), config["seed"], settings)
     steps = steps_of_captures(config, total_steps)
@@ -24,12 +31,12 @@ def build_attention_maps(config, task, data, sink, total_steps, step, title="", 
             sink=sink,
             steps=steps,
             trust_steps=trust_steps(steps, settings["trust_captures"]),
-            step=step,
+            step=lambda: optimizer_step(optimizer),
             class_names=data.class_names,
             checks=build_checks(task.network, data, measured, config["seed"], portion=len(probes)),
             style=Style(**{key: settings[key] for key in ("opacity", "color_map", "resampling", "panel_size")}),
-            title=title,
-            folder=None if folder is None else Path(folder) / "attention",
+            title=command.name,
+            folder=command.folder / "attention",
             **texts_of(task, data, "validation", probes),
         )
     ]

@@ -1,16 +1,15 @@
-"""From a validated configuration to an experiment: the one place that puts the rooms together, and imports them all.
+"""Builds an experiment from a validated configuration: the one place that puts the rooms together.
 
 TensorFlow is imported when something is built, not before. Nobody reaches forward: training receives its callbacks,
 callbacks receive their sinks.
 """
 
 import functools
-from pathlib import Path
 
 from vitcross import metric_keys
 from vitcross.config.compatibility import fill_from_dataset
 from vitcross.config.compose import TOKENIZER, as_yaml
-from vitcross.config.durations import durations
+from vitcross.config.durations import Durations
 from vitcross.experiment.attention_maps import build_attention_maps, steps_of_captures
 from vitcross.experiment.init_from import initialize_from
 from vitcross.experiment.parts import (
@@ -27,73 +26,40 @@ from vitcross.experiment.resume import find_checkpoint, with_own_tokenizer
 from vitcross.sinks.weights_and_biases.environment import wandb_group
 
 
-def build_training(config, *, name, folder, stop_on_signal, started, resume=False):
+def build_training(command, *, stop_on_signal, started):
     """Put a run together: the arguments of `vitcross.training.run.train_and_close`.
 
     Args:
-        config: dict, validated.
-        name: str, what the run is called.
-        folder: the run folder.
+        command: `vitcross.experiment.run_folder.Command`.
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
         started: `time.perf_counter()` at the start of the process.
-        resume: whether the run in `folder` goes on from its newest checkpoint.
     """
     import keras
 
-    from vitcross.training.checkpoint import check_fits
-    from vitcross.training.checkpoints import Checkpoints
-    from vitcross.training.guards import optimizer_step
     from vitcross.training.trainer import Trainer
 
-    settings = config["trainer"]
-    jit_compile = set_up_device(settings, folder)
-    data, config = open_data(config, folder, resume)
+    jit_compile = set_up_device(command.settings["trainer"], command.folder)
+    data, settings = open_data(command)
     # After the data: preparing it for the first time draws from the global random state.
-    keras.utils.set_random_seed(config["seed"])
-    task = build_task(config, **task_arguments(data))
-    steps, optimizer_steps = durations(config, num_examples=len(data.train))
-    total_steps = steps["total_steps"]
-    optimizer = build_optimizer(config, task.network, total_steps=total_steps, **optimizer_steps)
-    checkpoints = Checkpoints(
-        Path(folder) / "checkpoints",
-        monitor=task.monitor + (optimizer.metric_suffix or ""),
-        mode=metric_keys.mode(metric_keys.val(task.monitor)),
-        keep=settings["keep_checkpoints"],
-    )
-    found, resume_from = find_checkpoint(checkpoints, folder) if resume else (None, None)
-    if found is not None:
-        check_fits(task.network, optimizer, found)  # before anything of the folder changes
-    elif config.get("init_from") is not None:
-        initialize_from(config["init_from"], task.network, data.class_names)
-        optimizer.start_average()
-    sink, output_locations = build_sinks(
-        config,
-        name=name,
-        folder=folder,
-        total_steps=total_steps,
-        num_examples=len(data.train),
-        resume_from=resume_from,
-    )
+    keras.utils.set_random_seed(settings["seed"])
+    task = build_task(settings, **task_arguments(data))
+    durations = Durations.in_steps(settings, num_examples=len(data.train))
+    optimizer = build_optimizer(settings, task.network, durations)
+    checkpoints = build_checkpoints(settings, command.folder, task, optimizer)
+    found, resume_from = find_checkpoint(checkpoints, command.folder) if command.resume else (None, None)
+    check_or_initialize(settings, task.network, optimizer, found, data.class_names)
+    sink, output_locations = build_sinks(settings, command, durations, resume_from)
     try:
         trainer = Trainer(
+            trainer_settings(settings, durations, data, jit_compile=jit_compile, started=started),
             task=task,
             optimizer=optimizer,
-            batches=functools.partial(data.train_batches, seed=config["seed"]),
+            batches=functools.partial(data.train_batches, seed=settings["seed"]),
             validation_splits=validation_splits(data),
-            patience=steps.pop("early_stopping"),
-            **steps,
-            accumulate_steps=settings["accumulate_steps"],
-            batch_size=data.batch_size,
             checkpoints=checkpoints,
             sink=sink,
-            checkpoint_minutes=settings["checkpoint_minutes"],
-            callbacks=build_attention_maps(
-                config, task, data, sink, total_steps, lambda: optimizer_step(optimizer), name, folder=folder
-            ),
+            callbacks=build_attention_maps(settings, command, durations.total_steps, task, optimizer, data, sink),
             stop_on_signal=stop_on_signal,
-            jit_compile=jit_compile,
-            class_names=data.class_names,
-            started=started,
         )
         if found is not None:
             trainer.load(found)
@@ -103,46 +69,96 @@ def build_training(config, *, name, folder, stop_on_signal, started, resume=Fals
     return {"trainer": trainer, "sink": sink, "output_locations": output_locations, "unreadable": data.unreadable}
 
 
-def open_data(config, folder, resume):
-    """`(data, config)`: the data of a run, and its configuration with what only the data knows; its words are kept in
-    the run folder, and those of a run that goes on are taken from there."""
-    data = build_data(config if not resume else with_own_tokenizer(config, Path(folder) / TOKENIZER))
-    config = fill_from_dataset(config, dataset_properties(data))
+def open_data(command):
+    """`(data, settings)`: the data of a run, and its configuration with what only the data knows. Its words are kept in
+    the run folder, and those of a resumed run are taken from there."""
+    settings, tokenizer = command.settings, command.folder / TOKENIZER
+    data = build_data(with_own_tokenizer(settings, tokenizer) if command.resume else settings)
+    settings = fill_from_dataset(settings, dataset_properties(data))
     if data.tokenizer is not None:
-        data.tokenizer.save(Path(folder) / TOKENIZER)
-    check_first_batches(data, config["seed"])
-    return data, config
+        data.tokenizer.save(tokenizer)
+    check_first_batches(data, settings["seed"])
+    return data, settings
 
 
-def build_sinks(config, *, name, folder, total_steps, num_examples, resume_from=None):
-    """`(sink, output_locations)`: where a run reports to, and where its results can be found; `resume_from`:
-    `(step, rows)` of a run that is resumed."""
+def build_checkpoints(settings, folder, task, optimizer):
+    """The checkpoints of a run, the best of which the task's metric decides."""
+    from vitcross.training.checkpoints import Checkpoints
+
+    return Checkpoints(
+        folder / "checkpoints",
+        monitor=task.monitor + (optimizer.metric_suffix or ""),
+        mode=metric_keys.mode(metric_keys.val(task.monitor)),
+        keep=settings["trainer"]["keep_checkpoints"],
+    )
+
+
+def check_or_initialize(settings, network, optimizer, found, class_names):
+    """Check that the checkpoint `found` fits, before anything of the run folder changes; without one take the weights
+    of `init_from`, where it was typed."""
+    from vitcross.training.checkpoint import check_fits
+
+    if found is not None:
+        check_fits(network, optimizer, found)
+    elif settings["init_from"] is not None:
+        initialize_from(settings["init_from"], network, class_names)
+        optimizer.start_average()
+
+
+def trainer_settings(settings, durations, data, *, jit_compile, started):
+    """`vitcross.training.trainer.TrainerSettings` of a configuration whose durations are known in steps."""
+    from vitcross.training.trainer import TrainerSettings
+
+    return TrainerSettings(
+        total_steps=durations.total_steps,
+        **durations.trainer,
+        checkpoint_minutes=settings["trainer"]["checkpoint_minutes"],
+        accumulate_steps=settings["trainer"]["accumulate_steps"],
+        batch_size=data.batch_size,
+        class_names=data.class_names,
+        jit_compile=jit_compile,
+        started=started,
+    )
+
+
+def build_sinks(settings, command, durations, resume_from=None):
+    """`(sink, output_locations)`: where a run reports to, and where its results can be found.
+
+    Args:
+        settings: dict, the configuration, filled in by the data.
+        command: `vitcross.experiment.run_folder.Command`.
+        durations: `vitcross.config.durations.Durations`.
+        resume_from: `(step, rows)` of a run that is resumed, else None.
+    """
     from vitcross.sinks.console import Console
     from vitcross.sinks.gallery.sink import Gallery
     from vitcross.sinks.local_files import LocalFiles
     from vitcross.sinks.sink import FanOut
     from vitcross.sinks.weights_and_biases.sink import WeightsAndBiases
 
-    settings = config["sinks"]
-    console = Console(total_steps=total_steps, **settings["console"])
+    folder, of_wandb = command.folder, settings["sinks"]["wandb"]
+    console = Console(total_steps=durations.total_steps, **settings["sinks"]["console"])
     # The files come first, the gallery reads them; the console has the last word.
-    megabytes = config["attention_maps"]["record_megabytes"]
     files = LocalFiles(
-        run_folder=folder, config_text=as_yaml(config), record_megabytes=megabytes, resume_from=resume_from
+        run_folder=folder,
+        config_text=as_yaml(settings),
+        record_megabytes=settings["attention_maps"]["record_megabytes"],
+        resume_from=resume_from,
     )
-    gallery = Gallery(folder, title=f"{name} {Path(folder).name}", color_map=config["attention_maps"]["color_map"])
-    group = wandb_group(settings["wandb"]["group"], folder)
+    gallery = Gallery(folder, title=f"{command.name} {folder.name}")
     wandb = WeightsAndBiases(
         run_folder=folder,
-        config=config,
+        config=settings,
         report=console.line,
         resume=resume_from is not None,
-        captures=len(steps_of_captures(config, total_steps)),
-        **settings["wandb"] | {"group": group},
+        captures=len(steps_of_captures(settings, durations.total_steps)),
+        **of_wandb | {"group": wandb_group(of_wandb["group"], folder)},
     )
-    output_locations = {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}
     console.begin()
-    steps_per_epoch = num_examples / config["data"]["batch_size"]
-    sinks = [files, gallery, wandb, console]
-    rows = resume_from[1] if resume_from else 0
-    return FanOut(sinks, report=console.line, steps_per_epoch=steps_per_epoch, rows=rows), output_locations
+    sink = FanOut(
+        [files, gallery, wandb, console],
+        report=console.line,
+        steps_per_epoch=durations.steps_per_epoch,
+        rows=resume_from[1] if resume_from else 0,
+    )
+    return sink, {"run_folder": str(folder), "gallery": str(gallery.path), "wandb_url": wandb.url}

@@ -1,6 +1,6 @@
-"""A finished run, opened again: its checkpoint, its model ready to predict, and where an evaluation of it reports to.
+"""Opens a finished run: its checkpoint, its model ready to predict, and the sink that an evaluation of it reports to.
 
-With `experiment.py` the place that puts the rooms together. TensorFlow is imported when something is built.
+TensorFlow is imported when something is built.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""A run that starts from the best weights of another: `init_from=RUN_FOLDER`. What was typed is checked before anything
+"""Starts a run from the best weights of another: `init_from=RUN_FOLDER`. What was typed is checked before anything
 heavy is there; the weights are taken when the network is built.
 """
 

@@ -40,18 +40,20 @@ def set_up_device(settings, folder):
     return jit_compile
 
 
-def build_optimizer(config, network, **steps):
+def build_optimizer(config, network, durations):
     """The optimizer of a network, and on the console the rule that covers each of its parameters.
 
     Args:
-        **steps: `total_steps`, and the lengths of the optimizer (`vitcross.config.durations.lengths`).
+        config: dict, the configuration.
+        network: built `keras.Model`.
+        durations: `vitcross.config.durations.Durations`.
     """
     from vitcross.training.parameter_groups import parameter_groups, parameter_table
 
     settings = config["optimizer"]
     make_optimizer = instantiate({key: value for key, value in settings.items() if key not in OPTIMIZER_DURATIONS})
-    optimizer = make_optimizer(model=network, **steps)
-    print(parameter_table(parameter_groups(network, settings.get("layer_decay", 1.0))), flush=True)
+    optimizer = make_optimizer(model=network, total_steps=durations.total_steps, **durations.optimizer)
+    print(parameter_table(parameter_groups(network, settings["layer_decay"])), flush=True)
     return optimizer
 
 
@@ -82,7 +84,7 @@ def build_task(config, **offered):
     """The task with a new network, in the precision of the configuration.
 
     Args:
-        config: dict, validated, filled by `dataset_properties` the data.
+        config: dict, validated, filled in by the data (`dataset_properties`).
         **offered: what the data gives to tasks that take it: `tokenizer`, `class_weights`, `has_scenes`.
     """
     from vitcross.training import device

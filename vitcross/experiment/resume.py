@@ -1,8 +1,7 @@
-"""What was typed for a run that goes on, checked before anything heavy is there: `resume=FOLDER`, or the folder of a
-run typed again as `hydra.run.dir`; and from which of its checkpoints it goes on.
+"""Checks what was typed to resume a run, before anything heavy is there: `resume=FOLDER`, or the folder of a run typed
+again as `hydra.run.dir`; and finds the checkpoint from which the run resumes.
 """
 
-import dataclasses
 from pathlib import Path
 
 from vitcross.config import compose
@@ -13,15 +12,6 @@ from vitcross.terminal import say
 FIXED_ON_RESUME = ("optimizer.frozen:", "optimizer._target_:")
 
 
-@dataclasses.dataclass(frozen=True)
-class Resumed:
-    """A run to go on with: its folder, the chosen option of each group, its validated configuration."""
-
-    folder: Path
-    choices: dict
-    settings: dict
-
-
 def typed_value(overrides, key):
     """What was typed for a key, without quotes; None where it was not, or null."""
     typed = [override.partition("=")[2] for override in overrides if override.partition("=")[0] == key]
@@ -29,22 +19,19 @@ def typed_value(overrides, key):
     return None if value in (None, "", "null") else value
 
 
-def resume(overrides, multirun):
+def resume(overrides):
     """`resume=FOLDER`: the run's own configuration, and what is typed beside it.
 
     Args:
         overrides: list of str.
-        multirun: bool, whether a sweep was typed.
 
     Returns:
-        `Resumed`; exits with status 0 where the run has finished.
+        `vitcross.experiment.run_folder.Command`; exits with status 0 where the run has finished.
 
     Raises:
         ValueError: where that cannot be, or would be another experiment.
     """
     folder = typed_value(overrides, "resume")
-    if multirun:
-        raise ValueError("resume goes on with one run; a sweep goes on by typing it again with its hydra.sweep.dir")
     if typed_value(overrides, "hydra.run.dir"):
         raise ValueError("resume writes into the folder of its run; hydra.run.dir cannot be typed beside it")
     allowed = typed_value(overrides, "allow_changes") or "false"
@@ -56,7 +43,7 @@ def resume(overrides, multirun):
 
 
 def resume_same_folder(folder, settings, choices):
-    """The folder of a run typed as that of a new one: the same run goes on, another one is refused.
+    """The folder of a run typed as that of a new one: the same run is resumed, another one is refused.
 
     Args:
         settings: dict, the validated configuration that was typed.
@@ -86,11 +73,11 @@ def _resume(folder, choices, before, now, allowed):
         raise SystemExit(0)
     for change in changes:
         say(f"changed     {change}")
-    return Resumed(Path(folder), choices, now)
+    return run_folder.Command(settings=now, choices=choices, folder=Path(folder), resume=True)
 
 
 def find_checkpoint(checkpoints, folder):
-    """`(path, (step, rows))`: from where a run goes on; path None and step 0 where it has no whole checkpoint."""
+    """`(path, (step, rows))`: from where a run resumes; path None and step 0 where it has no whole checkpoint."""
     from vitcross.sinks.local_files import count_rows
     from vitcross.training.checkpoint import read_header
 

@@ -1,13 +1,16 @@
-"""What a run folder says of the run in it, before TensorFlow is there: is it in use, has it finished, what was typed
-since makes another experiment of it. Imports nothing heavy.
+"""Begins a run in a folder, and says whether the run of a folder is in use, has finished, is another experiment.
+
+Imports nothing heavy.
 """
 
+import dataclasses
 import json
 import os
 from datetime import datetime
 from pathlib import Path
 
 from vitcross import atomic_files
+from vitcross.config.compose import as_yaml
 from vitcross.cores import num_cores
 
 LOCK, ORIGIN = ".lock", "run.json"
@@ -26,6 +29,32 @@ RESUMABLE_KEYS = (
 # What the data says where the configuration leaves it open; `config.yaml` has it filled in.
 FROM_DATA = ("num_classes", "image_size", "channels", "in_channels", "num_answers", "vocabulary_size", "max_length")
 _LOCKS = []  # open for as long as the process lives
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A run that was typed, checked, and whose folder this process holds.
+
+    Args:
+        settings: dict, the validated configuration.
+        choices: dict of group to option name.
+        folder: path of the run.
+        resume: bool, whether the run goes on from its newest checkpoint.
+    """
+
+    settings: dict
+    choices: dict
+    folder: Path
+    resume: bool = False
+
+    @property
+    def name(self):
+        return run_name(self.choices)
+
+
+def run_name(choices):
+    """What a run is called: its experiment, or its data where no experiment was chosen."""
+    return choices.get("experiment") or choices["data"]
 
 
 def holds_run(folder):
@@ -63,14 +92,31 @@ def finished(folder):
     return summary if isinstance(summary, dict) and summary.get("state") == "finished" else None
 
 
-def begin(folder, config_text, choices):
-    """Keep what a run is, so that it can go on from its first second: the configuration before the data has filled it
-    in; which option of each group was chosen, which names the run and which the configuration has lost; the threads
-    that share one operation, on whose number the last bits depend."""
-    atomic_files.write_text(Path(folder) / "config.yaml", config_text)
+def begin(settings, choices, folder=None):
+    """Begin a run in a folder, which is made where it is not there.
+
+    The folder keeps what the run is, so that it can go on from its first second: the configuration before the data has
+    filled it in; which option of each group was chosen, which names the run and which the configuration has lost; the
+    threads that share one operation, on whose number the last bits depend.
+
+    Args:
+        settings: dict, the validated configuration.
+        choices: dict of group to option name.
+        folder: path; None: a new one in `outputs/<name of the run>`.
+
+    Returns:
+        `Command`
+
+    Raises:
+        ValueError, OSError: a folder that is in use, or cannot be made.
+    """
+    folder = Path(os.path.abspath(folder or claim_folder(Path("outputs") / run_name(choices))))
+    lock(folder)
     kept = {group: option for group, option in choices.items() if not group.startswith("hydra")}
     text = json.dumps({"choices": kept, "threads": _threads_of_this_machine()}, indent=1)
-    atomic_files.write_text(Path(folder) / ORIGIN, text + "\n")
+    atomic_files.write_text(folder / ORIGIN, text + "\n")
+    atomic_files.write_text(folder / "config.yaml", as_yaml(settings))  # last: now the folder holds a run
+    return Command(settings=settings, choices=choices, folder=folder)
 
 
 def read_choices(folder, config):

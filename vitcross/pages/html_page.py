@@ -1,35 +1,70 @@
-"""What all pages share: one HTML text that opens from disk, with a policy that forbids what the page does not need."""
+"""Renders HTML pages with Jinja2: one text that opens from disk and forbids itself what it does not need.
 
-import html
+Templates are named by their path in this package (`sweep/page.html`), and every page extends `pages/base.html`. Every
+text is escaped, a name that a template does not know is an error, and scripts and styles are allowed by their hashes
+alone, so that even a text that broke out of its place could not run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
 from importlib import resources
 
+import jinja2
+from markupsafe import Markup
 
-def html_page(*, title, policy, style, body):
+from vitcross.pages.json_text import to_json
+from vitcross.pages.numbers import number
+
+MISSING = Markup('<span class="missing" title="not measured">&ndash;</span>')
+
+
+def form(value, spec: str):
+    """A number as a format specification says, e.g. `+.3f`; a dash where it was not measured, or is not finite."""
+    return MISSING if value is None or not math.isfinite(value) else format(value, spec)
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("vitcross", ""),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+TEMPLATES.filters |= {"number": number, "form": form}
+# The filter `tojson` escapes `<`, so that `</script>` in a text ends no data block.
+TEMPLATES.policies |= {"json.dumps_function": to_json, "json.dumps_kwargs": {"separators": (",", ":")}}
+
+
+def html_page(template: str, *, policy: str = "", styles=("pages/page.css",), scripts=(), **values) -> str:
     """A whole page.
 
     Args:
-        title, policy: str, plain text; escaped here. The policy is a Content-Security-Policy.
-        style, body: str, CSS and HTML; what they hold of strangers is escaped already.
+        template: path in this package of a template that extends `pages/base.html`.
+        policy: str, further directives of the page's Content-Security-Policy, e.g. where images may come from.
+        styles, scripts: paths in this package of the page's CSS and JavaScript. All scripts share one closed scope.
+        values: what the template shows; `title` is the page's.
     """
-    return _TEMPLATE.format(title=html.escape(title), policy=html.escape(policy), style=style, body=body)
+    style, script = ("\n".join(map(_asset, paths)) for paths in (styles, scripts))
+    script = f'(() => {{\n"use strict";\n{script}}})();\n' if script else ""
+    directives = [
+        "default-src 'none'",
+        *([policy] if policy else []),
+        f"style-src '{_hash(style)}'",
+        *([f"script-src '{_hash(script)}'"] if script else []),
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    inline = {"policy": "; ".join(directives), "style": style, "script": script}
+    return TEMPLATES.get_template(template).render(values | {name: Markup(ours) for name, ours in inline.items()})
 
 
-def stylesheet() -> str:
-    """The CSS that all pages share."""
-    return resources.files("vitcross.pages").joinpath("page.css").read_text(encoding="utf-8")
+def _asset(path: str) -> str:
+    return resources.files("vitcross").joinpath(path).read_text(encoding="utf-8")
 
 
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,13 +1,28 @@
-"""Numbers as people read them."""
+"""Formats numbers for readers: one way for the console, the pages and the sheets."""
 
 import math
+import numbers
 
 
-def number(value: float) -> str:
-    """Three significant digits, no exponent for everyday sizes."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else str(value)
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+def number(value, digits: int = 3, *, padded: bool = False) -> str:
+    """Some significant digits, thousands with commas: `0.531`, `1,210`, `5,717,416`, `1.2e-05`, `nan`.
+
+    Args:
+        value: int, float or a scalar of NumPy.
+        digits: int, significant digits of what is below 1000.
+        padded: bool, values between 0.001 and 10 have `digits` decimals instead: `0.5300`, for columns of numbers.
+    """
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    value = float(value)
+    if 999.5 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}f}" if padded and 0.001 <= abs(value) < 10 else f"{value:.{digits}g}"
+
+
+def padded_number(value) -> str:
+    """For columns of numbers: four digits, all of them written: `0.5300`."""
+    return number(value, 4, padded=True)
 
 
 def percent(share: float) -> str:
@@ -17,3 +32,8 @@ def percent(share: float) -> str:
     if 0.0 < share < 0.005:
         return "<1 %"
     return f"{100 * share:.0f} %"
+
+
+def is_number(value) -> bool:
+    """Whether a value can be drawn: a finite int or float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

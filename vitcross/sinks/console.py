@@ -11,7 +11,8 @@ from rich.table import Column
 from rich.text import Text
 
 from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, lookup, train, val
-from vitcross.sinks.console_text import duration, metrics, number, table
+from vitcross.pages.numbers import padded_number
+from vitcross.sinks.console_text import duration, metrics, table
 from vitcross.sinks.sink import Sink
 from vitcross.terminal import printable
 
@@ -89,7 +90,7 @@ class Console(Sink):
 
     def media(self, step, media):
         self.begin()
-        self.line(f"step {step}/{self._total}  attention maps of {len(media.record.images)} images captured")
+        self.line(f"step {step}/{self._total}  attention maps of {len(media.predictions)} images captured")
 
     def close(self, summary, exit_code):
         if self._bar is not None:
@@ -118,7 +119,7 @@ class Console(Sink):
         parts = [f"{step}/{self._total}", f"{100 * step // self._total} %", self._left(step, now)]
         parts.append(metrics(self._values, train(""), 2))
         if (accuracy := val("accuracy")) in self._values:
-            parts.append(f"{accuracy.replace('/', ' ')} {number(self._values[accuracy])}")
+            parts.append(f"{accuracy.replace('/', ' ')} {padded_number(self._values[accuracy])}")
         if (speed := IMAGES_PER_SECOND) in self._values:
             parts.append(f"{formatted(speed, self._values[speed])} {lookup(speed).unit}")
         return "  ".join(part for part in parts if part)

@@ -2,17 +2,8 @@
 
 import numbers
 
+from vitcross.pages.numbers import padded_number
 from vitcross.terminal import printable
-
-
-def number(value):
-    """Four significant digits, or thousands with commas: `0.5312`, `1,210`, `5,717,416`, `1.2e-05`, `nan`."""
-    if isinstance(value, numbers.Integral):
-        return f"{int(value):,}"
-    value = float(value)
-    if 1000 <= abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 10 else f"{value:.4g}"
 
 
 def duration(seconds):
@@ -26,7 +17,7 @@ def metrics(values, prefix, limit):
     """`loss 0.5312  accuracy 0.8310`: the values one level below `prefix`, loss first, at most `limit` of them."""
     names = [key.removeprefix(prefix) for key in values if key.startswith(prefix)]
     names = sorted((name for name in names if "/" not in name), key=lambda name: name != "loss")
-    return "  ".join(f"{name.replace('_', ' ')} {number(values[prefix + name])}" for name in names[:limit])
+    return "  ".join(f"{name.replace('_', ' ')} {padded_number(values[prefix + name])}" for name in names[:limit])
 
 
 def table(summary):
@@ -46,4 +37,4 @@ def flat(summary, prefix=""):
 
 
 def _cell(value):
-    return str(value) if isinstance(value, bool | str) or not isinstance(value, numbers.Real) else number(value)
+    return str(value) if isinstance(value, bool | str) or not isinstance(value, numbers.Real) else padded_number(value)

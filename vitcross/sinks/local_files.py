@@ -11,10 +11,7 @@ All but `metrics.jsonl` are written whole or not at all. JSON here is strict (RF
 value that is not finite is `null`, a gap in a curve; the run itself says where its loss ceased to be finite.
 """
 
-import json
 import logging
-import math
-import numbers
 import os
 import shutil
 from pathlib import Path
@@ -22,6 +19,7 @@ from pathlib import Path
 from vitcross import atomic_files
 from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.metric_keys import EPOCH
+from vitcross.pages.json_text import to_json
 from vitcross.sinks.sink import Sink
 
 logger = logging.getLogger(__name__)
@@ -119,34 +117,3 @@ def count_rows(run_folder):
     """Complete rows of a run folder's `metrics.jsonl`."""
     path = Path(run_folder) / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def to_json(value, indent=None):
-    """Strict JSON of nested dicts, sequences, numbers (also NumPy's), str, bool and None; not finite becomes null.
-
-    Raises:
-        TypeError: for any other type, e.g. an array with more than one element.
-    """
-    return json.dumps(_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, numbers.Integral):  # NumPy's integers too
-        return int(value)
-    if hasattr(value, "dtype") and str(value.dtype) == "bool":
-        return bool(value)
-    try:
-        number = float(value)  # NumPy scalars, tensors of one element
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"a value of a row or summary must be a number, str, bool or None. Received: {value!r}"
-        ) from None
-    return number if math.isfinite(number) else None

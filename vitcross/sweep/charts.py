@@ -1,25 +1,25 @@
-"""What each key does to the metric, as inline SVG: one panel per key, and the metric from trial to trial. No script, no
-library, one text that opens from disk.
-"""
+"""Draws what each swept key does to the metric: one chart per key, and the metric from trial to trial."""
 
 import dataclasses
-import html
+import math
 import textwrap
 
-from vitcross.config.search_space import Values
-from vitcross.sweep.scales import key_scale, metric_scale, trial_scale
+from vitcross.config.search_space import Interval, Values
+from vitcross.pages.axes import Axis, axis_around, axis_between, nice_ticks
+from vitcross.pages.svg_charts import LETTER, TOP, WIDTH, Drawing, Plot, figure
 
-WIDTH, HEIGHT = 360, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 18, 12, 42
+LOG_RATIO = 20  # listed numbers that span more than this stand on a logarithmic axis
+MAX_LISTED = 8  # so many listed numbers are the numbers of their axis
+HEIGHT = 220
+LEFT, RIGHT, BOTTOM = 52, 18, 42
 STRIP = 28  # where there are trials without a value: room for them outside the axes
 INSET = 8  # between the ends of an axis and its values
-LETTER, LETTER_OF_NAME = 6.4, 7.4  # pixels, about, of a letter of the numbers and of the names
-MIDDLE_OF_CROSS = 4
+LETTER_OF_NAME = 7.4  # pixels, about
 
 
 @dataclasses.dataclass(frozen=True)
 class Dot:
-    """A trial as panels draw it: `value` None without one; `href`, where its maps are; `tip`, what is said of it."""
+    """A trial as charts draw it: `value` None without one; `href`, where its maps are; `tip`, what is said of it."""
 
     number: int
     values: dict
@@ -37,119 +37,103 @@ def charts(space, dots, metric):
         dots: list of Dot, by number.
         metric: str, its name.
     """
-    figures = [_figure("From trial to trial", "line: the best so far", metric, _over_trials(dots, metric))]
+    last = max(len(dots) - 1, 1)
+    trials = Axis(0, last, tuple(tick for tick in nice_ticks(0, last) if tick == int(tick) and tick <= last))
+    plot = _over_numbers("trial", trials, dots, lambda dot: dot.number, staircase=True)
+    figures = [_figure("From trial to trial", "line: the best so far", metric, plot, f"{metric} of {len(dots)} trials")]
     for key, part in space.items():
         if isinstance(part, Values):  # a list that has changed since keeps the trials of before
             part = dataclasses.replace(part, texts=tuple(dict.fromkeys([*part.texts, *(d.values[key] for d in dots)])))
-        scale = key_scale(part)
-        svg = _over_names(key, part, dots, metric) if scale is None else _over_numbers(key, scale, dots, metric)
-        figures.append(_figure(key, "logarithmic axis" if scale is not None and scale.log else "", metric, svg))
+        axis = key_axis(part)
+        if axis is None:
+            drawing = _over_names(key, part, dots, metric)
+        else:
+            drawing = _over_numbers(key, axis, dots, lambda dot, key=key: float(dot.values[key]))
+        meaning = "logarithmic axis" if axis is not None and axis.log else ""
+        figures.append(_figure(key, meaning, metric, drawing, f"{metric} over {key}"))
     return figures
 
 
-def _figure(title, meaning, metric, svg):
-    note = f"<p>{html.escape(f'{metric}; {meaning}' if meaning else metric)}</p>"
-    return f'<figure class="chart"><figcaption><h3>{html.escape(title)}</h3>{note}</figcaption>{svg}</figure>'
+def key_axis(part):
+    """The axis of what is swept, as wide as what may be chosen; None where it is no numbers."""
+    if isinstance(part, Interval):
+        return axis_between(part.low, part.high, part.log)
+    try:
+        numbers = sorted({float(text) for text in part.texts})
+    except ValueError:
+        return None
+    if not all(map(math.isfinite, numbers)):
+        return None
+    low, high = numbers[0], numbers[-1]
+    log = low > 0 and high / low >= LOG_RATIO
+    return Axis(low, high, tuple(numbers), log) if len(numbers) <= MAX_LISTED else axis_between(low, high, log)
 
 
-def _over_trials(dots, metric):
-    across = trial_scale(len(dots))
-    panel = Panel(across, dots, "trial")
-    steps = panel.running_best(dots)
-    line = f'<polyline class="series" points="{steps}"/>' if steps else ""
-    marks = "".join(panel.mark(dot, dot.number) for dot in _best_last(dots))
-    return panel.svg(f"{metric} of {len(dots)} trials", line + marks)
+def _figure(title, meaning, metric, drawing, spoken):
+    return figure(title, f"{metric}; {meaning}" if meaning else metric, drawing, spoken)
 
 
-def _over_numbers(key, scale, dots, metric):
-    panel = Panel(scale, dots, key)
-    marks = "".join(panel.mark(dot, float(dot.values[key])) for dot in _best_last(dots))
-    return panel.svg(f"{metric} over {key}", marks)
+def _metric_axis(dots):
+    return axis_around([dot.value for dot in dots if dot.value is not None])
 
 
-class Panel:
-    """Axes of a metric, upwards, over numbers."""
-
-    def __init__(self, across, dots, name):
-        self.across, self.name = across, name
-        self.up = metric_scale([dot.value for dot in dots if dot.value is not None])
-        self.strip = STRIP if any(dot.value is None for dot in dots) else 0
-        self.base = HEIGHT - BOTTOM - self.strip
-
-    def x(self, value):
-        return LEFT + INSET + (WIDTH - LEFT - RIGHT - 2 * INSET) * self.across.at(value)
-
-    def y(self, value):
-        return self.base - (self.base - TOP) * self.up.at(value)
-
-    def mark(self, dot, value):
-        failed = dot.value is None
-        return _mark(dot, self.x(value), self.base + STRIP / 2 + 3 if failed else self.y(dot.value))
-
-    def running_best(self, dots):
-        """Points of a staircase through the best value so far, to the last trial."""
-        corners, best = [], None
-        sign = _sign(dots)
-        for dot in dots:
-            if dot.value is not None and (best is None or sign * dot.value > sign * best):
-                corners += [] if best is None else [(dot.number, best)]
-                best = dot.value
-                corners.append((dot.number, best))
-        if best is not None:
-            corners.append((dots[-1].number, best))
-        return " ".join(f"{self.x(number):.1f},{self.y(value):.1f}" for number, value in corners)
-
-    def svg(self, spoken, inner):
-        parts = []
-        for tick in self.up.ticks:
-            parts.append(_line(LEFT, self.y(tick), WIDTH - RIGHT, self.y(tick)))
-            parts.append(_text(LEFT - 6, self.y(tick) + 4, f"{tick:.4g}", "end"))
-        if self.strip:
-            parts.append(_text(LEFT - 6, self.base + STRIP / 2 + 7, "failed", "end"))
-        parts += _numbers(self.across.ticks, self.x, HEIGHT - BOTTOM + 16)
-        parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 7, _cut(self.name), "middle"))
-        return _svg(HEIGHT, spoken, "".join(parts) + inner)
+def _over_numbers(name, axis, dots, value_of, staircase=False):
+    """The metric, upwards, over numbers; trials without a value stand in a strip below."""
+    strip = STRIP if any(dot.value is None for dot in dots) else 0
+    size = {"height": HEIGHT, "left": LEFT, "right": RIGHT, "bottom": BOTTOM + strip, "inset": INSET}
+    plot = Plot(axis, _metric_axis(dots), **size)
+    if strip:
+        plot.text(LEFT - 6, plot.base + STRIP / 2 + 7, "failed", "end")
+    plot.numbers(axis.ticks, plot.x, HEIGHT - BOTTOM + 16)
+    plot.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 7, _cut(name))
+    steps = _running_best(dots) if staircase else []
+    if steps:
+        plot.add("polyline", kind="series", points=plot.points(steps))
+    for dot in _best_last(dots):
+        y = plot.base + STRIP / 2 + 3 if dot.value is None else plot.y(dot.value)
+        _mark(plot, dot, plot.x(value_of(dot)), y)
+    return plot
 
 
 def _over_names(key, part, dots, metric):
     """One row for each listed value, its whole name above its trials; the metric to the right."""
-    up = metric_scale([dot.value for dot in dots if dot.value is not None])
-    left = INSET + (60 if any(dot.value is None for dot in dots) else 8)
-    parts, top = [], TOP
+    failed = any(dot.value is None for dot in dots)
+    left = INSET + (60 if failed else 8)
+    axis, drawing, top = _metric_axis(dots), Drawing(0), TOP + 2
 
     def x(value):
-        return left + (WIDTH - left - RIGHT) * up.at(value)
+        return left + (WIDTH - left - RIGHT) * axis.at(value)
 
     for text in dict.fromkeys(part.texts):
         for line in textwrap.wrap(text or "(empty)", int((WIDTH - 2 * INSET) / LETTER_OF_NAME)):
-            parts.append(_text(INSET, top + 10, line, "start", "name"))
+            drawing.text(INSET, top + 10, line, "start", "name")
             top += 14
         middle = top + 11
-        parts.append(_line(INSET, middle, WIDTH - RIGHT, middle))
+        drawing.level(middle, INSET, WIDTH - RIGHT)
         for dot in _best_last(dots):
             if dot.values[key] == text:
-                parts.append(_mark(dot, left - 36 if dot.value is None else x(dot.value), middle))
+                _mark(drawing, dot, left - 36 if dot.value is None else x(dot.value), middle)
         top += 26
-    parts += _numbers(up.ticks, x, top + 14)
-    if left > 60:
-        parts.append(_text(INSET, top + 14, "failed", "start"))
-    parts.append(_text((left + WIDTH - RIGHT) / 2, top + 32, _cut(metric), "middle"))
-    return _svg(top + 40, f"{metric} over {key}", "".join(parts))
+    drawing.numbers(axis.ticks, x, top + 14)
+    if failed:
+        drawing.text(INSET, top + 14, "failed", "start")
+    drawing.text((left + WIDTH - RIGHT) / 2, top + 32, _cut(metric))
+    drawing.height = top + 40
+    return drawing
 
 
-def _mark(dot, x, y):
-    kind = "failed" if dot.value is None else "dot best" if dot.best else "dot"
-    if dot.value is None:
-        m = MIDDLE_OF_CROSS
-        shape = f'<path class="{kind}" d="M{x - m:.1f} {y - m:.1f}l{2 * m} {2 * m}m0-{2 * m}l-{2 * m} {2 * m}"/>'
-    else:
-        shape = f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{6 if dot.best else 4}"/>'
-    return f'<a href="{html.escape(dot.href)}"><title>{html.escape(dot.tip)}</title>{shape}</a>'
+def _mark(drawing, dot, x, y):
+    drawing.mark(x, y, href=dot.href, tip=dot.tip, failed=dot.value is None, best=dot.best)
 
 
-def _best_last(dots):
-    """The best one is drawn over the others."""
-    return sorted(dots, key=lambda dot: dot.best)
+def _running_best(dots):
+    """Corners (trial, value) of a staircase through the best value so far, to the last trial."""
+    corners, best, sign = [], None, _sign(dots)
+    for dot in dots:
+        if dot.value is not None and (best is None or sign * dot.value > sign * best):
+            corners += [(dot.number, value) for value in (best, dot.value) if value is not None]
+            best = dot.value
+    return corners if best is None else [*corners, (dots[-1].number, best)]
 
 
 def _sign(dots):
@@ -159,31 +143,11 @@ def _sign(dots):
     return -1 if values and best == min(values) != max(values) else 1
 
 
-def _numbers(ticks, place, y):
-    """Numbers along an axis; one that would touch the one before it is left out."""
-    parts, end = [], -1.0
-    for tick in ticks:
-        label = f"{tick:.4g}"
-        x, half = place(tick), len(label) * LETTER / 2
-        if x - half > end + 4:
-            parts.append(_text(x, y, label, "middle"))
-            end = x + half
-    return parts
+def _best_last(dots):
+    """The best one is drawn over the others."""
+    return sorted(dots, key=lambda dot: dot.best)
 
 
 def _cut(name):
     room = int((WIDTH - LEFT - RIGHT) / LETTER)
     return name if len(name) <= room else f"...{name[3 - room :]}"  # the last parts say more
-
-
-def _line(x1, y1, x2, y2):
-    return f'<line class="grid" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x, y, text, anchor, kind=""):
-    name = f' class="{kind}"' if kind else ""
-    return f'<text{name} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
-
-
-def _svg(height, spoken, inner):
-    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{html.escape(spoken)}">{inner}</svg>'

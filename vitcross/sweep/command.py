@@ -3,13 +3,14 @@
 import sys
 import time
 
+from vitcross.command_line.arguments import split_arguments
 from vitcross.command_line.process import fail
-from vitcross.command_line.train import MULTIRUN_FLAGS, split_arguments
+from vitcross.command_line.train import MULTIRUN_FLAGS
 from vitcross.config import compose
 from vitcross.config.validate import check_folder
 from vitcross.experiment import run_folder
 from vitcross.experiment.init_from import check_init_from
-from vitcross.experiment.resume import resume, typed_value
+from vitcross.experiment.resume import typed_value
 from vitcross.experiment.run_folder import claim_folder
 from vitcross.sweep.process import Signals, outcome, stopped_by
 from vitcross.sweep.proposals import upcoming
@@ -33,7 +34,7 @@ def main(script, arguments):
         if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
             raise ValueError(f"a sweep takes no other flag beside -m. Received: {' '.join(others)}")
         if typed_value(overrides, "resume"):
-            resume(overrides, multirun=True)
+            raise ValueError("resume goes on with one run; a sweep goes on by typing it again with its hydra.sweep.dir")
         sweep = compose.read_sweep(overrides)
         folder = typed_value(overrides, "hydra.sweep.dir")
         for settings, _ in compose.check_trials(sweep):

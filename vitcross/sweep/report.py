@@ -6,7 +6,7 @@ from rich.console import Console
 
 from vitcross import atomic_files
 from vitcross.pages.csv_text import csv_text
-from vitcross.sinks.console_text import number
+from vitcross.pages.numbers import padded_number
 from vitcross.sweep.page import page
 from vitcross.sweep.table import console_table, print_table
 from vitcross.terminal import printable, printable_rows, say
@@ -58,7 +58,7 @@ def last_words(record):
     rows = {}
     if finished := record.finished():
         best = finished[0]
-        what = f"{record.metric} {number(best.value)}"
+        what = f"{record.metric} {padded_number(best.value)}"
         rows["best"] = f"trial {best.number}, {what}: {record.trial_folder(best)}"
         rows["again"] = record.sweep.command(best.values)
     rows["trials"] = f"{record.folder}/trials.html, trials.csv"

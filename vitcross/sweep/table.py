@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vitcross.sinks.console_text import number
+from vitcross.pages.numbers import padded_number
 from vitcross.terminal import printable
 
 MAX_UNFOLDED = 10  # letters of a value that stays whole on a narrow terminal
@@ -17,7 +17,7 @@ def console_table(record):
         side = "right" if name in ("trial", "minutes") else "left"
         table.add_column(Text(printable(name), overflow="fold"), justify=side, min_width=5)
     for trial in record.ranked():
-        value = "" if trial.value is None else number(trial.value)
+        value = "" if trial.value is None else padded_number(trial.value)
         cells = [trial.number, *record.texts(trial), value, f"{trial.minutes:.1f}", trial.state]
         for column, cell in zip(table.columns, cells, strict=True):
             # Numbers stay whole as long as there is room; what is longer is folded.

@@ -137,12 +137,12 @@ class Contrastive(keras.Model):
         return ["nearest_text", "cosine", "cosine_of_own_text", "correct"], lines
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(said, truth, right)`: the rank of its text among those of `rows`."""
+        """What the model says of each example, `(text, truth, correct)`: the rank of its text among those of `rows`."""
         images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
         _, first = np.unique(rows.get("text_id", np.arange(len(texts_nD))), return_index=True)
-        said = []
+        found = []
         for image_D, text_D in zip(images_nD, texts_nD, strict=True):
             own = float(image_D @ text_D)
             rank = 1 + int((texts_nD[first] @ image_D > own + 1e-6).sum())
-            said.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
-        return said
+            found.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
+        return found

@@ -100,13 +100,13 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
         return question_metrics.predictions(rows, class_names, None if references is None else references.text)
 
     def describe_predictions(self, rows, class_names, references=None):
-        """What the model says of each example, `(said, truth, right)`: its answer with the probability."""
-        said = []
+        """What the model says of each example, `(text, truth, correct)`: its answer with the probability."""
+        found = []
         for predicted, confidence, label in zip(rows["predictions"], rows["confidence"], rows["labels"], strict=True):
             right = None if label == question_metrics.UNKNOWN else bool(predicted == label)
             truth = "" if right is None else "right" if right else f"true: {class_names[label]}"
-            said.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
-        return said
+            found.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
+        return found
 
 
 def _has_answer(batch):

@@ -1,6 +1,6 @@
-"""What happens beside the training steps: rows of metrics, validation, checkpoints. Each callback does one thing.
+"""Keras callbacks for what happens beside the training steps: rows of metrics, validation, checkpoints.
 
-Those that a run needs to go on from a checkpoint keep a `state` (`vitcross.training.progress`).
+Those that a run needs to resume from a checkpoint keep a `state` (`vitcross.training.progress`).
 """
 
 import dataclasses
@@ -163,36 +163,19 @@ class KeepCheckpoints(keras.callbacks.Callback):
     checkpoint and not the run; only where the last one of the run cannot be written the run fails.
 
     Args:
+        settings: `vitcross.training.trainer.TrainerSettings`.
         checkpoints: `vitcross.training.checkpoints.Checkpoints`.
         position: `vitcross.training.progress.ProgressTracker`.
         validation: `Validation`, whose metrics decide which checkpoint is the best.
         sink: has `flush()`: rows must be on disk before a checkpoint counts them.
-        class_names: tuple of str.
-        total_steps: int.
-        every: int, steps, or None.
-        minutes: float or None.
         report: callable of one str, tells of a checkpoint that could not be written.
         clock: callable without arguments, seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        checkpoints,
-        position,
-        validation,
-        sink,
-        class_names,
-        total_steps,
-        every=None,
-        minutes=None,
-        report=print,
-        clock=time.monotonic,
-    ):
+    def __init__(self, settings, *, checkpoints, position, validation, sink, report=print, clock=time.monotonic):
         super().__init__()
-        self.checkpoints, self.position, self.validation, self.sink = checkpoints, position, validation, sink
-        self.class_names, self.total_steps = class_names, total_steps
-        self.every, self.minutes = every, minutes
+        self.settings, self.checkpoints, self.position = settings, checkpoints, position
+        self.validation, self.sink = validation, sink
         self.seconds = 0.0
         self._report, self._clock = report, clock
         self._saved_at = None
@@ -211,7 +194,7 @@ class KeepCheckpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.position.mark(NOTHING)
-        is_last = self.model.stop_training or optimizer_step(self.model.optimizer) >= self.total_steps
+        is_last = self.model.stop_training or optimizer_step(self.model.optimizer) >= self.settings.total_steps
         self._save_if_possible(self.validation.latest, is_last=is_last)
 
     def save(self, metrics=None):
@@ -223,11 +206,12 @@ class KeepCheckpoints(keras.callbacks.Callback):
         progress = self.position.now()
         if progress.step > 0:
             self.sink.flush()
-            self.checkpoints.save(self.model, progress=progress, metrics=metrics, class_names=self.class_names)
+            self.checkpoints.save(self.model, progress=progress, metrics=metrics, class_names=self.settings.class_names)
 
     def _is_due(self, step):
-        minutes = (self._clock() - self._saved_at) / 60
-        return (self.every and step % self.every == 0) or (self.minutes is not None and minutes >= self.minutes)
+        every, minutes = self.settings.checkpoint_every, self.settings.checkpoint_minutes
+        minutes_since = (self._clock() - self._saved_at) / 60
+        return (every and step % every == 0) or (minutes is not None and minutes_since >= minutes)
 
     def _save_if_possible(self, metrics, is_last):
         began = time.perf_counter()

@@ -25,9 +25,7 @@ from vitcross.training.guards import inner_optimizer
 from vitcross.training.progress import TrainingProgress
 
 VERSION = 2
-_PREDICTS = {"version", "step", "metrics", "class_names"}
-# Version -> keys of its header; version 1 holds what predicts, and nothing to go on from.
-READABLE = {1: _PREDICTS, VERSION: _PREDICTS | {"progress", "files"}}
+_KEYS = {"version", "step", "metrics", "class_names", "progress", "files"}  # of the header, besides its seal
 WEIGHTS, AVERAGE = "weights.safetensors", "average.safetensors"
 STATE, HEADER = "training_state.safetensors", "checkpoint.json"
 PREDICTS = (WEIGHTS, AVERAGE)  # the files from which a network is loaded
@@ -177,10 +175,9 @@ def read_header(folder):
         version, seal = header["version"], header.pop("seal", None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{HEADER} is damaged ({error})") from None
-    if version not in READABLE:
-        raise ValueError(f"{folder} has checkpoint version {version}; this vitcross reads {tuple(READABLE)}")
-    # One that was written before there were seals has none; a key more is a seal that lost its name.
-    if header.keys() != READABLE[version] or seal not in (None, _seal(header)):
+    if version != VERSION:
+        raise ValueError(f"{folder} has checkpoint version {version}; this vitcross reads {VERSION}")
+    if header.keys() != _KEYS or seal != seal_of(header):
         raise ValueError(f"{HEADER} is damaged")
     return header
 
@@ -196,10 +193,10 @@ def problem_of(folder, files=None):
     """Why these files of a checkpoint folder (None: all) cannot be used, str: it is torn; None where they are whole."""
     try:
         header = read_header(folder)
-        for name, expected in header["files"].items() if header["version"] == VERSION else ():
+        for name, expected in header["files"].items():
             if files is not None and name not in files:
                 continue
-            found = _fingerprint((Path(folder) / name).read_bytes())
+            found = fingerprint((Path(folder) / name).read_bytes())
             if found != expected:
                 return f"{name} is damaged: {found['bytes']} bytes, {expected['bytes']} were written"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -227,10 +224,10 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
         "metrics": metrics,
         "class_names": class_names,
         "progress": facts,
-        "files": {name: _fingerprint(content) for name, content in files.items()},
+        "files": {name: fingerprint(content) for name, content in files.items()},
     }
     header = json.loads(json.dumps(header))  # as it will be read
-    files[HEADER] = json.dumps({**header, "seal": _seal(header)}, indent=1).encode()
+    files[HEADER] = json.dumps({**header, "seal": seal_of(header)}, indent=1).encode()
     temporary, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("writing", "replaced"))
     for leftover in (temporary, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -250,9 +247,11 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _fingerprint(content):
+def fingerprint(content):
+    """Size and SHA-256 of the bytes of a file, as the header of its checkpoint keeps them."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _seal(header):
+def seal_of(header):
+    """SHA-256 of a header without its seal, by which a damaged one is recognized."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()

@@ -86,9 +86,6 @@ class Checkpoints:
         Args:
             num_rows: int, rows of metrics that the run folder holds: a checkpoint that counts more is of no use.
             report: callable of one str.
-
-        Raises:
-            ValueError: where the run is of a version of vitcross that kept nothing to go on from.
         """
         self._clear_up()
         whole = []
@@ -118,10 +115,7 @@ class Checkpoints:
             leftover.unlink()
 
     def _missing_rows(self, folder, num_rows):
-        header = read_header(folder)
-        if header["version"] != VERSION:
-            raise ValueError(f"{folder} is of an earlier version of vitcross, which kept nothing to go on from")
-        counted = header["progress"]["rows"]
+        counted = read_header(folder)["progress"]["rows"]
         return None if counted <= num_rows else f"metrics.jsonl has {num_rows} of the {counted} rows before it"
 
     def _count(self, name, metrics):

@@ -1,5 +1,5 @@
-"""From where a run can be continued exactly: what counts besides the weights and the optimizer, at one moment at which
-all of it fits together.
+"""Keeps the last moment from which a run can be continued exactly: what counts besides the weights and the optimizer,
+when all of it fits together.
 
 A signal or an error may end a run anywhere: in the middle of a validation, of a capture, of writing a row. What is
 saved then is the last such moment, with a note of what was pending: the callbacks of a step, or those of the end of an

@@ -1,4 +1,4 @@
-"""How a run ends: whatever happens, sinks are closed, the summary is written, and the exit status says which it was."""
+"""Trains and closes: whatever happens, sinks are closed, the summary is written, the exit status says how it ended."""
 
 from vitcross import metric_keys
 from vitcross.training import out_of_memory

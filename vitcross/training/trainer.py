@@ -1,5 +1,6 @@
-"""Keras `fit` under a thin trainer: compile, the order of the callbacks, and how a run ends."""
+"""Trains with Keras `fit` under a thin trainer: compile, the order of the callbacks, and how a run ends."""
 
+import dataclasses
 import math
 import time
 
@@ -14,6 +15,34 @@ from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinit
 from vitcross.training.progress import BATCH_END, INTERVAL_END, ProgressTracker
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """How a run trains; durations are in steps.
+
+    Args:
+        total_steps, evaluate_every, log_every: int.
+        batch_size: int, for images/s and for the position in the data.
+        jit_compile: whether XLA compiles the step; explicit, since Keras's "auto" depends on the device.
+        class_names: tuple of str, kept in the checkpoint.
+        started: `time.perf_counter()` at the start of the process, for the time to the first step.
+        checkpoint_every, checkpoint_minutes: checkpoints between two validations, in steps and minutes; or None.
+        accumulate_steps: int, parts in which a batch is computed (`vitcross.tasks.gradient_accumulation`).
+        early_stopping: int, steps without a better validation after which the run ends; None: it runs to its end.
+    """
+
+    total_steps: int
+    evaluate_every: int
+    log_every: int
+    batch_size: int
+    jit_compile: bool
+    class_names: tuple[str, ...]
+    started: float
+    checkpoint_every: int | None = None
+    checkpoint_minutes: float | None = None
+    accumulate_steps: int = 1
+    early_stopping: int | None = None
+
+
 class Trainer:
     """Trains a task and reports to the sinks.
 
@@ -21,73 +50,38 @@ class Trainer:
     validations. `fit` gets no validation data: `vitcross.tasks.evaluation` counts each example exactly once.
 
     Args:
+        settings: `TrainerSettings`.
         task: `keras.Model` with loss and metrics (`vitcross.tasks`), built.
         optimizer: built optimizer with `vitcross.training.guards.FiniteUpdates`.
         batches: callable of `start_position`, the examples to leave out at the start: an endless iterable of training
             batches.
         validation_splits: sequence of `vitcross.training.callbacks.EvaluationSplit`, `validation` first.
-        total_steps, evaluate_every, log_every: in steps.
-        batch_size: for images/s.
         checkpoints: `vitcross.training.checkpoints.Checkpoints`.
-        checkpoint_every, checkpoint_minutes: checkpoints between two validations, in steps and minutes; or None.
-        accumulate_steps: int, parts in which a batch is computed (`vitcross.tasks.gradient_accumulation`).
-        patience: int, steps without a better validation after which the run ends; None: it runs to its end.
         sink: receives scalars and media (`vitcross.sinks.sink.FanOut`).
         callbacks: further `keras.callbacks.Callback`s, e.g. the attention maps; called after validation.
         stop_on_signal: `vitcross.training.guards.StopOnSignal`, entered.
-        jit_compile: whether XLA compiles the step; explicit, since Keras's "auto" depends on the device.
-        class_names: tuple of str, kept in the checkpoint.
-        started: `time.perf_counter()` at the start of the process, for the time to the first step.
     """
 
     def __init__(
-        self,
-        *,
-        task,
-        optimizer,
-        batches,
-        validation_splits,
-        total_steps,
-        evaluate_every,
-        log_every,
-        batch_size,
-        checkpoints,
-        sink,
-        callbacks,
-        stop_on_signal,
-        jit_compile,
-        class_names,
-        started,
-        checkpoint_every=None,
-        checkpoint_minutes=None,
-        accumulate_steps=1,
-        patience=None,
+        self, settings, *, task, optimizer, batches, validation_splits, checkpoints, sink, callbacks, stop_on_signal
     ):
-        self.task, self.batches, self.batch_size, self.checkpoints = task, batches, batch_size, checkpoints
-        self.total_steps, self.evaluate_every, self.started = total_steps, evaluate_every, started
+        self.settings, self.task, self.batches, self.checkpoints = settings, task, batches, checkpoints
         self.stop_on_signal = stop_on_signal
         self.timed_callbacks = [callback for callback in callbacks if hasattr(callback, "seconds")]
-        self.rows = MetricRows(sink=sink, every=log_every, batch_size=batch_size)
+        self.rows = MetricRows(sink=sink, every=settings.log_every, batch_size=settings.batch_size)
         self.validation = Validation(sink=sink, splits=validation_splits, optimizer=optimizer)
-        early = (
-            [EarlyStopping(checkpoints=checkpoints, validation=self.validation, patience=patience)] if patience else []
-        )
+        early = []
+        if (patience := settings.early_stopping) is not None:
+            early = [EarlyStopping(checkpoints=checkpoints, validation=self.validation, patience=patience)]
         self.position = ProgressTracker(sink=sink, callbacks=[self.rows, self.validation, *early, *callbacks])
         self.keep = KeepCheckpoints(
-            checkpoints=checkpoints,
-            position=self.position,
-            validation=self.validation,
-            sink=sink,
-            class_names=class_names,
-            total_steps=total_steps,
-            every=checkpoint_every,
-            minutes=checkpoint_minutes,
+            settings, checkpoints=checkpoints, position=self.position, validation=self.validation, sink=sink
         )
         # Order: first what may refuse the step and what ends with it, then its row, then what only reads the weights,
         # then what keeps all of it, last what may leave `fit`.
         self.callbacks = [
             StopOnNonFinite(),
-            StopAfter(total_steps),
+            StopAfter(settings.total_steps),
             self.rows,
             self.position,
             self.validation,
@@ -96,10 +90,10 @@ class Trainer:
             self.keep,
             stop_on_signal,
         ]
-        if accumulate_steps > 1 and not hasattr(task, "loss_weight"):
-            raise ValueError(f"accumulate_steps must be 1 for {type(task).__name__}. Received: {accumulate_steps}")
-        task.accumulate_steps = accumulate_steps
-        task.compile(optimizer=optimizer, jit_compile=jit_compile)
+        if (parts := settings.accumulate_steps) > 1 and not hasattr(task, "loss_weight"):
+            raise ValueError(f"accumulate_steps must be 1 for {type(task).__name__}. Received: {parts}")
+        task.accumulate_steps = parts
+        task.compile(optimizer=optimizer, jit_compile=settings.jit_compile)
 
     @property
     def step(self):
@@ -127,10 +121,10 @@ class Trainer:
         callbacks = _OneTraining(self.callbacks, add_history=True, model=self.task)
         try:
             self.task.stop_training = False
-            callbacks.set_params({"steps": self.evaluate_every})
+            callbacks.set_params({"steps": self.settings.evaluate_every})
             callbacks.begin()
             self._replay_pending(callbacks)
-            while self.step < self.total_steps and not self.task.stop_training:
+            while self.step < self.settings.total_steps and not self.task.stop_training:
                 self._fit_stretch(callbacks)
             callbacks.end()
         except NonFiniteError:
@@ -146,19 +140,19 @@ class Trainer:
             logs = self.task.get_metrics_result()
             for callback in callbacks.callbacks:
                 if callback not in (self.position, self.stop_on_signal):
-                    callback.on_train_batch_end((batches - 1) % self.evaluate_every, logs)
+                    callback.on_train_batch_end((batches - 1) % self.settings.evaluate_every, logs)
         if self.position.last.pending == INTERVAL_END:
-            callbacks.on_epoch_end(batches // self.evaluate_every, self.task.get_metrics_result())
+            callbacks.on_epoch_end(batches // self.settings.evaluate_every, self.task.get_metrics_result())
 
     def _fit_stretch(self, callbacks):
         """Train to the end of the interval, where one was begun, else to the end of the run."""
-        begun = self.position.batches % self.evaluate_every
-        steps = self.evaluate_every - begun
+        begun = self.position.batches % self.settings.evaluate_every
+        steps = self.settings.evaluate_every - begun
         callbacks.set_params({"steps": steps})
         callbacks.keep_metrics(self.task)
         self.task.fit(
-            self.batches(start_position=self.position.batches * self.batch_size),
-            epochs=1 if begun else math.ceil((self.total_steps - self.step) / self.evaluate_every),
+            self.batches(start_position=self.position.batches * self.settings.batch_size),
+            epochs=1 if begun else math.ceil((self.settings.total_steps - self.step) / self.settings.evaluate_every),
             steps_per_epoch=steps,
             callbacks=callbacks,
             verbose=0,
@@ -180,13 +174,13 @@ class Trainer:
         """What `summary.json` holds of the training itself; usable after an interruption too."""
         first = self.rows.first_step_at
         seconds = {
-            "to_first_step": None if first is None else first - self.started,
+            "to_first_step": None if first is None else first - self.settings.started,
             "training_steps": self.rows.seconds,
             "validation": self.validation.seconds,
             "checkpoints": self.keep.seconds,
             "attention_maps": sum(callback.seconds for callback in self.timed_callbacks),
             "trust": sum(getattr(callback, "trust_seconds", 0.0) for callback in self.timed_callbacks),
-            "total": time.perf_counter() - self.started,
+            "total": time.perf_counter() - self.settings.started,
         }
         return {
             "steps": self.step,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,27 +83,6 @@ def trust_words(trust) -> dict[str, str]:
     if trust is None:
         return {}
     return {m: f"{row.words}, gap {row.gap:+.2f} on {trust.examples} examples" for m, row in trust.fidelity.items()}
-
-
-def read_frames(folder, before: int) -> list[Frame]:
-    """The frames of a run that goes on, from the records it left: `FOLDER/step_*/record.npz`.
-
-    Args:
-        folder: path, the run's `attention/`.
-        before: int, captures of this step and later ones are left out: they will be made again.
-
-    Returns:
-        list of Frame, oldest first. A record that cannot be read is left out: the animation is worth no error.
-    """
-    frames = []
-    for path in sorted(Path(folder).glob("step_*/record.npz")):
-        try:
-            record = AttentionRecord.load(path)
-        except (ValueError, OSError):
-            continue
-        if record.step < before:
-            frames.append(frame_of(record))
-    return frames
 
 
 def animation_gif(captures, style: Style | None = None) -> bytes:

@@ -6,10 +6,10 @@ Shape legend: L layers, N heads.
 from __future__ import annotations
 
 from vitcross.attention_maps.sheets import drawing
+from vitcross.attention_maps.sheets.cell_table import CELL_HEIGHT, draw_cells, label_columns, label_rows
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, Canvas
-from vitcross.attention_maps.sheets.heat_map import CELL_HEIGHT, draw_cells
-from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.render import scale_top
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.trust.head_importance import HeadImportance
 
 CELL, LABEL_ROOM, TABLE_GAP, HEAD_ROOM = 58, 74, 56, 52
@@ -33,8 +33,8 @@ def head_sheet(heads: HeadImportance, color_map: str = "viridis") -> Sheet:
     for kind, height in zip(heads.importance, heights, strict=True):
         words.append(_kind_words(heads, kind))
         canvas.text(MARGIN, top, words[-1], fill=INK, width=max(width, 860) - 2 * MARGIN)
-        for number, (name, meaning) in enumerate(TABLES):
-            left = MARGIN + LABEL_ROOM + number * (LABEL_ROOM + columns * CELL + TABLE_GAP)
+        for place, (name, meaning) in enumerate(TABLES):
+            left = MARGIN + LABEL_ROOM + place * (LABEL_ROOM + columns * CELL + TABLE_GAP)
             table = getattr(heads, name).get(kind)
             if table is not None:
                 _table(canvas, left, top + HEAD_ROOM, table, f"{name}: {meaning}", color_map)
@@ -50,10 +50,7 @@ def _kind_words(heads: HeadImportance, kind: str) -> str:
 
 def _table(canvas: Canvas, left: int, top: int, table, title: str, color_map: str) -> None:
     canvas.text(left, top - 24, title, size=12, fill=MUTED)
-    draw_cells(canvas, left, top, table.T, CELL, scale_top(table), color_map)
-    for layer in range(len(table)):
-        y = top + layer * CELL_HEIGHT + CELL_HEIGHT / 2
-        canvas.text(left - 10, y, f"layer {layer}", size=12, fill=MUTED, anchor="rm")
-    for head in range(table.shape[1]):
-        x = left + head * CELL + CELL / 2
-        canvas.text(x, top + len(table) * CELL_HEIGHT + 6, f"head {head}", size=12, fill=MUTED, anchor="ma")
+    draw_cells(canvas, (left, top), table, (CELL, CELL_HEIGHT), vmax=scale_top(table), color_map=color_map)
+    label_rows(canvas, (left, top), [f"layer {layer}" for layer in range(len(table))], CELL_HEIGHT)
+    heads = [f"head {head}" for head in range(table.shape[1])]
+    label_columns(canvas, (left, top + len(table) * CELL_HEIGHT + 6), heads, CELL)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitcross.attention_maps.sheets import color_maps, drawing
-from vitcross.attention_maps.sheets.drawing import BAR_ROOM, MARGIN, MUTED, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets import drawing
+from vitcross.attention_maps.sheets.cell_table import CELL_HEIGHT, draw_cells, label_columns, label_rows
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, MARGIN, Canvas
 from vitcross.attention_maps.sheets.render import scale_top
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.metric_keys import lookup, statistic
 from vitcross.pages.numbers import number
 
 LABEL_ROOM, BAR_GAP = 74, 14
 WIDEST_CELL, NARROWEST_CELL = 58, 6
-CELL_HEIGHT = 30
 MAX_WIDTH = 2600
 
 
@@ -49,39 +49,11 @@ def heat_map_sheet(name: str, steps, values, color_map: str = "viridis") -> Shee
     canvas = Canvas(width=width, height=top + height + 28 + MARGIN)
     canvas.heading(title, lines, width - 2 * MARGIN)
     vmax = scale_top(values)
-    draw_cells(canvas, left, top, values, cell, vmax, color_map)
-    _labels(canvas, left, top, steps, depth, cell)
+    draw_cells(canvas, (left, top), values.T, (cell, CELL_HEIGHT), vmax=vmax, color_map=color_map)
+    label_rows(canvas, (left, top), [f"layer {layer}" for layer in range(depth)], CELL_HEIGHT)
+    label_columns(canvas, (left, top + depth * CELL_HEIGHT + 8), steps, cell)
     bar_x = left + num_captures * cell + BAR_GAP
     canvas.color_bar(bar_x, top, height, vmin=0.0, vmax=vmax, color_map=color_map)
     span = f"steps {steps[0]} to {steps[-1]}"
     caption = f"{title}, depth x capture, {span}. {meaning} Colors from 0 to {number(vmax)}."
     return Sheet(image=canvas.array(), title=title, caption=caption, vmin=0.0, vmax=vmax)
-
-
-def draw_cells(canvas: Canvas, left: int, top: int, values, cell: int, vmax: float, color_map: str) -> None:
-    """A table (columns, rows) as colored cells with their numbers, where those fit; negative values have the color of
-    0 and their number."""
-    colors = color_maps.colors(values, color_map, 0.0, vmax)
-    for m, layer in np.ndindex(values.shape):
-        x, y = left + m * cell, top + layer * CELL_HEIGHT
-        color = tuple(int(c) for c in colors[m, layer])
-        canvas.draw.rectangle((x, y, x + cell - 2, y + CELL_HEIGHT - 2), fill=color)
-        if cell >= 40:
-            # Dark letters on light cells: the weights are those of perceived lightness.
-            light = np.dot(color, (0.299, 0.587, 0.114)) > 140
-            fill = (24, 24, 24) if light else (255, 255, 255)
-            text = number(float(values[m, layer]))
-            canvas.text(x + cell / 2 - 1, y + CELL_HEIGHT / 2, text, size=12, fill=fill, anchor="mm")
-
-
-def _labels(canvas: Canvas, left: int, top: int, steps, depth: int, cell: int) -> None:
-    for layer in range(depth):
-        y = top + layer * CELL_HEIGHT + CELL_HEIGHT / 2
-        canvas.text(left - 10, y, f"layer {layer}", fill=MUTED, anchor="rm")
-    free = -1.0
-    for m, step in enumerate(steps):
-        half = drawing.text_width(str(step), 12) / 2
-        center = left + m * cell + cell / 2 - 1
-        if center - half > free:
-            canvas.text(center, top + depth * CELL_HEIGHT + 8, step, size=12, fill=MUTED, anchor="ma")
-            free = center + half + 8

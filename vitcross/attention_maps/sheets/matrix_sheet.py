@@ -16,7 +16,7 @@ from vitcross.attention_maps.methods.rollout import divide
 from vitcross.attention_maps.methods.words import token_rows
 from vitcross.attention_maps.sheets import color_maps, drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
 
 if TYPE_CHECKING:

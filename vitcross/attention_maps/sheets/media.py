@@ -1,9 +1,6 @@
-"""What one capture hands to the sinks: the record, its sheets, its numbers; and the file name of each sheet.
+"""What one capture hands to the sinks, finished: they name files, write and upload, and compute nothing.
 
-A sheet is encoded once and every sink uses the same bytes, so that the dashboard and the local gallery cannot
-disagree.
-
-Shape legend: H W pixels, L blocks, N heads.
+Shape legend: L blocks, N heads.
 """
 
 from __future__ import annotations
@@ -15,47 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.png import encode_png
+from vitcross.attention_maps.records.record import Prediction, prediction
+from vitcross.attention_maps.sheets import color_maps
+from vitcross.attention_maps.sheets.overlay_images import OverlayImages
+from vitcross.attention_maps.sheets.sheet import Sheet
+from vitcross.attention_maps.sheets.sheet_layout import Style
+from vitcross.attention_maps.sheets.thumbnails import Thumbnails, thumbnails
+from vitcross.attention_maps.sheets.trust_table import trust_table
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """One finished image for the dashboard, the gallery and the run folder.
-
-    Args:
-        image: (H, W, 3) uint8.
-        title: str, short, without ids or class names.
-        caption: str, what is shown, predictions, and what the colors stand for.
-        vmin: float or None, value at the bottom of the color scale; None when the sheet has no single scale.
-        vmax: float or None, value at the top of the color scale; None when the sheet has no single scale.
-    """
-
-    image: np.ndarray
-    title: str
-    caption: str = ""
-    vmin: float | None = None
-    vmax: float | None = None
-
-    def __post_init__(self):
-        image = self.image
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-            raise ValueError(
-                "`image` of a Sheet must be a uint8 array (H, W, 3). Received: "
-                f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-            )
-
-    @functools.cached_property
-    def png(self) -> bytes:
-        """The sheet as PNG bytes, encoded once."""
-        return encode_png(self.image)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionMedia:
-    """Everything that one capture produced.
+    """Everything that one capture produced. What only some sinks show is computed when it is first asked for.
 
     Args:
         record: AttentionRecord, what was captured.
@@ -66,6 +37,7 @@ class AttentionMedia:
         statistics: dict key -> float, the scalars of this capture, already sent with `scalars`.
         tables: dict name of the statistic -> (L, N) float64, mean over the probe set, this capture.
         viewer: str or None, the interactive viewer of all captures so far as one HTML page, at most 2 MB.
+        color_map: str, the one of the sheets.
     """
 
     record: AttentionRecord
@@ -73,11 +45,42 @@ class AttentionMedia:
     statistics: dict[str, float] = dataclasses.field(default_factory=dict)
     tables: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     viewer: str | None = None
+    color_map: str = "viridis"
 
     @property
     def step(self) -> int:
         """Optimizer step of the capture."""
         return self.record.step
+
+    @functools.cached_property
+    def predictions(self) -> list[Prediction]:
+        """What the model says of each image."""
+        return [prediction(self.record, example) for example in range(len(self.record.images))]
+
+    @property
+    def targets(self) -> list[str]:
+        """What the maps of each image explain; empty where that is not known."""
+        return list(self.record.targets)
+
+    @functools.cached_property
+    def trust(self) -> dict | None:
+        """What was measured of the maps, as `trust_table` has it; None where nothing was."""
+        return self.record.trust and trust_table(self.record.trust, self.record.maps)
+
+    @functools.cached_property
+    def thumbnails(self) -> Thumbnails:
+        """All maps of all images in one small image."""
+        return thumbnails(self.record, Style(color_map=self.color_map))
+
+    @functools.cached_property
+    def overlay(self) -> OverlayImages:
+        """The clean images with the levels of every map and the boxes of the truth, to be laid over them."""
+        return OverlayImages(self.record)
+
+    @property
+    def colors(self) -> list[str]:
+        """The colors of the scale, from 0 up, as `#rrggbb`."""
+        return ["#{:02x}{:02x}{:02x}".format(*color) for color in color_maps.table(self.color_map)[::17]]
 
 
 def folder_name(step: int) -> str:

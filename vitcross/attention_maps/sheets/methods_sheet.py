@@ -18,7 +18,7 @@ from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fidelity, TrustReport
 from vitcross.attention_maps.sheets import color_maps, drawing, render
 from vitcross.attention_maps.sheets.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
 from vitcross.pages.numbers import number
 

@@ -17,8 +17,8 @@ from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, MARGIN, MUTED, Canvas
 from vitcross.attention_maps.sheets.matrix_sheet import matrix_sheet
-from vitcross.attention_maps.sheets.media import Sheet
 from vitcross.attention_maps.sheets.methods_sheet import methods_sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import TEXT_ROOM, SheetLayout, Style
 from vitcross.attention_maps.sheets.text_sheet import text_sheet
 from vitcross.attention_maps.sheets.word_sheets import relevance_sheet, similarity_sheet, words_sheet

@@ -12,7 +12,7 @@ import numpy as np
 from vitcross.attention_maps.methods.words import pooled_text_rows
 from vitcross.attention_maps.sheets import color_maps, drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
 
 if TYPE_CHECKING:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.methods_sheet import method_maps
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
+from vitcross.png import encode_png
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -16,16 +18,20 @@ if TYPE_CHECKING:
 LONGEST = 128  # of one cell, in pixels
 
 
-def thumbnails(record: AttentionRecord, style: Style | None = None) -> tuple[np.ndarray, tuple[str, ...], int]:
-    """Rows: probes; columns: the image, then each method on the color scale that it has in the sheet of methods.
+class Thumbnails(NamedTuple):
+    """The image as PNG bytes, and its grid: `columns` (`"image"` and each method -> the name that is shown), `rows`,
+    and the `width` and `height` of a cell in pixels."""
+
+    png: bytes
+    grid: dict
+
+
+def thumbnails(record: AttentionRecord, style: Style | None = None) -> Thumbnails:
+    """Each image, and beside it each method on the color scale that it has in the sheet of methods.
 
     Args:
         record: AttentionRecord.
         style: Style; None for the default.
-
-    Returns:
-        `(pixels, columns, rows)`: (rows * h, len(columns) * w, 3) uint8, the names of the columns ("image", then
-        methods), and the number of rows.
     """
     sheet = SheetLayout(record, style or Style(), record.target_boxes)
     size = render.panel_size(record.images.shape[1:3], LONGEST)
@@ -37,4 +43,7 @@ def thumbnails(record: AttentionRecord, style: Style | None = None) -> tuple[np.
         ]
         for i in sheet.examples
     ]
-    return np.concatenate([np.concatenate(row, axis=1) for row in rows]), ("image", *maps), len(rows)
+    pixels = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    columns = {"image": "Image", **{method: NAMES[method] for method in maps}}
+    grid = {"columns": columns, "rows": len(rows), "height": size[0], "width": size[1]}
+    return Thumbnails(encode_png(pixels), grid)

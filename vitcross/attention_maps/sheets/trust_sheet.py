@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fidelity
 from vitcross.attention_maps.sheets import drawing
 from vitcross.attention_maps.sheets.drawing import INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.trust.fidelity import CENTER, LEAVE_ONE_OUT, RANDOM
 from vitcross.attention_maps.trust.significance import ALPHA
 from vitcross.attention_maps.trust.trust_evaluation import MeanCurves, TrustEvaluation

@@ -18,7 +18,7 @@ from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.methods.words import token_word_maps, word_maps, word_prefix_mass, word_similarity_maps
 from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
-from vitcross.attention_maps.sheets.media import Sheet
+from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SMALLEST_PANEL, SheetLayout
 from vitcross.pages.numbers import number, percent
 

@@ -6,8 +6,6 @@ one only, and writes the page again after each.
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitcross.atomic_files import write_text
@@ -18,8 +16,6 @@ from vitcross.attention_maps.viewer.payload import Run, match, payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-logger = logging.getLogger(__name__)
 
 BUDGET = 2_000_000  # bytes of the whole page
 SMALLEST_BUDGET = 200_000
@@ -58,21 +54,6 @@ class Viewer:
             )
         self.captures = [*(c for c in self.captures if c.step < record.step), compact(record)]
         self.record = record
-
-    def add_folder(self, folder, *, before: int | None = None) -> None:
-        """Add the captures that a run has on disk, `folder/step_*/record.npz`; a file that cannot be read is left out.
-
-        Args:
-            folder: str or path, the run's `attention` folder.
-            before: int, only captures before this step, from which a resumed run captures again.
-        """
-        for path in sorted(Path(folder).glob("step_*/record.npz")):
-            if before is not None and int(path.parent.name.removeprefix("step_")) >= before:
-                continue
-            try:
-                self.add(AttentionRecord.load(path))
-            except (ValueError, OSError) as error:
-                logger.warning("The viewer leaves out a capture that cannot be read: %s", error)
 
     def html(self) -> str:
         """The page of all captures so far.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vitcross.attention_maps.records.record import AttentionRecord
+from vitcross.attention_maps.records.run_captures import run_captures
 from vitcross.attention_maps.viewer import write_viewer
 
 
@@ -15,13 +15,13 @@ def captures_of(run_folder) -> list:
     Raises:
         ValueError: where the run has none, or one cannot be read.
     """
-    paths = sorted((Path(run_folder) / "attention").glob("step_*/record.npz"))
-    if not paths:
+    records = list(run_captures(Path(run_folder) / "attention", skip_unreadable=False))
+    if not records:
         raise ValueError(
             f"a run to compare must have captures, attention/step_*/record.npz (attention_maps=off makes none). "
             f"Received: {run_folder}"
         )
-    return [AttentionRecord.load(path) for path in paths]
+    return records
 
 
 def compare_runs(first, second, *, color_map: str = "viridis") -> Path:

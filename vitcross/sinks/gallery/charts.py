@@ -1,58 +1,98 @@
-"""Which curves the gallery draws: a figure for each row of `metric_keys.KEYS` that is drawn, section by section."""
+"""Draws the curves of a run from its `metrics.jsonl`: a figure for each row of `metric_keys.KEYS` that is drawn."""
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import re
 
-from vitcross.metric_keys import KEYS, MetricKey
-from vitcross.pages.svg_charts import MAX_SERIES
+from vitcross.metric_keys import KEYS, VARIANTS, MetricKey
+from vitcross.pages.numbers import is_number
+from vitcross.pages.svg_charts import Line, line_figure
 
+MAX_POINTS = 300  # about one for every pixel
+# Of more curves that one figure could have, the first, the last and some between them.
+MAX_SERIES = 6
 # The table of methods above the curves holds the newest numbers of these.
 IN_THE_TABLE = ("verdict", "deletion", "insertion", "gap_share", "{examples,explainable}")
+# Endings of keys of another split, and of the average of the weights.
+NOT_ANOTHER = "".join(f"(?<!{ending})" for ending in VARIANTS if ending)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Chart:
-    """One figure of curves.
-
-    Args:
-        title, meaning: str, what it shows and how it is read.
-        series: tuple of (label, key). A key with `*` stands for all keys that fit, each a series; `{}` in its label is
-            what the star stands for.
-        band: (low, high) or None: last parts of the keys that bound a series, beside the key of the series.
-        reference: float, or a key whose last value it is, or None: a dashed level.
-    """
-
-    title: str
-    series: tuple[tuple[str, str], ...]
-    meaning: str = ""
-    band: tuple[str, str] | None = None
-    reference: float | str | None = None
+def _section(name: str) -> tuple[MetricKey, ...]:
+    return tuple(row for row in KEYS if row.section == name and not row.not_drawn and row.last not in IN_THE_TABLE)
 
 
-def chart_of(row: MetricKey) -> Chart:
-    """The figure of a row."""
-    series = [("{}" if "<" in key else label, _starred(key)) for key, label in row.curves.items()]
-    layers = "; band: layers" if row.band == ("min", "max") else ""
-    chance = "; dashed: chance" if row.reference == "chance" else ""
-    return Chart(
-        title=row.title,
-        meaning=f"{row.meaning}{layers}{chance}",
-        # Of what an open name stands for, `charts` takes some itself; its first key is that of validation.
-        series=tuple(series[: 1 if "<" in row.pattern else MAX_SERIES]),
-        band=row.band or None,
-        reference=_starred(f"{row.head}{row.reference}") if isinstance(row.reference, str) else row.reference,
-    )
+TRUST, HEALTH, TRAINING = map(_section, ("trust", "health", "training"))
 
 
-def _starred(key: str) -> str:
-    return re.sub(r"\{[^}]*\}|<[^>]*>", "*", key)
+def read_rows(path) -> list[dict]:
+    """The rows of a `metrics.jsonl`; a missing file has none, and a line that is half written is left out."""
+    rows = []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(row, dict) and is_number(row.get("step")):
+                    rows.append(row)
+    except FileNotFoundError:
+        pass
+    return rows
 
 
-def _charts(section: str) -> tuple[Chart, ...]:
-    rows = (row for row in KEYS if row.section == section and not row.not_drawn)
-    return tuple(chart_of(row) for row in rows if row.last not in IN_THE_TABLE)
+def by_key(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
+    """Key -> its points `(step, value)`, ascending; the last of several values of one step."""
+    found: dict[str, dict] = {}
+    for row in rows:
+        for key, value in row.items():
+            if is_number(value):
+                found.setdefault(key, {})[row["step"]] = value
+    return {key: sorted(values.items()) for key, values in found.items()}
 
 
-TRUST, HEALTH, TRAINING = _charts("trust"), _charts("health"), _charts("training")
+def thinned(points: list) -> list:
+    """At most `MAX_POINTS` of some points, the first and the last among them."""
+    stride = max((len(points) - 1) / (MAX_POINTS - 1), 1)
+    return [points[round(i * stride)] for i in range(min(len(points), MAX_POINTS))]
+
+
+def charts(rows: list[dict], wanted) -> list[str]:
+    """One HTML figure for every MetricKey of `wanted` of which the rows have at least one value."""
+    curves = {key: thinned(points) for key, points in by_key(rows).items()}
+    return [figure for key in wanted if (figure := _figure(curves, key))]
+
+
+def _figure(curves, wanted: MetricKey):
+    # What an open name stands for is found among the keys; its first curve is that of validation.
+    known = list(wanted.curves.items())[: 1 if "<" in wanted.pattern else MAX_SERIES]
+    found = [pair for key, label in known for pair in _matching(curves, key, "{}" if "<" in key else label)]
+    lines = []
+    for place, (key, label) in enumerate(found):
+        sides = [curves.get(f"{key.rsplit('/', 1)[0]}/{side}") for side in wanted.band]
+        band = tuple(sides) if sides and all(sides) else None
+        if key in curves:
+            lines.append(Line(place=place, label=label, points=curves[key], band=band))
+    if not lines:
+        return None
+    reference, meaning = wanted.reference, wanted.meaning
+    if isinstance(reference, str):
+        meaning += f"; dashed: {reference}"
+        levels = [curves[key] for key, _ in _matching(curves, f"{wanted.head}{reference}") if key in curves]
+        reference = levels[0][-1][1] if levels else None
+    meaning += "; band: layers" if wanted.band == ("min", "max") else ""
+    return line_figure(wanted.title, meaning, lines, reference)
+
+
+def _matching(curves, key: str, label: str = "") -> list[tuple[str, str]]:
+    """(key, label) of the logged keys that an open key stands for, sorted; of a key that is not open itself."""
+    # No slash in what is open: `val/accuracy/<group>` is not `val/accuracy/x/y`.
+    pattern = re.sub(r"\{[^}]*\}|<[^>]*>", f"([^/]+){NOT_ANOTHER}", key)
+    if pattern == key:
+        return [(key, label)]
+    matches = map(re.compile(pattern).fullmatch, sorted(curves))
+    found = [(match[0], match[1]) for match in matches if match]
+    if len(found) > MAX_SERIES:
+        found = [found[round(i * (len(found) - 1) / (MAX_SERIES - 1))] for i in range(MAX_SERIES)]
+    return [(full, label.format(name.replace("block_", "layer ").replace("_", " "))) for full, name in found]

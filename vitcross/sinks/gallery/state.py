@@ -1,72 +1,34 @@
-"""What the gallery knows of each capture; kept in the page itself, so that a run that goes on keeps earlier ones."""
+"""What the gallery knows of each capture; kept in the page itself, so that a resumed run keeps earlier ones."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from vitcross.attention_maps.records.trust_report import TrustReport
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SheetEntry:
-    """One sheet of one capture: what it is and the file that holds it, relative to the page."""
-
-    key: str
-    title: str
-    caption: str
-    file: str
-    width: int
-    height: int
-    vmax: float | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Thumbnails:
-    """All maps of one capture in one file: a grid of `rows` probes by `columns`, cells of `width` x `height` pixels."""
-
-    file: str
-    columns: list[str]
-    rows: int
-    width: int
-    height: int
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CaptureEntry:
-    """One capture: its step, its images, for every probe `(said, truth, right or None)` and what its maps explain,
-    the methods of which the record holds maps, what was measured of them, and the small images of all maps."""
+    """One capture as the page's template and its JSON have it; files are named relative to the page.
+
+    Args:
+        step: int.
+        images: for each sheet a dict of `key`, `title`, `caption`, `file`, `width`, `height` and `vmax`.
+        probes: `[text, truth, correct or None]` of each probe.
+        targets: what the maps of each probe explain; empty where that is not known.
+        trust: what was measured of the maps (`trust_table`), or None.
+        thumbnails: all maps in one file, a dict of `file`, `columns` (key -> name), `rows`, and of a cell's `width` and
+            `height` in pixels; or None.
+        colors: those of the scale, from 0 up, `#rrggbb`.
+    """
 
     step: int
-    images: list[SheetEntry]
-    probes: list
+    images: list[dict]
+    probes: list[list]
     targets: list[str] = dataclasses.field(default_factory=list)
-    held: list[str] = dataclasses.field(default_factory=list)
-    trust: TrustReport | None = None
-    thumbnails: Thumbnails | None = None
-
-    @classmethod
-    def from_json(cls, content: dict) -> CaptureEntry:
-        """The capture of a `dataclasses.asdict`; pages of an older program know of neither trust nor thumbnails."""
-        trust, thumbnails = content.get("trust"), content.get("thumbnails")
-        return cls(
-            **content
-            | {
-                "images": [SheetEntry(**image) for image in content["images"]],
-                "trust": trust and TrustReport.from_json(trust),
-                "thumbnails": thumbnails and Thumbnails(**thumbnails),
-            }
-        )
+    trust: dict | None = None
+    thumbnails: dict | None = None
+    colors: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def files(self) -> list[str]:
-        """Every file that the page shows of it, relative to the page."""
-        return [image.file for image in self.images] + ([self.thumbnails.file] if self.thumbnails else [])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Extra:
-    """What other sinks wrote beside the page: the viewer, and the animation with its size in pixels."""
-
-    viewer: str | None = None
-    animation: str | None = None
-    film_size: tuple[int, int] = (0, 0)
+        """Every file that the page shows of it."""
+        return [part["file"] for part in [*self.images, *([self.thumbnails] if self.thumbnails else [])]]

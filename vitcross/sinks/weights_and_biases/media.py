@@ -2,27 +2,19 @@
 the interactive viewer; and how much of it, so that a run stays below the number of files that W&B advises.
 
 It imports no wandb: the module is handed in by the sink that has it.
-
-Shape legend: B images, K boxes; h w pixels.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from vitcross.attention_maps.methods import rollout
-from vitcross.attention_maps.records.record import prediction
-from vitcross.attention_maps.records.trust_report import VERDICTS
-from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.media import file_name
-from vitcross.attention_maps.sheets.overlay_masks import LEVELS, level_mask
 from vitcross.metric_keys import OVERLAY, VIEWER
-from vitcross.png import encode_png
 
 MOST_IMAGES = 108  # of one list; W&B drops the rest
 MOST_FILES = 900  # of one run; W&B advises fewer than 1,000, some are its own
-SMALLEST_SIDE = 256  # images are enlarged by the largest whole factor with which the longer side stays within it
-DECIDES, NAMED, PLANTED = 11, 12, 13  # class ids of the boxes, other than those of the levels
+# Class id and label of each layer of boxes; the ids are other than those of the levels.
+BOX_LAYERS = {"truth": (11, "decides the label"), "words": (12, "named by words"), "mark": (13, "gives the label away")}
 
 
 class Uploads:
@@ -46,7 +38,7 @@ class Uploads:
 
     def row(self, step, media, folder):
         """key -> W&B object of one capture, whose files lie in `folder` until they are logged; {} where it waits."""
-        needs = 1 + len(media.sheets) + (overlay_files(media.record) if OVERLAY in media.sheets else 0)
+        needs = 1 + len(media.sheets) + (overlay_files(media.overlay) if OVERLAY in media.sheets else 0)
         stride = -(-self._captures * needs // MOST_FILES)
         self._seen += 1
         row = {}
@@ -82,7 +74,7 @@ class Uploads:
         row = {}
         for key, sheet in media.sheets.items():
             if key == OVERLAY:
-                row[key] = overlay_images(self._wandb, media.record, folder)
+                row[key] = overlay_images(self._wandb, media.overlay, folder)
                 continue
             path = Path(folder) / file_name(key)
             path.write_bytes(sheet.png)
@@ -104,96 +96,36 @@ def animation(wandb, gif, folder):
     return wandb.Video(str(path), format="gif")
 
 
-def overlay_files(record):
+def overlay_files(overlay):
     """At most how many files `overlay_images` makes (equal ones are one): image, boxes, a mask for each method."""
-    return min(len(record.images), MOST_IMAGES) * (1 + len(box_layers(record)) + len(rollout.methods_of(record)))
+    return min(len(overlay), MOST_IMAGES) * (1 + len(overlay.layers) + len(overlay.methods))
 
 
-def overlay_images(wandb, record, folder):
+def overlay_images(wandb, overlay, folder):
     """The clean images, over which the dashboard lays the levels of each method and the boxes of the truth.
-
-    All have one size, since W&B shows a list of different sizes wrongly, and the same layers, so that one switch serves
-    them all.
 
     Args:
         wandb: the module.
-        record: AttentionRecord.
+        overlay: `media.overlay` of a capture.
         folder: path, where the images lie until they are logged.
 
     Returns:
         list of at most 108 `wandb.Image`.
     """
-    height, width = record.images.shape[1:3]
-    factor = max(1, SMALLEST_SIDE // max(height, width))
-    size = (height * factor, width * factor)
-    layers = box_layers(record)
-    methods, to_grid = rollout.methods_of(record), record.token_layout.to_grid
-    maps = {method: to_grid(rollout.read_map(record, method)) for method in methods}
     found = []
-    for i in range(min(len(record.images), MOST_IMAGES)):
-        path = Path(folder) / f"image_{i:03d}.png"
-        path.write_bytes(encode_png(render.resize(render.to_rgb(record.images[i]), size)))
-        masks = {
-            method: {
-                "mask_data": level_mask(grids[i], (height, width), record.patch_size, size),
-                "class_labels": LEVELS,
-            }
-            for method, grids in maps.items()
-        }
-        boxes = {name: {"box_data": rows[i], "class_labels": labels} for name, (labels, rows) in layers.items()}
-        found.append(wandb.Image(str(path), caption=image_caption(record, i), masks=masks, boxes=boxes or None))
+    for i in range(min(len(overlay), MOST_IMAGES)):
+        image, path = overlay[i], Path(folder) / f"image_{i:03d}.png"
+        path.write_bytes(image.png)
+        masks = {method: {"mask_data": mask, "class_labels": overlay.levels} for method, mask in image.masks.items()}
+        boxes = {}
+        for layer, rows in image.boxes.items():
+            class_id, words = BOX_LAYERS[layer]
+            boxes[layer] = {"box_data": [_box(class_id, *row) for row in rows], "class_labels": {class_id: words}}
+        found.append(wandb.Image(str(path), caption=image.caption, masks=masks, boxes=boxes or None))
     return found
 
 
-def box_layers(record):
-    """name -> (class labels, for every image its list of boxes in W&B's form): the object that decides the label
-    (`truth`), a planted mark that gives it away (`mark`), and what the words of a text name (`words`), one box for all
-    words that name the same object."""
-    layers = {}
-    if record.boxes is not None:
-        rows = [[_box(box, DECIDES, _truth(record, i))] for i, box in enumerate(record.boxes)]
-        layers["truth"] = ({DECIDES: "decides the label"}, rows)
-    if record.mark_boxes is not None:
-        rows = [[_box(box, PLANTED, "mark")] if box.any() else [] for box in record.mark_boxes]
-        layers["mark"] = ({PLANTED: "gives the label away"}, rows)
-    if record.text is not None and record.text.words_have_boxes:
-        layers["words"] = ({NAMED: "named by words"}, [_boxes_of_words(text) for text in record.text.texts])
-    return layers
-
-
-def image_caption(record, i):
-    """Number, prediction, truth, what the maps explain, and whether they can be trusted: of this image, and of the
-    method over all measured examples."""
-    text, truth, _ = prediction(record, i)
-    parts = [f"{i + 1}. {text}" + (f" ({truth})" if truth else "")]
-    if record.targets:
-        parts.append(f"explained: {record.targets[i]}")
-    trust = record.trust
-    if trust is not None:
-        here = [f"{method} {rows[i].words}" for method, rows in trust.probes.items() if i < len(rows)]
-        parts += [f"this image: {', '.join(here)}"] if here else []
-        means = [f"{method} {VERDICTS[row.verdict]}" for method, row in trust.fidelity.items()]
-        parts += [f"over {trust.examples} examples: {', '.join(means)}"] if means else []
-    return f"{'. '.join(parts)}. Step {record.step}."
-
-
-def _truth(record, i):
-    if record.labels is not None and record.labels[i] >= 0 and record.class_names:
-        return record.class_name(int(record.labels[i]))
-    return record.targets[i] if record.targets else "object"
-
-
-def _boxes_of_words(text):
-    """One box for every distinct object, captioned with the words that name it."""
-    words = {}
-    for word, boxes in zip(text.words, text.word_boxes, strict=True):
-        for box in () if boxes is None else boxes:
-            words.setdefault(tuple(map(float, box)), []).append(word.text)
-    return [_box(box, NAMED, " ".join(names)) for box, names in words.items()]
-
-
-def _box(box, class_id, caption):
+def _box(class_id, y_min, x_min, y_max, x_max, caption):
     """Shares of the image, as W&B reads positions without a unit."""
-    y_min, x_min, y_max, x_max = (float(side) for side in box)
     position = {"minX": x_min, "maxX": x_max, "minY": y_min, "maxY": y_max}
     return {"position": position, "class_id": class_id, "box_caption": caption}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vitcross import atomic_files
 from vitcross.metric_keys import ANIMATION, STEP
-from vitcross.sinks.local_files import to_json
+from vitcross.pages.json_text import to_json
 from vitcross.sinks.sink import Sink
 from vitcross.sinks.weights_and_biases import media
 from vitcross.sinks.weights_and_biases.environment import RunEnvironment, effective_mode, one_line, sync_command

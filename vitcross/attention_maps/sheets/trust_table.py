@@ -1,0 +1,59 @@
+"""Collects what was measured of the maps of one capture as rows for a table: plain numbers and words, JSON-ready."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vitcross.attention_maps.methods.rollout import NAMES, ORDER, meaning
+from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING, TrustReport
+from vitcross.attention_maps.trust.significance import ALPHA
+
+KINDS = {FOLLOWS: "follows", NO_BETTER: "random", NOTHING: "nothing"}
+
+
+def trust_table(report: TrustReport, held) -> dict:
+    """The report with one row for each method, in the order in which they are shown.
+
+    Args:
+        report: TrustReport.
+        held: methods of which the record holds maps itself.
+
+    Returns:
+        dict of the report's numbers; `methods`: rows with `method`, `name`, `meaning`, `kind` (of the verdict:
+        `"follows"`, `"random"`, `"nothing"`), `words`, every number of its `Fidelity`, `sanity`, `pointing`, `chance`,
+        `lift`, the same of a planted mark (`mark_lift`), and whether it beats another image's map and the center
+        (`beats_other`, `beats_center`; None where not tested); `probes`: method -> for each image `words` and
+        `explainable`.
+    """
+    probes = {m: [{"words": p.words, "explainable": p.explainable} for p in rows] for m, rows in report.probes.items()}
+    return {
+        "step": report.step,
+        "examples": report.examples,
+        "explainable": report.explainable,
+        "same_images": report.same_images,
+        "random": {"deletion": report.random_deletion, "insertion": report.random_insertion},
+        "methods": [_row(method, report, held) for method in ORDER if method in report.fidelity],
+        "probes": probes,
+    }
+
+
+def _row(method: str, report: TrustReport, held) -> dict:
+    found = report.fidelity[method]
+    grounding, mark = report.grounding.get(method, {}), report.grounding_mark.get(method, {})
+    return {
+        "method": method,
+        "name": NAMES[method],
+        "meaning": meaning(method, held),
+        "kind": KINDS[found.verdict],
+        "words": found.words,
+        **dataclasses.asdict(found),
+        "beats_other": _beats(found.gap_other, found.p_other),
+        "beats_center": _beats(found.gap_center, found.p_center),
+        "sanity": report.sanity.get(method),
+        **{measure: grounding.get(measure) for measure in ("pointing", "chance", "lift")},
+        **{f"mark_{measure}": mark.get(measure) for measure in ("pointing", "chance", "lift")},
+    }
+
+
+def _beats(gap: float | None, p_value: float | None) -> bool | None:
+    return None if p_value is None else gap is not None and gap > 0 and p_value < ALPHA

@@ -1,0 +1,40 @@
+"""Splits what was typed for a script into overrides and flags, and answers the flags that print something."""
+
+from vitcross.command_line.process import fail
+from vitcross.config import compose
+from vitcross.config.allowed_hydra import PRINTING_FLAGS, check_flags, check_typed
+from vitcross.config.help_page import help_page
+
+HELP_FLAGS = {"-h", "--help"}
+
+
+def split_arguments(arguments):
+    """`(overrides, flags)`: what sets a key, and what starts with a dash; exits with status 2 for what could run other
+    code than this program's."""
+    overrides, flags = [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
+    try:
+        check_flags(flags)
+        check_typed(overrides)
+    except ValueError as error:
+        fail(str(error))
+    return overrides, flags
+
+
+def answer_flags(script, arguments):
+    """Print what the flags ask for and exit: help, or what Hydra knows of the configuration.
+
+    Args:
+        script: `train` or `evaluate`.
+        arguments: list of str, with a flag among them.
+    """
+    overrides, flags = split_arguments(arguments)
+    if HELP_FLAGS & set(flags):
+        print(help_page(compose.CONF, script))
+        raise SystemExit(0)
+    if not {flag.partition("=")[0] for flag in flags} & set(PRINTING_FLAGS):
+        fail(f"{flags[0]} says nothing by itself to {script}.py: one of {', '.join(PRINTING_FLAGS)} prints something")
+    try:
+        compose.print_as_hydra(script, [*arguments, *compose.one_length(overrides)[len(overrides) :]])
+    except ValueError as error:
+        fail(str(error))
+    raise SystemExit(0)
