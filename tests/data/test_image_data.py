@@ -110,7 +110,7 @@ def test_without_the_later_changes_batches_are_those_of_the_first_version():
 EVERYTHING = {
     "flip": True,
     "padded_crop": 2,
-    "randaugment_operations": 2,
+    "randaugment_operations": 1,
     "color_jitter": 0.2,
     "erasing": 0.5,
     "mixup": 0.8,
@@ -119,20 +119,21 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize(("repeats", "position"), [(1, 12), (1, 26), (3, 12), (3, 30)])
-def test_a_whole_recipe_starts_at_a_position_as_if_it_had_come_there(repeats, position):
+@pytest.mark.parametrize(("repeats", "positions"), [(1, (12, 26)), (3, (12, 30))])
+def test_a_whole_recipe_starts_at_a_position_as_if_it_had_come_there(repeats, positions):
     images = np.random.default_rng(0).integers(0, 256, (13, *SIZE, 3), np.uint8)
     source = ArraySource(images=images, labels=np.arange(13) % 3, class_names=CLASSES)
     data = image_data(source, batch_size=12, augmentation=EVERYTHING | {"repeats": repeats})
     whole = take(data.train_batches(seed=9), 6)
-    late = take(data.train_batches(seed=9, start_position=position), 2)
     for batch in whole:
         check_batch(batch, image_shape=(*SIZE, 3), num_classes=3)
-    for key in ("labels", "index", "mixed_labels", "mixing"):
-        np.testing.assert_array_equal(joined(late, key), joined(whole, key)[position : position + 24])
-    # Bit for bit from the start of a batch; in a batch of other images a sum may be rounded differently.
-    off = np.abs(joined(late, "images") - joined(whole, "images")[position : position + 24]).max()
-    assert off <= (0.02 if position % 12 else 0)
+    for position in positions:
+        late = take(data.train_batches(seed=9, start_position=position), 2)
+        for key in ("labels", "index", "mixed_labels", "mixing"):
+            np.testing.assert_array_equal(joined(late, key), joined(whole, key)[position : position + 24])
+        # Bit for bit from the start of a batch; in a batch of other images a sum may be rounded differently.
+        off = np.abs(joined(late, "images") - joined(whole, "images")[position : position + 24]).max()
+        assert off <= (0.02 if position % 12 else 0)
     assert joined(whole, "mixing").min() < 0.5 and not any("mixing" in b for b in data.evaluation_batches("validation"))
 
 

@@ -9,6 +9,7 @@ Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, K ans
 import keras
 
 from vitcross.layers.initializers import token_initializer
+from vitcross.models.explainable import Reading, unchanged
 from vitcross.models.image_text_model import ContextModel
 
 
@@ -75,6 +76,16 @@ class QuestionAnsweringModel(ContextModel):
         )
         logits = self.head(features)
         return (logits, weights) if return_attention_scores else logits
+
+    @property
+    def num_choices(self) -> int:
+        """Of `Explainable`: the answers."""
+        return self.num_answers
+
+    def read(self, tokens, inputs, attention_controls=None, averaged=unchanged) -> Reading:
+        """Of `Explainable`: outputs are logits (B, K)."""
+        reading = super().read(tokens, inputs, attention_controls, averaged)
+        return reading._replace(outputs=self.head(reading.outputs))
 
     def get_config(self):
         return {**super().get_config(), "num_answers": self.num_answers}

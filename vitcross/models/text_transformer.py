@@ -13,6 +13,7 @@ from vitcross.layers.attention_controls import AttentionControls, scoped
 from vitcross.layers.encoder import TransformerEncoder
 from vitcross.layers.pooling import AttentionPooling, last_real_token, mean_of_tokens
 from vitcross.layers.token_embedding import TokenEmbedding
+from vitcross.models.explainable import WORDS, Tower, unchanged
 from vitcross.models.options import check_heads, check_positive, make_part, option_names
 
 TEXT_POOLINGS = ("eos", "gap", "map", None)
@@ -124,6 +125,18 @@ class TextTransformer(keras.Model):
         blocks = tuple(f"{self.name}/{address}" for address in self.encoder.attention_addresses)
         return (*blocks, f"{self.name}/pooling/cross_attention") if self.pooling == "map" else blocks
 
+    @property
+    def tower(self) -> Tower:
+        """What a model that has this tower tells of it (`Explainable`); which tower it reads only the model knows."""
+        return Tower(
+            name=self.name,
+            tokens=WORDS,
+            attention_addresses=self.attention_addresses,
+            num_heads=self.num_heads,
+            embed_dim=self.embed_dim,
+            pooling=self.pooling,
+        )
+
     def build(self, token_ids_shape=None):
         self.embedding = make_part(self, TokenEmbedding, "embedding")
         self.embedding.build(token_ids_shape)
@@ -186,6 +199,16 @@ class TextTransformer(keras.Model):
         if not return_attention_scores:
             return self.norm(result)
         return self.norm(result[0]), {f"{self.name}/{address}": weights for address, weights in result[1].items()}
+
+    def read(self, inputs, context=None, context_mask=None, attention_controls=None, averaged=unchanged):
+        """`token_ids` and `padding_mask` of `inputs` -> what `call` gives in inference, and all weights by address.
+        `averaged` as of `Explainable.read`."""
+        options = {"training": False, "return_attention_scores": True, "attention_controls": attention_controls}
+        mask = inputs["padding_mask"]
+        tokens, weights = self.encode(inputs["token_ids"], mask, context, context_mask, **options)
+        tokens = averaged(self.name, tokens) if self.pooling == "gap" else tokens
+        features, pooling_weights = self.pool(tokens, mask, **options)
+        return features, {**weights, **pooling_weights}
 
     def pool(self, tokens, padding_mask=None, training=None, return_attention_scores=False, attention_controls=None):
         """tokens (B, T, D) of `encode` -> what `call` gives [, weights of the pooling by address]."""

@@ -17,6 +17,7 @@ from vitcross.layers.patch_dropout import PatchDropout
 from vitcross.layers.patch_embedding import ONE_EACH
 from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
 from vitcross.layers.token_layout import TokenLayout
+from vitcross.models.explainable import PATCHES, Explainable, Reading, Tower, unchanged
 from vitcross.models.options import check_heads, check_positive, make_part, option_names
 from vitcross.models.variants import parse_variant
 
@@ -25,7 +26,7 @@ _ROOT = "image_encoder"
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class VisionTransformer(keras.Model):
+class VisionTransformer(Explainable, keras.Model):
     """Images to class logits. Its variables exist as soon as it is constructed.
 
     Args:
@@ -156,10 +157,22 @@ class VisionTransformer(keras.Model):
         return int(self.class_token) + self.num_register_tokens
 
     @property
-    def attention_addresses(self) -> tuple[str, ...]:
-        """The address of every attention layer, in depth order."""
-        blocks = tuple(f"{_ROOT}/{address}" for address in self.encoder.attention_addresses)
-        return (*blocks, f"{_ROOT}/pooling/cross_attention") if self.pooling == "map" else blocks
+    def towers(self) -> tuple[Tower, ...]:
+        """Of `Explainable`: the one tower, read by its pooling."""
+        addresses = tuple(f"{_ROOT}/{address}" for address in self.encoder.attention_addresses)
+        if self.pooling == "map":
+            addresses += (f"{_ROOT}/pooling/cross_attention",)
+        sizes = {"num_heads": self.num_heads, "embed_dim": self.embed_dim}
+        return (Tower(name=_ROOT, tokens=PATCHES, attention_addresses=addresses, pooling=self.pooling, **sizes),)
+
+    @property
+    def num_choices(self) -> int | None:
+        """Of `Explainable`: the classes."""
+        return self.num_classes
+
+    def check_explainable(self):
+        if self.num_classes is None:
+            raise ValueError("`model` must have classes to explain one. Received: num_classes=None")
 
     def token_layout_for(self, image_size=None) -> TokenLayout:
         """Where the patches of an image of `image_size` lie; of the size the model was made for by default."""
@@ -234,9 +247,20 @@ class VisionTransformer(keras.Model):
             return result
         return result[0], {f"{_ROOT}/{address}": weights for address, weights in result[1].items()}
 
-    def classify(self, tokens, training=None, return_attention_scores=False, attention_controls=None):
+    def read(self, tokens, inputs=None, attention_controls=None, averaged=unchanged) -> Reading:
+        """Of `Explainable`: outputs are logits (B, K), or features (B, D) without classes."""
+        options = {"training": False, "return_attention_scores": True, "attention_controls": attention_controls}
+        tokens, weights = self.encode_tokens(tokens, **options)
+        outputs, pooling_weights = self.classify(tokens, **options, averaged=averaged)
+        return Reading(outputs, {**weights, **pooling_weights}, tokens)
+
+    def classify(
+        self, tokens, training=None, return_attention_scores=False, attention_controls=None, averaged=unchanged
+    ):
         """tokens (B, T, D) of `encode` -> logits (B, K) [, weights of the pooling by address, empty without "map"]."""
-        features, weights = self.pool(self.norm(tokens), training, True, attention_controls)
+        tokens = self.norm(tokens)
+        tokens = averaged(_ROOT, tokens) if self.pooling == "gap" else tokens
+        features, weights = self.pool(tokens, training, True, attention_controls)
         outputs = features if self.num_classes is None else self.head(features)
         return (outputs, weights) if return_attention_scores else outputs
 

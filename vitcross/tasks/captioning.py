@@ -9,6 +9,7 @@ from keras import ops
 
 from vitcross.models.generation import generate
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
+from vitcross.tasks.image_query import Answer, batch_of
 from vitcross.tasks.losses import check_label_smoothing, propagate_non_finite, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
@@ -131,7 +132,7 @@ class Captioning(GradientAccumulation, keras.Model):
         }
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(said, truth, right)`: its caption and, where known, the given one."""
+        """What the model says of each example, `(text, truth, correct)`: its caption and the given one, if known."""
         _, lines = self.predictions(rows, class_names, references)
         return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]
 
@@ -142,6 +143,18 @@ class Captioning(GradientAccumulation, keras.Model):
             return ["caption"], [[caption] for caption in captions]
         texts = [references.text(int(index)) for index in rows["index"]]
         return ["caption", "text"], [list(line) for line in zip(captions, texts, strict=True)]
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """A caption of each of a user's own images, and the loss of a caption that the user gives: `Answer`, where the
+        arguments are described too."""
+        texts = [query.text] * len(images) if query.text else self.caption(images)
+        batch = batch_of(images, query, first, texts)
+        rows = self.predict_rows(batch)
+        captions = [self.tokenizer.decode(row) for row in rows["generated"]]
+        losses = rows["losses"] / np.maximum(rows["tokens"], 1)
+        lines = [[c, t, float(loss)] for c, t, loss in zip(captions, texts, losses, strict=True)]
+        columns = ["caption", "text", "loss_of_text"]
+        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, words=captions)
 
 
 def _targets(batch):

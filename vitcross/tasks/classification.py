@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from vitcross.tasks.classification_metrics import predictions, report, summarize
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
+from vitcross.tasks.image_query import Answer, batch_of, two_most_probable
 from vitcross.tasks.losses import (
     check_label_smoothing,
     propagate_non_finite,
@@ -120,6 +121,13 @@ class Classification(GradientAccumulation, keras.Model):
     def predictions(self, rows, class_names, references=None):
         """`(columns, lines)` of `predictions.csv` (`classification_metrics.predictions`)."""
         return predictions(rows, class_names)
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """The class of each of a user's own images: `Answer`, where the arguments are described too."""
+        probabilities = self.probabilities(images)
+        columns, lines = predictions({"probabilities": probabilities}, query.class_names)
+        words = two_most_probable(probabilities, query.class_names)
+        return Answer(batch=batch_of(images, query, first), texts=None, columns=columns, lines=lines, words=words)
 
 
 def _row_losses(logits_BK, log_probabilities_BK, labels_B, kind):

@@ -3,13 +3,16 @@
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import softmax
 
+from vitcross.tasks.classification_metrics import predictions
 from vitcross.tasks.contrastive_chunks import in_batch_accuracy
 from vitcross.tasks.contrastive_losses import sigmoid_contrastive_loss, softmax_contrastive_loss
 from vitcross.tasks.contrastive_pairs import pairs_of
+from vitcross.tasks.image_query import Answer, batch_of, two_most_probable
 from vitcross.tasks.losses import propagate_non_finite
 from vitcross.tasks.retrieval_metrics import chance_recall, retrieval_metrics
-from vitcross.tasks.zero_shot import class_embeddings, zero_shot_accuracy
+from vitcross.tasks.zero_shot import class_embeddings, zero_shot_accuracy, zero_shot_logits
 
 LOSSES = ("softmax", "sigmoid")
 EVALUATION_CHUNK = 256  # images compared at a time with all texts of a split
@@ -146,3 +149,34 @@ class Contrastive(keras.Model):
             rank = 1 + int((texts_nD[first] @ image_D > own + 1e-6).sum())
             found.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
         return found
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """How well a text fits each of a user's own images, or which class fits best: `Answer`, where the arguments are
+        described too."""
+        if query.classes:
+            return self._choose(images, query, first, choices)
+        texts = [query.text] * len(images)
+        batch = batch_of(images, query, first, texts)
+        rows = self.predict_rows(batch)
+        cosines = np.sum(rows["image_embeddings"] * rows["text_embeddings"], axis=-1)
+        lines = [[text, float(cosine)] for text, cosine in zip(texts, cosines, strict=True)]
+        words = [f"cosine {cosine:.3f}" for cosine in cosines]
+        return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, words=words)
+
+    def _choose(self, images, query, first, classes_KD):
+        """Zero-shot: the class whose sentences are nearest; probabilities by the network's own scale."""
+        if classes_KD is None:
+            classes_KD = class_embeddings(self.network, query.tokenizer, query.classes, query.templates)
+        any_text = batch_of(images, query, first, list(query.classes[:1]) * len(images))
+        logits_BK = zero_shot_logits(self.predict_rows(any_text)["image_embeddings"], classes_KD)
+        shares_BK = softmax(logits_BK * float(np.asarray(self.network.logit_scale)), axis=-1)
+        columns, lines = predictions({"probabilities": shares_BK}, query.classes)
+        texts = [query.templates[0].replace("{}", line[0]) for line in lines]
+        return Answer(
+            batch=batch_of(images, query, first, texts),
+            texts=texts,
+            columns=columns,
+            lines=lines,
+            words=two_most_probable(shares_BK, query.classes),
+            choices=classes_KD,
+        )

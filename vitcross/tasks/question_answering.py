@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 
 from vitcross.tasks import question_metrics
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
+from vitcross.tasks.image_query import Answer, batch_of
 from vitcross.tasks.losses import check_label_smoothing, propagate_non_finite, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
@@ -107,6 +108,17 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
             truth = "" if right is None else "right" if right else f"true: {class_names[label]}"
             found.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
         return found
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """The answer to a question about each of a user's own images: `Answer`, where the arguments are described."""
+        texts = [query.text] * len(images)
+        batch = batch_of(images, query, first, texts)
+        rows = self.predict_rows(batch)
+        answers = [query.class_names[k] for k in rows["predictions"]]
+        lines = [list(line) for line in zip(texts, answers, rows["confidence"].astype(float), strict=True)]
+        words = [text for text, _, _ in self.describe_predictions(rows, query.class_names)]
+        columns = ["question", "answer", "probability"]
+        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, words=words)
 
 
 def _has_answer(batch):
