@@ -204,7 +204,7 @@ def test_inference_moves_no_random_state():
         ({"num_classes": 0}, "num_classes=0"),
         ({"depth": 0}, "depth=0"),
         ({"stem": "conv", "patch_size": 4}, "expected patch_size=8 with stem='conv'"),
-        ({"position_embedding": "none"}, "Received: method='none'"),
+        ({"position_embedding": "none"}, "Received: position_embedding='none'"),
         ({"gelu": "relu"}, "Received: gelu='relu'"),
         ({"dropout_rate": 1.5}, "rate=1.5"),
         ({"variant": "Z/3"}, "expected a size of Ti, S, B, L"),

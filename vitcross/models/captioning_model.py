@@ -17,6 +17,7 @@ from vitcross.models import targets
 from vitcross.models.explainable import Query, Tower, pick, probability_of, query_target
 from vitcross.models.generation import GenerationSteps
 from vitcross.models.image_text_model import ContextModel
+from vitcross.options.models import CaptioningOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -26,7 +27,7 @@ class CaptioningModel(ContextModel):
     Args:
         image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
         text_decoder: TextTransformer with `causal=True`, `cross_attention=True`, `pooling=None`.
-        tie_embeddings: bool, logits by the decoder's own token vectors instead of a layer of their own. Default True.
+        **options: those of `vitcross.options.models.CaptioningOptions`.
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -49,17 +50,15 @@ class CaptioningModel(ContextModel):
     """
 
     TOWERS = ("image_encoder", "text_decoder")
+    OPTIONS = CaptioningOptions
 
-    def __init__(
-        self, *, image_encoder, text_decoder, tie_embeddings: bool = True, name: str = "captioning_model", **kwargs
-    ):
-        super().__init__(image_encoder=image_encoder, text_tower=text_decoder, name=name, **kwargs)
+    def __init__(self, *, image_encoder, text_decoder, name: str = "captioning_model", **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_decoder, name=name, **options)
         if not text_decoder.causal or text_decoder.pooling is not None:
             raise ValueError(
                 "expected a text decoder with causal=True and pooling=None. "
                 f"Received: causal={text_decoder.causal}, pooling={text_decoder.pooling!r}"
             )
-        self.tie_embeddings = tie_embeddings
         self.build()
 
     def build(self, input_shape=None):
@@ -138,6 +137,3 @@ class CaptioningModel(ContextModel):
     def generation_steps(self) -> GenerationSteps:
         """Compiled functions of `vitcross.models.generation.generate`, kept as Keras keeps its `predict_function`."""
         return GenerationSteps(self)
-
-    def get_config(self):
-        return {**super().get_config(), "tie_embeddings": self.tie_embeddings}

@@ -18,9 +18,7 @@ from vitcross.models import targets
 from vitcross.models.compiled import compiled
 from vitcross.models.explainable import Query, Reading, probability_of, query_target, unchanged
 from vitcross.models.image_text_model import ImageTextModel, repeated
-
-# "clipped to prevent scaling the logits by more than 100", arXiv 2103.00020, section 2.5.
-MAX_LOGIT_SCALE = 100.0
+from vitcross.options.models import MAX_LOGIT_SCALE, DualEncoderOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -30,10 +28,7 @@ class DualEncoder(ImageTextModel):
     Args:
         image_encoder: VisionTransformer with `num_classes=None`.
         text_encoder: TextTransformer with pooling "eos", "gap" or "map" and without cross-attention.
-        projection_dim: int, E.
-        logit_scale_init: float in (0, 100], first value of `logit_scale`. Default 1 / 0.07 (CLIP; SigLIP: 10).
-        logit_bias_init: float, first value of `logit_bias` (SigLIP: -10), or None: no bias, which the softmax loss
-            could not tell from any other. Default None.
+        **options: those of `vitcross.options.models.DualEncoderOptions`.
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -52,32 +47,15 @@ class DualEncoder(ImageTextModel):
         ValueError: towers that do not fit, a scale out of its range, or controls that name an unknown address.
     """
 
-    def __init__(
-        self,
-        *,
-        image_encoder,
-        text_encoder,
-        projection_dim: int,
-        logit_scale_init: float = 1 / 0.07,
-        logit_bias_init: float | None = None,
-        name: str = "dual_encoder",
-        **kwargs,
-    ):
-        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **kwargs)
-        if projection_dim <= 0:
-            raise ValueError(f"expected a positive integer. Received: projection_dim={projection_dim}")
-        if not 0 < logit_scale_init <= MAX_LOGIT_SCALE:
-            raise ValueError(
-                f"expected a number in (0, {MAX_LOGIT_SCALE:g}]. Received: logit_scale_init={logit_scale_init}"
-            )
+    OPTIONS = DualEncoderOptions
+
+    def __init__(self, *, image_encoder, text_encoder, name: str = "dual_encoder", **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **options)
         if text_encoder.pooling is None or text_encoder.cross_attention:
             raise ValueError(
                 "expected a text encoder with a pooling and without cross-attention. "
                 f"Received: pooling={text_encoder.pooling!r}, cross_attention={text_encoder.cross_attention}"
             )
-        self.projection_dim = projection_dim
-        self.logit_scale_init = logit_scale_init
-        self.logit_bias_init = logit_bias_init
         self.build()
 
     def build(self, input_shape=None):
@@ -227,14 +205,6 @@ class DualEncoder(ImageTextModel):
         if "only_text" in query:
             return cosines[:, 0], ops.ones_like(query["target"], dtype="bool"), ops.zeros_like(query["target"])
         return probability_of(cosines * ops.cast(self.logit_scale, "float32"), query["target"])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "projection_dim": self.projection_dim,
-            "logit_scale_init": self.logit_scale_init,
-            "logit_bias_init": self.logit_bias_init,
-        }
 
 
 def normalize(vectors):

@@ -10,15 +10,17 @@ from keras import ops
 
 from vitcross.layers.attention_controls import AttentionControls
 from vitcross.layers.token_layout import TokenLayout
+from vitcross.models.configured import ConfiguredModel
 from vitcross.models.explainable import Explainable, Reading, Tower, unchanged
 
 
-class ImageTextModel(Explainable, keras.Model):
+class ImageTextModel(Explainable, ConfiguredModel):
     """Base of the models of images and texts; the subclass says what becomes of the two towers.
 
     Args:
         image_encoder: VisionTransformer without classification head (`num_classes=None`).
         text_tower: TextTransformer.
+        **options: Keras's own, and those of the subclass.
 
     Raises:
         ValueError: an image encoder with a head, or two towers of the same address.
@@ -28,8 +30,8 @@ class ImageTextModel(Explainable, keras.Model):
     # The towers by the names that constructor, attributes and configuration give them, image first.
     TOWERS = ("image_encoder", "text_encoder")
 
-    def __init__(self, *, image_encoder, text_tower, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, image_encoder, text_tower, **options):
+        super().__init__(**options)
         if image_encoder.num_classes is not None:
             raise ValueError(
                 "expected an image encoder without classification head, num_classes=None. "
@@ -99,8 +101,8 @@ class ContextModel(ImageTextModel):
     part in anything, and for a text tower that reads no context or one of another width.
     """
 
-    def __init__(self, *, image_encoder, text_tower, **kwargs):
-        super().__init__(image_encoder=image_encoder, text_tower=text_tower, **kwargs)
+    def __init__(self, *, image_encoder, text_tower, **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_tower, **options)
         if image_encoder.pooling == "map":
             raise ValueError(
                 "expected an image encoder with pooling='gap' or 'cls': the text reads its tokens, so that an "
