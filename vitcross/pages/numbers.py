@@ -15,9 +15,10 @@ def number(value, digits: int = 3, *, padded: bool = False) -> str:
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
     value = float(value)
-    if 999.5 <= abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}f}" if padded and 0.001 <= abs(value) < 10 else f"{value:.{digits}g}"
+    if padded and 0.001 <= abs(value) < 10:
+        return f"{value:.{digits}f}"
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if 1000 <= abs(float(text)) < 1e15 else text
 
 
 def padded_number(value) -> str:
