@@ -6,6 +6,7 @@ The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a s
 import contextlib
 import sys
 
+from vitcross.metric_keys import EPOCH
 from vitcross.terminal import say
 
 
@@ -81,7 +82,7 @@ class FanOut(Sink):
         self._report = report or _warn
 
     def scalars(self, step, values):
-        epoch = {} if self.steps_per_epoch is None else {"epoch": step / self.steps_per_epoch}
+        epoch = {} if self.steps_per_epoch is None else {EPOCH: step / self.steps_per_epoch}
         self._each("scalars", step, epoch | values)
         self.rows += 1
 
