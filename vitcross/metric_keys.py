@@ -43,11 +43,7 @@ VARIANTS = {
     **_SPLITS,
     **{f"{end}_ema": f"{name}, {_AVERAGE}" for end, name in _SPLITS.items()},
 }
-_LABELS = METHODS | {
-    "random": "Random orders",
-    "bleu4": "BLEU-4",
-    "rouge_l": "ROUGE-L",
-}
+_LABELS = METHODS | {"random": "Random orders", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L"}
 
 
 @dataclasses.dataclass(frozen=True)

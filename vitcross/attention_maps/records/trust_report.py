@@ -9,11 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 FOLLOWS, NO_BETTER, NOTHING = 1, 0, -1
-VERDICTS = {
-    FOLLOWS: "follows the model",
-    NO_BETTER: "no better than random",
-    NOTHING: "nothing to explain",
-}
+VERDICTS = {FOLLOWS: "follows the model", NO_BETTER: "no better than random", NOTHING: "nothing to explain"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -48,11 +48,7 @@ def matrix_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet
     tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
     title = "Every token against every patch"
     canvas, top = sheet.canvas(
-        title,
-        lines,
-        2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP,
-        int(tops[-1]),
-        outlined=False,
+        title, lines, 2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP, int(tops[-1]), outlined=False
     )
     for i, (labels, rows) in enumerate(blocks):
         x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])

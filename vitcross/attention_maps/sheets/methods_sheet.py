@@ -86,7 +86,7 @@ def _lines(sheet: SheetLayout, maps) -> list[str]:
     name = sheet.style.color_map.capitalize()
     lines = [
         f"Step {record.step}. {name}: darkest = 0; each column has one scale of its own, its top stands at its bar. "
-        "Columns are told apart by their numbers, not by brightness.",
+        "Columns are told apart by their numbers, not by brightness."
     ]
     if trust is not None:
         lines += _source(trust)

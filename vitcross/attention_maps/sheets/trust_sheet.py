@@ -18,12 +18,7 @@ from vitcross.attention_maps.trust.significance import ALPHA
 from vitcross.attention_maps.trust.trust_evaluation import MeanCurves, TrustEvaluation
 from vitcross.pages.numbers import number, percent
 
-NAMES = {
-    "raw": "last layer",
-    LEAVE_ONE_OUT: "leave one token out",
-    RANDOM: "random orders",
-    CENTER: "center prior",
-}
+NAMES = {"raw": "last layer", LEAVE_ONE_OUT: "leave one token out", RANDOM: "random orders", CENTER: "center prior"}
 # Colors that color-blind people can tell apart (Okabe & Ito); baselines in grays.
 COLORS = {
     "raw": (0, 114, 178),

@@ -179,9 +179,7 @@ def _sheet(
     brightest = ", ".join(f"{b.example + 1}{' ' * bool(b.method)}{b.method}: {number(b.vmax)}" for b in blocks)
     texts = "; ".join(f"{i + 1}: {record.text.texts[i].text}" for i in sheet.examples)
     return Sheet(
-        image=canvas.array(),
-        title=title,
-        caption=f"{' '.join(lines)} Brightest, by image: {brightest}. Texts: {texts}",
+        image=canvas.array(), title=title, caption=f"{' '.join(lines)} Brightest, by image: {brightest}. Texts: {texts}"
     )
 
 

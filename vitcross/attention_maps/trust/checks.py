@@ -69,15 +69,7 @@ class MapEvaluator:
         self._words_have_boxes = any(len(text.boxes) for text in texts or ())
 
     def __call__(
-        self,
-        record,
-        probes,
-        capture: Capture,
-        *,
-        step: int,
-        trust: bool,
-        reference: bool = True,
-        exact: bool = False,
+        self, record, probes, capture: Capture, *, step: int, trust: bool, reference: bool = True, exact: bool = False
     ) -> MapEvaluation:
         """Check the maps of one capture.
 

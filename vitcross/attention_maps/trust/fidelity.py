@@ -149,11 +149,7 @@ def baseline(curves: dict[str, Curves]) -> Baseline:
     deletion, insertion = (np.mean([c.areas[side] for c in drawn], axis=0) for side in (0, 1))
     single = np.mean([(c.deletion[:, 0] + c.insertion[:, 0]) / 2 for c in drawn], axis=0)
     return Baseline(
-        deletion=deletion,
-        insertion=insertion,
-        gap=insertion - deletion,
-        full=drawn[0].insertion[:, -1],
-        single=single,
+        deletion=deletion, insertion=insertion, gap=insertion - deletion, full=drawn[0].insertion[:, -1], single=single
     )
 
 

@@ -85,14 +85,7 @@ def build_page(runs: list[Run], settings: Viewer, notes: Iterable[str] = ()) -> 
 
 
 def write_viewer(
-    records,
-    path,
-    compare=None,
-    names=None,
-    *,
-    title: str = "",
-    color_map: str = "viridis",
-    budget: int = BUDGET,
+    records, path, compare=None, names=None, *, title: str = "", color_map: str = "viridis", budget: int = BUDGET
 ) -> None:
     """Write the interactive viewer: one HTML file that needs neither network nor anything beside it.
 
