@@ -11,7 +11,6 @@ from vitcross.attention_maps import (
     Prediction,
     RelevanceExplainer,
     capture,
-    choose_target,
     cross_raw_map,
     cross_rollout_map,
     sheets,
@@ -144,8 +143,7 @@ def test_a_capture_that_explains_holds_maps_through_both_towers_where_the_text_r
     assert not (plain.maps or plain.text.token_maps or plain.text.text_maps or plain.targets)
     for address, weights in {**plain.weights, **plain.text.weights}.items():
         np.testing.assert_array_equal(weights, {**record.weights, **record.text.weights}[address])
-    target, names = choose_target(
-        model,
+    target, names = model.choose_target(
         texts=texts,
         class_names=answers,
         logits=numpy(model(**inputs(batch), training=False)) if kind == "questions" else None,

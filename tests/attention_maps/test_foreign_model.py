@@ -22,7 +22,6 @@ from vitcross.attention_maps import (
     RelevanceExplainer,
     Trust,
     capture,
-    choose_target,
     read_map,
     sheets,
     statistics,
@@ -245,12 +244,12 @@ def test_raw_rollout_and_relevance_against_loops(record):
 
 def test_what_can_be_explained_is_chosen_by_name_among_both_questions():
     logits = oracle(examples()[0]["scans"])[0]
-    assert choose_target(model(), "Size 3", class_names=NAMES, size=2)[0].tolist() == [KINDS + 3] * 2
-    assert choose_target(model(), ["kind 7", "20"], class_names=NAMES)[1] == ("kind 7", "size 9")
+    assert model().choose_target("Size 3", class_names=NAMES, size=2)[0].tolist() == [KINDS + 3] * 2
+    assert model().choose_target(["kind 7", "20"], class_names=NAMES)[1] == ("kind 7", "size 9")
     with pytest.raises(ValueError, match=r"one of size \d+, .* and 19 more\. Received: target='size 13'"):
-        choose_target(model(), "size 13", class_names=NAMES, size=1)
+        model().choose_target("size 13", class_names=NAMES, size=1)
     with pytest.raises(ValueError, match=r"a number in \[0, 24\)"):
-        choose_target(model(), [24])
+        model().choose_target([24])
     said = capture(model(), examples()[0], explain=True, class_names=NAMES)
     assert said.targets == tuple(NAMES[k] for k in logits[:, OUTPUTS[0]].argmax(axis=1))
     by_name = capture(model(), examples()[0], explain=True, class_names=NAMES, target="size 4").maps["relevance"]

@@ -8,7 +8,6 @@ import pytest
 from tests.attention_maps.test_capture import tiny_model
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import scene_texts
-from vitcross.attention_maps import choose_target
 
 NAMES = ("circle", "Square", "triangle", "star", "2")
 
@@ -19,8 +18,8 @@ def models():
     return {"classifier": tiny_model(), **{kind: tiny_text_model(kind, depth=1) for kind in kinds}}
 
 
-def chosen(*arguments, **options):
-    target, names = choose_target(*arguments, **options)
+def chosen(model, *arguments, **options):
+    target, names = model.choose_target(*arguments, **options)
     assert target.dtype == np.int32 and isinstance(names, tuple)
     return target.tolist(), names
 
@@ -44,7 +43,7 @@ def test_what_the_models_tell_of_themselves(models):
     ):
         assert (tower.num_heads, tower.embed_dim) == (model.num_heads, model.embed_dim)
     headless = tiny_model(num_classes=None)
-    for refuse in (headless.check_explainable, lambda: choose_target(headless, size=1)):
+    for refuse in (headless.check_explainable, lambda: headless.choose_target(size=1)):
         with pytest.raises(ValueError, match="num_classes=None"):
             refuse()
 
@@ -55,7 +54,7 @@ def test_the_most_probable_class_or_answer(models, kind):
     assert chosen(models[kind], logits=logits, class_names=NAMES) == ([1, 4], ("Square", "2"))
     assert chosen(models[kind], logits=logits) == ([1, 4], ("1", "4"))
     with pytest.raises(ValueError, match="`logits` must be given"):
-        choose_target(models[kind], size=2)
+        models[kind].choose_target(size=2)
 
 
 def test_classes_by_name_and_number(models):
@@ -84,12 +83,12 @@ def test_classes_by_name_and_number(models):
 )
 def test_classes_that_are_not_there(models, wanted, names, message):
     with pytest.raises(ValueError, match=message):
-        choose_target(models["classifier"], wanted, class_names=names, logits=np.zeros((2, 5)))
+        models["classifier"].choose_target(wanted, class_names=names, logits=np.zeros((2, 5)))
 
 
 def test_the_word_for_the_first_object_of_a_caption(models):
     texts = scene_texts(7)
-    target, names = choose_target(models["captioner"], texts=texts)
+    target, names = models["captioner"].choose_target(texts=texts)
     for text, position, name in zip(texts, target, names, strict=True):
         named = [w for w, boxes in enumerate(text.word_boxes) if boxes is not None]
         word = next(w for w, word in enumerate(text.words) if position in word.tokens)
@@ -102,11 +101,11 @@ def test_the_word_for_the_first_object_of_a_caption(models):
 
 def test_the_longest_word_where_no_boxes_are_known(models):
     texts = [dataclasses.replace(text, word_boxes=()) for text in pairs(3)[1]]
-    _, names = choose_target(models["captioner"], texts=texts)
+    _, names = models["captioner"].choose_target(texts=texts)
     for text, name in zip(texts, names, strict=True):
         assert len(name) == max(len(word.text) for word in text.words)
     nothing = [dataclasses.replace(text, words=(), word_boxes=()) for text in texts]
-    target, names = choose_target(models["captioner"], texts=nothing)
+    target, names = models["captioner"].choose_target(texts=nothing)
     assert target.tolist() == [len(text.tokens) - 1 for text in texts] and set(names) == {"[EOS]"}
 
 
@@ -119,21 +118,21 @@ def test_words_of_a_caption_by_name_and_position(models):
     assert found == ([word.tokens[-1], last.tokens[0]], (word.text, last.text))
     assert chosen(model, [len(text.tokens) - 1], texts=[text])[1] == ("[EOS]",)
     with pytest.raises(ValueError, match=f"a word of the caption .*{word.text}.*Received: target='{word.text}x'"):
-        choose_target(model, word.text + "x", texts=[text])
+        model.choose_target(word.text + "x", texts=[text])
     for position in (0, len(text.tokens), -1):
         with pytest.raises(ValueError, match=rf"in \[1, {len(text.tokens)}\). Received: target={position}"):
-            choose_target(model, [position], texts=[text])
+            model.choose_target([position], texts=[text])
     with pytest.raises(ValueError, match="`texts` must be one `ProbeText`"):
-        choose_target(model, "star", size=2)
+        model.choose_target("star", size=2)
 
 
 def test_a_dual_encoder_is_explained_by_its_match(models):
     assert chosen(models["dual"], size=3) == ([0, 0, 0], ("match",) * 3)
     assert chosen(models["dual"], np.array([5, 7])) == ([0, 0], ("match",) * 2)
     with pytest.raises(ValueError, match="the match of image and text. Received: 'star'"):
-        choose_target(models["dual"], "star", size=2)
+        models["dual"].choose_target("star", size=2)
     with pytest.raises(ValueError, match="`size`"):
-        choose_target(models["dual"])
+        models["dual"].choose_target()
 
 
 def test_a_word_that_not_every_caption_has(models):
@@ -143,11 +142,11 @@ def test_a_word_that_not_every_caption_has(models):
     model = models["captioner"]
     wanted = model.possible_targets(word.upper(), texts)
     assert wanted == [word.upper() if word in known else None for known in words]
-    _, names = choose_target(models["captioner"], wanted, texts=texts)
+    _, names = models["captioner"].choose_target(wanted, texts=texts)
     assert [name.casefold() == word for name in names] == [word in known for known in words]
     assert list(names) == [
         word if word in known else one
-        for known, one in zip(words, choose_target(models["captioner"], texts=texts)[1], strict=True)
+        for known, one in zip(words, models["captioner"].choose_target(texts=texts)[1], strict=True)
     ]
     with pytest.raises(ValueError, match=f"a word of one of the 5 captions: {word}, .*Received: target='{word}x'"):
         model.possible_targets(word + "x", texts)

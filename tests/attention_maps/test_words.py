@@ -18,7 +18,8 @@ from vitcross.attention_maps import (
     word_similarity_maps,
 )
 from vitcross.attention_maps.methods.words import pooled_text_rows, query_mask, word_rows
-from vitcross.attention_maps.trust.word_grounding import best_layer, word_mask
+from vitcross.attention_maps.trust.grounding import boxes_to_patches
+from vitcross.attention_maps.trust.word_grounding import best_layer
 
 
 @pytest.mark.parametrize("predicts_next", [True, False])
@@ -206,7 +207,7 @@ def test_maps_of_tokens_are_measured_on_the_boxes_of_their_words():
     for b, text in enumerate(record.text.texts):
         for word, boxes in zip(text.words, text.word_boxes, strict=True):
             if boxes is not None:
-                knows[b, list(word.tokens)] = word_mask(record, boxes).ravel()
+                knows[b, list(word.tokens)] = boxes_to_patches(record, boxes).ravel()
     record = with_text(record, token_maps={"relevance": knows, "rollout": nothing})
     found = word_grounding(record)
     assert list(found) == ["block_00", "block_01", "relevance", "rollout"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.attention_maps.records import random_weights, softmax
 from vitcross.attention_maps import AttentionRecord, Prediction, ProbeText, TextPart
-from vitcross.attention_maps.trust.word_grounding import word_mask
+from vitcross.attention_maps.trust.grounding import boxes_to_patches
 from vitcross.data.scenes.scene import SceneOptions, render_scene
 from vitcross.data.scenes.word_boxes import scene_links
 from vitcross.data.tokenizer import Tokenizer
@@ -115,7 +115,7 @@ def text_record(
                     if boxes is not None:
                         rows = np.array(word.tokens) - int(predicts_next)
                         patches = record.token_layout.patches(cross[b], axis=-1)
-                        patches[:, rows] += planted * (layer + 1) * word_mask(record, boxes).ravel()
+                        patches[:, rows] += planted * (layer + 1) * boxes_to_patches(record, boxes).ravel()
             weights[f"{tower}/block_{layer:02d}/cross_attention"] = softmax(cross).astype(np.float32)
     if dual:
         fields["word_similarity"] = _planted_cosines(record, texts, mask, generator, planted)
@@ -134,5 +134,5 @@ def _planted_cosines(record, texts, mask, generator, planted):
     for b, text in enumerate(texts):
         for word, boxes in zip(text.words, text.word_boxes, strict=True):
             if boxes is not None:
-                cosines[b, list(word.tokens)] += 0.1 * planted * word_mask(record, boxes).ravel()
+                cosines[b, list(word.tokens)] += 0.1 * planted * boxes_to_patches(record, boxes).ravel()
     return np.clip(cosines, -1, 1).astype(np.float32)

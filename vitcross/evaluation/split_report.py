@@ -9,7 +9,6 @@ import numpy as np
 
 from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
-from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
 from vitcross.attention_maps.sheets.head_sheet import head_sheet
 from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
@@ -174,5 +173,5 @@ def trust_lines(report):
         interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
         known = report.grounding.get(method)
         where = f"; {pointing} {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
-        lines.append(f"  {NAMES[method]:<14}  {row.words}: {gap} {row.gap:+.3f} {interval}{share}{where}")
+        lines.append(f"  {metric_keys.METHODS[method]:<14}  {row.words}: {gap} {row.gap:+.3f} {interval}{share}{where}")
     return lines

@@ -129,12 +129,6 @@ class RelevanceExplainer:
         return tokens
 
 
-def choose_target(model, wanted=None, **known):
-    """`(target, names)` of a batch: what is explained, (B,) int32, and in words. The arguments `logits`, `class_names`,
-    `texts` and `size` and the errors are those of `vitcross.models.explainable.Explainable.choose_target`."""
-    return model.choose_target(wanted, **known)
-
-
 def relevance(model, batch, target=None, *, class_names=(), texts=None):
     """How much each patch counts for what a model says.
 
@@ -145,7 +139,7 @@ def relevance(model, batch, target=None, *, class_names=(), texts=None):
         batch: dict of arrays, the batch contract.
         target: as `wanted` of `choose_target`: None for what is most probable (of a caption its last real token where
             no `texts` are given); a name or a word; (B,) int.
-        class_names, texts: as of `choose_target`.
+        class_names, texts: as of `model.choose_target`.
 
     Returns:
         (B, P) float32 >= 0, row-major, of a model of images alone; `RelevanceMaps` of a model of images and texts.
@@ -158,7 +152,7 @@ def relevance(model, batch, target=None, *, class_names=(), texts=None):
     else:
         logits = _logits(model, batch) if target is None and model.num_choices is not None else None
         size = len(batch[model.batch_keys[0]])
-        target, _ = choose_target(model, target, logits=logits, class_names=class_names, texts=texts, size=size)
+        target, _ = model.choose_target(target, logits=logits, class_names=class_names, texts=texts, size=size)
     maps = RelevanceExplainer(model).explain(batch, target)
     return maps.image if model.words is None else maps
 

@@ -124,14 +124,11 @@ def rollout_map(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[[AttentionRecord], np.ndarray]] = {"raw": raw_map, "rollout": rollout_map}
-# In this order they are shown; the last is the practical reference that the others are held against.
-NAMES = metric_keys.METHODS
-ORDER = tuple(NAMES)
 
 
 def methods_of(record: AttentionRecord) -> tuple[str, ...]:
     """The methods of which the record has a map, in the order in which they are shown."""
-    return tuple(method for method in ORDER if method in METHODS or method in record.maps)
+    return tuple(method for method in metric_keys.METHODS if method in METHODS or method in record.maps)
 
 
 def read_map(record: AttentionRecord, method: str) -> np.ndarray:

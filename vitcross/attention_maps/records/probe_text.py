@@ -87,18 +87,16 @@ def probe_texts(data, split: str, indices) -> list[ProbeText]:
         split: str.
         indices: sequence of ints, positions in the split, as for `data.examples`.
     """
-    texts = []
-    for index in (int(i) for i in indices):
-        text = data.source(split).text(index)
-        texts.append(
-            ProbeText(
-                text=text,
-                tokens=tuple(data.tokenizer.tokens(text, max_length=data.max_text_length)),
-                words=tuple(data.words(split, index)),
-                word_boxes=tuple(data.word_boxes(split, index) or ()),
-            )
+    texts = [(int(index), data.source(split).text(int(index))) for index in indices]
+    return [
+        ProbeText(
+            text=text,
+            tokens=tuple(data.tokenizer.tokens(text, max_length=data.max_text_length)),
+            words=tuple(data.words(split, index)),
+            word_boxes=tuple(data.word_boxes(split, index) or ()),
         )
-    return texts
+        for index, text in texts
+    ]
 
 
 def texts_of(task, data, split: str, indices) -> dict:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vitcross.attention_maps.records.record_file import array_fields, arrays_of, read_record, write_record
-from vitcross.attention_maps.records.rows import take_rows
-from vitcross.attention_maps.records.text_part import TextPart
+from vitcross.attention_maps.records.record_file import array_fields, arrays_of, read_record, take_rows, write_record
+from vitcross.attention_maps.records.text_part import TextPart, check_shape
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.pages.numbers import percent
 
@@ -109,11 +108,7 @@ class AttentionRecord:
         if self.probabilities is None and not self.predictions:
             raise ValueError("`predictions` must hold one per image where `probabilities` is None. Received: none")
         for method, patches in self.maps.items():
-            if patches.shape != (batch, layout.num_patches):
-                raise ValueError(
-                    f"`maps[{method!r}]` must have the shape ({batch}, {layout.num_patches}). "
-                    f"Received: shape {patches.shape}"
-                )
+            check_shape(f"maps[{method!r}]", patches, (batch, layout.num_patches))
         for address, weights in self.weights.items():
             self._check_batch(f"weights[{address!r}]", weights)
             if weights.ndim != 4 or weights.shape[-1] != layout.num_tokens:

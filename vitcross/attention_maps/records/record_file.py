@@ -7,6 +7,7 @@ a name may hold characters that a file inside a zip must not.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 import zlib
@@ -64,6 +65,22 @@ def array_fields(cls, names: dict[str, list[str]], arrays: dict[str, np.ndarray]
     """The inverse of `arrays_of`: field -> array, None or dict of arrays, of a part of class `cls`."""
     tables = {table: {name: arrays[f"{table}_{i:03d}"] for i, name in enumerate(names[table])} for table in cls.TABLES}
     return {name: arrays.get(name) for name in cls.ARRAYS} | tables
+
+
+def take_rows(part, rows: list[int]):
+    """A copy of `part`, a dataclass, with the entries `rows`, in this order, of every field in its `PER_EXAMPLE`: an
+    array or a tuple (an empty one stays empty), a dict of them, another part, or None."""
+    return dataclasses.replace(part, **{name: _take(getattr(part, name), rows) for name in part.PER_EXAMPLE})
+
+
+def _take(value, rows: list[int]):
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {name: _take(item, rows) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(value[row] for row in rows) if value else ()
+    return value[rows] if isinstance(value, np.ndarray) else take_rows(value, rows)
 
 
 def _write_arrays(file, arrays: dict[str, np.ndarray]) -> None:

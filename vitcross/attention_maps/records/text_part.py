@@ -61,18 +61,18 @@ class TextPart:
         if len(self.texts) != batch:
             raise ValueError(f"`texts` must be one per image ({batch}). Received: {len(self.texts)}")
         length, patches = self.padding_mask.shape[-1], layout.num_patches
-        _check_shape("padding_mask", self.padding_mask, (batch, length))
-        _check_shape("text_similarity", self.text_similarity, (batch, patches))
-        _check_shape("word_similarity", self.word_similarity, (batch, length, patches))
+        check_shape("padding_mask", self.padding_mask, (batch, length))
+        check_shape("text_similarity", self.text_similarity, (batch, patches))
+        check_shape("word_similarity", self.word_similarity, (batch, length, patches))
         for method, maps in self.token_maps.items():
-            _check_shape(f"token_maps[{method!r}]", maps, (batch, length, patches))
+            check_shape(f"token_maps[{method!r}]", maps, (batch, length, patches))
         for method, maps in self.text_maps.items():
-            _check_shape(f"text_maps[{method!r}]", maps, (batch, length))
+            check_shape(f"text_maps[{method!r}]", maps, (batch, length))
         for address, weights in self.weights.items():
             rows = 1 if _is_pooling(address) else length
             keys = layout.num_tokens if _is_cross(address) else length
             heads = weights.shape[1] if weights.ndim > 1 else "N"
-            _check_shape(f"weights[{address!r}]", weights, (batch, heads, rows, keys))
+            check_shape(f"weights[{address!r}]", weights, (batch, heads, rows, keys))
         for b, text in enumerate(self.texts):
             if len(text.tokens) != int(self.padding_mask[b].sum()):
                 raise ValueError(
@@ -130,6 +130,7 @@ def _is_pooling(address: str) -> bool:
     return address.endswith("pooling/cross_attention")
 
 
-def _check_shape(name: str, array: np.ndarray | None, shape: tuple) -> None:
+def check_shape(name: str, array: np.ndarray | None, shape: tuple) -> None:
+    """Refuse an array that is there and has another shape."""
     if array is not None and array.shape != shape:
         raise ValueError(f"`{name}` must have the shape {shape}. Received: shape {array.shape}")

@@ -31,9 +31,13 @@ def draw_cells(canvas: Canvas, corner, values_RC, size, *, vmax: float, color_ma
         text = texts[row][column] if texts else number(float(values_RC[row, column]), 3 if size[0] >= 50 else 2)
         canvas.draw.rectangle((x, y, x + size[0] - 2, y + size[1] - 2), fill=color)
         if size[1] >= 18 and drawing.text_width(text, 12) <= size[0] - 4:
-            # The weights are those of perceived lightness.
-            fill = (24, 24, 24) if np.dot(color, (0.299, 0.587, 0.114)) > LIGHT else (255, 255, 255)
-            canvas.text(x + size[0] / 2 - 1, y + size[1] / 2, text, size=12, fill=fill, anchor="mm")
+            center = x + size[0] / 2 - 1, y + size[1] / 2
+            canvas.text(*center, text, size=12, fill=letter_color(color), anchor="mm")
+
+
+def letter_color(cell) -> tuple[int, int, int]:
+    """Dark or white, whichever is legible on a cell of this color; the weights are those of perceived lightness."""
+    return (24, 24, 24) if np.dot(cell, (0.299, 0.587, 0.114)) > LIGHT else (255, 255, 255)
 
 
 def label_rows(canvas: Canvas, corner, names, height: int) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from vitcross.attention_maps.methods.rollout import divide
 from vitcross.attention_maps.methods.words import token_rows
 from vitcross.attention_maps.sheets import color_maps, drawing, render
-from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MUTED, NAMES_OBJECT, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
-from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
+from vitcross.attention_maps.sheets.sheet_layout import SheetLayout
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -41,17 +41,14 @@ def matrix_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet
     width = cell * columns
     prefix = 12 * layout.num_prefix_tokens
     block_width = LABEL_ROOM + prefix + 2 * (width + 14 + BAR_ROOM)
-    beside = max(1, min(len(sheet.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
     blocks = [_tokens(record, i) for i in sheet.examples]
     heights = [HEADER + CELL_HEIGHT * len(rows) + AXIS + BLOCK_GAP for _, rows in blocks]
     lines = _lines(record, sheet, merged)
-    tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
+    corners, *size = sheet.blocks(heights, block_width, BLOCK_GAP)
     title = "Every token against every patch"
-    canvas, top = sheet.canvas(
-        title, lines, 2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP, int(tops[-1]), outlined=False
-    )
-    for i, (labels, rows) in enumerate(blocks):
-        x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
+    canvas, top = sheet.canvas(title, lines, *size, outlined=False)
+    for i, ((labels, rows), (x, y)) in enumerate(zip(blocks, corners, strict=True)):
+        y += top
         canvas.text(x, y, f"{i + 1}.  {record.text.texts[i].text}", size=14, width=block_width - BAR_ROOM)
         _labels(canvas, x, y + HEADER, labels)
         _draw(canvas, record, style, rows, x + LABEL_ROOM, y + HEADER, width, merged)

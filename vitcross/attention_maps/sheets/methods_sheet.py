@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitcross.attention_maps.methods import rollout
-from vitcross.attention_maps.methods.rollout import NAMES, meaning
+from vitcross.attention_maps.methods.rollout import meaning
 from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fidelity, TrustReport
 from vitcross.attention_maps.sheets import color_maps, drawing, render
 from vitcross.attention_maps.sheets.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
+from vitcross.metric_keys import METHODS
 from vitcross.pages.numbers import number
 
 if TYPE_CHECKING:
@@ -119,13 +120,13 @@ def _measured(record: AttentionRecord, maps) -> list[str]:
     for method, (_, vmax) in maps.items():
         measured = record.trust and record.trust.fidelity.get(method)
         verdict = f"{measured.words}, {gap_words(measured)}" if measured else _no_verdict(record)
-        words.append(f"{NAMES[method]}: {verdict}, brightest {number(vmax)}.")
+        words.append(f"{METHODS[method]}: {verdict}, brightest {number(vmax)}.")
     return words
 
 
 def _head(canvas: Canvas, x: int, y: int, width: int, record: AttentionRecord, method: str, vmax: float, color_map):
     measured = record.trust and record.trust.fidelity.get(method)
-    canvas.text(x, y, NAMES[method], size=16, width=width)
+    canvas.text(x, y, METHODS[method], size=16, width=width)
     canvas.text(x, y + 20, meaning(method, record.maps), size=12, fill=MUTED, width=width)
     if measured:
         color = {FOLLOWS: RIGHT, NO_BETTER: WRONG}.get(measured.verdict, MUTED)

@@ -46,6 +46,17 @@ class SheetLayout:
         widest = (MAX_WIDTH - 2 * MARGIN - room) // num_columns - GAP
         return render.panel_size(self.record.images.shape[1:3], max(SMALLEST_PANEL, min(self.style.panel_size, widest)))
 
+    def blocks(self, heights: list[int], width: int, gap: int, most: int | None = None):
+        """Places for blocks of one width that stand beside each other in rows, at most `most` of them in a row.
+
+        Returns:
+            `(corners, width, height)`: (x, y) of each block from the top of the content, and the size of them all.
+        """
+        beside = max(1, min(len(heights), (MAX_WIDTH - 2 * MARGIN + gap) // (width + gap), most or len(heights)))
+        tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
+        corners = [(MARGIN + i % beside * (width + gap), int(tops[i // beside])) for i in range(len(heights))]
+        return corners, 2 * MARGIN + beside * (width + gap) - gap, int(tops[-1])
+
     def overlay(self, example: int, patches: np.ndarray, vmax: float, size) -> np.ndarray:
         return render.overlay(
             self.record.images[example],

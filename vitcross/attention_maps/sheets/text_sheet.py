@@ -11,9 +11,10 @@ import numpy as np
 
 from vitcross.attention_maps.methods.words import pooled_text_rows
 from vitcross.attention_maps.sheets import color_maps, drawing, render
-from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
+from vitcross.attention_maps.sheets.cell_table import letter_color
+from vitcross.attention_maps.sheets.drawing import BAR_ROOM, INK, MUTED, NAMES_OBJECT, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
-from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SheetLayout
+from vitcross.attention_maps.sheets.sheet_layout import SheetLayout
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -35,21 +36,18 @@ def text_sheet(record: AttentionRecord, style: Style) -> Sheet:
     tables = [_table(record, i, rows_NT) for i, rows_NT in enumerate(pooled_text_rows(record))]
     heads = tables[0][1].shape[1] - 1
     block_width = LABEL_ROOM + CELL * (heads + 1) + 8 + 10 + BAR_ROOM
-    beside = max(1, min(len(sheet.examples), (MAX_WIDTH - 2 * MARGIN + BLOCK_GAP) // (block_width + BLOCK_GAP)))
-    beside = min(beside, -(-len(sheet.examples) // 2)) if len(sheet.examples) > 3 else beside
     heights = [HEADER + CELL_HEIGHT * len(tables[i][1]) + BLOCK_GAP for i in sheet.examples]
-    tops = np.cumsum([0, *(max(heights[k : k + beside]) for k in range(0, len(heights), beside))])
+    most = -(-len(heights) // 2) if len(heights) > 3 else None
+    corners, *size = sheet.blocks(heights, block_width, BLOCK_GAP, most)
     lines = [
         f"Step {record.step}. What the text's pooling reads: {READS[record.text.pooling]}; columns: heads, then their "
         "mean.",
         "Sub-words of a word are added up: a column sums to 1. A text shares one scale, its top stands at its bar.",
     ]
-    width = 2 * MARGIN + beside * (block_width + BLOCK_GAP) - BLOCK_GAP
     title = "Which words the text's embedding reads"
-    canvas, top = sheet.canvas(title, lines, width, int(tops[-1]), outlined=False)
-    for i in sheet.examples:
-        x, y = MARGIN + i % beside * (block_width + BLOCK_GAP), top + int(tops[i // beside])
-        _draw(canvas, f"{i + 1}.  {record.text.texts[i].text}", *tables[i], x, y, block_width, style.color_map)
+    canvas, top = sheet.canvas(title, lines, *size, outlined=False)
+    for i, (x, y) in enumerate(corners):
+        _draw(canvas, f"{i + 1}.  {record.text.texts[i].text}", *tables[i], x, top + y, block_width, style.color_map)
     return Sheet(image=canvas.array(), title=title, caption=" ".join(lines))
 
 
@@ -86,8 +84,7 @@ def _draw(canvas: Canvas, heading: str, labels, shares, x: int, y: int, width: i
             canvas.draw.rectangle(
                 (at, y + row * CELL_HEIGHT, at + CELL - 2, y + (row + 1) * CELL_HEIGHT - 2), fill=cell
             )
-        light = np.dot(cell, (0.299, 0.587, 0.114)) > 140
-        fill = (24, 24, 24) if light else (255, 255, 255)
-        canvas.text(at + CELL / 2 - 1, middle, f"{100 * shares[row, last]:.0f}%", size=11, fill=fill, anchor="mm")
+        text = f"{100 * shares[row, last]:.0f}%"
+        canvas.text(at + CELL / 2 - 1, middle, text, size=11, fill=letter_color(cell), anchor="mm")
     bar = left + (last + 1) * CELL + 18
     canvas.color_bar(bar, y, CELL_HEIGHT * len(labels) - 2, vmin=0.0, vmax=vmax, color_map=color_map)

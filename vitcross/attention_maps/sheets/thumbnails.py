@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.methods_sheet import method_maps
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
+from vitcross.metric_keys import METHODS
 from vitcross.png import encode_png
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ def thumbnails(record: AttentionRecord, style: Style | None = None) -> Thumbnail
         for i in sheet.examples
     ]
     pixels = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-    columns = {"image": "Image", **{method: NAMES[method] for method in maps}}
+    columns = {"image": "Image", **{method: METHODS[method] for method in maps}}
     grid = {"columns": columns, "rows": len(rows), "height": size[0], "width": size[1]}
     return Thumbnails(encode_png(pixels), grid)

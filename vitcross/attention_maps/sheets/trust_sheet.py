@@ -14,7 +14,7 @@ from vitcross.attention_maps.sheets import drawing
 from vitcross.attention_maps.sheets.drawing import INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.trust.fidelity import CENTER, LEAVE_ONE_OUT, RANDOM
-from vitcross.attention_maps.trust.significance import ALPHA
+from vitcross.attention_maps.trust.significance import is_positive
 from vitcross.attention_maps.trust.trust_evaluation import MeanCurves, TrustEvaluation
 from vitcross.pages.numbers import number, percent
 
@@ -168,19 +168,15 @@ def _table(canvas: Canvas, top: int, rows: dict[str, Fidelity], curves: dict[str
             _signed(row.gap_center),
             "" if row.gap_share is None else percent(row.gap_share),
         )
-        gray = {4: _no_better(row.gap_other, row.p_other), 5: _no_better(row.gap_center, row.p_center)}
+        positive = {4: is_positive(row.gap_other, row.p_other), 5: is_positive(row.gap_center, row.p_center)}
         for k, ((_, x), cell) in enumerate(zip(COLUMNS[1:-1], cells, strict=True)):
-            canvas.text(MARGIN + x, y, cell, fill=MUTED if gray.get(k) else INK)
+            canvas.text(MARGIN + x, y, cell, fill=MUTED if positive.get(k) is False else INK)
         color = RIGHT if row.verdict == FOLLOWS else WRONG if row.verdict == NO_BETTER else MUTED
         canvas.text(MARGIN + COLUMNS[-1][1], y, row.words, size=14, fill=color)
         y += ROW
     x = MARGIN
     for name in (n for n in (CENTER, RANDOM) if n in curves):
         x = _swatch(canvas, y + 4, name, x) + 28
-
-
-def _no_better(gap: float | None, p_value: float | None) -> bool:
-    return p_value is not None and not (gap is not None and gap > 0 and p_value < ALPHA)
 
 
 def _pointing_height(grounding) -> int:

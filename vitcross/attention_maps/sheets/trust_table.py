@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from vitcross.attention_maps.methods.rollout import NAMES, ORDER, meaning
+from vitcross.attention_maps.methods.rollout import meaning
 from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING, TrustReport
-from vitcross.attention_maps.trust.significance import ALPHA
+from vitcross.attention_maps.trust.significance import is_positive
+from vitcross.metric_keys import METHODS
 
 KINDS = {FOLLOWS: "follows", NO_BETTER: "random", NOTHING: "nothing"}
 
@@ -32,7 +33,7 @@ def trust_table(report: TrustReport, held) -> dict:
         "explainable": report.explainable,
         "same_images": report.same_images,
         "random": {"deletion": report.random_deletion, "insertion": report.random_insertion},
-        "methods": [_row(method, report, held) for method in ORDER if method in report.fidelity],
+        "methods": [_row(method, report, held) for method in METHODS if method in report.fidelity],
         "probes": probes,
     }
 
@@ -42,18 +43,14 @@ def _row(method: str, report: TrustReport, held) -> dict:
     grounding, mark = report.grounding.get(method, {}), report.grounding_mark.get(method, {})
     return {
         "method": method,
-        "name": NAMES[method],
+        "name": METHODS[method],
         "meaning": meaning(method, held),
         "kind": KINDS[found.verdict],
         "words": found.words,
         **dataclasses.asdict(found),
-        "beats_other": _beats(found.gap_other, found.p_other),
-        "beats_center": _beats(found.gap_center, found.p_center),
+        "beats_other": is_positive(found.gap_other, found.p_other),
+        "beats_center": is_positive(found.gap_center, found.p_center),
         "sanity": report.sanity.get(method),
         **{measure: grounding.get(measure) for measure in ("pointing", "chance", "lift")},
         **{f"mark_{measure}": mark.get(measure) for measure in ("pointing", "chance", "lift")},
     }
-
-
-def _beats(gap: float | None, p_value: float | None) -> bool | None:
-    return None if p_value is None else gap is not None and gap > 0 and p_value < ALPHA

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.methods.words import token_word_maps, word_maps, word_prefix_mass, word_similarity_maps
 from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, NAMES_OBJECT, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import MAX_WIDTH, SMALLEST_PANEL, SheetLayout
+from vitcross.metric_keys import METHODS
 from vitcross.pages.numbers import number, percent
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ def relevance_sheet(record: AttentionRecord, style: Style) -> Sheet:
     for i in sheet.examples:
         for method in methods:
             block = _block(record, i, maps[method][i], [_peak(patches) for patches in maps[method][i]])
-            blocks.append(dataclasses.replace(block, method=NAMES[method], follows=method != methods[0]))
+            blocks.append(dataclasses.replace(block, method=METHODS[method], follows=method != methods[0]))
     meanings = {"relevance": "what counts for it (gradient times attention)", "rollout": "attention followed"}
     name = style.color_map.capitalize()
     lines = [
         f"Step {record.step}. Color, for each word, mean over its sub-words, through all layers of both towers: "
-        + "; ".join(f"{NAMES[method]}: {meanings[method]}" for method in methods)
+        + "; ".join(f"{METHODS[method]}: {meanings[method]}" for method in methods)
         + ". Punctuation is left out.",
         f"{name}: darkest = 0; the words of an image share one scale per method, its top stands at its bar. "
         "Below each panel: its brightest patch.",

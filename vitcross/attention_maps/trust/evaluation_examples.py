@@ -13,7 +13,7 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import read_map
 from vitcross.attention_maps.records.probe_text import NO_BOXES
-from vitcross.attention_maps.trust.grounding import box_to_patches, mean_of_rows, measure
+from vitcross.attention_maps.trust.grounding import boxes_to_patches, mean_of_rows, measure
 from vitcross.attention_maps.trust.word_grounding import word_measurements
 
 if TYPE_CHECKING:
@@ -98,7 +98,5 @@ def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: fl
 
 
 def _mask(record: AttentionRecord, boxes) -> np.ndarray | None:
-    size, grid = record.images.shape[1:3], record.token_layout.grid
-    masks = [box_to_patches(box, size, grid, record.patch_size) for box in boxes]
-    mask = np.logical_or.reduce(masks) if masks else np.zeros(grid, bool)
+    mask = boxes_to_patches(record, boxes)
     return mask if mask.any() else None

@@ -95,6 +95,13 @@ def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
     return np.outer(*shares) >= _HALF
 
 
+def boxes_to_patches(record: AttentionRecord, boxes) -> np.ndarray:
+    """(grid_height, grid_width) bool, the patches that belong to any of the boxes (K, 4) on an image of a record."""
+    size, grid = record.images.shape[1:3], record.token_layout.grid
+    masks = [box_to_patches(box, size, grid, record.patch_size) for box in boxes]
+    return np.logical_or.reduce(masks) if masks else np.zeros(grid, bool)
+
+
 def grounding(
     record: AttentionRecord, method: str = "rollout", tolerance: float = 1, seed: int = 0, of: str = "object"
 ) -> dict:
@@ -121,10 +128,9 @@ def grounding(
     boxes = getattr(record, BOXES_OF[of])
     if boxes is None:
         raise ValueError(f"`record` must hold {BOXES_OF[of]} for grounding. Received: {BOXES_OF[of]}=None")
-    grid = record.token_layout.grid
     rows = []
     for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
-        mask = box_to_patches(boxes[i], record.images.shape[1:3], grid, record.patch_size)
+        mask = boxes_to_patches(record, boxes[i : i + 1])
         if mask.any():
             rows.append(measure(attention_map, mask, tolerance, seed + i))
     return mean_of_rows(rows) | {"examples": len(rows)} if rows else {}

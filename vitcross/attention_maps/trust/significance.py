@@ -122,7 +122,12 @@ def decide(gap: float, p_value: float, change: float) -> int:
     """
     if not change >= LEAST_CHANGE:
         return NOTHING
-    return FOLLOWS if gap > 0 and p_value < ALPHA else NO_BETTER
+    return FOLLOWS if is_positive(gap, p_value) else NO_BETTER
+
+
+def is_positive(gap: float | None, p_value: float | None) -> bool | None:
+    """Whether the test finds a gap above 0; None where it was not tested."""
+    return None if p_value is None else gap is not None and gap > 0 and p_value < ALPHA
 
 
 def _check_values(values, name: str) -> np.ndarray:

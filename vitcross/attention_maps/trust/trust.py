@@ -10,7 +10,6 @@ import time
 import numpy as np
 
 from vitcross import metric_keys
-from vitcross.attention_maps.methods.rollout import ORDER
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, baseline, fidelity, leave_one_out, measure, plan
 from vitcross.attention_maps.trust.fidelity import probe_fidelity as probe_rows
@@ -124,7 +123,7 @@ class Trust:
                 )
         if reference and LEAVE_ONE_OUT not in maps:
             maps[LEAVE_ONE_OUT] = leave_one_out(portions)
-        known = [method for method in ORDER if method in maps]
+        known = [method for method in metric_keys.METHODS if method in maps]
         return portions, {method: maps[method] for method in [*known, *(m for m in maps if m not in known)]}
 
 

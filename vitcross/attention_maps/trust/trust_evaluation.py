@@ -21,8 +21,6 @@ from vitcross.attention_maps.trust.head_importance import HeadImportance, head_i
 from vitcross.attention_maps.trust.pixel_scores import PixelScorer
 from vitcross.attention_maps.trust.trust import PORTION, Trust
 
-BASELINES = (CENTER, RANDOM)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class MeanCurves:

@@ -11,7 +11,7 @@ import numpy as np
 
 from vitcross.attention_maps.methods.words import token_word_maps, word_maps, word_similarity_maps
 from vitcross.attention_maps.records.record import AttentionRecord
-from vitcross.attention_maps.trust.grounding import box_to_patches, mean_of_rows, measure
+from vitcross.attention_maps.trust.grounding import boxes_to_patches, mean_of_rows, measure
 
 SIMILARITY = "similarity"
 
@@ -29,12 +29,6 @@ def grounding_maps(record: AttentionRecord) -> dict[str, list[np.ndarray]]:
     return maps | {method: token_word_maps(record, method) for method in record.text.token_maps}
 
 
-def word_mask(record: AttentionRecord, boxes) -> np.ndarray:
-    """(grid_height, grid_width) bool, the patches of any of a word's boxes (K, 4)."""
-    size, grid = record.images.shape[1:3], record.token_layout.grid
-    return np.logical_or.reduce([box_to_patches(box, size, grid, record.patch_size) for box in boxes])
-
-
 def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int = 0) -> dict[str, np.ndarray]:
     """layer -> (words, 4): `grounding.MEASURES` of every word that has boxes, in the order of the examples.
 
@@ -45,7 +39,7 @@ def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int =
     found = {layer: [] for layer in maps}
     for example, text in enumerate(record.text.texts):
         for w, boxes in enumerate(text.word_boxes):
-            mask = None if boxes is None else word_mask(record, boxes)
+            mask = None if boxes is None else boxes_to_patches(record, boxes)
             if mask is None or not mask.any():
                 continue
             # Indices of own examples are -1, and a seed must not be negative.

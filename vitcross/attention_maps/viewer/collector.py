@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from vitcross.atomic_files import write_text
 from vitcross.attention_maps.records.record import AttentionRecord
 from vitcross.attention_maps.viewer.capture import CompactCapture, compact
-from vitcross.attention_maps.viewer.page import page
 from vitcross.attention_maps.viewer.payload import Run, match, payload
+from vitcross.pages.html_page import html_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUDGET = 2_000_000  # bytes of the whole page
 SMALLEST_BUDGET = 200_000
+ASSETS = "attention_maps/viewer/assets"
+SCRIPTS = ("data", "maps", "scale", "draw", "words", "trust", "overview", "controls", "app")
 IMAGES_SHARE = 0.2  # of the page; the maps are what it is for
 
 
@@ -76,7 +78,14 @@ def build_page(runs: list[Run], settings: Viewer, notes: Iterable[str] = ()) -> 
     look = {"title": settings.title, "color_map": settings.color_map, "notes": list(notes)}
     while True:
         content = payload(runs, room=max(room, 0), images=int(IMAGES_SHARE * settings.budget), **look)
-        text = page(content)
+        text = html_page(
+            "attention_maps/viewer/page.html",
+            policy="img-src data:",
+            styles=[f"{ASSETS}/viewer.css"],
+            scripts=[f"{ASSETS}/{name}.js" for name in SCRIPTS],
+            title="Attention viewer",
+            payload=content,
+        )
         excess = len(text.encode("utf-8")) - settings.budget
         # What stands around the blocks (words, trust, scripts) is known only now.
         if excess <= 0 or room <= 0:
