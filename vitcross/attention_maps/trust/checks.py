@@ -1,7 +1,6 @@
-"""What is measured of the maps while a model trains, on examples of their own: do they point at the object (grounding),
-do they point at what the model uses, and are they more than its architecture (trust)?
+"""Measures the maps of a model while it trains: grounding at every capture, trust where requested.
 
-Grounding is measured at every capture, trust where it is asked for: it runs the network many times for each example.
+It uses examples that the captures do not show. Trust runs the network many times for each example.
 
 Shape legend: B examples, P patches.
 """
@@ -27,13 +26,13 @@ from vitcross.attention_maps.trust.word_grounding import best_layer, mean_of_wor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MapEvaluation:
-    """What `MapEvaluator` found at one capture.
+    """The results of `MapEvaluator` for one capture.
 
     Fields:
-        record: the record of the probes, with trust and leave-one-out where they were measured.
+        record: the record of the probes, with trust and leave-one-out where these were measured.
         scalars: dict key -> float, as logged.
         note: str, how well words are grounded, for the sheets of words; may be empty.
-        evaluation: TrustEvaluation, where trust was measured exactly.
+        evaluation: TrustEvaluation, where `exact` was set.
     """
 
     record: object
@@ -43,16 +42,16 @@ class MapEvaluation:
 
 
 class MapEvaluator:
-    """Measures the maps of one model, as often as it is called; everything is compiled once.
+    """Measures the maps of one model; it can be called repeatedly and compiles only once.
 
     Args:
         network: built model, the one whose captures are checked.
         batch: dict of NumPy arrays, examples to measure on, with `box` where it is known.
-        texts: list of `ProbeText`, those of `batch`, for an image-text model; grounding is that of its words.
+        texts: list of `ProbeText`, those of `batch`, for an image-text model, whose words are then grounded.
         class_names: tuple of str.
-        portion: int, examples that a capture runs at a time: that of the probes, so that one shape is compiled.
-        seed: int, of all draws, and one less than that of the freshly initialized model.
-        trust: `Trust` or None: one of this network.
+        portion: int, examples per forward pass; as many as there are probes, so that one shape is compiled.
+        seed: int, of all draws; the randomized model has `seed + 1`.
+        trust: `Trust` of this network; None: a new one.
 
     Raises:
         ValueError: image-text examples without their texts.
@@ -74,13 +73,13 @@ class MapEvaluator:
         """Check the maps of one capture.
 
         Args:
-            record: what `capture` made of the probes.
+            record: record of the probes, made by `capture`.
             probes: dict of arrays, the batch that the record shows.
-            capture: of this network, made with `explain=True`.
+            capture: `Capture` of this network, made with `explain=True`.
             step: int, optimizer steps taken.
             trust: bool, measure trust too.
-            reference: bool, with `trust`: leave-one-token-out too, of the probes as well; it takes most of the time.
-            exact: bool, with `trust`: every patch is a step of the curves, blurred pixels and the importance of heads
+            reference: bool, with `trust`: also compute leave-one-token-out, which takes most of the time.
+            exact: bool, with `trust`: curves have a point for every patch; blurred pixels and the importance of heads
                 are measured too.
         """
         found = self._examples(capture, step, explain=trust)
@@ -100,21 +99,21 @@ class MapEvaluator:
         return MapEvaluation(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
 
     def _examples(self, capture, step: int, explain: bool) -> Examples:
-        # Of a text that is predicted every token would need a pass of its own.
+        # For a predicted text, every token would need its own pass.
         query = {"explain": explain, "every_token": not self.network.predicts_next}
         each = portion_rows(self._size, self.portion)
         portions_found = []
         for portion, rows in zip(portions(self.batch, self.portion), each, strict=True):
             texts = None if self.texts is None else [self.texts[row] for row in rows]
             record = capture(portion, step=step, class_names=self.class_names, texts=texts, **query)
-            # What a model of texts says as a whole has maps only where it was explained.
+            # The target of an image-text model has maps only where it was explained.
             methods = methods_of(record) if explain or texts is None else ()
             portions_found.append(examples_of(record, methods, with_words=self._words_have_boxes))
         return Examples.joined(portions_found)
 
     def _trust(self, found: Examples, step: int, reference: bool, exact: bool):
-        """`(report, evaluation, maps)`: of all examples; what `exact` adds, else None; the maps, leave-one-out among
-        them where it was measured."""
+        """`(report, evaluation, maps)` of all examples; the evaluation is None without `exact`, and the maps include
+        leave-one-out where it was measured."""
         if not self._fresh:
             fresh = Capture(randomized_model(self.network, self.seed + 1), explain=True)
             self._fresh = self._examples(fresh, step, explain=True).maps
@@ -126,19 +125,19 @@ class MapEvaluator:
         return evaluation.report, evaluation, evaluation.maps
 
     def _target(self, texts):
-        """What is explained: of a text that is predicted one of its words, else what the model says."""
+        """(B,) the word that is explained, for a model that predicts text; None for others: the top prediction."""
         return self.network.choose_target(texts=texts)[0] if self.network.predicts_next else None
 
 
 def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None, reference: bool = True):
-    """The record with a report that has the numbers of each of its images.
+    """The record with the report, to which the numbers of each of the record's images are added.
 
     Args:
-        trust: of the record's network.
-        record: AttentionRecord of a capture that explained.
+        trust: `Trust` of the record's network.
+        record: AttentionRecord of a capture with `explain`.
         probes: dict of arrays, the batch that the record shows.
         report: TrustReport of the same network.
-        target: (B,) int, what the maps explain; None: what the model says.
+        target: (B,) int, what the maps explain; None: the top prediction.
         reference: bool, add the map `leave_one_out`.
     """
     added = {"leave_one_out": trust.leave_one_out(probes, target)} if reference else {}

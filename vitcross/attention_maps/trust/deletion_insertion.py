@@ -1,11 +1,11 @@
-"""Deletion and insertion: the area under what a model says while patches leave, or enter, in a map's order.
+"""Computes deletion and insertion: areas under the score of a target while patches are removed or added in order.
 
-Pure functions, NumPy in and out. An ordering lists all patches, most important first; a curve runs over how many of
-them are kept, and its area is divided by the width of that range, so that a constant model gives its constant.
+Pure functions, NumPy in and out. An ordering lists all patches, most important first. A curve runs over the number of
+patches kept; its area is divided by the width of that range, so that a constant model yields its constant.
 
 Shape legend: B examples, P patches, K points of a curve, R orders.
 
-Reference: RISE, Petsiuk et al. 2018 (arXiv 1806.07421), section 4.2; here patches leave as tokens, not as pixels.
+Reference: RISE, Petsiuk et al. 2018 (arXiv 1806.07421), section 4.2; here patches are dropped as tokens, not as pixels.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 def deletion_insertion(score, ordering, num_steps: int | None = None, *, smallest: int = 1) -> tuple[float, float]:
     """Areas of the deletion and of the insertion curve of one example.
 
-    Deletion: the most important patches leave first; a faithful map makes it low. Insertion: they are the first to
-    enter; a faithful map makes it high. The reversed ordering swaps the two.
+    Deletion removes the most important patches first: a faithful map makes it low. Insertion adds them first: a
+    faithful map makes it high. The reversed ordering swaps the two.
 
     Args:
-        score: callable, keep (K, P) bool -> (K,) what the model says when only those patches are kept.
+        score: callable, keep (K, P) bool -> (K,) the score when only those patches are kept.
         ordering: (P,) ints, every patch once, most important first (`orders_of_maps`).
         num_steps: int, points of a curve after its first; None: one for each patch.
-        smallest: int >= 0, patches that always stay. 1 by default: most models say nothing about no patch.
+        smallest: int >= 0, patches that are always kept. 1 by default: most models need at least one.
 
     Returns:
         `(deletion, insertion)`, weighted means of `score`.
@@ -41,10 +41,8 @@ def deletion_insertion(score, ordering, num_steps: int | None = None, *, smalles
 
 
 def kept_counts(num_patches: int, num_steps: int | None = None, smallest: int = 1) -> np.ndarray:
-    """(K,) ascending numbers of patches that are kept along a curve, from `smallest` to all.
-
-    Even shares of the patches, rounded to whole patches; fewer points than `num_steps` + 1 where two would be equal.
-    """
+    """(K,) ascending numbers of patches kept along a curve, from `smallest` to all: even shares, rounded to whole
+    patches. There are fewer than `num_steps` + 1 points where two would be equal."""
     if not 0 <= smallest <= num_patches:
         raise ValueError(f"`smallest` must be in [0, {num_patches}]. Received: smallest={smallest}")
     num_steps = num_patches if num_steps is None else num_steps
@@ -55,7 +53,7 @@ def kept_counts(num_patches: int, num_steps: int | None = None, smallest: int = 
 
 
 def area(counts, values) -> np.ndarray:
-    """Trapezoids under `values` (..., K) over `counts` (K,), divided by the width of their range: (...,) float64."""
+    """(...,) float64, the trapezoidal area under `values` (..., K) over `counts` (K,), divided by the counts' range."""
     counts, values = np.asarray(counts, np.float64), np.asarray(values, np.float64)
     if len(counts) == 1:
         return values[..., 0]
@@ -64,9 +62,9 @@ def area(counts, values) -> np.ndarray:
 
 
 def orders_of_maps(maps, seed: int = 0) -> np.ndarray:
-    """(B, P) ints: the patches of every map (B, P), largest value first; ties at random, by seed and row.
+    """(B, P) ints: the patches of every map (B, P), largest value first, NaN last.
 
-    Row-major ties would favor the top of the image wherever many patches are 0. NaN comes last.
+    Ties are broken at random, by seed and row: in row-major order they would favor the top of the image.
     """
     maps = np.asarray(maps, np.float64)
     if maps.ndim != 2:
@@ -77,8 +75,10 @@ def orders_of_maps(maps, seed: int = 0) -> np.ndarray:
 
 
 def random_orders(num_orders: int, num_examples: int, num_patches: int, seed: int = 0) -> np.ndarray:
-    """(R, B, P) orders drawn at random, for every example its own: the same at every call with the same seed, however
-    many other examples or orders there are. Orders shared by all examples would make their differences dependent."""
+    """(R, B, P) random orders, drawn for each example separately: shared orders would make differences dependent.
+
+    An order depends only on the seed and on its two indices, not on how many examples or orders there are.
+    """
     if num_orders < 1:
         raise ValueError(f"`num_orders` must be >= 1. Received: num_orders={num_orders}")
     draw = [
@@ -88,13 +88,13 @@ def random_orders(num_orders: int, num_examples: int, num_patches: int, seed: in
 
 
 def center_prior(grid: tuple[int, int]) -> np.ndarray:
-    """(P,) a map that knows no image: the nearer to the middle (as a share of either side), the larger, in [0, 1]."""
+    """(P,) a map in [0, 1] that ignores the image: larger the nearer a patch is to the center of the grid."""
     rows, columns = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in grid)
     return 1.0 - np.hypot(rows[:, None], columns[None]).reshape(-1)
 
 
 def _generator(*seed: int) -> np.random.Generator:
-    # Its own generator: NumPy's global one belongs to whoever trains.
+    # A separate generator: training uses NumPy's global one.
     return np.random.default_rng(seed)
 
 

@@ -1,5 +1,4 @@
-"""What is kept of the examples that maps are measured on: their maps and what they are held against, not their weights,
-of which a large model has tens of megabytes for each.
+"""Keeps what evaluating maps needs of each example: maps and masks, not weights, which take tens of megabytes each.
 
 Shape legend: B examples, P patches, K boxes of one example; masks are grids (grid_height, grid_width).
 """
@@ -23,14 +22,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
-    """Some examples, or a portion of them.
+    """The maps and masks of some examples, or of a portion of them.
 
     Fields:
         maps: dict method -> (B, P).
-        masks: list of B masks, the patches of what is explained, or None where nobody knows it or it covers half of no
-            patch.
-        marks: the same of a planted mark.
-        words: list of what `word_measurements` found, an entry for each portion; empty where no word has boxes.
+        masks: list of B masks, the patches of what is explained; None where that is unknown or covers half of no patch.
+        marks: likewise, of a planted mark.
+        words: list of the results of `word_measurements`, one per portion; empty where no word has boxes.
         indices: (B,) int, positions of the examples in their split.
         layout: TokenLayout.
     """
@@ -44,7 +42,7 @@ class Examples:
 
     @classmethod
     def joined(cls, portions: list[Examples]) -> Examples:
-        """All portions as one."""
+        """Concatenates portions."""
         return cls(
             maps={m: np.concatenate([part.maps[m] for part in portions]) for m in portions[0].maps},
             masks=[mask for part in portions for mask in part.masks],
@@ -56,7 +54,7 @@ class Examples:
 
 
 def examples_of(record: AttentionRecord, methods, *, with_words: bool = False) -> Examples:
-    """What is kept of a record: its maps by `methods`, masks, and with `with_words` the measures of its words."""
+    """The examples of a record: its maps by `methods`, its masks, and with `with_words` the measures of its words."""
     none = [NO_BOXES] * len(record.images)
     marks = none if record.mark_boxes is None else list(record.mark_boxes[:, None])
     return Examples(
@@ -70,8 +68,11 @@ def examples_of(record: AttentionRecord, methods, *, with_words: bool = False) -
 
 
 def explained_boxes(record: AttentionRecord) -> list[np.ndarray]:
-    """For every example the boxes (K, 4) that its map should point at: of the object that decides the class; of what
-    the explained word of a caption names; of all that a question, or a text that is to match, names."""
+    """The boxes (K, 4) that the map of each example should point at.
+
+    They are those of the object that decides the class, of what the explained word of a caption names, or of everything
+    that a question or a matching text names.
+    """
     none = [NO_BOXES] * len(record.images)
     if record.text is None:
         return none if record.boxes is None else list(record.boxes[:, None])
@@ -83,13 +84,13 @@ def explained_boxes(record: AttentionRecord) -> list[np.ndarray]:
 def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: float = 1) -> dict[str, dict]:
     """method -> `pointing`, `energy`, `lift`, `chance`, mean over the examples that have a mask; {} without any.
 
-    Equal maxima are decided by the example's index, so that it does not matter which others there are.
+    Ties between maxima are broken by the example's index, independently of the other examples.
     """
     known = [row for row, mask in enumerate(masks) if mask is not None]
     if not known:
         return {}
     grids = {method: examples.layout.to_grid(array) for method, array in maps.items()}
-    # Indices of own examples are -1, and a seed must not be negative.
+    # Images from outside the data set have the index -1, and a seed must not be negative.
     seeds = examples.indices + 1
     return {
         method: mean_of_rows([measure(grid[row], masks[row], tolerance, [0, int(seeds[row])]) for row in known])

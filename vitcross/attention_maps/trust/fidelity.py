@@ -1,8 +1,8 @@
-"""Does a map point at what this model uses? Curves of deletion and insertion of every method beside random orders,
-another image's map and a prior of the center, paired over examples.
+"""Measures fidelity: whether a map points at what the model uses, by deletion and insertion in the map's order.
 
-`f` is what `Scores` say: the probability of the target when only some patches are kept. Fidelity may well hold for an
-untrained model, whose random function can be explained faithfully too: it says nothing about learning.
+The curves of every method are compared, paired over examples, with random orders, another image's map and a center
+prior. `f` is the score of `Scores`: the probability of the target when only some patches are kept. A map may be
+faithful to an untrained model too: fidelity does not show that anything was learned.
 
 Shape legend: B examples, P patches, K points of a curve.
 """
@@ -30,13 +30,13 @@ RANDOM, CENTER, OTHER = "random", "center", "other"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Curves:
-    """What a model says along one order of every example.
+    """The scores along one order of every example.
 
     Fields:
         counts: (K,) ints, ascending: patches that are kept.
-        deletion: (B, K) float64, with the least important `counts` of them, since the most important left first.
-        insertion: (B, K) float64, with the most important ones.
-        deletion_right, insertion_right: (B, K) bool, whether the target is what the model says most.
+        deletion: (B, K) float64, keeping the least important ones: the most important are removed first.
+        insertion: (B, K) float64, keeping the most important ones.
+        deletion_right, insertion_right: (B, K) bool, whether the target is the model's top prediction.
     """
 
     counts: np.ndarray
@@ -58,9 +58,9 @@ class Curves:
 
 
 def leave_one_out(portions) -> np.ndarray:
-    """(B, P) float32: by how much `f` drops when one patch alone is dropped; negative where it rises.
+    """(B, P) float32: by how much `f` drops when a single patch is dropped; negative where it rises.
 
-    The practical reference: it asks the model itself, one patch at a time, and P passes of the network instead of one.
+    It is the practical reference, since it tests each patch on the model; it takes P passes of the network, not one.
     """
     maps = np.zeros((len(portions), 0))
     for rows, scores in portions:
@@ -75,14 +75,14 @@ def leave_one_out(portions) -> np.ndarray:
 
 
 def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    """name -> (B, P) orders to measure: of every method, of another image's map of it (`other/<method>`), of the
-    center prior (`center`) and random ones (`random/0`, ...), which are the same for all methods and captures.
+    """name -> (B, P), the orders to measure: of every method, of another image's map (`other/<method>`), of the center
+    prior (`center`), and random ones (`random/0`, ...), which are the same for all methods and captures.
 
     Args:
         maps: dict method -> (B, P).
         grid: (grid_height, grid_width).
-        num_random: int, random orders.
-        other: bool, also another image's map.
+        num_random: int, number of random orders.
+        other: bool, include another image's map.
         seed: int.
     """
     orders = {method: orders_of_maps(m, seed) for method, m in maps.items()}
@@ -90,7 +90,7 @@ def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) 
     if other and num_examples > 1:
         shuffled = derangement(num_examples, (seed, num_examples))
         orders |= {f"{OTHER}/{method}": orders[method][shuffled] for method in maps}
-    # A seed of its own: where a map is constant, its ties must not repeat those of the center.
+    # Another seed: the ties of a constant map must not be broken like those of the center prior.
     orders[CENTER] = orders_of_maps(np.tile(center_prior(grid), (num_examples, 1)), seed + 1)
     drawn = random_orders(num_random, num_examples, grid[0] * grid[1], seed)
     return orders | {f"{RANDOM}/{r}": order for r, order in enumerate(drawn)}
@@ -133,8 +133,8 @@ def measure(portions, orders, *, num_steps: int | None = None) -> dict[str, Curv
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Baseline:
-    """What random orders reach, each (B,): `deletion`, `insertion` areas, their difference `gap`; `full`: `f` with all
-    patches; `single`: with one patch, as the mean over the ends of the random curves."""
+    """Results of the random orders, each (B,): areas `deletion` and `insertion`, their difference `gap`; `full`, `f`
+    with all patches; `single`, `f` with one patch, the mean over the ends of the random curves."""
 
     deletion: np.ndarray
     insertion: np.ndarray
@@ -162,7 +162,7 @@ def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]
     for method in methods:
         if (other := curves.get(f"{OTHER}/{method}")) is not None:
             differences[method, OTHER] = curves[method].gap - other.gap
-    # All in one call: the flips are drawn once.
+    # One call, so that the flips are drawn only once.
     p_values = sign_flip_test(list(differences.values()), seed=seed)
     tested = {key: (float(d.mean()), float(p)) for (key, d), p in zip(differences.items(), p_values, strict=True)}
     low, high = bootstrap_interval([differences[method, RANDOM] for method in methods], seed=seed)

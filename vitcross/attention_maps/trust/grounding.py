@@ -1,4 +1,4 @@
-"""Does the map point at the object? Measured where the object's box is known.
+"""Measures grounding: whether a map points at the object, where the object's box is known.
 
 Shape legend: B batch, P patches; maps and masks are grids (grid_height, grid_width).
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Float arithmetic must not decide whether exactly half of a patch lies in the box.
 _HALF = 0.5 - 1e-6
-BOXES_OF = {"object": "boxes", "mark": "mark_boxes"}  # what can be pointed at, and the record's field of its boxes
+BOXES_OF = {"object": "boxes", "mark": "mark_boxes"}  # `of` -> the field of a record that holds the boxes
 MEASURES = ("pointing", "energy", "lift", "chance")
 
 
@@ -34,7 +34,7 @@ def _check_pair(attention_map, box_mask) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _near(box_mask: np.ndarray, tolerance: float) -> np.ndarray:
-    """Patches within the Euclidean `tolerance`, in patches, of a patch in the box."""
+    """The patches at most `tolerance` patches (Euclidean) from a patch in the box."""
     places = np.stack(np.indices(box_mask.shape), axis=-1)
     offsets = places[:, :, None] - np.argwhere(box_mask)
     return ((offsets**2).sum(axis=-1) <= tolerance**2).any(axis=-1)
@@ -48,14 +48,14 @@ def pointing_game(attention_map, box_mask, tolerance: float = 1, seed: int = 0) 
             miss.
         box_mask: (grid_height, grid_width) bool, patches that belong to the object.
         tolerance: float >= 0, in patches.
-        seed: int, decides between equal maxima, at random.
+        seed: int, breaks ties between maxima at random.
     """
     attention_map, box_mask = _check_pair(attention_map, box_mask)
     return _points_at(attention_map, _near(box_mask, tolerance), seed)
 
 
 def _points_at(attention_map: np.ndarray, near: np.ndarray, seed: int) -> bool:
-    # NaN compares false as well: a map of a network that diverged points at nothing.
+    # NaN compares false too: the map of a network that diverged is a miss.
     if not attention_map.max() > 0:
         return False
     ties = np.flatnonzero(attention_map == attention_map.max())
@@ -71,10 +71,10 @@ def energy_in_box(attention_map, box_mask) -> float:
 
 
 def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
-    """Patches that belong to a box: those of which at least half lies inside it.
+    """The patches that belong to a box: those of which at least half lies inside it.
 
-    A convolutional stem rounds the grid up, so the last patches may reach beyond the image; only their part inside
-    the image counts.
+    A convolutional stem rounds the grid up, so that the last patches may reach beyond the image; only their part
+    inside the image counts.
 
     Args:
         box: (4,) float, (y_min, x_min, y_max, x_max) in [0, 1].
@@ -107,20 +107,19 @@ def grounding(
 ) -> dict:
     """How well the maps of a record point at the boxes, mean over the examples.
 
-    Objects so small that no patch is half covered are left out, and boxes without area; `examples` says how many
-    remain.
+    Examples whose object covers half of no patch are left out, as are boxes without area.
 
     Args:
         record: AttentionRecord.
         method: one of `methods_of(record)`.
         tolerance: float, of the pointing game, in patches.
-        seed: int, decides between equal maxima.
-        of: what the maps are held against: `"object"` (`record.boxes`, the objects that decide the label) or `"mark"`
-            (`record.mark_boxes`, a planted mark that gives it away).
+        seed: int, breaks ties between maxima.
+        of: `"object"` (`record.boxes`, the objects that decide the label) or `"mark"` (`record.mark_boxes`, a planted
+            mark that gives the label away).
 
     Returns:
         dict of floats: `pointing` in [0, 1]; `energy` in [0, 1]; `lift`, energy divided by the box's share of the
-        image, 1 for a map that knows nothing; `chance`, the pointing game of a patch drawn at random; `examples`.
+        image, 1 for a uniform map; `chance`, the pointing game of a random patch; `examples`, how many were measured.
         Empty where no example has a usable box.
     """
     if of not in BOXES_OF:

@@ -1,8 +1,8 @@
-"""Which heads does the model use? The gradient of the loss by a gate on each head, checked by closing the gates.
+"""Measures the importance of each head by the gradient of the loss at a gate on it, checked by closing the gate.
 
-`I_h = mean over examples of |<O_h, dL/dO_h>|`: O_h is a head's output, and the product is the derivative of the loss by
-a number that multiplies it, at 1 (`AttentionControls.head_gates`). L is -log of the target's probability, where
-it is a similarity its negative. Importances of one layer are divided by their Euclidean length, as in the paper.
+`I_h = mean over examples of |<O_h, dL/dO_h>|`: O_h is the head's output, and the product is the derivative of the loss
+by a factor on it, at 1 (`AttentionControls.head_gates`). L is -log of the target's probability, or its negative cosine.
+The importances of one layer are divided by their Euclidean length, as in the paper.
 
 Shape legend: B examples, N heads, L layers.
 
@@ -21,7 +21,7 @@ from vitcross.attention_maps.trust.portions import valid_rows
 from vitcross.attention_maps.trust.target_probability import score_images
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 
-# A probability below it has no logarithm worth following.
+# Smaller probabilities are clipped before the logarithm.
 _LEAST = 1e-30
 
 
@@ -31,11 +31,10 @@ class HeadImportance:
 
     Fields:
         importance: kind -> (L, N) float64 >= 0, rows of Euclidean length 1 (0 where no head counts).
-        drop: kind -> (L, N) float64, by how much the target's probability drops, mean over examples, when that head
-            alone is closed; negative where it rises. Empty where not measured.
-        agreement: kind -> float in [-1, 1], rank correlation over all heads of a kind of the gradient before it is
-            divided by its layer's length, and |drop|: does the one foretell the other? Without kinds of which all
-            heads do the same.
+        drop: kind -> (L, N) float64, mean over examples of the drop of the target's probability when that head alone is
+            closed; negative where it rises. Empty where not measured.
+        agreement: kind -> float in [-1, 1], rank correlation over all heads of a kind between the gradient, before it
+            is divided by its layer's length, and |drop|. Kinds whose heads are all equal are left out.
     """
 
     importance: dict[str, np.ndarray]
@@ -51,13 +50,13 @@ class HeadImportance:
 
 
 def head_importance(model, batch, target=None, *, ablate: bool = True, portion: int = 64) -> HeadImportance:
-    """Importance of every head of the layers that the image goes through, in inference mode.
+    """Importance of every head of the image tower and of towers that read another one, in inference mode.
 
     Args:
-        model: built model that implements `Explainable`; of its towers those of the image, and those that read one.
+        model: built model that implements `Explainable`.
         batch: dict of arrays, the batch contract; rows with `valid` False are left out.
         target: (B,) int or None, as of `trust.Trust`.
-        ablate: bool, close every head in turn too: one pass of the network for each.
+        ablate: bool, also close each head in turn, which takes one pass of the network per head.
         portion: int, examples at a time.
     """
     batch, target = valid_rows(batch, target)
@@ -65,52 +64,52 @@ def head_importance(model, batch, target=None, *, ablate: bool = True, portion: 
     images = np.asarray(batch[model.batch_keys[0]], np.float32)
     towers = [tower for tower in model.towers if tower.tokens == "patches" or tower.reads is not None]
     heads = {address: tower.num_heads for tower in towers for address in tower.attention_addresses}
-    say, differentiate = _compiled(model, query.is_probability)
+    score, differentiate = _compiled(model, query.is_probability)
     gradients, drops = {a: [] for a in heads}, {a: [] for a in heads}
     for start in range(0, len(images), portion):
         rows = slice(start, start + portion)
         part, part_images = query.take(rows), {"images": images[rows]}
         gates = {a: np.ones((len(images[rows]), num_heads), np.float32) for a, num_heads in heads.items()}
-        full, _, most = say(part_images, part.arrays, gates)
+        full, _, most = score(part_images, part.arrays, gates)
         target = part.rows["target"]
         arrays = part.with_target(np.where(target < 0, most, target)).arrays
         for address, found in differentiate(part_images, arrays, gates).items():
             gradients[address].append(np.abs(found.astype(np.float64)))
         for address in heads if ablate else ():
-            drops[address].append(_drops(say, part_images, arrays, gates, address, full))
+            drops[address].append(_drops(score, part_images, arrays, gates, address, full))
     raw = _tables({a: np.concatenate(found).mean(axis=0) for a, found in gradients.items()})
     drop = _tables({a: np.concatenate(found).mean(axis=0) for a, found in drops.items() if found})
     return HeadImportance(importance={k: _unit_rows(t) for k, t in raw.items()}, drop=drop, agreement=_agree(raw, drop))
 
 
 def _compiled(model, is_probability: bool):
-    """`say(images, query, gates)` and the gradient of the loss by each address's gates, (B, N) each."""
+    """`score(images, query, gates)`, as of `score_images`, and the loss's gradient by address, (B, N)."""
     from keras import ops
 
     from vitcross.layers.attention_controls import AttentionControls
     from vitcross.models.compiled import compiled, gradient
 
-    def say(images, query, gates):
+    def score(images, query, gates):
         return score_images(model, images["images"], query, AttentionControls(head_gates=gates))
 
     def differentiate(images, query, gates):
         def loss(gates):
-            numbers = say(images, query, gates)[0]
-            # Examples do not see each other: the gradient of the sum is, row by row, that of each.
+            numbers = score(images, query, gates)[0]
+            # Examples are independent: the gradient of the sum is, row by row, that of each.
             return -ops.sum(ops.log(ops.maximum(numbers, _LEAST)) if is_probability else numbers), ()
 
         return gradient(loss, gates)[0]
 
-    return (compiled(model, function, any_length=True, as_numpy=True) for function in (say, differentiate))
+    return (compiled(model, function, any_length=True, as_numpy=True) for function in (score, differentiate))
 
 
-def _drops(say, images, query, gates, address, full) -> np.ndarray:
-    """(B, N) by how much the target's number drops when each head of one layer is closed."""
+def _drops(score, images, query, gates, address, full) -> np.ndarray:
+    """(B, N) by how much the score drops when each head of one layer is closed."""
     drops = np.zeros(gates[address].shape)
     for head in range(drops.shape[1]):
         closed = gates[address].copy()
         closed[:, head] = 0.0
-        drops[:, head] = full.astype(np.float64) - say(images, query, {**gates, address: closed})[0]
+        drops[:, head] = full.astype(np.float64) - score(images, query, {**gates, address: closed})[0]
     return drops
 
 

@@ -1,7 +1,7 @@
-"""Does a map show the model, or only its architecture and the image? Held against the map of the same architecture,
-freshly initialized with another seed: step 0 of a run shares its start, and of a fine-tuned one is pretrained.
+"""Compares maps with those of a randomized model: does a map show what was learned, or only architecture and image?
 
-Rank correlation 1: the map would be the same without anything learned; 0: nothing in common.
+The randomized model has the same architecture, initialized with another seed. (Step 0 of a run has the same start, and
+that of a fine-tuned one is pretrained.) Rank correlation 1: the same map without training; 0: nothing in common.
 
 Shape legend: B examples, P patches.
 
@@ -18,7 +18,7 @@ import numpy as np
 def model_randomization(maps, fresh_maps) -> dict[str, float]:
     """method -> mean over the examples of the rank correlation of their two maps, for every method that has both.
 
-    Examples of which one map is constant have no ranks and are left out; a method of which all are is left out too.
+    Examples with a constant map have no ranks and are left out, as is a method without any other example.
 
     Args:
         maps: dict method -> (B, P), of the model.
@@ -34,7 +34,7 @@ def model_randomization(maps, fresh_maps) -> dict[str, float]:
 
 
 def rank_correlation(first, second) -> np.ndarray:
-    """(B,) Spearman's rank correlation of the rows of two arrays (B, P), in [-1, 1]; equal values have the mean of
+    """(B,) Spearman's rank correlation, in [-1, 1], of the rows of two arrays (B, P); equal values share the mean of
     their ranks. NaN where a row is constant or not finite."""
     from scipy.stats import rankdata  # here: `import vitcross.attention_maps` stays light
 
@@ -49,14 +49,14 @@ def rank_correlation(first, second) -> np.ndarray:
 
 
 def randomized_model(model, seed: int = 1):
-    """The same architecture with new initial values by `seed`, as if it had never been trained.
+    """A model of the same architecture, initialized by `seed` and untrained.
 
-    Keras draws the seed of every initial value and of every dropout from Python's generator, which is left as it was
-    found: whoever trains in this process goes on with the same numbers.
+    Keras draws the seeds of initializers and dropout from Python's generator, whose state is restored afterwards:
+    training in this process continues with the same numbers.
 
     Args:
         model: built model of `vitcross.models`.
-        seed: int; let it differ from the run's.
+        seed: int; it should differ from the run's.
     """
     state = random.getstate()
     random.seed(seed)

@@ -1,7 +1,7 @@
-"""What a model says of its target when the pixels of patches are blurred instead of their tokens dropped.
+"""Scores a model's target while the pixels of patches are blurred, instead of dropping their tokens.
 
-Behind a convolutional stem the neighbors of a dropped token have seen its pixels; a blurred patch nobody has seen. The
-price: blurred patches are no ordinary input, and what the model makes of them is measured too (`token_scores.py`).
+With a convolutional stem, the neighbors of a dropped token contain its pixels; those of a blurred patch do not. But
+blurred patches are unusual input, and the model's reaction to them is measured too (`token_scores.py`).
 
 Shape legend: B examples, H W C pixels, P patches, R rows that are scored, C patches kept in them.
 """
@@ -16,11 +16,11 @@ from vitcross.attention_maps.trust.token_scores import CHUNK, TokenScorer
 
 
 class PixelScorer(TokenScorer):
-    """As `TokenScorer`, but patches that are not kept are blurred in the image.
+    """As `TokenScorer`, but the patches that are not kept are blurred in the image.
 
     Args:
         model: built model.
-        chunk: int, tokens that go through the network in one piece.
+        chunk: int, tokens per forward pass.
         sigma: float, standard deviation of the Gaussian blur in pixels; None: the longer side of a patch.
     """
 
@@ -29,22 +29,22 @@ class PixelScorer(TokenScorer):
 
         super().__init__(model, chunk)
         self.sigma = float(max(model.patch_size)) if sigma is None else sigma
-        look = lambda inputs, query: score_images(model, inputs[self.image_key], query)  # noqa: E731
-        self._look = compiled(model, look, any_length=True, as_numpy=True)
+        score = lambda inputs, query: score_images(model, inputs[self.image_key], query)  # noqa: E731
+        self._score = compiled(model, score, any_length=True, as_numpy=True)
 
     def scores(self, images, query) -> Scores:
         images = np.asarray(images, np.float32)
         layout, blurred = self.model.token_layout_for(tuple(images.shape[1:3])), blur(images, self.sigma)
 
-        def say(examples, kept, query):
+        def score_rows(examples, kept, query):
             mask = patch_mask(kept, layout, self.model.patch_size, images.shape[1:3])[..., None]
-            return self._look({self.image_key: np.where(mask, images[examples], blurred[examples])}, query)
+            return self._score({self.image_key: np.where(mask, images[examples], blurred[examples])}, query)
 
-        return Scores(say, query, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
+        return Scores(score_rows, query, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
 
 
 def patch_mask(kept, layout, patch_size, image_size) -> np.ndarray:
-    """(R, H, W) bool, the pixels of the patches kept (R, C); a stem that pads may have patches that reach beyond."""
+    """(R, H, W) bool, the pixels of the patches kept (R, C); patches may reach beyond the image where a stem pads."""
     mask = np.zeros((len(kept), layout.num_patches), bool)
     np.put_along_axis(mask, np.asarray(kept), True, axis=1)
     pixels = layout.to_grid(mask).repeat(patch_size[0], axis=1).repeat(patch_size[1], axis=2)
@@ -52,7 +52,7 @@ def patch_mask(kept, layout, patch_size, image_size) -> np.ndarray:
 
 
 def blur(images, sigma: float) -> np.ndarray:
-    """(B, H, W, C) blurred by a Gaussian of `sigma` pixels; beyond the border the border goes on."""
+    """(B, H, W, C) blurred by a Gaussian of `sigma` pixels; pixels at the border are repeated beyond it."""
     from scipy import ndimage  # here: `import vitcross.attention_maps` stays light
 
     if sigma <= 0:

@@ -1,4 +1,4 @@
-"""A batch in portions of one size: one compiled shape, bounded memory."""
+"""Cuts batches into portions of one size, so that one shape is compiled and memory is bounded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def portion_rows(total: int, size: int) -> list[np.ndarray]:
-    """Rows of `total` examples in portions of `size`; the last portion is filled with repeats of the last row."""
+    """Row numbers of `total` examples in portions of `size`; the last portion is padded by repeating the last row."""
     return [np.minimum(np.arange(start, start + size), total - 1) for start in range(0, total, size)]
 
 
 def portions(batch, size: int):
-    """A batch cut into portions of `size` examples; the last one is filled with repeats that are marked not valid."""
+    """Yields portions of `size` examples; the last one is padded with repeated rows that are marked not valid."""
     total, valid = _valid(batch)
     for number, rows in enumerate(portion_rows(total, size)):
         portion = {key: np.asarray(value)[rows] for key, value in batch.items()}
@@ -31,6 +31,6 @@ def valid_rows(batch, target=None):
 
 
 def _valid(batch) -> tuple[int, np.ndarray]:
-    """How many examples a batch has, whatever its images are called, and which of them count."""
+    """The number of examples in a batch and a mask of the valid ones."""
     total = len(next(iter(batch.values())))
     return total, np.asarray(batch.get("valid", np.ones(total, bool)), bool)

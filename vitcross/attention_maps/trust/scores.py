@@ -1,5 +1,6 @@
-"""What a model says of the targets of a batch when only some patches are kept: the interface that trust measures with,
-whatever becomes of the other patches (`token_scores.py` drops them, `pixel_scores.py` blurs them).
+"""Scores the targets of a batch when only some patches are kept: the interface that trust is measured with.
+
+The other patches are dropped as tokens (`token_scores.py`) or blurred (`pixel_scores.py`).
 
 Shape legend: B examples, P patches, R rows that are scored, C patches kept in them, K rows of one example.
 """
@@ -15,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class Scores:
-    """What a model says of one batch, each image's target fixed on the unperturbed image.
+    """The scores of one batch; each image's target is fixed on the unperturbed image.
 
     Args:
-        say: callable, (examples (r,), kept (r, C), dict of arrays, what is asked of these rows) -> `(number, correct,
-            most)`, each (r,), as of `score_tokens`.
+        score_rows: callable, (examples (r,), kept (r, C), arrays of the rows' query) -> `(score, correct, top)`, each
+            (r,), as of `score_tokens`.
         query: `Query` of the batch.
         layout: TokenLayout of the images.
-        rows_at_once: callable, C -> int, how many rows of so many patches go through the network in one piece.
+        rows_at_once: callable, number of patches C -> int, rows per forward pass.
 
     Attributes:
         target: (B,) int32, index of the target among the model's choices.
-        full: (B,) float64, what the model says of it with all patches: a probability, or a cosine.
-        right: (B,) bool, whether it is what the model says most with all patches.
+        full: (B,) float64, its score with all patches: a probability, or a cosine.
+        right: (B,) bool, whether it is the top prediction with all patches.
         layout: as given.
 
     Call arguments:
@@ -38,8 +39,8 @@ class Scores:
         `(numbers (R,) float64, right (R,) bool)`.
     """
 
-    def __init__(self, say, query: Query, layout, rows_at_once):
-        self.layout, self._say, self._query, self._rows_at_once = layout, say, query, rows_at_once
+    def __init__(self, score_rows, query: Query, layout, rows_at_once):
+        self.layout, self._score_rows, self._query, self._rows_at_once = layout, score_rows, query, rows_at_once
         everything = np.tile(np.arange(layout.num_patches), (len(query), 1))
         self.full, self.right, self.target = self._run(np.arange(len(query)), everything)
         self._query = query.with_target(self.target)
@@ -51,7 +52,7 @@ class Scores:
         return self._run(np.asarray(examples), np.asarray(kept))[:2]
 
     def of(self, example: int):
-        """The score of one example for `deletion_insertion`: keep (K, P) bool -> (K,), at least one patch in a row."""
+        """The `score` of one example for `deletion_insertion`: keep (K, P) bool -> (K,); each row keeps a patch."""
 
         def score(keep):
             keep = np.asarray(keep, bool)
@@ -73,16 +74,16 @@ class Scores:
         pieces = -(-len(kept) // self._rows_at_once(kept.shape[1]))
         found = []
         for rows in np.array_split(np.arange(len(kept)), pieces):
-            found.append(self._say(examples[rows], kept[rows], self._query.take(examples[rows]).arrays))
-        numbers, right, most = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            found.append(self._score_rows(examples[rows], kept[rows], self._query.take(examples[rows]).arrays))
+        numbers, right, top = (np.concatenate(parts) for parts in zip(*found, strict=True))
         target = self._query.rows["target"][examples]
-        # A network that diverged says nothing.
+        # A network that diverged scores 0.
         numbers = np.nan_to_num(numbers.astype(np.float64), nan=0.0)
-        return numbers, right.astype(bool), np.where(target < 0, most, target).astype(np.int32)
+        return numbers, right.astype(bool), np.where(target < 0, top, target).astype(np.int32)
 
 
 class Portions:
-    """The scores of many examples, as often as they are run through: `(rows, Scores)` of every portion.
+    """The scores of many examples: iterating yields `(rows, Scores)` of every portion, as often as needed.
 
     Args:
         scorer: `TokenScorer` or `PixelScorer`.

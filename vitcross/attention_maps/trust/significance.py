@@ -1,12 +1,12 @@
-"""Is a gap more than chance? A paired sign-flip test, a bootstrap interval, and the verdict in three words.
+"""Tests whether a gap is more than chance: a paired sign-flip test, a bootstrap interval, and the verdict.
 
-Pure functions, NumPy in and out; every draw is seeded. The test asks of numbers, one for each example and independent
-of each other, whether their mean could be as far from 0 if each had either sign with equal chance. That holds for a map
-that knows nothing: reversing its order swaps deletion and insertion, and a random order is as likely as its reverse.
+Pure functions, NumPy in and out; every draw is seeded. The null hypothesis is that each example's difference,
+independent of the others, has either sign with equal probability. That holds for an uninformative map: reversing its
+order swaps deletion and insertion, and a random order is as likely as its reverse.
 
-SciPy is imported where it is used: `import vitcross.attention_maps` stays light.
+SciPy is imported where it is used, so that `import vitcross.attention_maps` stays light.
 
-Shape legend: B examples; `...` sets of them, tested in one call with the same draws, which costs little more than one.
+Shape legend: B examples; `...` sets of them, tested in one call with the same draws.
 
 References: Fisher's randomization test, "The Design of Experiments", 1935, section 21; the count of the observed one in
 Monte Carlo is Phipson & Smyth 2010; BCa interval, Efron & Tibshirani, "An Introduction to the Bootstrap", 1993,
@@ -23,16 +23,16 @@ from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOT
 
 ALPHA = 0.01
 LEVEL = 0.99  # of the interval: it excludes 0 about where the test at ALPHA does
-# Less than this change of the target's probability is nothing to explain.
+# Where the target's probability changes by less, there is nothing to explain.
 LEAST_CHANGE = 0.05
-_NUMBERS = 2**20  # that draws hold in memory at a time
+_NUMBERS = 2**20  # of the draws that are held in memory at a time
 
 
 def sign_flip_test(differences, *, num_flips: int = 9999, seed: int = 0) -> np.ndarray:
     """Two-sided p-value that the mean of `differences` is 0.
 
-    Where there are no more than `num_flips` flips, up to 13 examples, all are counted; else `num_flips` random ones and
-    the observed one: (1 + count) / (1 + num_flips), never 0.
+    All flips are counted where there are at most `num_flips` of them (up to 13 examples); else `num_flips` random ones
+    and the observed one: (1 + count) / (1 + num_flips), never 0.
 
     Args:
         differences: (..., B) paired differences, one for each example.
@@ -95,25 +95,23 @@ def bootstrap_interval(values, *, level: float = LEVEL, num_draws: int = 2000, s
 
 
 def explainable(full, single) -> np.ndarray:
-    """(B,) bool: the examples of which there is something to explain, where keeping a single patch instead of all
-    changes what the model says of the target by `LEAST_CHANGE` or more.
+    """(B,) bool, examples with something to explain: keeping one patch changes the score by `LEAST_CHANGE` or more.
 
     Args:
-        full: (B,) what the model says with all patches.
-        single: (B,) with one patch, as the mean over several random ones: it must not depend on the map under test.
+        full: (B,) score with all patches.
+        single: (B,) score with one patch, mean over several random ones, so as not to depend on the map under test.
     """
-    # Written so that NaN, a model that diverged, is nothing to explain.
+    # NaN, of a model that diverged, compares false.
     return np.abs(np.asarray(full) - np.asarray(single)) >= LEAST_CHANGE
 
 
 def decide(gap: float, p_value: float, change: float) -> int:
     """The verdict of a method over a set of examples.
 
-    "Nothing to explain" where the change of what the model says, as in `explainable`, but as the mean over the
-    examples, is below `LEAST_CHANGE`; "follows the model" where the gap against random orders is positive and the test
-    says that it is no chance (two-sided at .01: a map that knows nothing gets there in 1 of 200 cases); else "no better
-    than random". All examples take part in the test, also those of which there is nothing to explain: leaving out none
-    cannot favor a map, and their differences near 0 hardly weigh.
+    "Nothing to explain" where the mean change of the score (as in `explainable`) is below `LEAST_CHANGE`; "follows the
+    model" where the gap to random orders is positive and significant (two-sided at .01: an uninformative map gets there
+    in 1 of 200 cases); else "no better than random". The test includes examples with nothing to explain: excluding
+    none cannot favor a map, and their differences near 0 hardly matter.
 
     Args:
         gap: mean over examples of (insertion - deletion), minus the same of random orders.

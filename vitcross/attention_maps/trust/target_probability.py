@@ -1,8 +1,8 @@
-"""Probability that a model assigns to a target, from all or some of its image tokens.
+"""Computes the probability that a model assigns to a target, from all or some of its image tokens.
 
-It is the softmax probability of the target among all that the model could have said: of a class, of an answer, of a
-token of a caption under teacher forcing. Where image and text are only compared it is that among the texts or classes
-that are given, or with a single one its cosine, in [-1, 1]: `Explainable.make_query` and `Explainable.probability`.
+It is the softmax probability of a class, of an answer, or of a token of a caption under teacher forcing. Where image
+and text are only compared, it is that of a text or class among the given ones, or the cosine, in [-1, 1], of a single
+one: `Explainable.make_query` and `Explainable.probability`.
 
 Shape legend: R rows that are scored, S image tokens that are there, D features of a token, H W C pixels.
 """
@@ -13,18 +13,18 @@ import dataclasses
 
 
 def score_tokens(model, tokens, query, attention_controls=None):
-    """What the model says of embedded tokens (R, S, D): prefix tokens first, then any of the patches.
+    """Scores the target from embedded tokens (R, S, D): prefix tokens first, then any of the patches.
 
     Args:
         query: dict of tensors, `Query.arrays` of these rows.
         attention_controls: AttentionControls or None.
 
     Returns:
-        `(number, correct, most)`, each (R,): of the target, whether it is what the model says most, and what that is.
+        `(score, correct, top)`, each (R,): the target's score, whether it is the top prediction, and that prediction.
     """
     from vitcross.layers.attention_controls import AttentionControls
 
-    # No weights are asked for: kept, they would take more memory than all else.
+    # No weights are returned: they would take more memory than everything else.
     controls = dataclasses.replace(attention_controls or AttentionControls(), addresses=())
     return model.probability(model.read(tokens, query, controls).outputs, query)
 

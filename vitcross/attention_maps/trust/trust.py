@@ -1,4 +1,4 @@
-"""Can the maps of a model be trusted? One report of one model: fidelity beside its baselines, and sanity.
+"""Measures whether the maps of a model can be trusted: fidelity beside its baselines, and model randomization.
 
 Shape legend: B examples, P patches.
 """
@@ -25,18 +25,18 @@ PORTION = 64
 
 
 class Trust:
-    """Measures the maps of one model as often as it is called; the model is compiled once.
+    """Measures the maps of one model; it can be called repeatedly and compiles the model only once.
 
-    It runs the model in inference mode and touches neither variables nor random state. Every draw is by `seed` and an
-    example's place in its batch: the same at every capture, for all methods and in whatever portions.
+    It runs the model in inference mode and touches neither variables nor random state. Draws depend only on `seed` and
+    an example's place in its batch: they are the same at every capture, for all methods and any size of portions.
 
     Args:
         model: built model that implements `Explainable`.
         num_steps: int, points of a curve after its first; None: one for each patch, which is exact.
         num_random: int, random orders of every example.
         other: bool, measure another image's map of every method too.
-        reference: bool, measure leave-one-token-out too where `maps` hold none (P passes of the network for an image);
-            a call can say otherwise.
+        reference: bool, also compute leave-one-token-out where `maps` hold none (P passes of the network per image);
+            a call can override it.
         portion: int, examples at a time.
         seed: int.
         scorer: `TokenScorer` of the model, or a `PixelScorer`; None: tokens are dropped.
@@ -44,11 +44,11 @@ class Trust:
     Call arguments:
         batch: dict of arrays, the batch contract; rows with `valid` False are left out.
         maps: dict method -> (B, P) of the valid rows, larger = more important.
-        target: (B,) int, class, answer, or position of the explained token; None: what the model says, of a caption the
+        target: (B,) int, class, answer, or position of the explained token; None: the top prediction, of a caption the
             last token before its end. Ignored for a dual encoder.
-        fresh_maps: dict method -> (B, P), the same of a freshly initialized model of another seed (`sanity.py`).
+        fresh_maps: dict method -> (B, P), likewise of a randomized model (`model_randomization.py`).
         step: int, optimizer steps taken.
-        reference: bool, as above, for this call.
+        reference: bool or None, as above, for this call.
 
     Returns:
         TrustReport, its `grounding` and `probes` empty.
@@ -76,7 +76,7 @@ class Trust:
         return self.measure(batch, maps, target, fresh_maps=fresh_maps, step=step, reference=reference)[0]
 
     def measure(self, batch, maps, target=None, *, fresh_maps=None, step: int = 0, reference: bool | None = None):
-        """As calling it: `(report, maps, curves)`: maps with leave-one-token-out among them, and name -> `Curves`."""
+        """As `__call__`, but returns `(report, maps, curves)`: the maps include leave-one-token-out."""
         began = time.perf_counter()
         reference = self.reference if reference is None else reference
         portions, maps = self._prepare(batch, maps, target, reference)
@@ -95,8 +95,8 @@ class Trust:
         return report, maps, curves
 
     def probes(self, batch, maps, target=None):
-        """method -> one ProbeFidelity for every valid image: `TrustReport.probes` of the images of a capture.
-        A dual encoder chooses among the texts of this batch."""
+        """method -> one ProbeFidelity per valid image, as `TrustReport.probes`; a dual encoder chooses among the
+        texts of this batch."""
         portions, maps = self._prepare(batch, maps, target, reference=False)
         return probe_rows(self._curves(portions, maps, other=False))
 
@@ -128,10 +128,7 @@ class Trust:
 
 
 def trust(model, batch, maps, target=None, *, fresh_maps=None, step: int = 0, **options) -> TrustReport:
-    """One report; for several of one model keep a `Trust`, which compiles once.
-
-    Args and Returns: as of `Trust` and of calling it.
-    """
+    """Measures one report, with the arguments of `Trust` and of its `__call__`; for several, keep a `Trust`."""
     return Trust(model, **options)(batch, maps, target, fresh_maps=fresh_maps, step=step)
 
 

@@ -1,9 +1,8 @@
-"""The exact version of trust, for a finished run: every patch is a step of the curves, on any number of examples, with
-the perturbation test and with blurred pixels beside dropped tokens.
+"""Measures trust exactly, for a finished run: with a point per patch, the perturbation test and blurred pixels.
 
-Positive perturbation: tokens leave most important first; negative: least important first. Each curve is the share of
-examples of which the model still says the target most (Chefer, Gur & Wolf, "Transformer Interpretability Beyond
-Attention Visualization", 2021, arXiv 2012.09838, section 4); a faithful map falls early in the one, late in the other.
+Positive perturbation drops the most important tokens first, negative perturbation the least important. Each curve is
+the share of examples whose top prediction is still the target (Chefer, Gur & Wolf, "Transformer Interpretability Beyond
+Attention Visualization", 2021, arXiv 2012.09838, section 4); with a faithful map the first falls early, the other late.
 
 Shape legend: B examples, P patches, K points of a curve.
 """
@@ -24,12 +23,12 @@ from vitcross.attention_maps.trust.trust import PORTION, Trust
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class MeanCurves:
-    """Curves of one method or baseline, mean over examples, all (K,).
+    """Curves (K,) of one method or baseline, mean over examples.
 
     Fields:
         kept: share of the patches that are kept, ascending, in (0, 1].
-        deletion, insertion: what the model says of the target with the least, with the most important of them.
-        positive, negative: share of examples of which it still says the target most, likewise.
+        deletion, insertion: score of the target, keeping the least, respectively the most important ones.
+        positive, negative: share of examples whose top prediction is still the target, likewise.
     """
 
     kept: np.ndarray
@@ -51,7 +50,7 @@ class MeanCurves:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TrustEvaluation:
-    """What was measured of a finished run.
+    """The measurements of a finished run.
 
     Fields:
         report: TrustReport, of dropped tokens.
@@ -95,16 +94,16 @@ def evaluate_trust(
     portion: int = PORTION,
     seed: int = 0,
 ) -> TrustEvaluation:
-    """Everything that is measured of the maps of a finished run.
+    """Measures the maps of a finished run.
 
     Args:
-        model, batch, maps, target, fresh_maps, step: as of calling `Trust`; leave-one-token-out is measured where
-            `maps` hold none.
+        model, batch, maps, target, fresh_maps, step: as of `Trust`; leave-one-token-out is computed where `maps` hold
+            none.
         num_steps: int, points of a curve after its first; None: one for each patch.
         num_random: int, random orders of every example.
         pixel_steps: int, points of the curves with blurred pixels, which cost more; None: no blurred pixels.
-        heads: bool, the importance of every head too, with each of them closed in turn.
-        portion: int, examples at a time: memory does not grow with their number.
+        heads: bool, also measure the importance of every head, closing each in turn.
+        portion: int, examples at a time, which bounds memory.
         seed: int.
     """
     options = {"num_random": num_random, "portion": portion, "seed": seed}

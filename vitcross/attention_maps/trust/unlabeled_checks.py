@@ -1,6 +1,6 @@
-"""What is measured of the maps of own images: of each its own numbers, and a verdict where they are enough.
+"""Measures the maps of unlabeled images: numbers for each image, and a verdict where there are enough of them.
 
-Shape legend: B images, K classes, E width of the shared space.
+Shape legend: B images, K classes, E embedding size of the shared space.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
 
-# With fewer images no test can say at .01 that a gap is not chance: of 7, every sign is the same in 1 of 64 cases.
+# With fewer images no sign-flip test reaches .01: all signs of 7 are equal in 1 of 64 cases.
 FEWEST = 8
 
 
 class OwnChecks:
-    """Measures the maps of own images, of which no truth is known, as often as it is called; compiled once.
+    """Measures the maps of images without ground truth; it can be called repeatedly and compiles only once.
 
     Args:
         network: built model.
         class_names: tuple of str, classes or answers.
-        choices: (K, E) float32, where image and text are compared: embeddings of the classes that were chosen from.
-            What is measured is the probability of the chosen one among all of them. None: the pair's own text among the
-            distinct texts of a batch; where all have one text, its cosine.
+        choices: (K, E) float32, for a dual encoder: embeddings of the classes to choose from; the score is the
+            probability of the chosen one. None: the probability of the pair's own text among the distinct texts of a
+            batch; where there is only one text, its cosine.
     """
 
     def __init__(self, network, class_names=(), choices=None):
@@ -35,11 +35,11 @@ class OwnChecks:
     def __call__(
         self, record, batch, capture, *, step: int, target=None, trust: bool = True, exact: bool = True
     ) -> MapEvaluation:
-        """As calling `MapEvaluator`; every patch is a step of the curves. The numbers are those of the record's own
-        images, and with fewer than `FEWEST` of them there is no verdict.
+        """As `MapEvaluator`, but on the record's own images, with a curve point for every patch, and without a verdict
+        where there are fewer than `FEWEST` of them.
 
         Args:
-            target: what the maps explain, as of calling `Capture`.
+            target: what the maps explain, as `target` of `Capture`.
         """
         maps = {method: read_map(record, method) for method in methods_of(record)}
         report, maps, curves = self.trust.measure(batch, maps, self._target(record, target), step=step)
@@ -54,7 +54,7 @@ class OwnChecks:
         return MapEvaluation(record=record, scalars=trust_scalars(report))
 
     def _target(self, record, wanted):
-        """(B,) int of what was explained; None: what the model says."""
+        """(B,) int, what was explained; None: the top prediction."""
         if self.network.predicts_next:
             return self.network.choose_target(wanted, texts=record.text.texts)[0]
         if wanted is None or self.network.num_choices is None:

@@ -1,4 +1,4 @@
-"""Does the map of a word point at what the word names? Measured for every word whose objects' boxes are known.
+"""Measures whether the map of a word points at what the word names, for every word with known boxes.
 
 Shape legend: W words of one example, N heads, P patches, K boxes of one word.
 """
@@ -17,9 +17,9 @@ SIMILARITY = "similarity"
 
 
 def grounding_maps(record: AttentionRecord) -> dict[str, list[np.ndarray]]:
-    """layer -> for every example (W, P): what is measured. `block_00`, ... the mean over heads of each cross-attention
-    layer; `relevance` and `rollout` where the record holds maps of each text token; for a dual encoder `similarity`,
-    cosines below 0 set to 0."""
+    """layer -> for every example (W, P), the maps to measure: the mean over heads of each cross-attention layer
+    (`block_00`, ...); `relevance` and `rollout` where the record holds token maps; for a dual encoder `similarity`,
+    with negative cosines set to 0."""
     maps = {
         address.split("/")[-2]: [m.mean(axis=1) for m in word_maps(record, address)]
         for address in record.cross_attention
@@ -32,8 +32,8 @@ def grounding_maps(record: AttentionRecord) -> dict[str, list[np.ndarray]]:
 def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int = 0) -> dict[str, np.ndarray]:
     """layer -> (words, 4): `grounding.MEASURES` of every word that has boxes, in the order of the examples.
 
-    Words whose boxes cover half of no patch are left out. Equal maxima are decided by `seed` and the example's index,
-    so that it does not matter in which portions examples are measured.
+    Words whose boxes cover half of no patch are left out. Ties between maxima are broken by `seed` and the example's
+    index, so that the size of portions does not matter.
     """
     maps = grounding_maps(record)
     found = {layer: [] for layer in maps}
@@ -42,7 +42,7 @@ def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int =
             mask = None if boxes is None else boxes_to_patches(record, boxes)
             if mask is None or not mask.any():
                 continue
-            # Indices of own examples are -1, and a seed must not be negative.
+            # Images from outside the data set have the index -1, and a seed must not be negative.
             word_seed = [seed, int(record.example_index[example]) + 1, w]
             for layer, rows in found.items():
                 grid = record.token_layout.to_grid(maps[layer][example][w])
@@ -56,25 +56,25 @@ def word_grounding(records: AttentionRecord | Iterable[AttentionRecord], toleran
     Args:
         records: AttentionRecord with texts, or several of one model: portions of one set of examples.
         tolerance: float, of the pointing game, in patches.
-        seed: int, decides between equal maxima.
+        seed: int, breaks ties between maxima.
 
     Returns:
         layer or method (`block_00`, ..., `relevance`, `rollout`, or `similarity`) -> dict of floats: `pointing`,
-        `energy`, `lift` (1 for a map that knows nothing), `chance` (the pointing game of a patch drawn at random) and
-        `words`, how many were measured. Empty where no word has a usable box.
+        `energy`, `lift` (1 for a uniform map), `chance` (the pointing game of a random patch) and `words`, how many
+        were measured. Empty where no word has a usable box.
     """
     records = [records] if isinstance(records, AttentionRecord) else records
     return mean_of_words([word_measurements(record, tolerance, seed) for record in records])
 
 
 def mean_of_words(portions: list[dict]) -> dict[str, dict]:
-    """As `word_grounding`, of what `word_measurements` found in some portions of the examples."""
+    """As `word_grounding`, from the results of `word_measurements` for several portions."""
     layers = {layer: np.concatenate([p[layer] for p in portions]) for layer in (portions[0] if portions else ())}
     return {layer: mean_of_rows(rows) | {"words": len(rows)} for layer, rows in layers.items() if len(rows)}
 
 
 def best_layer(grounding: dict) -> str:
-    """The layer with the largest lift of a `word_grounding`, in words, for a caption; empty where there is none."""
+    """A caption that names the layer with the largest lift of a `word_grounding`; empty where there is none."""
     known = {layer: row for layer, row in grounding.items() if np.isfinite(row["lift"])}
     if not known:
         return ""
