@@ -1,12 +1,11 @@
-"""Where a model attends: records, reductions, statistics, grounding, images; of images alone and of words.
+"""Shows where a model attends, in images and texts: captures, map methods, statistics, trust, sheets and the viewer.
 
-The pure functions take and give NumPy arrays and load neither Keras nor TensorFlow; `AttentionMaps`, a Keras callback,
-is loaded when it is asked for.
+The pure functions take and return NumPy arrays and load neither Keras nor TensorFlow; `AttentionMaps`, a Keras
+callback, is loaded on first access.
 """
 
-# `capture`, `deletion_insertion`, `grounding`, `relevance`, `statistics` and `trust` are functions here, although files
-# have the same names: binding them now, after their modules were loaded, keeps a later import of the module from taking
-# the name over.
+# `capture`, `relevance`, `statistics` and `trust` are functions here, although files or folders have the same names:
+# binding them after their modules were loaded keeps a later import of the module from replacing them.
 from vitcross.attention_maps.capture.capture import Capture, capture
 from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps, relevance
 from vitcross.attention_maps.methods.cross_rollout import (

@@ -1,4 +1,4 @@
-"""Captures attention while a model trains and hands it to the sinks. Beside the training step, never inside it.
+"""Captures attention while a model trains and hands it to the sinks, outside the training step.
 
 Shape legend: M captures, L blocks, N heads.
 """
@@ -25,31 +25,31 @@ from vitcross.attention_maps.viewer import Viewer
 class AttentionMaps(keras.callbacks.Callback):
     """Captures before the first step, at the given steps and at the end, always on the same images.
 
-    It runs the network in inference mode, touches no variable and no random state: the losses with and without it are
-    the same bits.
+    It runs the network in inference mode and touches neither variables nor random state: the losses with and without it
+    are equal to the last bit.
 
     Args:
-        network: the built model whose attention is shown (inside the task, which `fit` trains).
+        network: built model whose attention is shown (inside the task, which `fit` trains).
         probes: dict of NumPy arrays, the batch that every capture shows.
         sink: object with `scalars(step, values)`, `media(step, media)` and `animation(step, gif)`.
-        steps: ints, optimizer steps at which to capture (`capture_steps`). Step 0 is captured only where training
-            starts there; the last step of training is captured whether it is among them or not, and only once.
-        trust_steps: ints, those of `steps` at which trust is measured too, at the last of them also by leaving out each
-            patch; a capture at the end of training that was not planned is measured like it, unless there are none.
+        steps: ints, optimizer steps at which to capture (`capture_steps`). Step 0 is captured only if training starts
+            there; the last step of training is always captured, once.
+        trust_steps: ints, those of `steps` at which trust is measured too, at the last one with leave-one-token-out; a
+            capture at the end of training that was not planned is measured like the last one, if there is any.
         class_names: tuple of str.
-        checks: MapEvaluator, what is measured of the maps on other examples, or None.
+        checks: MapEvaluator, which measures the maps on other examples, or None.
         style: Style of the sheets; None for the default.
-        texts: list of `ProbeText`, those of the probes, for an image-text model; None for a classifier.
-        describe_predictions: callable or None: a batch of the probes' keys -> list of str or `Prediction`, what an
-            image-text model predicts for each pair (a caption, an answer, a rank). Called at every capture.
+        texts: list of `ProbeText` of the probes, for an image-text model; None for a classifier.
+        describe_predictions: callable or None: a batch with the probes' keys -> list of str or `Prediction`, the
+            prediction of an image-text model for each pair (a caption, an answer, a rank). Called at every capture.
         title: str, name of the run on the viewer's page.
-        step: callable without arguments that returns the current optimizer step; None: the steps are counted from
-            where the optimizer's counter stood when training began.
+        step: callable that returns the current optimizer step; None: steps are counted from the optimizer's counter at
+            the start of training.
         folder: path or None, where a resumed run finds the records of its earlier captures, for viewer and animation.
 
     Attributes:
         seconds: float, time spent here so far, sinks included.
-        trust_seconds: float, the part of it that measuring trust took.
+        trust_seconds: float, the part of it spent on measuring trust.
         previous: `Earlier` of the last capture, or None.
     """
 
@@ -91,11 +91,11 @@ class AttentionMaps(keras.callbacks.Callback):
         self._viewer = Viewer(title=title, color_map=self.style.color_map)
 
     def state(self):
-        """What the numbers and heat maps of later captures need of the earlier ones; made anew by each capture."""
+        """The values of earlier captures that later numbers and heat maps need; every capture replaces it."""
         return self._state
 
     def load_state(self, state):
-        """Go on after the last capture of a `state()`."""
+        """Resume after the last capture of a `state()`."""
         self._state = state
         if not state:
             return
@@ -111,10 +111,10 @@ class AttentionMaps(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._step = self._current_step() if self._current_step else int(self.model.optimizer.iterations.value)
-        # A run that goes on has captured its first step before it was interrupted.
+        # A resumed run has already captured its first step.
         if self._step == 0:
             self.capture(0)
-        # The capture of the step that was interrupted may still be due.
+        # The capture at the step of the interruption may still be pending.
         least = self._step + 1 if self.previous is None or self.previous.step >= self._step else self._step
         self.pending = [s for s in self.pending if s >= least]
 
@@ -173,7 +173,7 @@ class AttentionMaps(keras.callbacks.Callback):
         began = time.perf_counter()
         last = bool(self.trust_steps) and (last or step == max(self.trust_steps))
         trust = last or step in self.trust_steps
-        # The reference takes half of the time, and it is what the result is held against.
+        # The reference takes half of the time; the final result is compared with it.
         measured = self.checks(record, self.probes, self._capture, step=step, trust=trust, reference=last)
         self.trust_seconds += (time.perf_counter() - began) if trust else 0.0
         return measured

@@ -1,4 +1,4 @@
-"""When captures are made: early ones denser, because that is when attention changes most."""
+"""Chooses the steps of captures: denser early in training, when attention changes most."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def capture_steps(total_steps: int, captures: int = 10, every: int | None = None
 
     Args:
         total_steps: int >= 0, length of the run.
-        captures: int >= 1, how many; step 0 (before training) and the last step are among them unless there is only
-            one, which is the last. Fewer where the run has fewer steps.
+        captures: int >= 1, how many; they include step 0 (before training) and the last step, which a single capture
+            is at. Fewer where the run has fewer steps.
         every: int >= 1 or None; a fixed distance in steps instead of `captures`, first and last step included.
 
     Returns:
@@ -30,8 +30,8 @@ def capture_steps(total_steps: int, captures: int = 10, every: int | None = None
 
 
 def trust_steps(steps, trust_captures: int) -> tuple[int, ...]:
-    """Those of the captures' steps at which trust is measured: as many as asked for, evenly taken, first and last
-    among them (the last alone where it is one)."""
+    """The steps of captures at which trust is measured: `trust_captures` of them, evenly chosen, including the first
+    and the last (only the last where it is one)."""
     if trust_captures < 0:
         raise ValueError(f"`trust_captures` must be >= 0. Received: trust_captures={trust_captures}")
     steps = sorted(steps)

@@ -1,8 +1,7 @@
-"""Runs a model on a batch and keeps what it attended to: in inference mode, float32, touching neither variables nor
-random state. The forward pass is compiled once per capture object and shape, as is the pass backward that relevance
-needs (`gradients.py`).
+"""Captures the attention of a model on a batch, in inference mode and float32, touching no variables or random state.
 
-Keras is imported when a capture is made: the pure functions of this room load without it.
+The forward pass is compiled once per `Capture` and shape, as is the backward pass of relevance (`gradients.py`). Keras
+is imported when a capture is made, so that the pure functions of this package load without it.
 
 Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens or image tokens, K choices, P patches.
 """
@@ -20,35 +19,35 @@ from vitcross.attention_maps.records.text_part import TextPart
 
 
 class Capture:
-    """Captures attention of one model, as often as it is called.
+    """Captures the attention of one model; it can be called repeatedly and compiles only once per shape.
 
     Args:
         model: built model that implements `vitcross.models.explainable.Explainable`.
-        explain: bool, the record also holds relevance, where the text reads the image raw maps and rollout through
-            both towers, and of models that read text the maps of each text token. Default False.
+        explain: bool, also compute relevance, raw maps and rollout through both towers where the text reads the image,
+            and the maps of each text token. Default False.
 
     Call arguments:
-        batch: dict of arrays, the batch contract: what the model reads, the images (B, H, W, C) float32 in [-1, 1];
+        batch: dict of arrays, the batch contract: the model's inputs with images (B, H, W, C) float32 in [-1, 1], and
             `labels`, `index`, `box`, `mark_box` and `valid` where known. Rows with `valid` False are left out of the
             record.
         step: int, optimizer steps taken so far.
-        class_names: tuple of str, one for every class or answer that a model chooses from.
+        class_names: tuple of str, the classes or answers that a model chooses from.
         texts: list of B `ProbeText`, for a model that reads text.
         describe_predictions: callable or None, for a model that reads text or whose choices have no probabilities:
-            batch -> list of B str or `Prediction`, what the model predicts for each example; the pair's text is added.
+            batch -> list of B str or `Prediction`, the prediction for each example, to which the pair's text is added.
             None: only the texts are shown.
-        explain: bool, of a capture made with `explain`: whether this one is explained too. Default True.
-        target: with `explain`, what is explained: `wanted` of `choose_target`. None: what is most probable; of a
+        explain: bool, whether to explain this batch, where the object was made with `explain`. Default True.
+        target: with `explain`, what is explained: `wanted` of `choose_target`. None: the most probable choice, or in a
             caption the word for the first object with a box.
-        every_token: bool, with `explain`, also the maps of each text token; of a captioner they need a pass for each
+        every_token: bool, with `explain`, compute the maps of each text token, which in a captioner takes one pass per
             position. Default True.
 
     Returns:
-        AttentionRecord, of a model that reads text with `text`.
+        AttentionRecord, with `text` for a model that reads text.
 
     Raises:
-        ValueError: a model that reads text without `texts`, or another number of them than images; a `target` without
-            `explain`, or one that is not there; with `explain`, a model of which there is nothing to explain.
+        ValueError: missing `texts`, or another number of them than images; a `target` without `explain`, or an unknown
+            one; with `explain`, a model without anything to explain.
     """
 
     def __init__(self, model, explain: bool = False):
@@ -77,7 +76,7 @@ class Capture:
             return record
         known = {"logits": found.get("logits"), "class_names": class_names, "texts": texts}
         target, names = self.model.choose_target(target, size=len(found["token_norms"]), **known)
-        # The whole batch is explained: its shape is the one that is compiled.
+        # The whole batch is explained, since its shape is the compiled one.
         return _with_maps(record, explainer.explain(batch, target, every_token=every_token), names, _kept(batch))
 
     def _checked_texts(self, texts, batch):
@@ -118,7 +117,7 @@ class Capture:
             example_index=_rows(batch.get("index", np.full(len(images), -1)), keep, np.int64),
             weights={address: _rows(weights[address], keep, np.float32) for address in image_tower.attention_addresses},
             token_layout=model.token_layout_for(tuple(images.shape[1:3])),
-            # Where every token is read by the text, no single row of the image is the answer.
+            # Where the text reads every image token, no single row is the answer.
             pooling=image_tower.pooling or "gap",
             patch_size=tuple(int(size) for size in model.patch_size),
             token_norms=_rows(found["token_norms"], keep, np.float32),
@@ -140,18 +139,15 @@ class Capture:
 
 
 def capture(model, batch, step: int = 0, *, explain: bool = False, **options):
-    """One capture; for several of one model keep a `Capture`, which compiles once.
-
-    Args and Returns: as of `Capture(model, explain)` and of calling it.
-    """
+    """Makes one capture, with the arguments of `Capture` and of its call; for several, keep a `Capture`."""
     return Capture(model, explain)(batch, step=step, **options)
 
 
 def _compiled_forward(model):
-    """A batch -> (arrays by name, weights by address in depth order), all float32 NumPy.
+    """A function of a batch that returns arrays by name and weights by address, in depth order, all float32 NumPy.
 
-    The arrays are `token_norms` (B, S) of the image tokens before the final norm, `logits` (B, K) where there is a list
-    to choose from, and the cosines of `Explainable.similarities`.
+    The arrays are `token_norms` (B, S) of the image tokens before the final norm, `logits` (B, K) where the model has
+    choices, and the cosines of `Explainable.similarities`.
     """
     from keras import ops
 
@@ -172,10 +168,9 @@ def _compiled_forward(model):
 
 
 def _with_maps(record: AttentionRecord, found: RelevanceMaps, targets, keep) -> AttentionRecord:
-    """The record with `targets`, `maps` of relevance and, where a text reads the image, of raw and rollout through both
-    towers; with texts also `text.text_maps` and, where there are any, `text.token_maps` of relevance and rollout."""
+    """The record with its `targets` and `maps`, and for texts with `text.text_maps` and `text.token_maps`."""
     target, maps, text = found.target[keep], {"relevance": found.image[keep]}, record.text
-    # Where no text reads the image they are its tower's own, which are read from the weights.
+    # Where no text reads the image, raw and rollout are computed from the weights when needed.
     if record.cross_attention:
         maps = _float32({"raw": cross_raw_map(record, target), "rollout": cross_rollout_map(record, target)}) | maps
     if text is not None:
@@ -191,7 +186,7 @@ def _float32(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _kept(batch) -> np.ndarray:
-    """(B,) bool, the rows that belong into the record."""
+    """(B,) bool, the rows that belong in the record."""
     return np.asarray(batch["valid"], bool) if "valid" in batch else np.ones(len(next(iter(batch.values()))), bool)
 
 
@@ -204,7 +199,7 @@ def _rows(array, keep, dtype) -> np.ndarray:
 
 
 def _predictions(batch, size: int, texts, describe_predictions) -> list[Prediction]:
-    """What the model predicts for every example, beside its text and what else is true."""
+    """The prediction for every example, with its text and the rest of the ground truth."""
     texts = [""] * size if texts is None else [text.text for text in texts]
     if describe_predictions is None:
         return [Prediction(text) for text in texts]

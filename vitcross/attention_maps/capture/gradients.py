@@ -1,9 +1,9 @@
-"""One compiled pass forward and backward: the scalar that is explained, every attention weight, and its derivative.
+"""Computes the score that is explained, every attention weight, and the score's derivatives in one compiled pass.
 
-Zeros are added to the weights (`AttentionControls.weight_offsets`), and it is by them that the target is
-differentiated: no variable is, and the weights are the bits of a plain call. The model says what the scalar is
-(`Explainable.score`). Examples do not see each other in inference mode: the gradient of the sum of all targets is, row
-by row, that of each target. Keras is imported when something is compiled.
+The score (`Explainable.score`) is differentiated with respect to zeros that are added to the weights
+(`AttentionControls.weight_offsets`): no variable is touched, and the weights equal those of a plain call to the bit.
+Examples are independent in inference mode: the gradient of the sum of all scores is, row by row, that of each score.
+Keras is imported when something is compiled.
 
 Shape legend: B batch, N heads, T query tokens, S key tokens, D features of a token.
 """
@@ -16,14 +16,14 @@ import numpy as np
 
 
 class Gradients(NamedTuple):
-    """Of one batch, all NumPy.
+    """Scores, weights and gradients of one batch, all NumPy.
 
     Fields:
-        score: (B,) float32, what is explained: a logit, or a cosine.
+        score: (B,) float32, the explained logit or cosine.
         weights: dict address -> (B, N, T, S) float32 in depth order, all towers.
         gradients: dict address -> (B, N, T, S) float32, derivative of each example's score by its weights.
-        products: dict tower -> (B, tokens) float32 `<dy/dx_j, x_j>` of the tokens that a mean pooling averages, all
-            tokens of the tower after its final norm; towers with another pooling are not in it.
+        products: dict tower -> (B, tokens) float32 `<dy/dx_j, x_j>`, for towers with mean pooling: all tokens after the
+            final norm.
     """
 
     score: np.ndarray
@@ -49,7 +49,7 @@ def compiled_gradients(model):
             tower: np.einsum("btd,btd->bt", tokens[tower], token_gradients[tower], dtype=np.float64).astype(np.float32)
             for tower in tokens
         }
-        # Compilers give dicts back sorted by key, and "block_10" sorts before "block_2".
+        # Compilers return dicts sorted by key, and "block_10" sorts before "block_2".
         weights, gradients = (
             {address: found[address] for address in model.attention_addresses} for found in (weights, gradients)
         )

@@ -1,8 +1,8 @@
-"""Relevance of a model for a target: the rules of `relevance_rules.py` on what `gradients.py` measures, tower by tower.
+"""Computes relevance for a target: applies the rules of `relevance_rules.py` to the gradients, tower by tower.
 
-A tower is explained by itself, or after the tower that it reads, and read out where the model reads its answer: in the
-row of a class token, of the last token, or of the token before the one that it predicts, or by its pooling. All of that
-follows from the properties of `Tower`. What such a row or pooling took from the tower that was read goes on with it.
+A tower is explained by itself or after the tower that it reads. It is read out where the model reads its answer: in the
+row of the class token, of the last token, or of the token before the predicted one, or by its pooling. All of that
+follows from the properties of `Tower`. The read-out includes what the row or pooling took from the tower it reads.
 
 Reference: Chefer, Gur, Wolf, ICCV 2021 (arXiv 2103.15679).
 
@@ -28,16 +28,15 @@ from vitcross.attention_maps.methods.relevance_rules import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RelevanceMaps:
-    """Maps of one batch for one target each; all float32 >= 0, padding and what has no part in the target 0.
+    """Maps of one batch for one target per example, float32 >= 0; padding is 0.
 
     Args:
         target: (B,) int32, what is explained (`choose_target`).
         score: (B,) float32, its logit or cosine.
-        image: (B, P), how much each patch counts.
-        text: (B, T), how much each text token counts; None for a model of images alone.
-        tokens: (B, T, P), the patches of each text token: what the token read for the answer, or where a text is
-            predicted what its own prediction took (each token is a target of its own); None where no text reads the
-            image, and where they were not asked for.
+        image: (B, P), relevance of each patch.
+        text: (B, T), relevance of each text token; None for a model of images alone.
+        tokens: (B, T, P), relevance of the patches for each text token: what the token read for the answer, or in a
+            predicted text for the prediction of that token; None where no text reads the image or not requested.
     """
 
     target: np.ndarray
@@ -48,14 +47,14 @@ class RelevanceMaps:
 
 
 class RelevanceExplainer:
-    """Explains one model, as often as it is called; compiled once for each shape of its batches.
+    """Explains one model; it can be called repeatedly and compiles only once per batch shape.
 
     Args:
         model: built model that implements `Explainable`.
         transpose: bool, equation 10 with the factor Rbar_ss^T of the paper (`after_cross_attention`). Default True.
 
     Raises:
-        ValueError: a model of which there is nothing to explain, such as a vision transformer without classes.
+        ValueError: a model without anything to explain, such as a vision transformer without classes.
     """
 
     def __init__(self, model, transpose: bool = True):
@@ -69,7 +68,7 @@ class RelevanceExplainer:
         Args:
             batch: dict of arrays, the batch contract; as many texts as images.
             target: (B,) int of `choose_target`.
-            every_token: bool, with `tokens`. Where a text is predicted they need one pass for each position.
+            every_token: bool, also compute `tokens`, which for a predicted text takes one pass per position.
         """
         images, words = batch[self.model.batch_keys[0]], self.model.words
         layout = self.model.token_layout_for(tuple(images.shape[1:3]))
@@ -87,14 +86,14 @@ class RelevanceExplainer:
         return _maps(target, found.score, layout.patches(image), text, tokens)
 
     def _streams(self, batch, target, mask):
-        """What was measured, and for each tower R_ss of its tokens and R_sq of those that it reads, or None."""
+        """The gradients, and for each tower R_ss of its tokens and R_sq of those that it reads, or None."""
         found, streams = self._gradients(batch, target), {}
         for tower in self.model.towers:
             abars = list(_abars(found, tower.blocks, mask if tower.tokens == "words" else None))
             if tower.reads is None:
                 streams[tower.name] = self_attention_relevance(abars), None
             else:
-                # Self-attention and cross-attention take turns.
+                # Self-attention and cross-attention alternate.
                 blocks = list(zip(abars[::2], abars[1::2], strict=True))
                 streams[tower.name] = two_stream_relevance(blocks, streams[tower.reads][0], self.transpose)
         return found, streams
@@ -111,7 +110,7 @@ class RelevanceExplainer:
             elif tower.pooling is not None:
                 pooling = _pooling_weights(tower, found)
                 maps[tower.name] = read_by_pooling(pooling, own)
-                # Equation 7: what the pooled tokens took from the other tower goes on with them.
+                # Equation 7: it includes what the pooled tokens took from the other tower.
                 read = None if to_other is None else (pooling[:, None] @ to_other)[:, 0]
             else:
                 continue
@@ -121,7 +120,7 @@ class RelevanceExplainer:
         return image, text[0] if text else None
 
     def _each_token(self, batch, mask, tokens, layout) -> np.ndarray:
-        """Fills `tokens` (B, T, P), each real token explained by its own prediction; nothing predicts the first one."""
+        """Fills `tokens` (B, T, P) by explaining the prediction of each real token but the first."""
         for position in range(1, int(mask.sum(axis=1).max())):
             target = np.where(mask[:, position], position, 0).astype(np.int32)
             image, _ = self._read_out(*self._streams(batch, target, mask), target, mask)
@@ -130,9 +129,7 @@ class RelevanceExplainer:
 
 
 def relevance(model, batch, target=None, *, class_names=(), texts=None):
-    """How much each patch counts for what a model says.
-
-    For several batches keep a `RelevanceExplainer`, which compiles once.
+    """Relevance of each patch for a model's prediction; for several batches, keep a `RelevanceExplainer`.
 
     Args:
         model: built model, as of `RelevanceExplainer`.
@@ -203,8 +200,8 @@ def _pooling_weights(tower, found: Gradients) -> np.ndarray:
 
 
 def _answer_rows(tower, target, mask):
-    """(B,) the row of a tower in which the answer is read, and (B, 1) whether there is one: nothing predicts the first
-    token of a text. None for a tower that is read by a mean, by attention, or by another tower alone."""
+    """(B,) the row of a tower in which the answer is read, and (B, 1) whether there is one: no row predicts the first
+    token of a text. None for a tower that is read by a mean, by attention, or only by another tower."""
     everywhere = np.ones((len(target), 1), bool)
     if tower.predicts_next:
         return np.maximum(target - 1, 0), (target > 0)[:, None]

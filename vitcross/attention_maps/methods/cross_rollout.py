@@ -1,9 +1,8 @@
-"""Raw attention and rollout of image-text models whose text reads the image, through both towers; from weights alone.
+"""Computes raw attention and rollout through both towers of models whose text reads the image, from weights alone.
 
-Rollout (Abnar & Zuidema 2020, arXiv 2005.00928) with text and image tokens as one sequence: a layer mixes each token
-with what it attends to, `A~ = rownorm(mean_h A + I)`, and a cross-attention is a layer in which text tokens attend to
-image tokens. In full: rollout of the image tower x cross-attention x rollout of the text. A row of the result sums to 1
-over text and image tokens together.
+It is rollout (Abnar & Zuidema 2020, arXiv 2005.00928) with text and image tokens as one sequence: a layer mixes each
+token with what it attends to, `A~ = rownorm(mean_h A + I)`, and cross-attention is a layer in which text tokens attend
+to image tokens. A row of the result sums to 1 over text and image tokens together.
 
 Shape legend: B batch, N heads, T text tokens, S image tokens, P patches.
 """
@@ -30,7 +29,8 @@ def two_stream_rollout(blocks, other, residual: float = 0.5):
         residual: float in [0, 1], the identity's share.
 
     Returns:
-        (B, T, T) and (B, T, S) float64 >= 0: what each text token holds of text tokens and of tokens that were read.
+        (B, T, T) and (B, T, S) float64 >= 0: the share of each text token that comes from text tokens and from tokens
+        of the other stream.
 
     Raises:
         ValueError: for no block, or weights of other shapes.
@@ -53,16 +53,16 @@ def two_stream_rollout(blocks, other, residual: float = 0.5):
 
 
 def text_rollout(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
-    """(B, T, S) what each row of the text tower holds of the image tokens after the last block."""
+    """(B, T, S) the share of each row of the text tower that comes from image tokens, after the last block."""
     other = rollout(list(record.self_attention.values()), residual)
     blocks = zip(record.text.self_attention.values(), record.cross_attention.values(), strict=True)
     return two_stream_rollout(blocks, other, residual)[1]
 
 
 def token_rollout_maps(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
-    """(B, T, P) rollout of each text token at its own place: its row, or in a captioner the row that predicts it.
+    """(B, T, P) rollout of each text token at its own position: its row, or in a captioner the row that predicts it.
 
-    Padding, and the first token of a captioner, which nothing predicts, have zeros.
+    Padding and the first token of a captioner, which no row predicts, are zero.
     """
     maps = record.token_layout.patches(text_rollout(record, residual))
     if record.text.predicts_next:
@@ -71,14 +71,14 @@ def token_rollout_maps(record: AttentionRecord, residual: float = 0.5) -> np.nda
 
 
 def answer_row(record: AttentionRecord, target=None) -> np.ndarray:
-    """(B, T) the share with which each row of the text tower is read for the answer; sums to 1.
+    """(B, T) the weight of each row of the text tower in the answer; sums to 1.
 
-    The last real token (`eos`), the mean of the real ones (`gap`), the attention pooling's weights, mean over heads
-    (`map`); of a captioner the row before the target.
+    It selects the last real token (`eos`), the mean of the real ones (`gap`), the attention pooling's weights, mean
+    over heads (`map`), or for a captioner the row before the target.
 
     Args:
         record: AttentionRecord with texts.
-        target: (B,) int, of a captioner the position of the token that is explained (1 or later).
+        target: (B,) int, for a captioner the position of the explained token (1 or later).
 
     Raises:
         ValueError: a captioner without `target`.

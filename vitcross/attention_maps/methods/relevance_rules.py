@@ -1,14 +1,14 @@
-"""The rules of relevance in NumPy: what each token of the last layer took from each input token *for one target*.
+"""Implements the rules of relevance: what each token of the last layer took from each input token *for a target*.
 
 Chefer, Gur, Wolf, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers",
-ICCV 2021 (arXiv 2103.15679), section 3; the numbers of equations here are the paper's. Everything is float64.
+ICCV 2021 (arXiv 2103.15679), section 3; the numbers of equations are the paper's. Everything is NumPy and float64.
 
-A target is a scalar (a logit, a cosine). `Abar` says through which weights of one layer it is raised; relevance starts
-as the identity and is carried from layer to layer. Streams of tokens: own (s, whose queries attend) and other (q, whose
+A target is a scalar (a logit, a cosine). `Abar` holds the weights of one layer that raise it; relevance starts as the
+identity and is propagated from layer to layer. Streams of tokens: own (s, whose queries attend) and other (q, whose
 tokens a cross-attention reads). All relevance is >= 0; where no weight raises the target, nothing is added to the
 identity, and every map read from it is zero.
 
-Shape legend: B batch, N heads, T tokens of the own stream, S tokens of the other one, D width.
+Shape legend: B batch, N heads, T tokens of the own stream, S tokens of the other one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def normalized(relevance) -> np.ndarray:
 
 
 def after_self_attention(abar, own, to_other=None):
-    """Equations 6 and 7: `R_ss + Abar R_ss`, and `R_sq + Abar R_sq`.
+    """Equations 6 and 7: `R_ss + Abar R_ss` and `R_sq + Abar R_sq`.
 
     Args:
         abar: (B, T, T) of `positive_weights`.
@@ -90,8 +90,8 @@ def after_cross_attention(abar, own, to_other, other, from_other=None, transpose
         to_other: (B, T, S) R_sq.
         other: (B, S, S) R_qq.
         from_other: (B, S, T) R_qs, or None for zeros: the other stream never read this one.
-        transpose: bool, with the factor Rbar_ss^T of the paper. False: `R_sq + Abar Rbar_qq`, each token with its own
-            row of the cross-attention alone.
+        transpose: bool, include the paper's factor Rbar_ss^T. False: `R_sq + Abar Rbar_qq`, so that each token has only
+            its own row of the cross-attention.
 
     Returns:
         The pair R_ss, R_sq.
@@ -103,13 +103,13 @@ def after_cross_attention(abar, own, to_other, other, from_other=None, transpose
 
 
 def self_attention_relevance(abars: Iterable[np.ndarray]) -> np.ndarray:
-    """(B, T, T) R_ss of one stream after all its layers: equation 6 from the identity on.
+    """(B, T, T) R_ss of one stream after all its layers: equation 6, starting with the identity.
 
     Args:
         abars: (B, T, T) of each layer, first layer first; at least one.
 
     Raises:
-        ValueError: for no layer at all.
+        ValueError: without any layer.
     """
     own = None
     for abar in abars:
@@ -155,8 +155,8 @@ def mean_pooling_weights(products) -> np.ndarray:
 def read_by_pooling(abar, own) -> np.ndarray:
     """(B, T) what a pooling reads: it is a last cross-attention with one query, so that equation 10 gives `Abar Rbar`.
 
-    The query itself is no token: its share of the identity is left out. (The mean of the rows of R would leave 1/n of
-    the tokens' own on every patch: no evidence at all would look like a uniform map.)
+    The query is not a token, so the identity's share is left out. (The mean of the rows of R would leave 1/n of the
+    identity on every patch: a lack of evidence would look like a uniform map.)
 
     Args:
         abar: (B, T) of the pooling's one query: `positive_weights` of its row, or `mean_pooling_weights`.
@@ -166,7 +166,7 @@ def read_by_pooling(abar, own) -> np.ndarray:
 
 
 def read_row(own, rows) -> np.ndarray:
-    """(B, T) one row of R_ss - I per example: what a class token or the last token of a text reads, its own left out.
+    """(B, T) one row of R_ss - I per example: what a class token or the last token of a text reads from other tokens.
 
     Args:
         own: (B, T, T) R_ss.

@@ -1,6 +1,6 @@
-"""From the weights of all layers and heads to one map per image: rollout and the read-outs of each pooling.
+"""Reduces the weights of all layers and heads to one map per image: rollout and the read-out of each pooling.
 
-Everything is computed in patch space and float64; resizing and colors come last, in `render.py`.
+Everything is computed in patch space and float64; `render.py` resizes and colors.
 
 Shape legend: B batch, N heads, T query tokens, S key tokens, P patches, L blocks.
 
@@ -50,7 +50,7 @@ def rollout(weights, residual: float = 0.5) -> np.ndarray:
     """Attention followed through all layers: the product `A~[L] ... A~[1]`.
 
     `A~[l] = rownorm(r I + (1 - r) mean_h A[l])`, with r = 0.5 the paper's `rownorm(mean_h A[l] + I)`. Rows of the
-    result sum to 1; row i says from which input tokens output token i was mixed. It knows no class.
+    result sum to 1; row i holds the shares of the input tokens in output token i. It does not depend on a class.
 
     Args:
         weights: (B, N, T, T) of one layer, or a list of them, first layer first.
@@ -74,12 +74,12 @@ def rollout(weights, residual: float = 0.5) -> np.ndarray:
 
 
 def _query_rows(record: AttentionRecord) -> slice:
-    # With mean pooling no single row is the answer: the mean of the patch rows, which is the attention received.
+    # With mean pooling no single row is the answer; the mean over the patch rows is the attention received.
     return slice(0, 1) if record.pooling == "cls" else slice(record.token_layout.num_prefix_tokens, None)
 
 
 def layer_rows(record: AttentionRecord) -> np.ndarray:
-    """(L, B, N, T) rows of every self-attention layer, as the pooling reads them, prefix tokens included."""
+    """(L, B, N, T) rows of every self-attention layer that the pooling reads, prefix tokens included."""
     rows = _query_rows(record)
     return np.stack([w[:, :, rows].mean(axis=2, dtype=np.float64) for w in record.self_attention.values()])
 
@@ -91,7 +91,7 @@ def layer_maps(record: AttentionRecord) -> np.ndarray:
 
 
 def raw_rows(record: AttentionRecord) -> np.ndarray:
-    """(B, N, T) rows behind the raw map: last self-attention layer, or the attention pooling's own."""
+    """(B, N, T) rows of the raw map: those of the last self-attention layer or of the attention pooling."""
     if record.pooling == "map":
         return record.pooling_weights[:, :, 0].astype(np.float64)
     last = list(record.self_attention.values())[-1]
@@ -109,7 +109,7 @@ def raw_map(record: AttentionRecord) -> np.ndarray:
 
 
 def raw_prefix_mass(record: AttentionRecord) -> np.ndarray:
-    """(B,) share of the attention that goes to prefix tokens, which `raw_map` therefore leaves out."""
+    """(B,) share of the attention that goes to prefix tokens, which `raw_map` leaves out."""
     return record.token_layout.prefix(raw_rows(record).mean(axis=1)).sum(axis=-1)
 
 
@@ -127,12 +127,12 @@ METHODS: dict[str, Callable[[AttentionRecord], np.ndarray]] = {"raw": raw_map, "
 
 
 def methods_of(record: AttentionRecord) -> tuple[str, ...]:
-    """The methods of which the record has a map, in the order in which they are shown."""
+    """The methods that the record has maps of, in the order in which they are shown."""
     return tuple(method for method in metric_keys.METHODS if method in METHODS or method in record.maps)
 
 
 def read_map(record: AttentionRecord, method: str) -> np.ndarray:
-    """(B, P) map of the named method (`methods_of`): one that the record holds, else computed from its weights."""
+    """(B, P) map of a method of `methods_of`: one that the record holds, else computed from its weights."""
     if method in record.maps:
         return record.maps[method]
     if method not in METHODS:
@@ -150,6 +150,6 @@ MEANINGS = {
 
 
 def meaning(method: str, held) -> str:
-    """What a method shows; `held` are those that the record holds maps of. Attention that it holds, instead of being
-    read from the weights of the image tower, went through both towers."""
+    """What a method shows. Raw attention and rollout that the record holds (`held`) went through both towers; otherwise
+    they are computed from the weights of the image tower."""
     return "through both towers" if method in ("raw", "rollout") and method in held else MEANINGS[method]

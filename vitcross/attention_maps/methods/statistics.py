@@ -1,4 +1,4 @@
-"""Numbers that describe attention weights, per layer and head, and the statistics of one capture.
+"""Computes statistics of attention weights, per layer and head, and those of one capture.
 
 Pure functions: NumPy in, NumPy out. `weights` is (B, N, T, S) of one layer, which gives (B, N), or a list of them,
 first layer first, which gives (L, B, N).
@@ -57,7 +57,7 @@ def _key_mask(key_mask, shape: tuple[int, ...]) -> np.ndarray:
         try:
             return np.broadcast_to(mask, shape)
         except ValueError:
-            pass  # the message below says more
+            pass  # the message below is more specific
     raise ValueError(
         f"`key_mask` must have shape {(B, S)}, {(1, T, S)}, {(B, T, S)} or one that broadcasts to {shape}. "
         f"Received: {np.shape(key_mask)}"
@@ -125,7 +125,7 @@ def mean_distance(weights, token_layout: TokenLayout, patch_size, query_mask=Non
 
 
 def _attended(layer, query_mask) -> np.ndarray:
-    """(B, N, S) mean over the queries that count of what every key receives."""
+    """(B, N, S) the attention that every key receives, mean over the unmasked queries."""
     if query_mask is None:
         return layer.mean(axis=2, dtype=np.float64)
     share = _query_share(query_mask, layer.shape, np.ones(layer.shape[:3], bool))
@@ -145,7 +145,7 @@ def sink_share(weights, query_mask=None) -> np.ndarray:
 
 
 def head_similarity(weights) -> np.ndarray:
-    """Mean cosine between the maps (T, S) of all pairs of heads: (B,) or (L, B). NaN with one head: not defined."""
+    """Mean cosine between the maps (T, S) of all pairs of heads: (B,) or (L, B); NaN with one head."""
 
     def one(layer):
         B, N = layer.shape[:2]
@@ -160,9 +160,9 @@ def head_similarity(weights) -> np.ndarray:
 
 
 def artifact_patches(token_norms, token_layout: TokenLayout) -> np.ndarray:
-    """(B, P) bool, patches whose output token stands out: norm > median + 5 * 1.4826 * MAD over the image's patches.
+    """(B, P) bool, patches with an outlying output token: norm > median + 5 * 1.4826 * MAD over the image's patches.
 
-    A bright background patch there is a sink, not evidence. MAD = 0 (more than half of the norms equal): none.
+    A bright background patch there is a sink, not evidence. There are none where MAD = 0 (half of the norms are equal).
 
     Args:
         token_norms: (B, T), L2 norms of the output tokens before the final norm.
@@ -175,10 +175,8 @@ def artifact_patches(token_norms, token_layout: TokenLayout) -> np.ndarray:
 
 
 def jensen_shannon(maps, previous) -> np.ndarray:
-    """(B,) Jensen-Shannon divergence in bits, in [0, 1], of maps (B, P) that are first normalized to sum 1.
-
-    NaN where one of the two maps is all zero: there is nothing to compare.
-    """
+    """(B,) Jensen-Shannon divergence in bits, in [0, 1], of maps (B, P) that are first normalized to sum 1; NaN where
+    one of the two maps is all zero."""
     maps, previous = np.asarray(maps, np.float64), np.asarray(previous, np.float64)
     if maps.shape != previous.shape or maps.ndim != 2:
         raise ValueError(f"`maps` and `previous` must both be (B, P). Received: {maps.shape} and {previous.shape}")
@@ -193,16 +191,15 @@ def jensen_shannon(maps, previous) -> np.ndarray:
 
 
 def tables(record: AttentionRecord) -> dict[str, np.ndarray]:
-    """name -> (L, N) float64: every statistic of every self-attention layer and head of the image tower (`prefix_mass`
-    where it has prefix tokens), and where text attends to images `cross_entropy` of every cross-attention layer and
-    head; mean over the examples."""
+    """name -> (L, N) float64, mean over the examples: the statistics of every self-attention layer and head of the
+    image tower (`prefix_mass` only with prefix tokens), and `cross_entropy` of every cross-attention layer and head."""
     layers = list(record.self_attention.values())
     values = {
         "entropy": entropy(layers),
         "distance": mean_distance(layers, record.token_layout, record.patch_size),
         "sink_share": sink_share(layers),
     }
-    # Without prefix tokens it would be 0 whatever the model does.
+    # Without prefix tokens it would always be 0.
     if record.token_layout.num_prefix_tokens:
         values["prefix_mass"] = prefix_mass(layers, record.token_layout.num_prefix_tokens)
     cross = list(record.cross_attention.values())
@@ -213,7 +210,7 @@ def tables(record: AttentionRecord) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Earlier:
-    """What stays of a capture for the next one to be compared with.
+    """The part of a capture that the next one is compared with.
 
     Fields:
         step: int, optimizer steps taken.
@@ -227,7 +224,7 @@ class Earlier:
 
     @classmethod
     def of(cls, record: AttentionRecord) -> Earlier:
-        """What stays of a record."""
+        """The part of a record."""
         return cls(step=record.step, example_index=np.asarray(record.example_index), maps=raw_map(record))
 
 
@@ -235,8 +232,8 @@ def statistics(record: AttentionRecord, previous: AttentionRecord | Earlier | No
     """The statistics of one capture.
 
     Args:
-        record: AttentionRecord of the probe set; of a model with a text its image tower is described.
-        previous: record of the capture before, of the same probe set, or what stays of it; None at the first capture.
+        record: AttentionRecord of the probe set.
+        previous: the previous capture of the same probe set, or its `Earlier`; None at the first capture.
 
     Returns:
         `(scalars, tables)`: scalars is a dict of finite floats with the dashboard's keys,

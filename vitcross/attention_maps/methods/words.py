@@ -1,11 +1,11 @@
-"""From the rows of text tokens to words: which patches a word looks at, and which words look at a patch.
+"""Reduces the rows of text tokens to words: which patches a word attends to, and which words attend to a patch.
 
-The sub-words of one word are averaged. Which row belongs to a token depends on the model: where every token has a row
-of its own (question answering), that one; in a captioner, which under teacher forcing reads the text up to token t - 1
-to predict token t, the row t - 1 *that predicts it*: what the model looked at to say the word.
+The sub-words of one word are averaged. Which row belongs to a token depends on the model: its own row (question
+answering), or in a captioner, which under teacher forcing predicts token t from the text up to t - 1, the row t - 1
+*that predicts it*: what the model attended to in order to generate the word.
 
-Everything is float64 and in patch space; prefix tokens of the image are left out of maps, `word_prefix_mass` says how
-much that is.
+Everything is float64 and in patch space; maps leave out the prefix tokens of the image, whose share is
+`word_prefix_mass`.
 
 Shape legend: B batch, N heads, T text tokens, S image tokens, P patches, W words of one example.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def token_rows(record: AttentionRecord) -> np.ndarray:
-    """(T,) row of the cross-attention that belongs to each token; -1 for the first token of a captioner, which
-    nothing predicts."""
+    """(T,) row of the cross-attention that belongs to each token; -1 for the first token of a captioner, which no row
+    predicts."""
     return np.arange(record.text.padding_mask.shape[1]) - int(record.text.predicts_next)
 
 
 def query_mask(record: AttentionRecord) -> np.ndarray:
-    """(B, T) bool, rows that belong to a real token."""
+    """(B, T) bool, the rows that belong to a real token."""
     mask = record.text.padding_mask
     if not record.text.predicts_next:
         return mask
@@ -62,7 +62,7 @@ def word_rows(record: AttentionRecord, address: str | None = None) -> list[np.nd
         address: of one cross-attention layer; None: the last one.
     """
     rows = token_rows(record)
-    # Row -1 would be the last one; it belongs to BOS, which no word contains.
+    # Row -1 would be the last one, but it belongs to BOS, which no word contains.
     return [
         _mean_of_words(text, layer_NTS[:, rows])
         for text, layer_NTS in zip(record.text.texts, _layer(record, address), strict=True)
@@ -80,19 +80,14 @@ def word_prefix_mass(record: AttentionRecord, address: str | None = None) -> lis
 
 
 def patch_words(record: AttentionRecord, address: str | None = None) -> list[np.ndarray]:
-    """For every example (P, N, W): how the attention that a patch receives divides among the words.
-
-    Rows sum to 1 over the words; a patch that no word attends to has zeros.
-    """
+    """For every example (P, N, W): the share of each word in the attention that a patch receives from words; zeros
+    where it receives none."""
     maps = [m.transpose(2, 1, 0) for m in word_maps(record, address)]
     return [divide(m, m.sum(axis=-1, keepdims=True)) for m in maps]
 
 
 def word_similarity_maps(record: AttentionRecord) -> list[np.ndarray]:
-    """For every example (W, P): cosine of each word and each patch of a dual encoder, mean over the word's tokens.
-
-    A token's cosine belongs to the token itself, in a causal tower too.
-    """
+    """For every example (W, P): cosine of each word and each patch of a dual encoder, mean over the word's tokens."""
     if record.text.word_similarity is None:
         raise ValueError("`record` must hold the similarity of words and patches. Received: word_similarity=None")
     return [
@@ -102,8 +97,7 @@ def word_similarity_maps(record: AttentionRecord) -> list[np.ndarray]:
 
 
 def token_word_maps(record: AttentionRecord, method: str) -> list[np.ndarray]:
-    """For every example (W, P): a method of `record.text.token_maps`, mean over the word's tokens (each at its own
-    place, of a captioner too)."""
+    """For every example (W, P): a method of `record.text.token_maps`, mean over the word's own tokens."""
     if method not in record.text.token_maps:
         raise ValueError(f"`method` must be one of {list(record.text.token_maps)}. Received: method={method!r}")
     return [
@@ -114,7 +108,7 @@ def token_word_maps(record: AttentionRecord, method: str) -> list[np.ndarray]:
 
 def pooled_text_rows(record: AttentionRecord) -> np.ndarray:
     """(B, N, T) what the pooling of the text reads: the EOS token's row of the last layer, the mean over the rows of
-    all real tokens, or the attention pooling's own weights."""
+    all real tokens, or the weights of the attention pooling."""
     text, mask = record.text, record.text.padding_mask
     if text.pooling == "map":
         return text.pooling_weights[:, :, 0].astype(np.float64)

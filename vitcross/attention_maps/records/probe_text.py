@@ -1,4 +1,4 @@
-"""The text of one example as the maps need it: its tokens, its words, and the boxes of what the words name.
+"""Describes the text of one example for the maps: its tokens, its words, and the boxes of what the words name.
 
 Shape legend: K boxes of one word.
 """
@@ -16,17 +16,17 @@ NO_BOXES = np.zeros((0, 4), np.float32)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ProbeText:
-    """One text beside the row of token ids that the model gets.
+    """A text, in addition to the row of token ids that the model gets.
 
     Args:
         text: str, as written.
         tokens: tuple of `Token`, one for each position of the row that is not padding, BOS and EOS included.
-        words: tuple of `Word`, in reading order; each knows the positions of its tokens.
+        words: tuple of `Word`, in reading order, with the positions of their tokens.
         word_boxes: tuple, for every word (K, 4) float boxes (y_min, x_min, y_max, x_max) in [0, 1] of the objects that
-            it names, or None where it names none; () where nothing is known of any word.
+            it names, or None where it names none; () where no boxes are known.
 
     Raises:
-        ValueError: a word names a token that is not there, or `word_boxes` does not have one entry per word.
+        ValueError: a word refers to a token that does not exist, or `word_boxes` does not have one entry per word.
     """
 
     text: str
@@ -50,11 +50,11 @@ class ProbeText:
 
     @property
     def boxes(self) -> np.ndarray:
-        """(K, 4) float32, the boxes of all words, in their order; a box that several words have is there again."""
+        """(K, 4) float32, the boxes of all words, in their order; a box of several words is repeated."""
         return np.concatenate([NO_BOXES, *(boxes for boxes in self.word_boxes if boxes is not None)])
 
     def boxes_of(self, wanted: str) -> np.ndarray:
-        """(K, 4) float32, the boxes of every word `wanted`; upper and lower case do not matter."""
+        """(K, 4) float32, the boxes of every word equal to `wanted`, ignoring case."""
         words = zip(self.words, self.word_boxes, strict=True)
         found = [b for word, b in words if b is not None and word.text.casefold() == wanted.casefold()]
         return np.concatenate([NO_BOXES, *found])
@@ -70,7 +70,7 @@ class ProbeText:
 
     @classmethod
     def from_json(cls, content: dict) -> ProbeText:
-        """The text of a `to_json()`."""
+        """The inverse of `to_json`."""
         return cls(
             text=content["text"],
             tokens=tuple(Token(*token) for token in content["tokens"]),
@@ -100,12 +100,11 @@ def probe_texts(data, split: str, indices) -> list[ProbeText]:
 
 
 def texts_of(task, data, split: str, indices) -> dict:
-    """What a capture needs of an image-text model besides arrays: `texts`, and `describe_predictions`, which puts what
-    the model predicts for a batch into words.
+    """The arguments `texts` and `describe_predictions` of a capture of an image-text model.
 
     Args:
         task: task of the model (`vitcross.tasks`), which describes its predictions in words.
-        data, split, indices: as for `probe_texts`; data of images alone gives nothing.
+        data, split, indices: as for `probe_texts`; the result is empty for data without texts.
     """
     if data.tokenizer is None:
         return {}
@@ -119,7 +118,7 @@ def texts_of(task, data, split: str, indices) -> dict:
 
 
 def text_from_user(tokenizer, text: str, *, max_length: int) -> ProbeText:
-    """An own text, of whose words no boxes are known."""
+    """A text that the user typed, without boxes."""
     return ProbeText(
         text=text,
         tokens=tuple(tokenizer.tokens(text, max_length=max_length)),

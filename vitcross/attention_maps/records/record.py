@@ -1,4 +1,4 @@
-"""What was captured, as one typed record of plain arrays, and its file.
+"""Holds what was captured in one typed record of plain arrays, which can be saved and loaded.
 
 Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens, K classes.
 """
@@ -23,12 +23,12 @@ TEXT = "text/"  # before the names of the text's arrays in the file
 
 
 class Prediction(NamedTuple):
-    """What a model predicts of one example, in words.
+    """The prediction for one example, in words.
 
     Fields:
-        text: str, e.g. a caption that it wrote, or an answer with its probability.
-        truth: str, the ground truth: the true class, the user's own text; empty where nothing is known.
-        correct: bool, or None where that is not known or the prediction cannot be right or wrong.
+        text: str, e.g. a generated caption, or an answer with its probability.
+        truth: str, the ground truth, e.g. the true class or the user's text; empty where unknown.
+        correct: bool, or None where that is unknown or makes no sense.
     """
 
     text: str
@@ -43,18 +43,18 @@ class AttentionRecord:
     Args:
         step: int, optimizer steps taken when the capture was made.
         images: (B, H, W, C) uint8, the de-normalized pixels that the model saw.
-        probabilities: (B, K) float32, rows sum to 1; None for a model that is no classifier.
+        probabilities: (B, K) float32, rows sum to 1; None for a model that is not a classifier.
         class_names: tuple of K str; empty where unknown.
-        example_index: (B,) int64, position of each example in its split; -1 for own images.
+        example_index: (B,) int64, position of each example in its split; -1 for images from outside the data set.
         weights: dict address -> (B, N, T, S) float32 in [0, 1] of the image tower, in depth order: softmax output,
             before dropout, inference mode. Rows sum to 1 over valid keys.
         token_layout: TokenLayout, which tokens are patches and how they lie in the image.
-        pooling: `"cls"`, `"gap"` or `"map"`: how image tokens become the vector that is classified or compared.
+        pooling: `"cls"`, `"gap"` or `"map"`: how image tokens are reduced to the vector that is classified or compared.
         patch_size: (height, width) of a patch in pixels.
         token_norms: (B, T) float32, L2 norm of the output tokens before the final norm.
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
-        mark_boxes: (B, 4) float32 or None, likewise of a planted mark that gives the label away; without area where a
+        mark_boxes: (B, 4) float32 or None, likewise of a planted mark that gives the label away; without area where an
             image has none.
         predictions: tuple of B `Prediction`, where the model does not predict a class; empty otherwise.
         maps: dict method -> (B, P) float32 >= 0, maps that need more than the weights (`"relevance"`,
@@ -62,7 +62,7 @@ class AttentionRecord:
             empty.
         targets: tuple of B str, what `maps` explain: a class, an answer, a word of a caption; may be empty.
         trust: TrustReport of the maps, or None.
-        text: TextPart, what is known of the texts, or None for a model of images alone.
+        text: TextPart with the texts, or None for a model of images alone.
 
     Raises:
         ValueError: where shapes contradict each other or `pooling` is unknown.
@@ -153,8 +153,8 @@ class AttentionRecord:
 
     @property
     def target_boxes(self) -> list[np.ndarray] | None:
-        """For every example the boxes (K, 4) of what the explained word names, none where it names nothing known; None
-        without texts or targets."""
+        """The boxes (K, 4) of what the explained word names, for every example (K = 0 where unknown); None without
+        texts or targets."""
         if self.text is None or not self.targets:
             return None
         return [text.boxes_of(target) for text, target in zip(self.text.texts, self.targets, strict=True)]
@@ -172,24 +172,21 @@ class AttentionRecord:
         return self if count >= len(self.images) else self.take(range(count))
 
     def within(self, megabytes: float) -> AttentionRecord:
-        """As many of the first examples as fit into `megabytes` of weights before compression, at least one.
-
-        All weights of a large model are large: ViT-B/16 at 224 has 21 MiB an example.
-        """
+        """The first examples whose weights fit into `megabytes` before compression, at least one: ViT-B/16 at 224 has
+        21 MiB per example."""
         weights = [*self.weights.values(), *(self.text.weights.values() if self.text else ())]
         per_example = sum(w[:1].nbytes for w in weights) / 2**20
         return self.first(max(1, int(megabytes // per_example)))
 
     def select_examples(self, last: AttentionRecord, rows: list[int]) -> AttentionRecord | None:
-        """The record of the examples that stand in `rows` of `last`, another capture of the same run; None where this
-        capture has none of them."""
+        """The record of the examples in `rows` of `last`, another capture of the run; None where it has none of them."""
         if not np.array_equal(self.example_index, last.example_index):
             known = {int(index): row for row, index in enumerate(self.example_index)}
             rows = [known[index] for index in (int(last.example_index[row]) for row in rows) if index in known]
         return self.take(rows) if rows else None
 
     def save(self, path) -> None:
-        """Write the record as one compressed `.npz`: complete under its name, or not there at all."""
+        """Write the record atomically as one compressed `.npz`."""
         names, arrays = arrays_of(self)
         layout, text = self.token_layout, None
         if self.text is not None:
@@ -243,7 +240,7 @@ class AttentionRecord:
 
 
 def prediction(record: AttentionRecord, example: int) -> Prediction:
-    """What the model predicts, with its probability where that is a class, the truth, and whether it is correct."""
+    """The prediction for one example; for a class, the text includes its probability."""
     if record.predictions:
         return record.predictions[example]
     predicted = int(record.predicted_class[example])
@@ -256,6 +253,6 @@ def prediction(record: AttentionRecord, example: int) -> Prediction:
 
 
 def captions(record: AttentionRecord) -> list[str]:
-    """One line for every example: number, prediction, probability, truth."""
+    """One line per example: number, prediction, probability, ground truth."""
     rows = (prediction(record, i)[:2] for i in range(len(record.images)))
     return [f"{i + 1}: {text}" + (f" ({truth})" if truth else "") for i, (text, truth) in enumerate(rows)]

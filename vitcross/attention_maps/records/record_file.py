@@ -1,8 +1,8 @@
-"""The file of a record: one compressed `.npz` of plain arrays and a JSON header. Nothing is ever unpickled.
+"""Writes and reads the file of a record: one compressed `.npz` of plain arrays and a JSON header. It never unpickles.
 
-A part of a record (`AttentionRecord`, `TextPart`) names its fields that are arrays (`ARRAYS`, None where unknown) and
-those that are dicts of arrays (`TABLES`). The arrays of a table are numbered, and the header has their names in order:
-a name may hold characters that a file inside a zip must not.
+A part of a record (`AttentionRecord`, `TextPart`) lists its fields that are arrays (`ARRAYS`, None where unknown) and
+those that are dicts of arrays (`TABLES`). The arrays of a table are numbered, and the header has their names in order,
+since a name may contain characters that are invalid inside a zip file.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ VERSION = 1
 
 
 def write_record(path, *, header: dict, arrays: dict[str, np.ndarray]) -> None:
-    """Write a record: complete under its name, or not there at all. Equal records are equal bytes.
+    """Write a record atomically. Equal records give equal bytes.
 
     Args:
         path: str or path.
         header: dict, JSON-ready.
-        arrays: dict name -> array; names must be fit for a file inside a zip.
+        arrays: dict name -> array; names must be valid file names inside a zip.
     """
     text = json.dumps({"format": FORMAT, "version": VERSION, **header})
     with replacing(path) as file:
@@ -52,8 +52,8 @@ def read_record(path) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def arrays_of(part) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
-    """`(names, arrays)`: for each table of a part the names in it, and all arrays by the names that they have in the
-    file, `labels`, `weights_000`, `weights_001`, ..."""
+    """`(names, arrays)` of a part: the names in each table, and all arrays by their names in the file: `labels`,
+    `weights_000`, `weights_001`, ..."""
     names = {table: list(getattr(part, table)) for table in part.TABLES}
     arrays = {name: getattr(part, name) for name in part.ARRAYS if getattr(part, name) is not None}
     for table in part.TABLES:
@@ -84,9 +84,9 @@ def _take(value, rows: list[int]):
 
 
 def _write_arrays(file, arrays: dict[str, np.ndarray]) -> None:
-    """`np.savez_compressed` at the lowest level: half the time, and the noise of float32 shrinks no further anyway."""
+    """As `np.savez_compressed`, at the lowest level: it takes half the time, and float32 noise compresses no better."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
-            # A name alone gives the member a fixed date: equal records are equal bytes.
+            # Opened by name, a member gets a fixed date, so that equal records give equal bytes.
             with archive.open(name + ".npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Reads the captures that a run has left in its folder, one after the other: nobody needs all their weights at once."""
+"""Reads the captures in a run's folder one at a time, since all their weights together take much memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ logger = logging.getLogger(__name__)
 
 
 def run_captures(folder, *, before: int | None = None, skip_unreadable: bool = True) -> Iterator[AttentionRecord]:
-    """The records of `FOLDER/step_*/record.npz`, oldest first; each is read when it is asked for.
+    """Yields the records of `FOLDER/step_*/record.npz`, oldest first.
 
     Args:
         folder: str or path, a run's `attention` folder.
-        before: int, captures of this step and later ones are left out, not even read: a resumed run makes them again.
-        skip_unreadable: bool, name a file that cannot be read in a warning and leave it out. False: raise its error.
+        before: int, captures at this step or later are not read: a resumed run makes them again.
+        skip_unreadable: bool, skip a file that cannot be read, with a warning. False: raise its error.
 
     Raises:
-        ValueError, OSError: of a file that cannot be read.
+        ValueError, OSError: for a file that cannot be read.
     """
     for path in sorted(Path(folder).glob("step_*/record.npz")):
         if before is not None and int(path.parent.name.removeprefix("step_")) >= before:

@@ -1,4 +1,4 @@
-"""What a capture has where a model reads text beside the image: the texts and what their tokens attend to.
+"""Holds the text part of a capture, for models that read text: the texts and what their tokens attend to.
 
 Shape legend: B batch, N heads, T text tokens, S keys (image tokens, or text tokens), P patches.
 """
@@ -26,13 +26,13 @@ class TextPart:
         weights: dict address -> (B, N, T, S) float32 in [0, 1] of the text tower, in depth order: self-attention
             (S = T), cross-attention of the blocks (S = image tokens, prefix included), and that of an attention
             pooling, `.../pooling/cross_attention` (B, N, 1, T).
-        predicts_next: bool, True for a captioner: row t of its weights is what it reads to predict token t + 1, so
-            the row of token t is t - 1. False where every token has its own row.
-        pooling: `"eos"`, `"gap"`, `"map"` or None: how text tokens become one vector.
+        predicts_next: bool, True for a captioner: row t of its weights predicts token t + 1, so that the row of token t
+            is t - 1. False where every token has its own row.
+        pooling: `"eos"`, `"gap"`, `"map"` or None: how text tokens are reduced to one vector.
         text_similarity: (B, P) float32 in [-1, 1] or None, cosine of the text embedding and each patch embedding.
         word_similarity: (B, T, P) float32 in [-1, 1] or None, the same for each text token.
-        token_maps: dict method -> (B, T, P) float32 >= 0, for every text token (its own place, also of a captioner) the
-            patches that count for it: `"relevance"`, `"rollout"`; may be empty.
+        token_maps: dict method -> (B, T, P) float32 >= 0, the patches that count for every text token (at its own
+            position, for a captioner too): `"relevance"`, `"rollout"`; may be empty.
         text_maps: dict method -> (B, T) float32 >= 0, how much each text token counts for the target; may be empty.
     """
 
@@ -51,11 +51,7 @@ class TextPart:
     PER_EXAMPLE = ("texts", *ARRAYS, *TABLES)
 
     def check(self, batch: int, layout) -> None:
-        """Refuse what contradicts the record's number of images (`batch`) or its TokenLayout.
-
-        Raises:
-            ValueError: where a shape, the number of texts or of tokens, or `pooling` is another.
-        """
+        """Raise ValueError where the part contradicts the number of images or the TokenLayout of the record."""
         if self.pooling not in TEXT_POOLINGS:
             raise ValueError(f"`pooling` of texts must be one of {TEXT_POOLINGS}. Received: {self.pooling!r}")
         if len(self.texts) != batch:
@@ -101,7 +97,7 @@ class TextPart:
         return any(len(text.boxes) for text in self.texts)
 
     def to_file(self) -> tuple[dict, dict[str, np.ndarray]]:
-        """`(header, arrays)`: JSON-ready, and the arrays by their names in a file."""
+        """`(header, arrays)`: a JSON-ready dict, and the arrays by their names in the file."""
         names, arrays = arrays_of(self)
         header = {
             "texts": [text.to_json() for text in self.texts],
@@ -113,7 +109,7 @@ class TextPart:
 
     @classmethod
     def from_file(cls, header: dict, arrays: dict[str, np.ndarray]) -> TextPart:
-        """The part of a `to_file()`."""
+        """The inverse of `to_file`."""
         return cls(
             texts=tuple(ProbeText.from_json(text) for text in header["texts"]),
             predicts_next=header["predicts_next"],
@@ -131,6 +127,6 @@ def _is_pooling(address: str) -> bool:
 
 
 def check_shape(name: str, array: np.ndarray | None, shape: tuple) -> None:
-    """Refuse an array that is there and has another shape."""
+    """Raise ValueError for an array of another shape; None is accepted."""
     if array is not None and array.shape != shape:
         raise ValueError(f"`{name}` must have the shape {shape}. Received: shape {array.shape}")

@@ -1,4 +1,4 @@
-"""What was measured of the maps of one capture: can they be trusted? Plain numbers, JSON-ready, beside the record.
+"""Holds the trust measurements of one capture's maps as plain numbers, JSON-ready.
 
 Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are
 not the probes; `probes` has the numbers of the images that a capture shows.
@@ -14,18 +14,19 @@ VERDICTS = {FOLLOWS: "follows the model", NO_BETTER: "no better than random", NO
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fidelity:
-    """Does dropping tokens in the map's order change what the model says? Of one method, mean over examples.
+    """Fidelity of one method, mean over examples: how dropping tokens in the map's order changes the target's score.
 
     Fields:
-        deletion: area under the probability of the target while tokens leave, most important first; lower is better.
-        insertion: the same while they enter, most important first; higher is better.
+        deletion: area under the probability of the target while tokens are removed, most important first; lower is
+            better.
+        insertion: the same while they are added, most important first; higher is better.
         gap: (insertion - deletion) minus the same of random orders.
-        gap_low, gap_high: BCa bootstrap interval of `gap`, 99 % as the test's 1 %.
+        gap_low, gap_high: 99 % BCa bootstrap interval of `gap`.
         p_value: of the sign-flip test that `gap` is 0.
         gap_other: (insertion - deletion) minus that of another image's map; p_other: of its sign-flip test. None
             where there is no other image.
         gap_center: the same against the center prior; p_center: of its test.
-        gap_share: `gap` as a share of that of leave-one-token-out; None where that one is not positive.
+        gap_share: `gap` as a share of that of leave-one-token-out; None where the latter is not positive.
         verdict: 1 follows the model, 0 no better than random, -1 nothing to explain.
     """
 
@@ -51,7 +52,7 @@ class Fidelity:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeFidelity:
     """Fidelity of one map of one image: `deletion`, `insertion`, `gap` as in `Fidelity`; `explainable` is False where
-    dropping tokens hardly changes what the model says (its `gap` then means nothing)."""
+    dropping tokens hardly changes the score (its `gap` is then meaningless)."""
 
     deletion: float
     insertion: float
@@ -60,27 +61,27 @@ class ProbeFidelity:
 
     @property
     def words(self) -> str:
-        """What the number says of this one image; the method's verdict comes from many."""
+        """The gap in words; one image alone gives no verdict."""
         return f"gap {self.gap:+.2f}" if self.explainable else VERDICTS[NOTHING]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrustReport:
-    """The checks beside the maps of one capture.
+    """The trust measurements of one capture's maps.
 
     Fields:
         step: int, optimizer steps taken.
-        examples: int, how many were measured; explainable: int, of how many dropping tokens changes the answer.
-        random_deletion, random_insertion: what random orders reach.
+        examples: int, how many were measured; explainable: int, for how many dropping tokens changes the answer.
+        random_deletion, random_insertion: areas of random orders.
         fidelity: method ("raw", "rollout", "relevance", "leave_one_out") -> Fidelity.
         grounding: method -> {"pointing", "energy", "lift", "chance"} against the boxes of what is explained (the object
             that decides the class, what the explained word names); empty where no boxes are known.
         grounding_mark: the same against a planted mark; empty where there is none.
-        sanity: method -> rank correlation in [-1, 1] with the map of a freshly initialized model of another seed; high:
-            the map shows the architecture or the image, not what was learned. Empty where not measured.
+        sanity: method -> rank correlation in [-1, 1] with the map of a randomized model; high: the map shows the
+            architecture or the image, not what was learned. Empty where not measured.
         probes: method -> one ProbeFidelity for each image of the record; empty where not measured.
-        same_images: bool, the examples are the record's own images, not others.
-        seconds: float, what measuring took.
+        same_images: bool, the examples are the record's own images.
+        seconds: float, time that measuring took.
     """
 
     step: int
@@ -99,12 +100,12 @@ class TrustReport:
     PER_EXAMPLE = ("probes",)
 
     def to_json(self) -> dict:
-        """JSON-ready; without the time it took, so that equal captures are equal bytes."""
+        """JSON-ready; without `seconds`, so that equal captures give equal bytes."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key != "seconds"}
 
     @classmethod
     def from_json(cls, content: dict) -> TrustReport:
-        """The report of a `to_json()`."""
+        """The inverse of `to_json`."""
         fidelity = {method: Fidelity(**row) for method, row in content["fidelity"].items()}
         probes = {m: tuple(ProbeFidelity(**row) for row in rows) for m, rows in content["probes"].items()}
         return cls(**{**content, "fidelity": fidelity, "probes": probes})
