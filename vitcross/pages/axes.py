@@ -1,4 +1,4 @@
-"""Places values on the axes of charts, linear or logarithmic, and chooses which values get a number."""
+"""Places values on linear or logarithmic axes of charts and chooses their ticks."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Tables as CSV files."""
+"""Writes tables as the text of CSV files."""
 
 import csv
 import io
@@ -7,8 +7,8 @@ import io
 def csv_text(columns, lines):
     """A table as the text of a CSV file; numbers in [0, 1] and losses with six decimals.
 
-    It is data for programs: names are quoted, never changed, so that they find the file and the class. To a spreadsheet
-    a name that begins with `=` is a formula: import the columns as text.
+    Names are quoted but never changed, so that programs find the file and the class. A spreadsheet takes a name that
+    begins with `=` for a formula: import the columns as text.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

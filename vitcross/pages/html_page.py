@@ -1,8 +1,8 @@
-"""Renders HTML pages with Jinja2: one text that opens from disk and forbids itself what it does not need.
+"""Renders HTML pages with Jinja2 as single files that open from disk, under a strict Content-Security-Policy.
 
 Templates are named by their path in this package (`sweep/page.html`), and every page extends `pages/base.html`. Every
-text is escaped, a name that a template does not know is an error, and scripts and styles are allowed by their hashes
-alone, so that even a text that broke out of its place could not run.
+text is escaped, an undefined name in a template is an error, and scripts and styles are allowed only by their hashes,
+so that an injected script could not run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MISSING = Markup('<span class="missing" title="not measured">&ndash;</span>')
 
 
 def form(value, spec: str):
-    """A number as a format specification says, e.g. `+.3f`; a dash where it was not measured, or is not finite."""
+    """A number in a format such as `+.3f`; a dash where it is missing or not finite."""
     return MISSING if value is None or not math.isfinite(value) else format(value, spec)
 
 
@@ -35,7 +35,7 @@ TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
 )
 TEMPLATES.filters |= {"number": number, "form": form}
-# The filter `tojson` escapes `<`, so that `</script>` in a text ends no data block.
+# The filter `tojson` escapes `<`, so that `</script>` in a text does not end a data block.
 TEMPLATES.policies |= {"json.dumps_function": to_json, "json.dumps_kwargs": {"separators": (",", ":")}}
 
 

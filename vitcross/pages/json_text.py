@@ -1,4 +1,4 @@
-"""Writes strict JSON (RFC 8259), which any reader takes: what is not finite becomes null."""
+"""Writes strict JSON (RFC 8259), which every reader accepts: numbers that are not finite become null."""
 
 import json
 import math

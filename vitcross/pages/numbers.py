@@ -1,4 +1,4 @@
-"""Formats numbers for readers: one way for the console, the pages and the sheets."""
+"""Formats numbers in one way for the console, the pages and the sheets."""
 
 import math
 import numbers
@@ -9,8 +9,8 @@ def number(value, digits: int = 3, *, padded: bool = False) -> str:
 
     Args:
         value: int, float or a scalar of NumPy.
-        digits: int, significant digits of what is below 1000.
-        padded: bool, values between 0.001 and 10 have `digits` decimals instead: `0.5300`, for columns of numbers.
+        digits: int, significant digits of numbers below 1000.
+        padded: bool, write values between 0.001 and 10 with `digits` decimals, e.g. `0.5300`, for columns of numbers.
     """
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
@@ -22,12 +22,12 @@ def number(value, digits: int = 3, *, padded: bool = False) -> str:
 
 
 def padded_number(value) -> str:
-    """For columns of numbers: four digits, all of them written: `0.5300`."""
+    """A number for columns of numbers, with four digits: `0.5300`."""
     return number(value, 4, padded=True)
 
 
 def percent(share: float) -> str:
-    """`97 %`; values that are not quite all or nothing never round to 100 or 0."""
+    """`97 %`; only exactly 1 and 0 become `100 %` and `0 %`."""
     if 0.995 <= share < 1.0:
         return ">99 %"
     if 0.0 < share < 0.005:

@@ -1,4 +1,4 @@
-"""Draws charts as inline SVG: curves with bands, and points that lead somewhere. No script, no library."""
+"""Draws charts as inline SVG, without scripts: curves with bands, and points that are links."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vitcross.pages.html_page import TEMPLATES
 from vitcross.pages.numbers import number
 
 WIDTH, TOP = 360, 10
-LETTER = 6.4  # pixels, about, of a letter of the numbers
+LETTER = 6.4  # approximate width of a digit in pixels
 
 
 def shape(tag, *inside, kind=None, **attributes):
-    """One element of an SVG as its template wants it: of the CSS class `kind`, with texts and shapes inside; floats are
-    rounded, and `text_anchor` becomes `text-anchor`."""
+    """One SVG element for the template, of the CSS class `kind`, with texts and shapes inside; floats are rounded, and
+    `text_anchor` becomes `text-anchor`."""
     known = {"class": kind, **{name.replace("_", "-"): value for name, value in attributes.items()}}
     rounded = {name: f"{value:.1f}" if isinstance(value, float) else value for name, value in known.items()}
     return {"tag": tag, "attributes": rounded, "inside": inside}
@@ -39,7 +39,7 @@ class Drawing:
         self.add("line", kind=kind, x1=float(left), y1=float(y), x2=float(right), y2=float(y))
 
     def numbers(self, ticks, place, y):
-        """Numbers along a horizontal axis; one that would touch the one before it is left out."""
+        """Numbers along a horizontal axis, except those that would touch the previous one."""
         end = -1.0
         for tick in ticks:
             label = number(tick, 4)
@@ -82,7 +82,7 @@ class Plot(Drawing):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """One series that has values: its place among the colors, its name, its points, and what bounds it."""
+    """One series with values: its place among the colors, its name, its points, and its band."""
 
     place: int
     label: str

@@ -179,7 +179,7 @@ class AttentionRecord:
         return self.first(max(1, int(megabytes // per_example)))
 
     def select_examples(self, last: AttentionRecord, rows: list[int]) -> AttentionRecord | None:
-        """The record of the examples in `rows` of `last`, another capture of the run; None where it has none of them."""
+        """The record of the examples in `rows` of `last`, another capture of the run; None if it has none of them."""
         if not np.array_equal(self.example_index, last.example_index):
             known = {int(index): row for row, index in enumerate(self.example_index)}
             rows = [known[index] for index in (int(last.example_index[row]) for row in rows) if index in known]

@@ -1,6 +1,6 @@
-"""How the maps changed while the model trained, as a animation: one frame a capture, one scale for each image.
+"""Animates how the maps changed while the model trained: one frame per capture, one color scale per image.
 
-A GIF, because a browser, a README and a dashboard all play it without a decoder.
+It is a GIF, because browsers, READMEs and dashboards play it.
 
 Shape legend: B images, P patches, M captures; H W pixels of a frame.
 """
@@ -25,7 +25,7 @@ from vitcross.pages.numbers import number
 if TYPE_CHECKING:
     from vitcross.layers.token_layout import TokenLayout
 
-METHODS = ("relevance", "rollout")  # the first that every capture has is shown
+METHODS = ("relevance", "rollout")  # the first one that every capture has is shown
 MOST_BYTES = 400_000
 MOST_FRAMES = 24
 MOST_IMAGES = 8
@@ -39,12 +39,12 @@ HEADING_LINES = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """What the animation needs of one capture; a record without its weights.
+    """The parts of a record that the animation needs, without the weights.
 
     Fields:
         step: int.
-        images: (B, H, W, C) uint8, at most 8 of the record's.
-        maps: method -> (B, P), of `METHODS` those that there are.
+        images: (B, H, W, C) uint8, at most the first 8.
+        maps: method -> (B, P), those of `METHODS` that exist.
         predictions: tuple of B `Prediction`.
         words: method -> str, the measured verdict, e.g. "follows the model, gap +0.31 on 64 examples"; may be empty.
         token_layout, patch_size, boxes, mark_boxes: as in the record.
@@ -62,7 +62,7 @@ class Frame:
 
 
 def frame_of(record: AttentionRecord) -> Frame:
-    """What the animation keeps of a capture."""
+    """The frame of a capture."""
     count = min(len(record.images), MOST_IMAGES)
     methods = [method for method in METHODS if method in rollout.methods_of(record)]
     return Frame(
@@ -79,25 +79,25 @@ def frame_of(record: AttentionRecord) -> Frame:
 
 
 def trust_words(trust) -> dict[str, str]:
-    """method -> the measured verdict in words: `follows the model, gap +0.31 on 64 examples`; {} without a report."""
+    """method -> verdict in words, e.g. `follows the model, gap +0.31 on 64 examples`; {} without a report."""
     if trust is None:
         return {}
     return {m: f"{row.words}, gap {row.gap:+.2f} on {trust.examples} examples" for m, row in trust.fidelity.items()}
 
 
 def animation_gif(captures, style: Style | None = None) -> bytes:
-    """The animation of some captures of one run, at most about 400 KB.
+    """The animation of the captures of one run, at most about 400 KB.
 
-    Each image has one color scale through all frames: from 0 to its largest value in any frame, which is printed
-    below it. Relevance where every capture has it, else rollout. Of more than 24 captures as many are shown, evenly
-    taken, the first and the last among them.
+    It shows relevance where every capture has it, else rollout. Each image has one color scale in all frames, from 0 to
+    its largest value in any frame, which is printed below it. Of more than 24 captures, 24 are shown, evenly chosen,
+    including the first and the last.
 
     Args:
         captures: sequence of AttentionRecord or Frame, oldest first, of the same images.
         style: Style of the sheets; None for the default.
 
     Returns:
-        bytes of an animated GIF that repeats for ever; the last frame stays longest.
+        bytes of an animated GIF that loops; the last frame is shown longest.
 
     Raises:
         ValueError: without captures, or where they show different images.
@@ -118,7 +118,7 @@ def animation_gif(captures, style: Style | None = None) -> bytes:
 
 
 class _Animation:
-    """The frames of one animation, and what they share: method, scales, panel size."""
+    """The frames of one animation with their common method and color scales."""
 
     def __init__(self, frames: list[Frame], count: int, style: Style):
         self.total, self.count, self.style = len(frames), count, style
@@ -131,8 +131,8 @@ class _Animation:
 
     def encode(self, panel_size: int, num_colors: int) -> bytes:
         images = self._drawn(panel_size)
-        # One palette and no dithering: what did not change is the same pixels, which `optimize` leaves out of a frame.
-        # Maximum coverage keeps the rare colors of small objects, which a median cut would give away.
+        # With one palette and no dithering, unchanged pixels stay equal, and `optimize` leaves them out of a frame.
+        # Maximum coverage keeps the rare colors of small objects, which a median cut would lose.
         sample = np.concatenate([np.asarray(image)[::3, ::3] for image in images])
         palette = Image.fromarray(sample).quantize(num_colors, method=Image.Quantize.MAXCOVERAGE)
         first, *rest = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)

@@ -47,7 +47,7 @@ def label_rows(canvas: Canvas, corner, names, height: int) -> None:
 
 
 def label_columns(canvas: Canvas, corner, names, width: int) -> None:
-    """Write the name of each column below a table, from (x, y) on; one that would touch the one before is left out."""
+    """Write the name of each column below a table, from (x, y) on, except those that would touch the previous one."""
     free = -1.0
     for column, name in enumerate(names):
         half = drawing.text_width(str(name), 12) / 2

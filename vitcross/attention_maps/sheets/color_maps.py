@@ -1,7 +1,7 @@
-"""Color tables: viridis and inferno, whose lightness rises evenly, so that brighter always means more.
+"""Provides the color tables viridis and inferno, whose lightness rises evenly: brighter always means more.
 
-Rainbow tables (jet) invent edges where the values have none and are not offered. The tables are those of Stefan van
-der Walt and Nathaniel Smith (https://bids.github.io/colormap/, CC0).
+Rainbow tables (jet) are not offered, since they show edges where the values have none. The tables are those of Stefan
+van der Walt and Nathaniel Smith (https://bids.github.io/colormap/, CC0).
 """
 
 import functools

@@ -1,6 +1,6 @@
-"""Parts of a sheet: the canvas, text, color bars, boxes. Pillow only.
+"""Draws the parts of a sheet with Pillow: text, color bars, panels, boxes.
 
-Every position is in pixels, (x, y), from the top left.
+Positions are in pixels, (x, y), from the top left.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _is_drawn(character: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def drawable(text: str) -> str:
-    """One line as the font can draw it: accented letters that it lacks lose the accent; what remains unknown to it is
-    drawn as a crossed box. Captions keep the text as it is."""
+    """One line as the font can draw it: letters that it lacks lose their accent, and other unknown characters are drawn
+    as a crossed box. (Captions keep the text as it is.)"""
     text = " ".join(str(text).split())
     if text.isascii():
         return text
@@ -81,7 +81,7 @@ def shorten(text: str, size: int, width: float) -> str:
     text = drawable(text)
     if text_width(text, size) <= width:
         return text
-    # Wider texts are longer texts, so that halving finds the longest that fits.
+    # Longer texts are wider, so that bisection finds the longest that fits.
     fits, too_long = 0, len(text)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
@@ -90,7 +90,7 @@ def shorten(text: str, size: int, width: float) -> str:
 
 
 class Canvas:
-    """A sheet in the making.
+    """The canvas on which a sheet is drawn.
 
     Args:
         width: int, pixels.
@@ -100,7 +100,7 @@ class Canvas:
     def __init__(self, *, width: int, height: int):
         self.image = Image.new("RGB", (int(width), int(height)), PAPER)
         self.draw = ImageDraw.Draw(self.image)
-        self._panels = []  # put in place at the end, in NumPy: through Pillow every panel is copied three times
+        self._panels = []  # copied at the end, in NumPy: Pillow would copy every panel three times
 
     def array(self) -> np.ndarray:
         """(H, W, 3) uint8."""
@@ -121,7 +121,7 @@ class Canvas:
         self._panels.append((int(x), int(y), panel))
 
     def color_bar(self, x, y, height, *, vmin, vmax, color_map, mark=None):
-        """A vertical color bar with its numbers; `mark` (value, word) puts a tick where it lies within the scale."""
+        """A vertical color bar with its numbers; `mark` (value, word) adds a tick if the value is within the scale."""
         shares = np.linspace(1, 0, int(height))[:, None].repeat(BAR_WIDTH, axis=1)
         self.paste(x, y, color_maps.colors(shares, color_map, 0.0, 1.0))
         label_x = x + BAR_WIDTH + 7

@@ -1,4 +1,4 @@
-"""Which heads count: a table layer x head of the gradient by each head's gate, beside what closing it really does.
+"""Draws the importance of heads: tables layer x head of the gradient at a head's gate and of the effect of closing it.
 
 Shape legend: L layers, N heads.
 """
@@ -13,15 +13,15 @@ from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.trust.head_importance import HeadImportance
 
 CELL, LABEL_ROOM, TABLE_GAP, HEAD_ROOM = 58, 74, 56, 52
-TABLES = (("importance", "by the gradient"), ("drop", "what closing it costs"))
+TABLES = (("importance", "by the gradient"), ("drop", "effect of closing the head"))
 LINES = (
-    "Left: how much a head counts by the gradient of the loss, each layer of length 1 (Michel et al. 2019).",
+    "Left: importance of each head by the gradient of the loss; a layer has length 1 (Michel et al. 2019).",
     "Right: by how much the probability of the answer drops when that head alone is closed; negative: it rises.",
 )
 
 
 def head_sheet(heads: HeadImportance, color_map: str = "viridis") -> Sheet:
-    """Both tables of every kind of layer; above them how well the first foretells the second (rank correlation)."""
+    """Both tables of every kind of layer, and above them the rank correlation between the two."""
     columns = max(table.shape[1] for table in heads.importance.values())
     width = MARGIN * 2 + 2 * (LABEL_ROOM + columns * CELL) + TABLE_GAP + BAR_ROOM
     top = drawing.heading_height(len(LINES))

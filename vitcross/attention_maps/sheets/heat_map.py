@@ -1,4 +1,4 @@
-"""One statistic as a heat map, depth x capture: how every layer changed while the model trained.
+"""Draws a statistic as a heat map, depth x capture: how every layer changed while the model trained.
 
 Shape legend: L blocks, M captures.
 """
@@ -35,7 +35,7 @@ def heat_map_sheet(name: str, steps, values, color_map: str = "viridis") -> Shee
     values = np.nan_to_num(np.asarray(values, np.float64))
     if values.ndim != 2 or len(values) != len(steps):
         raise ValueError(f"`values` must be (M, L) with M = {len(steps)} captures. Received: shape {values.shape}")
-    # The oldest captures leave first when a run has more of them than fit.
+    # The oldest captures are left out where a run has more than fit.
     most = (MAX_WIDTH - 2 * MARGIN - LABEL_ROOM - BAR_GAP - BAR_ROOM) // NARROWEST_CELL
     steps, values = list(steps)[-most:], values[-most:]
     num_captures, depth = values.shape

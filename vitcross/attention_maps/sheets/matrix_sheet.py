@@ -1,7 +1,7 @@
-"""The matrix behind the maps of words: every sub-word token against every patch, in both directions.
+"""Draws the matrix behind the maps of words: every sub-word token against every patch, in both directions.
 
-A bright column on the left is a patch that all tokens read alike (a sink); on the right each column says which word a
-patch belongs to.
+A bright column on the left is a patch that all tokens read alike (a sink); a column on the right shows which words
+attend to a patch.
 
 Shape legend: T tokens with a row, S image tokens, P patches, W columns drawn.
 """
@@ -31,8 +31,8 @@ BLOCK_GAP = 30
 
 
 def matrix_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
-    """Tokens against patches, mean over heads of the last cross-attention layer: what a token attends to, and how what
-    a patch receives divides among the tokens."""
+    """Tokens against patches, mean over heads of the last cross-attention layer: what a token attends to, and the share
+    of each token in the attention that a patch receives."""
     sheet = SheetLayout(record, style)
     layout = record.token_layout
     merged = -(-layout.num_patches // WIDEST)
@@ -59,7 +59,7 @@ def _lines(record: AttentionRecord, sheet: SheetLayout, merged: int) -> list[str
     layer = list(record.cross_attention)[-1]
     row = "the row that predicts it" if record.text.predicts_next else "its own row"
     several = f" A column is the mean of {merged} neighboring patches." if merged > 1 else ""
-    prefix = " The columns apart on its left: prefix tokens." if record.token_layout.num_prefix_tokens else ""
+    prefix = " The separate columns on its left are prefix tokens." if record.token_layout.num_prefix_tokens else ""
     return [
         f"Step {record.step}. {layer}, mean over heads. One line per sub-word token ({row}), one column per patch, "
         f"row by row of the image.{several}",
@@ -70,7 +70,7 @@ def _lines(record: AttentionRecord, sheet: SheetLayout, merged: int) -> list[str
 
 
 def _tokens(record: AttentionRecord, example: int):
-    """`(labels, rows)`: (text, is in a word, names an object) of every token that has a row, and rows (T, S)."""
+    """`(labels, rows)` of every token that has a row: (text, is in a word, names an object), and rows (T, S)."""
     text, places = record.text.texts[example], token_rows(record)
     layer = list(record.cross_attention.values())[-1][example].mean(axis=0, dtype=np.float64)
     of_word = {position: w for w, word in enumerate(text.words) for position in word.tokens}
@@ -92,7 +92,7 @@ def _labels(canvas: Canvas, x: int, y: int, labels) -> None:
 
 
 def _draw(canvas: Canvas, record, style, rows_TS, x: int, y: int, width: int, merged: int) -> None:
-    """Prefix columns, the matrix of tokens, that of patches, each with its bar and its axis."""
+    """Prefix columns, then the matrix in both directions, each with its color bar and axis."""
     layout = record.token_layout
     patches, prefix = layout.patches(rows_TS), layout.prefix(rows_TS)
     top = render.scale_top(rows_TS)

@@ -1,4 +1,4 @@
-"""What one capture hands to the sinks, finished: they name files, write and upload, and compute nothing.
+"""Bundles everything that one capture hands to the sinks, which only write and upload it.
 
 Shape legend: L blocks, N heads.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionMedia:
-    """Everything that one capture produced. What only some sinks show is computed when it is first asked for.
+    """The output of one capture. What only some sinks show is computed on first access.
 
     Args:
         record: AttentionRecord, what was captured.
@@ -54,27 +54,27 @@ class AttentionMedia:
 
     @functools.cached_property
     def predictions(self) -> list[Prediction]:
-        """What the model says of each image."""
+        """The prediction for each image."""
         return [prediction(self.record, example) for example in range(len(self.record.images))]
 
     @property
     def targets(self) -> list[str]:
-        """What the maps of each image explain; empty where that is not known."""
+        """What the maps of each image explain; empty where unknown."""
         return list(self.record.targets)
 
     @functools.cached_property
     def trust(self) -> dict | None:
-        """What was measured of the maps, as `trust_table` has it; None where nothing was."""
+        """The trust measurements as of `trust_table`; None where there are none."""
         return self.record.trust and trust_table(self.record.trust, self.record.maps)
 
     @functools.cached_property
     def thumbnails(self) -> Thumbnails:
-        """All maps of all images in one small image."""
+        """Thumbnails of all maps of all images, in one image."""
         return thumbnails(self.record, Style(color_map=self.color_map))
 
     @functools.cached_property
     def overlay(self) -> OverlayImages:
-        """The clean images with the levels of every map and the boxes of the truth, to be laid over them."""
+        """The plain images with the levels of every map and the boxes, to be drawn over them."""
         return OverlayImages(self.record)
 
     @property

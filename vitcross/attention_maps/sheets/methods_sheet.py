@@ -1,7 +1,6 @@
-"""All methods beside each other: one row an image, one column a method, each with what was measured of it.
+"""Draws all map methods side by side with their trust measurements: one row per image, one column per method.
 
-A map without its number is an illustration. So the head of a column says what the method is worth over all trust
-examples, and below each map stands what it does on that one image.
+The head of a column shows the method's verdict over all trust examples; the gap on a single image is below its map.
 
 Shape legend: B batch, P patches, K boxes; h w pixels of a panel.
 """
@@ -26,7 +25,7 @@ from vitcross.pages.numbers import number
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
 
-COLUMN = 198  # a verdict with its interval must fit above a narrow image
+COLUMN = 198  # the gap with its interval must fit above a narrow image
 HEAD, BAR = 98, 10  # room for the words of a column's head; height of its color bar
 BAR_AT, NUMBER_ROOM = 76, 60
 NOTE = 26
@@ -34,9 +33,9 @@ MOST_LINES = 3
 
 
 def method_maps(record: AttentionRecord) -> dict[str, tuple[np.ndarray, float]]:
-    """Method -> (maps (B, P) as they are shown, top of the color scale that they share).
+    """Method -> (maps (B, P) as they are shown, top of their common color scale).
 
-    Leaving a patch out may raise the answer: of such negative numbers nothing is shown.
+    Negative values, where leaving out a patch raises the score, are shown as 0.
     """
     shown = {method: np.maximum(rollout.read_map(record, method), 0.0) for method in rollout.methods_of(record)}
     return {method: (maps_BP, render.scale_top(maps_BP)) for method, maps_BP in shown.items()}
@@ -48,19 +47,14 @@ def gap_words(fidelity: Fidelity) -> str:
 
 
 def methods_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """Probes x (image, then every method that the record has); a column has one color scale of its own.
-
-    Args:
-        record: AttentionRecord; where it holds a report of trust, its numbers are printed.
-        style: Style.
-    """
+    """Probes x (image, then every method of the record); each column has its own color scale."""
     sheet = SheetLayout(record, style, record.target_boxes)
     maps = method_maps(record)
     h, w = sheet.size(1 + len(maps))
     column = max(w, COLUMN)
     texts = [_below_image(sheet, i, column) for i in sheet.examples]
     step_y = h + max(NOTE, 10 + 18 * max(map(len, texts))) + GAP
-    title = "Every method, and what was measured of it"
+    title = "All map methods and their trust measurements"
     lines = _lines(sheet, maps)
     canvas, top = sheet.canvas(title, lines, 2 * MARGIN + (1 + len(maps)) * (column + GAP), HEAD + len(texts) * step_y)
     for k, (method, (maps_BP, vmax)) in enumerate(maps.items()):
@@ -86,13 +80,15 @@ def _lines(sheet: SheetLayout, maps) -> list[str]:
     record, trust = sheet.record, sheet.record.trust
     name = sheet.style.color_map.capitalize()
     lines = [
-        f"Step {record.step}. {name}: darkest = 0; each column has one scale of its own, its top stands at its bar. "
-        "Columns are told apart by their numbers, not by brightness."
+        f"Step {record.step}. {name}: darkest = 0; each column has its own scale, whose top is at its bar. "
+        "Compare columns by their numbers, not by brightness."
     ]
     if trust is not None:
         lines += _source(trust)
     if "leave_one_out" in maps:
-        lines.append("Leave one out is negative where the answer gains without a patch: its positive part is shown.")
+        lines.append(
+            "Leave one out is negative where the answer gains without a patch; only its positive part is shown."
+        )
     if any(len(sheet.boxes[i]) for i in sheet.examples):
         lines.append("White box: the object that should count. The model never sees the box.")
     if record.mark_boxes is not None and record.mark_boxes.any():

@@ -1,4 +1,4 @@
-"""An overlay as an image that a notebook shows when it is the last line of a cell.
+"""Makes an overlay that a notebook displays as an image.
 
 Shape legend: H W C pixels.
 """
@@ -9,17 +9,17 @@ from PIL import Image
 
 from vitcross.attention_maps.sheets import render
 
-SIDE = 320  # longer side of what is shown, in pixels; small images are enlarged by whole factors below it
+SIDE = 320  # longer side in pixels; smaller images are enlarged by a whole factor
 
 
 def overlay(image, attention_map, *, size=None, **options) -> Image.Image:
-    """An attention map in colors over the image, from 0 to its maximum unless `vmax` says otherwise.
+    """An attention map in colors over the image, from 0 to its maximum or to `vmax`.
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8, the pixels that the model saw (`record.images[0]`).
         attention_map: (grid_height, grid_width), e.g. `record.token_layout.to_grid(relevance(model, batch)[0])`.
-        size: (height, width) in pixels; None: as large as is seen well.
-        **options: as of `vitcross.attention_maps.sheets.render.overlay`, which gives the array.
+        size: (height, width) in pixels; None: about 320 pixels.
+        **options: as of `vitcross.attention_maps.sheets.render.overlay`, which returns the array.
 
     Returns:
         PIL.Image.Image, RGB; notebooks show it, `.save(path)` writes it.

@@ -1,4 +1,4 @@
-"""The clean images of a capture, and what a dashboard can lay over them: levels of every map, boxes of the truth.
+"""Prepares the plain images of a capture and what a dashboard draws over them: levels of every map, and boxes.
 
 Shape legend: h w pixels.
 """
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from vitcross.attention_maps.records.probe_text import ProbeText
     from vitcross.attention_maps.records.record import AttentionRecord
 
-SMALLEST_SIDE = 256  # images are enlarged by the largest whole factor with which the longer side stays within it
+SMALLEST_SIDE = 256  # images are enlarged by the largest whole factor that keeps the longer side within it
 
 
 class OverlayImage(NamedTuple):
-    """One image without any drawing, as PNG bytes; its caption; method -> (h, w) uint8, the level of every pixel; layer
-    -> list of boxes."""
+    """One plain image as PNG bytes; its caption; method -> (h, w) uint8, the level of every pixel; layer -> boxes."""
 
     png: bytes
     caption: str
@@ -34,16 +33,16 @@ class OverlayImage(NamedTuple):
 
 
 class OverlayImages:
-    """The images of one record, each made when it is asked for.
+    """The images of one record, each made on access.
 
-    All have one size and the same layers, so that one switch of a dashboard serves them all.
+    All have one size and the same layers, so that one switch of a dashboard controls them all.
 
     Attributes:
         methods: names of the maps.
-        levels: level -> what it is called; level 0 is no part of a mask.
-        layers: layer -> for every image a list of boxes, `(y_min, x_min, y_max, x_max, words beside it)` in shares of
-            the image: the object that decides the label (`truth`), a planted mark that gives it away (`mark`), and what
-            the words of a text name (`words`).
+        levels: level -> its name; level 0 is not part of a mask.
+        layers: layer -> for every image a list of boxes `(y_min, x_min, y_max, x_max, label)`, as shares of the image:
+            the object that decides the label (`truth`), a planted mark that gives it away (`mark`), and what the words
+            of a text name (`words`).
     """
 
     levels = LEVELS
@@ -80,8 +79,7 @@ class OverlayImages:
 
 
 def image_caption(record: AttentionRecord, example: int) -> str:
-    """Number, prediction, truth, what the maps explain, and whether they can be trusted: of this image, and of the
-    method over all measured examples."""
+    """Number, prediction, ground truth, explained target, and trust: on this image and over all measured examples."""
     text, truth, _ = prediction(record, example)
     parts = [f"{example + 1}. {text}" + (f" ({truth})" if truth else "")]
     if record.targets:
@@ -102,7 +100,7 @@ def _truth(record: AttentionRecord, example: int) -> str:
 
 
 def _boxes_of_words(text: ProbeText) -> list[tuple]:
-    """One box for every distinct object, captioned with the words that name it."""
+    """One box for every distinct object, labeled with the words that name it."""
     words: dict[tuple, list[str]] = {}
     for word, boxes in zip(text.words, text.word_boxes, strict=True):
         for box in () if boxes is None else boxes:

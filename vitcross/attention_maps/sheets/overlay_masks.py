@@ -1,6 +1,6 @@
-"""A map as levels that can be switched on and off one by one: the top 3 % of the patches, 3-10 %, 10-25 %, 25-50 %.
+"""Divides a map into levels that can be switched on and off: the top 3 % of the patches, 3-10 %, 10-25 %, 25-50 %.
 
-A dashboard shows them as masks over the clean image, so that the reader chooses method and threshold.
+A dashboard shows them as masks over the plain image, so that the reader chooses method and threshold.
 
 Shape legend: P patches; h w pixels.
 """
@@ -17,12 +17,11 @@ LEVELS = {1: "top 3 %", 2: "3-10 %", 3: "10-25 %", 4: "25-50 %"}
 
 
 def quantile_levels(attention_map) -> np.ndarray:
-    """The level of every patch: 1 for the most attended, 0 for those that belong to none.
+    """The level of every patch: 1 for the most attended, 0 for none.
 
-    Patches up to level k are at most `SHARES[k - 1]` of all, rounded to whole patches; level 1 holds at least one, also
-    of a coarse grid whose patches are larger than 3 %. Patches of one value are never told apart: as many of them as do
-    not fit into a level go to the first that holds them all, or to none. A map that is the same everywhere has no
-    levels, and a value that is not positive (nothing, or evidence against) never has one; NaN counts as 0.
+    Patches up to level k are at most `SHARES[k - 1]` of all, rounded to whole patches; level 1 has room for at least
+    one. Patches of equal value have one level: the first with room for all of them, or none. A uniform map has no
+    levels, nor has a value that is not positive; NaN counts as 0.
 
     Args:
         attention_map: array of any shape, P values, larger = more attended.
@@ -36,7 +35,7 @@ def quantile_levels(attention_map) -> np.ndarray:
     values = np.where(np.isfinite(values), values, 0.0)
     limits = np.floor(np.array(SHARES) * values.size + 0.5)
     limits = np.maximum(limits, 1)
-    # How many patches are at least as bright, itself and its equals included.
+    # The number of patches that are at least as bright, including itself.
     at_least = rankdata(-values, method="max").reshape(values.shape)
     levels = 1 + np.searchsorted(limits, at_least, side="left")
     return np.where((levels <= len(limits)) & (values > 0), levels, 0).astype(np.uint8)

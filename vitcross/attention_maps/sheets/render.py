@@ -1,4 +1,4 @@
-"""One map over one image: resize in patch space, color last, at the resolution that was measured.
+"""Renders a map over an image: it resizes in patch space and colors last, keeping the resolution that was measured.
 
 Shape legend: H W pixels, h w pixels of the panel, C channels.
 """

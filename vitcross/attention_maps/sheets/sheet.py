@@ -1,4 +1,4 @@
-"""One finished image: its pixels, encoded once, so that the dashboard and the local gallery show the same bytes.
+"""Holds one finished image and encodes it once, so that the dashboard and the local gallery show the same bytes.
 
 Shape legend: H W pixels.
 """
@@ -20,9 +20,8 @@ class Sheet:
     Args:
         image: (H, W, 3) uint8.
         title: str, short, without ids or class names.
-        caption: str, what is shown, predictions, and what the colors stand for.
-        vmin: float or None, value at the bottom of the color scale; None when the sheet has no single scale.
-        vmax: float or None, value at the top of the color scale; None when the sheet has no single scale.
+        caption: str, what is shown, predictions, and the meaning of the colors.
+        vmin, vmax: float or None, ends of the color scale; None where the sheet has no single scale.
     """
 
     image: np.ndarray

@@ -1,4 +1,4 @@
-"""What all sheets of one record share: the style, the examples shown, the size of a panel, what the model predicts.
+"""Lays out the sheets of one record: the examples and their panels, boxes, predictions and headings.
 
 Shape legend: B batch, P patches; h w pixels of a panel.
 """
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
 
 MAX_WIDTH = 2600
-MAX_EXAMPLES = 16  # more make a sheet that nobody reads; the record holds them all
+MAX_EXAMPLES = 16  # a sheet with more is hard to read; the record holds them all
 TEXT_ROOM = 46  # two lines below a panel
 SMALLEST_PANEL = 48
 MIN_SHEET_WIDTH = 640  # room for the heading
 
 
 class SheetLayout:
-    """What all sheets of one record share: the examples shown, the size of a panel, the outlined patches.
+    """The layout that all sheets of one record share: the examples shown, the size of a panel, the outlined patches.
 
-    `boxes` of every example, (K, 4) each, are drawn on its image; None: the one box of the record, where it has any.
+    The `boxes` (K, 4) of every example are drawn on its image; None: those of the record.
     """
 
     def __init__(self, record: AttentionRecord, style: Style, boxes=None):
@@ -42,7 +42,7 @@ class SheetLayout:
         self.uniform = (1.0 / layout.num_tokens, "uniform")
 
     def size(self, num_columns: int, room: int = 0) -> tuple[int, int]:
-        """(h, w) of a panel when `num_columns` must fit beside each other and `room` pixels stay free."""
+        """(h, w) of a panel where `num_columns` must fit side by side and `room` pixels stay free."""
         widest = (MAX_WIDTH - 2 * MARGIN - room) // num_columns - GAP
         return render.panel_size(self.record.images.shape[1:3], max(SMALLEST_PANEL, min(self.style.panel_size, widest)))
 
@@ -71,22 +71,22 @@ class SheetLayout:
         )
 
     def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
-        """The pixels that the model saw, the object's box where known, and below it what the model predicts."""
+        """Draw the pixels that the model saw, the object's box where known, and the prediction below them."""
         canvas.paste(x, y, self.pixels(example, size))
-        # A narrow panel has no room for words, but the number of the example still leads to the caption.
+        # A narrow panel has no room for words; the example's number refers to the caption.
         lines = self.prediction_lines(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
         for i, (line, fill) in enumerate(lines):
             canvas.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
 
     def pixels(self, example: int, size) -> np.ndarray:
-        """(h, w, 3) the pixels that the model saw, artifact patches outlined, with the object's box where known."""
+        """(h, w, 3) the pixels that the model saw, with artifact patches outlined and the object's box where known."""
         pixels = np.array(render.resize(render.to_rgb(self.record.images[example]), size))
         shape = self.record.images.shape[1:3]
         render.outline(pixels, self.artifacts[example], shape, self.record.patch_size, self.style.color_map)
         return self.with_boxes(pixels, example)
 
     def with_boxes(self, pixels: np.ndarray, example: int) -> np.ndarray:
-        """The panel (h, w, 3), the example's boxes drawn on it, in place."""
+        """Draw the example's boxes on a panel (h, w, 3), in place."""
         for box in self.boxes[example]:
             drawing.draw_box(pixels, box)
         if self.record.mark_boxes is not None:
@@ -96,7 +96,7 @@ class SheetLayout:
     def prediction_lines(
         self, example: int, width: float, max_lines: int, size: int = 13
     ) -> list[tuple[str, tuple[int, int, int]]]:
-        """Lines of at most `width` pixels with their colors: what the model predicts, and the truth."""
+        """Lines of at most `width` pixels with their colors: the prediction and the ground truth."""
         text, truth, correct = prediction(self.record, example)
         color = INK if correct is None else RIGHT if correct else WRONG
         lines = [(line, color) for line in drawing.wrap(f"{example + 1}. {text}", size, width, max_lines)]
@@ -105,7 +105,7 @@ class SheetLayout:
     def canvas(
         self, title: str, lines: list[str], width: float, height: float, outlined: bool = True
     ) -> tuple[Canvas, int]:
-        """A sheet with its heading, and the y where its content starts; `outlined` says that it shows images."""
+        """A canvas with its heading, and the y where its content starts; `outlined`: the sheet shows images."""
         if outlined and self.artifacts[: len(self.examples)].any():
             lines = [*lines, "Outlined patches: tokens of outstanding norm. Brightness there is a sink, not evidence."]
         if len(self.examples) < len(self.record.images):
@@ -118,4 +118,4 @@ class SheetLayout:
     def scale(self) -> str:
         uniform = number(self.uniform[0])
         name = self.style.color_map.capitalize()
-        return f"{name}: darkest = 0, uniform attention = {uniform}; a row shares one scale, its top stands at its bar."
+        return f"{name}: darkest = 0, uniform attention = {uniform}; a row shares one scale, whose top is at its bar."

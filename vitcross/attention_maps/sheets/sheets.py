@@ -1,6 +1,6 @@
-"""The sheets of one capture: what the model saw, where it looked, every head, every layer, every method with what was
-measured of it (`methods_sheet.py`); for an image-text model also what its words look at (`word_sheets.py`,
-`matrix_sheet.py`, `text_sheet.py`).
+"""Draws the sheets of one capture: probe images, raw attention, every head, every layer, and all methods.
+
+Of an image-text model it also draws the sheets of words (`word_sheets.py`, `matrix_sheet.py`, `text_sheet.py`).
 
 Shape legend: B batch, N heads, L blocks, P patches; h w pixels of a panel.
 """
@@ -27,7 +27,7 @@ from vitcross.pages.numbers import number, percent
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
 
-MOST_LINES = 5  # of what the model says, and as many of the text that it is held against
+MOST_LINES = 5  # of a prediction, and as many of the ground truth
 READS = {
     "cls": "what the class token attends to",
     "gap": "what patches attend to, mean over all of them (no single row is the answer)",
@@ -40,18 +40,18 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     sheet = SheetLayout(record, style)
     columns = min(4, len(sheet.examples))
     h, w = sheet.size(columns)
-    # What is predicted may be sentences; a class fits on a line.
+    # A prediction may be several sentences; a class fits on one line.
     most = MOST_LINES if record.predictions else 1
     counts = [len(sheet.prediction_lines(i, w, most)) for i in sheet.examples]
     text_room = max(TEXT_ROOM, 10 + 18 * max(counts, default=0))
     step_x, step_y = max(w, 120) + 2 * GAP, h + text_room + GAP
     rows = -(-len(sheet.examples) // columns)
-    what = "what it says of them, and their texts" if record.predictions else "its prediction and probability"
+    what = "its predictions, and their texts" if record.predictions else "its prediction and probability"
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
     if record.boxes is not None:
         lines.append("White box: the object that decides the label. The model never sees the box.")
     if record.mark_boxes is not None and record.mark_boxes.any():
-        lines.append("Dashed box: a mark that gives the label away, planted to see whether the model reads it instead.")
+        lines.append("Dashed box: a planted mark that gives the label away, to test whether the model relies on it.")
     title = "Probe images"
     canvas, top = sheet.canvas(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
     for i in sheet.examples:
@@ -81,13 +81,13 @@ def overlay_sheet(record: AttentionRecord, style: Style) -> Sheet:
     for row in range(rows):
         _bar(canvas, MARGIN + pairs * step_x, top + row * step_y, h, tops[row], sheet)
     caption = f"{' '.join(lines)} Brightest, by row: {', '.join(map(number, tops))}. "
-    # One number stands for the sheet only where it has one row.
+    # The sheet has a single scale only where it has one row.
     vmax = tops[0] if rows == 1 else None
     return Sheet(image=canvas.array(), title=title, caption=caption + "; ".join(captions(record)), vmin=0.0, vmax=vmax)
 
 
 def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """Every head of the last layer (or of the attention pooling); a row is one image with a scale of its own."""
+    """Every head of the last layer (or of the attention pooling); a row is one image with its own color scale."""
     sheet = SheetLayout(record, style)
     rows_BNT = rollout.raw_rows(record)
     layout = record.token_layout
@@ -103,7 +103,7 @@ def heads_sheet(record: AttentionRecord, style: Style) -> Sheet:
 
 
 def layers_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """The mean over heads of every layer, then what the pooling reads, then rollout."""
+    """The mean over heads of every layer, then the attention pooling, then rollout."""
     sheet = SheetLayout(record, style)
     layout = record.token_layout
     rows_BKT = rollout.layer_rows(record).mean(axis=2).transpose(1, 0, 2)
@@ -151,16 +151,16 @@ def _bar(canvas: Canvas, x: int, y: int, height: int, vmax: float, sheet: SheetL
 
 
 def sheets(record: AttentionRecord, style: Style | None = None, note: str = "") -> dict[str, Sheet]:
-    """All sheets of one capture, by the key under which the dashboard shows them.
+    """All sheets of one capture, by their keys in the dashboard.
 
     Args:
         record: AttentionRecord.
         style: Style; None for the default.
-        note: str, what is known of how well the maps of words are grounded; stands on the sheets of words.
+        note: str, how well the maps of words are grounded, printed on the sheets of words.
     """
     style = style or Style()
     found = {keys.PROBE: probe_sheet(record, style), keys.OVERLAY: overlay_sheet(record, style)}
-    # Without maps that need the model there is nothing to hold beside what the other sheets show.
+    # Without maps that need the model, it would repeat the other sheets.
     if record.maps:
         found[keys.METHODS_SHEET] = methods_sheet(record, style)
     found[keys.HEADS] = heads_sheet(record, style)
@@ -169,8 +169,7 @@ def sheets(record: AttentionRecord, style: Style | None = None, note: str = "") 
 
 
 def _text_sheets(record: AttentionRecord, style: Style, note: str) -> dict[str, Sheet]:
-    """The sheets of a text tower: cross-attention where it has some, what counts for each word where that was
-    computed, similarity for a dual encoder, and what the pooling of the text reads where it has one."""
+    """The sheets of a text tower, as far as the record has their data."""
     found, text = {}, record.text
     if text.cross_attention:
         found[keys.WORDS] = words_sheet(record, style, note)

@@ -1,4 +1,4 @@
-"""What the pooling of a text reads: every head of the last layer against the words of the text.
+"""Draws what the pooling of a text reads: every head of the last layer against the words of the text.
 
 Shape legend: W rows of one table (words and special tokens), N heads.
 """
@@ -31,7 +31,7 @@ READS = {
 
 
 def text_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """Shares of the words, by head and in the mean; sub-words of a word are added up, so that a column sums to 1."""
+    """Shares of the words, by head and on average; the sub-words of a word are summed, so that a column sums to 1."""
     sheet = SheetLayout(record, style)
     tables = [_table(record, i, rows_NT) for i, rows_NT in enumerate(pooled_text_rows(record))]
     heads = tables[0][1].shape[1] - 1
@@ -42,9 +42,9 @@ def text_sheet(record: AttentionRecord, style: Style) -> Sheet:
     lines = [
         f"Step {record.step}. What the text's pooling reads: {READS[record.text.pooling]}; columns: heads, then their "
         "mean.",
-        "Sub-words of a word are added up: a column sums to 1. A text shares one scale, its top stands at its bar.",
+        "The sub-words of a word are summed: a column sums to 1. A text shares one scale, whose top is at its bar.",
     ]
-    title = "Which words the text's embedding reads"
+    title = "Words that the text's embedding reads"
     canvas, top = sheet.canvas(title, lines, *size, outlined=False)
     for i, (x, y) in enumerate(corners):
         _draw(canvas, f"{i + 1}.  {record.text.texts[i].text}", *tables[i], x, top + y, block_width, style.color_map)

@@ -1,4 +1,4 @@
-"""All maps of one capture as one small image, a regular grid: a page shows any cell of it, and there is one file."""
+"""Draws all maps of one capture as thumbnails in one image, a regular grid of which a page shows single cells."""
 
 from __future__ import annotations
 
@@ -19,20 +19,15 @@ LONGEST = 128  # of one cell, in pixels
 
 
 class Thumbnails(NamedTuple):
-    """The image as PNG bytes, and its grid: `columns` (`"image"` and each method -> the name that is shown), `rows`,
-    and the `width` and `height` of a cell in pixels."""
+    """The image as PNG bytes, and its grid: `columns` (`"image"` and each method -> title), `rows`, and the `width` and
+    `height` of a cell in pixels."""
 
     png: bytes
     grid: dict
 
 
 def thumbnails(record: AttentionRecord, style: Style | None = None) -> Thumbnails:
-    """Each image, and beside it each method on the color scale that it has in the sheet of methods.
-
-    Args:
-        record: AttentionRecord.
-        style: Style; None for the default.
-    """
+    """Each image, and beside it the map of each method with its color scale of the methods sheet."""
     sheet = SheetLayout(record, style or Style(), record.target_boxes)
     size = render.panel_size(record.images.shape[1:3], LONGEST)
     maps = method_maps(record)

@@ -1,5 +1,4 @@
-"""The trust of every method on one sheet: the curves of deletion and insertion beside random orders, the center prior
-and leave-one-token-out, and a table whose last word is the verdict.
+"""Draws the trust of every method: curves of deletion and insertion beside the baselines, and a table with verdicts.
 
 Shape legend: K points of a curve; h w pixels of a panel.
 """
@@ -31,7 +30,7 @@ COLORS = {
 OTHER_COLOR = (0, 158, 115)
 PANEL = (250, 352)  # height, width
 PANEL_GAP, AXIS_ROOM = 56, 44
-FINE = 3  # curves are drawn so many times larger, then reduced: Pillow draws no smooth lines
+FINE = 3  # curves are drawn larger by this factor, then reduced, since Pillow does not smooth lines
 ROW = 26
 COLUMNS = (
     ("method", 0),
@@ -45,7 +44,7 @@ COLUMNS = (
     ("verdict", 920),
 )
 WIDTH = 2 * MARGIN + 1110
-# Where the brightest patches lie: each part starts here, its columns beside it.
+# The parts of the grounding table, and the x where each starts.
 PARTS = (("on the boxes of what is explained", 208), ("on the planted mark", 568))
 MEASURES = (("pointing (chance)", 0), ("energy", 132), ("lift", 202))
 
@@ -55,25 +54,25 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
 
     Args:
         evaluation: TrustEvaluation.
-        blurred: bool, show what was measured with blurred pixels instead of dropped tokens.
+        blurred: bool, show the measurements with blurred pixels instead of dropped tokens.
     """
     curves = evaluation.blurred_curves if blurred else evaluation.curves
     rows = evaluation.blurred if blurred else evaluation.report.fidelity
     if not rows:
-        raise ValueError("`evaluation` must hold what is to be shown. Received: nothing measured with blurred pixels")
+        raise ValueError("`evaluation` must hold the measurements to show. Received: none with blurred pixels")
     report, how = evaluation.report, "patches are blurred" if blurred else "tokens are dropped"
     title = f"Do the maps follow the model? {how.capitalize()}"
-    worth = "" if blurred else f"; of {report.explainable} of them dropping patches changes what the model says"
+    worth = "" if blurred else f"; for {report.explainable} of them dropping patches changes the prediction"
     lines = [
         f"Step {report.step}. {report.examples} images{worth}.",
-        "Insertion: the most important patches enter first, high is good. Deletion: they leave first, low is good.",
+        "Insertion: most important patches are added first, high is good. Deletion: they are dropped first, low is good.",
         "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
         "Reference: leave one token out.",
-        "In gray: a gap to another image's map or to the center that the same test does not find above 0.",
+        "In gray: a gap to another image's map or to the center that is not significantly above 0.",
     ]
     top = drawing.heading_height(len(lines))
     table = top + 22 + PANEL[0] + AXIS_ROOM + 24
-    # Blurring changes no map: where they point is said once.
+    # Blurring does not change the maps: grounding is shown once.
     grounding = [] if blurred else [report.grounding, report.grounding_mark]
     pointing = table + ROW * (len(rows) + 2) + 20
     canvas = Canvas(width=WIDTH, height=pointing + _pointing_height(grounding) + MARGIN)
@@ -88,9 +87,9 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
 
 def _charts(canvas: Canvas, top: int, curves: dict[str, MeanCurves]) -> None:
     charts = (
-        ("Insertion: what the model says of the target", ("insertion",), False),
-        ("Deletion: what the model says of the target", ("deletion",), True),
-        ("Still its answer? Most important leave first; thin: last", ("positive", "negative"), True),
+        ("Insertion: score of the target", ("insertion",), False),
+        ("Deletion: score of the target", ("deletion",), True),
+        ("Prediction unchanged; thin: least important first", ("positive", "negative"), True),
     )
     highest = max(getattr(c, name).max() for c in curves.values() for name in ("insertion", "deletion"))
     for i, (title, names, leaves) in enumerate(charts):
@@ -106,26 +105,26 @@ def _charts(canvas: Canvas, top: int, curves: dict[str, MeanCurves]) -> None:
             level = y + (1 - share) * (PANEL[0] - 1)
             canvas.text(x - 6, level, number(share * vmax), size=11, fill=MUTED, anchor="rm")
             canvas.text(x + share * width, y + PANEL[0] + 5, f"{share:.0%}", size=11, fill=MUTED, anchor="ma")
-        below = "of the patches have left" if leaves else "of the patches are there"
+        below = "of the patches are dropped" if leaves else "of the patches are kept"
         canvas.text(x + width / 2, y + PANEL[0] + 21, below, size=11, fill=MUTED, anchor="ma")
 
 
 def _nice(highest: float) -> float:
-    """The top of the scale: 1 where curves come near it, else a round number above them."""
+    """The top of the scale: a round number above the curves, at most 1."""
     steps = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
     return next((step for step in steps if highest <= step), 1.0)
 
 
 def _panel(lines, size, vmax: float) -> np.ndarray:
-    """(h, w, 3) the curves over [0, 1] x [0, vmax], the second one of a name thinner; values below 0 (cosines) lie on
-    the axis."""
+    """(h, w, 3) the curves over [0, 1] x [0, vmax]; the second one of a name is thinner, and negative values (cosines)
+    are drawn on the axis."""
     height, width = (FINE * side for side in size)
     image = Image.new("RGB", (width, height), (255, 255, 255))
     draw = ImageDraw.Draw(image)
     for share in (0.25, 0.5, 0.75):
         draw.line((0, share * height, width, share * height), fill=LINE, width=2)
         draw.line((share * width, 0, share * width, height), fill=LINE, width=2)
-    # Baselines first: methods lie over them.
+    # Baselines first, so that methods are drawn over them.
     for name in sorted(lines, key=lambda name: name not in (CENTER, RANDOM)):
         xs, several = lines[name]
         for ys, thickness in zip(several, (2 * FINE, FINE), strict=False):
@@ -139,7 +138,7 @@ def _panel(lines, size, vmax: float) -> np.ndarray:
 
 
 def _dashed(draw, points, color, width: int, dash: float = 15.0) -> None:
-    """A line through `points` whose dashes go on around its corners."""
+    """A line through `points` whose dashes continue around corners."""
     travelled = 0.0
     for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
         length = float(np.hypot(x1 - x0, y1 - y0))
@@ -184,9 +183,9 @@ def _pointing_height(grounding) -> int:
 
 
 def _pointing(canvas: Canvas, top: int, grounding: list[dict[str, dict[str, float]]]) -> None:
-    """Where the maps point, which is no question of following the model: it may look at the wrong place."""
-    canvas.text(MARGIN, top + 8, "Where does it point?", size=14)
-    # Beside a single part the other's place stays free.
+    """The grounding table. (A map may follow the model although the model looks at the wrong place.)"""
+    canvas.text(MARGIN, top + 8, "Grounding", size=14)
+    # The place of a missing part stays free.
     parts = [(where, x, rows) for (where, x), rows in zip(PARTS, grounding, strict=True) if rows]
     for where, x, _ in parts:
         canvas.text(MARGIN + x, top + 8, where, size=12)
@@ -206,7 +205,7 @@ def _pointing(canvas: Canvas, top: int, grounding: list[dict[str, dict[str, floa
 
 
 def _swatch(canvas: Canvas, y: float, name: str, x: float = MARGIN) -> float:
-    """A piece of the curve and its name; returns where they end."""
+    """Draw a piece of the curve and its name; returns the x of their end."""
     for piece in range(0, 24, 1):
         if name not in (CENTER, RANDOM, LEAVE_ONE_OUT) or piece % 10 < 5:
             canvas.draw.rectangle((x + piece, y + 7, x + piece + 1, y + 9), fill=_color(name))

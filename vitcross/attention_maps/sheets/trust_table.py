@@ -1,4 +1,4 @@
-"""Collects what was measured of the maps of one capture as rows for a table: plain numbers and words, JSON-ready."""
+"""Arranges the trust measurements of one capture as rows of a table: plain numbers and words, JSON-ready."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def trust_table(report: TrustReport, held) -> dict:
 
     Args:
         report: TrustReport.
-        held: methods of which the record holds maps itself.
+        held: methods whose maps the record holds.
 
     Returns:
         dict of the report's numbers; `methods`: rows with `method`, `name`, `meaning`, `kind` (of the verdict:
         `"follows"`, `"random"`, `"nothing"`), `words`, every number of its `Fidelity`, `sanity`, `pointing`, `chance`,
-        `lift`, the same of a planted mark (`mark_lift`), and whether it beats another image's map and the center
-        (`beats_other`, `beats_center`; None where not tested); `probes`: method -> for each image `words` and
+        `lift`, the same for a planted mark (`mark_lift`), and whether it is better than another image's map and the
+        center (`beats_other`, `beats_center`; None where not tested); `probes`: method -> for each image `words` and
         `explainable`.
     """
     probes = {m: [{"words": p.words, "explainable": p.explainable} for p in rows] for m, rows in report.probes.items()}

@@ -1,8 +1,7 @@
-"""The sheets of words: where each word looks (cross-attention), what it resembles (a dual encoder's cosines), or what
-counts for it (relevance).
+"""Draws a map for each word: cross-attention, relevance, or the cosines of a dual encoder.
 
-One block per probe: what the model says, the image, then a panel for every word in reading order; one block below the
-other where several methods are shown.
+There is one block per probe: the prediction, the image, then a panel for every word in reading order. Where several
+methods are shown, each has a block.
 
 Shape legend: W words of one example, N heads, P patches; h w pixels of a panel.
 """
@@ -47,10 +46,9 @@ class _Panel:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Block:
-    """One probe: its panels, and the color scale of those of its words.
+    """The panels of one probe, and the top of the color scale of its words.
 
-    `method` stands above the image where the sheet has several; `follows` says that the block above is of the same
-    probe.
+    `method` is printed above the image where the sheet has several; `follows`: the block above shows the same probe.
     """
 
     example: int
@@ -72,7 +70,7 @@ def words_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
         for i in sheet.examples
     ]
     layer = list(record.cross_attention)[-1].split("/")[-2].removeprefix("block_").lstrip("0") or "0"
-    row = "the rows that predict it, what was looked at to say it" if record.text.predicts_next else "their own rows"
+    row = "the rows that predict it" if record.text.predicts_next else "their own rows"
     lines = [
         f"Step {record.step}. Color: what each word attends to, cross-attention of layer {layer} (the last), mean "
         f"over heads and over the word's sub-words: {row}. Punctuation is left out.",
@@ -80,12 +78,12 @@ def words_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
         *_about_boxes(record),
         *filter(None, [note]),
     ]
-    return _sheet(sheet, record, "Which patches each word looks at", lines, blocks, mark=sheet.uniform)
+    return _sheet(sheet, record, "Patches that each word attends to", lines, blocks, mark=sheet.uniform)
 
 
 def relevance_sheet(record: AttentionRecord, style: Style) -> Sheet:
-    """What counts for each word, through all layers of both towers; every method in a block of its own with its own
-    color scale."""
+    """Relevance and rollout for each word, through all layers of both towers; every method has its own block and color
+    scale."""
     sheet = SheetLayout(record, style)
     methods = [method for method in ("relevance", "rollout") if method in record.text.token_maps]
     maps = {method: token_word_maps(record, method) for method in methods}
@@ -94,17 +92,17 @@ def relevance_sheet(record: AttentionRecord, style: Style) -> Sheet:
         for method in methods:
             block = _block(record, i, maps[method][i], [_peak(patches) for patches in maps[method][i]])
             blocks.append(dataclasses.replace(block, method=METHODS[method], follows=method != methods[0]))
-    meanings = {"relevance": "what counts for it (gradient times attention)", "rollout": "attention followed"}
+    meanings = {"relevance": "gradient times attention", "rollout": "product of the attention of all layers"}
     name = style.color_map.capitalize()
     lines = [
         f"Step {record.step}. Color, for each word, mean over its sub-words, through all layers of both towers: "
         + "; ".join(f"{METHODS[method]}: {meanings[method]}" for method in methods)
         + ". Punctuation is left out.",
-        f"{name}: darkest = 0; the words of an image share one scale per method, its top stands at its bar. "
+        f"{name}: darkest = 0; the words of an image share one scale per method, whose top is at its bar. "
         "Below each panel: its brightest patch.",
         *_about_boxes(record),
     ]
-    return _sheet(sheet, record, "Which patches count for each word", lines, blocks)
+    return _sheet(sheet, record, "Patches that are relevant to each word", lines, blocks)
 
 
 def _peak(patches) -> str:
@@ -112,7 +110,7 @@ def _peak(patches) -> str:
 
 
 def similarity_sheet(record: AttentionRecord, style: Style, note: str = "") -> Sheet:
-    """Cosine of each patch with the text and with each of its words; the text's map has a scale of its own."""
+    """Cosine of each patch with the text and with each of its words; the text's map has its own color scale."""
     sheet = SheetLayout(record, style)
     maps = word_similarity_maps(record)
     blocks = []
@@ -123,14 +121,14 @@ def similarity_sheet(record: AttentionRecord, style: Style, note: str = "") -> S
         blocks.append(dataclasses.replace(block, panels=[whole, *block.panels]))
     name = style.color_map.capitalize()
     lines = [
-        f"Step {record.step}. Color: cosine of each patch with the whole text (first panel, a scale of its own), then "
-        "with each word; both towers' tokens are projected like the embeddings that are trained.",
-        f"{name}: darkest = a cosine of 0 or below; the words of an image share one scale, its top stands at its bar. "
+        f"Step {record.step}. Color: cosine of each patch with the whole text (first panel, with its own scale), then "
+        "with each word; the tokens of both towers are projected like the embeddings.",
+        f"{name}: darkest = a cosine of 0 or below; the words of an image share one scale, whose top is at its bar. "
         "Below each panel: its lowest and highest cosine.",
         *_about_boxes(record),
         *filter(None, [note]),
     ]
-    return _sheet(sheet, record, "Which patches are like the text and its words", lines, blocks)
+    return _sheet(sheet, record, "Similarity of patches to the text and its words", lines, blocks)
 
 
 def _range(cosines) -> str:
@@ -140,7 +138,7 @@ def _range(cosines) -> str:
 def _about_boxes(record: AttentionRecord) -> list[str]:
     if not record.text.words_have_boxes:
         return []
-    return ["Blue words name an object; the white box is the truth, which the model never sees."]
+    return ["Blue words name an object; its true box is white. The model never sees the box."]
 
 
 def _block(record: AttentionRecord, example: int, maps_WP: np.ndarray, notes: list[str]) -> _Block:

@@ -1,7 +1,7 @@
-"""What of a run fits into the page, and in words what was left out.
+"""Chooses what of a run fits into the page, and describes what is left out.
 
-First the read-out rows of all captures, in the richest of three tiers that leaves room; then, of the last capture, the
-matrices in which patches are queries, the most useful ones first and for as many images as possible.
+The read-out rows of all captures come first, in the richest of three tiers that fits; then the matrices of the last
+capture, in which patches are queries: the most useful ones first, for as many images as possible.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vitcross.attention_maps.viewer.capture import CompactCapture
 from vitcross.attention_maps.viewer.rows import pack
 from vitcross.attention_maps.viewer.tables import matrix_names, matrix_rows
 
-# (what of each capture, share of the room that the read-out rows of all captures may take)
+# (what is kept of each capture, share of the room that all read-out rows may take)
 TIERS = (
     ("all layers and heads", 0.45),
     ("the mean of the heads of all layers, and the heads of the last layer", 0.55),
@@ -31,14 +31,14 @@ LEAST_CAPTURES = 2
 
 @dataclasses.dataclass
 class Fitted:
-    """What was chosen of one run.
+    """The chosen parts of one run.
 
     Fields:
         captures: those kept, oldest first.
         examples: int, how many of the images are kept.
         readouts: for every capture, for every example `(names and counts of its rows, deflated bytes)`.
         matrices: for every example name -> deflated bytes, of the last capture.
-        notes: sentences, what was left out.
+        notes: sentences about what was left out.
     """
 
     captures: list[CompactCapture]
@@ -49,12 +49,12 @@ class Fitted:
 
 
 def encoded_size(content: bytes) -> int:
-    """Characters of `content` in base64, with what JSON puts around it."""
+    """Characters of `content` in base64, with the surrounding JSON."""
     return 4 * -(-len(content) // 3) + 24
 
 
 class Matrices:
-    """The deflated matrices of one record, each computed when it is first asked for."""
+    """The deflated matrices of one record, each computed on first use."""
 
     def __init__(self, record):
         self.groups = matrix_names(record)
@@ -71,16 +71,18 @@ def fit(captures: list[CompactCapture], matrices: Matrices, room: int) -> Fitted
 
     Args:
         captures: oldest first, at least one.
-        matrices: those of the last of them.
+        matrices: those of the last capture.
         room: int, characters for all blocks together.
     """
     kept, examples, tier, readouts, used = _choose_readouts(captures, room)
     chosen, notes = _choose_matrices(matrices, examples, room - used)
     total = len(captures[-1].example_index)
     if len(captures) > 1:
-        notes.insert(0, f"Earlier captures keep only what the read-out and each word read, of {TIERS[tier][0]}.")
+        notes.insert(
+            0, f"Earlier captures contain only the rows of the read-out and of each word, of {TIERS[tier][0]}."
+        )
     elif tier:
-        notes.insert(0, f"What the read-out and each word read is kept of {TIERS[tier][0]}.")
+        notes.insert(0, f"The rows of the read-out and of each word are those of {TIERS[tier][0]}.")
     if len(kept) < len(captures):
         notes.insert(0, f"{len(kept)} of the {len(captures)} captures are kept.")
     if examples < total:
@@ -89,7 +91,7 @@ def fit(captures: list[CompactCapture], matrices: Matrices, room: int) -> Fitted
 
 
 def _choose_readouts(captures, room):
-    """`(captures, number of examples, tier, blocks, characters)`: fewer captures and then fewer images only where
+    """`(captures, number of examples, tier, blocks, characters)`: captures, and then images, are left out only where
     the poorest tier does not fit."""
     examples, kept = len(captures[-1].example_index), list(captures)
     while True:
@@ -99,7 +101,7 @@ def _choose_readouts(captures, room):
             if used <= share * room:
                 return kept, examples, tier, readouts, used
         if len(kept) > LEAST_CAPTURES:
-            # Every second one, counted from the last; the first one shows where training began.
+            # Every second one, counted from the last, and always the first.
             kept = [c for c in kept if c is kept[0] or (len(kept) - 1 - kept.index(c)) % 2 == 0]
             kept = [kept[0], kept[-1]] if len(kept) <= 3 else kept
         elif examples > 1:

@@ -1,4 +1,4 @@
-"""One capture as the viewer keeps it: read-out rows and words, without the weights. A few hundred KB at most.
+"""Reduces a capture to what the viewer keeps: read-out rows and words without weights, at most a few hundred KB.
 
 Shape legend: B batch, T image tokens, P patches.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class CompactCapture:
-    """What stays of a capture when its weights are gone.
+    """A capture without its weights.
 
     Fields:
         step: int, optimizer steps taken.
@@ -64,7 +64,7 @@ def compact(record: AttentionRecord) -> CompactCapture:
 
 
 def describe(record: AttentionRecord) -> dict:
-    """What all captures of a run share, JSON-ready: grid, layers, heads, what its text tower is."""
+    """The properties that all captures of a run share, JSON-ready: grid, layers, heads, text tower."""
     layout = record.token_layout
     layers = [
         {"key": f"layer/{i}", "name": f"layer {i}", "heads": int(w.shape[1])}
@@ -84,14 +84,14 @@ def describe(record: AttentionRecord) -> dict:
             {"key": f"cross/{i}", "name": f"cross-attention layer {i}", "heads": int(w.shape[1])}
             for i, w in enumerate(record.cross_attention.values())
         ],
-        # Composed through both towers, they are more than what the image tower's weights alone say.
+        # Composed through both towers, unlike maps from the weights of the image tower.
         "composed": [m for m in ("raw", "rollout") if m in record.maps],
         "methods": list(methods_of(record)),
     }
 
 
 def example_facts(record: AttentionRecord, b: int) -> dict:
-    """What stays the same of an example in all captures, JSON-ready, without its image."""
+    """The properties of an example that are equal in all captures, JSON-ready, without its image."""
     facts = {
         "index": int(record.example_index[b]),
         "box": None if record.boxes is None else plain(record.boxes[b].tolist()),

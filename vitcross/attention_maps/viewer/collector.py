@@ -1,7 +1,8 @@
-"""The interactive viewer: all captures of a run, or two runs side by side, in one HTML file that opens from disk.
+"""Makes the interactive viewer: all captures of a run, or two runs side by side, in one HTML file that opens from disk.
 
-`write_viewer` writes it once; `Viewer` is for training: it keeps every capture in compact form, the weights of the last
-one only, and writes the page again after each.
+`write_viewer` writes it once. `Viewer` is for training: it keeps every capture in compact form and the weights of the
+last one, so that the page can be written again after each. The page uses no network, storage or `eval`; everything of
+a run is JSON in which no `<` occurs, and the page shows it as text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ BUDGET = 2_000_000  # bytes of the whole page
 SMALLEST_BUDGET = 200_000
 ASSETS = "attention_maps/viewer/assets"
 SCRIPTS = ("data", "maps", "scale", "draw", "words", "trust", "overview", "controls", "app")
-IMAGES_SHARE = 0.2  # of the page; the maps are what it is for
+IMAGES_SHARE = 0.2  # of the page
 
 
 class Viewer:
@@ -48,7 +49,7 @@ class Viewer:
         self.record: AttentionRecord | None = None
 
     def add(self, record: AttentionRecord) -> None:
-        """Add a capture; it takes the place of captures at its step or later ones, as in a run that goes on."""
+        """Add a capture; it replaces those at its step or later, as in a resumed run."""
         if self.record is not None and (record.text is None) != (self.record.text is None):
             kinds = ["without texts" if r.text is None else "with texts" for r in (self.record, record)]
             raise ValueError(
@@ -68,7 +69,7 @@ class Viewer:
         return build_page([Run(name=self.title, captures=self.captures, record=self.record)], self)
 
     def write(self, path) -> None:
-        """Write the page: complete under its name, or not there at all."""
+        """Write the page atomically."""
         write_text(path, self.html())
 
 
@@ -87,7 +88,7 @@ def build_page(runs: list[Run], settings: Viewer, notes: Iterable[str] = ()) -> 
             payload=content,
         )
         excess = len(text.encode("utf-8")) - settings.budget
-        # What stands around the blocks (words, trust, scripts) is known only now.
+        # The size of everything else (words, trust, scripts) is known only now.
         if excess <= 0 or room <= 0:
             return text
         room -= excess + 1000
@@ -99,15 +100,14 @@ def write_viewer(
     """Write the interactive viewer: one HTML file that needs neither network nor anything beside it.
 
     Args:
-        records: iterable of AttentionRecord, the captures of one run, oldest first; one record is
-            taken as a list of one.
+        records: AttentionRecord, or an iterable of them: the captures of one run, oldest first.
         path: str or path, e.g. `attention/viewer.html`; replaced as a whole.
         compare: captures of a second run, shown side by side with the first; None: one run. Examples are matched by
-            `example_index`, own images (-1) by their order.
-        names: pair of str, what the two runs are called; None: "A" and "B".
+            `example_index`, images from outside the data set (-1) by their order.
+        names: pair of str, names of the two runs; None: "A" and "B".
         title: str.
         color_map: `"viridis"` or `"inferno"`.
-        budget: int, bytes that the file may have; what did not fit is printed on the page.
+        budget: int, bytes that the file may have; the page lists what did not fit.
 
     Raises:
         ValueError: where there is no record, or the two runs have no image in common.
@@ -142,7 +142,7 @@ def _as_list(records, name: str) -> list:
 
 def _collect(records, **settings) -> Viewer:
     viewer = Viewer(**settings)
-    # One after the other: an iterable may read records from disk, and only the last one is kept.
+    # One at a time: an iterable may read records from disk, and only the last one is kept.
     for record in [records] if isinstance(records, AttentionRecord) else records:
         viewer.add(record)
     return viewer

@@ -1,4 +1,4 @@
-"""Two runs side by side in the viewer, from the captures that they left: no model is loaded."""
+"""Compares two runs side by side in the viewer, from their captures alone: no model is loaded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def compare_runs(first, second, *, color_map: str = "viridis") -> Path:
 
 
 def run_names(first, second) -> tuple[str, str]:
-    """What tells two run folders apart: their own names, with as many of the folders above as that takes."""
+    """Names that distinguish two run folders: those of the folders, with as many parents as necessary."""
     parts = [Path(folder).resolve().parts for folder in (first, second)]
     for count in range(1, max(map(len, parts)) + 1):
         names = tuple("/".join(p[-count:]) for p in parts)

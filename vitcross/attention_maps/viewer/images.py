@@ -1,4 +1,4 @@
-"""The images of the page as data URIs: exact where they are small, smaller copies where they are many or large."""
+"""Encodes the images of the page as data URIs: exact where they are small, reduced where they are many or large."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _QUALITIES = ((1, 88), (2, 85), (4, 80))  # (divide the sides by, JPEG quality)
 
 
 def data_uris(images, budget: int) -> list[str]:
-    """One data URI for each image (B, H, W, C) uint8: PNG where that is small, else JPEG, shrunk until all fit
-    into `budget` characters; the smallest copies are taken where even they do not fit."""
+    """One data URI per image (B, H, W, C) uint8: PNG where that is small, else JPEG, reduced until all fit into
+    `budget` characters or the smallest size is reached."""
     found: list[str] = []
     for divisor, quality in _QUALITIES:
         found = [_data_uri(to_rgb(image), divisor, quality) for image in images]

@@ -1,4 +1,4 @@
-"""Everything that the page of the viewer knows, as one JSON-ready dict: pure, from captures to numbers and text.
+"""Builds the content of the viewer's page as one JSON-ready dict, from captures.
 
     {title, colors, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
 
@@ -37,12 +37,12 @@ class Run:
 
     @functools.cached_property
     def matrices(self) -> Matrices:
-        """What every token of the last capture reads."""
+        """The matrices of the last capture."""
         return Matrices(self.record)
 
     @functools.cached_property
     def images(self) -> dict[int, list[str]]:
-        """Data URIs by the room that was given to them."""
+        """Data URIs by the room given to them."""
         return {}
 
     def uris(self, room: int) -> list[str]:
@@ -58,7 +58,7 @@ def payload(runs: list[Run], *, title: str, room: int, images: int, color_map: s
     Args:
         runs: one run, or two to compare, of the same examples in the same order.
         title: str.
-        room: int, characters that images and blocks may take together; images: int, of those for the images.
+        room: int, characters that images and blocks may take together; images: int, those for the images.
         color_map: str.
         notes: sentences to print first.
     """
@@ -103,7 +103,7 @@ def _run(run: Run, fitted: Fitted, uris: list[str], blocks: list[str]) -> dict:
 
 
 def _places(capture: CompactCapture, last: CompactCapture, examples: int) -> list[int | None]:
-    """Where each kept image of the last capture lies in another one; None where it lacks it or has no room for it."""
+    """The place of each kept image of the last capture in another one; None where that lacks it."""
     wanted = last.example_index[:examples]
     if capture.example_index[:examples] == wanted:
         return list(range(examples))
@@ -129,7 +129,7 @@ def _add(blocks: list[str], content: bytes) -> int:
 
 
 def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
-    """The report, its numbers of single images in the order of the page."""
+    """The report, with the numbers of single images in the order of the page."""
     if capture.trust is None:
         return None
     probes = {
@@ -140,10 +140,10 @@ def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
 
 
 def match(one, two) -> tuple[list[int], list[int], list[str]]:
-    """Which examples of two records are the same: `(rows of the first, rows of the second, sentences)`.
+    """Matches the examples of two records: `(rows of the first, rows of the second, sentences)`.
 
-    By `example_index`; own images (-1) by their place in the batch, where both have as many. Equal indices of other
-    data sets are told apart by their pixels.
+    They are matched by `example_index`, images from outside the data set (-1) by their place in batches of equal size.
+    Equal indices of different data sets are recognized by their pixels.
 
     Raises:
         ValueError: where nothing matches.
@@ -165,8 +165,8 @@ def match(one, two) -> tuple[list[int], list[int], list[str]]:
     notes = []
     if len(same) < max(len(one.images), len(two.images)):
         notes.append(
-            f"Compared: the {len(same)} images that both have (of {len(one.images)} and {len(two.images)}), matched "
-            "by their place in the data."
+            f"The {len(same)} images that both runs have (of {len(one.images)} and {len(two.images)}) are compared, "
+            "matched by their place in the data."
         )
     return [a for a, _ in same], [b for _, b in same], notes
 

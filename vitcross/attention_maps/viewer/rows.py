@@ -1,7 +1,7 @@
-"""Rows of a map as bytes: one code of 8 bits for each value, and for each row its scale and its mass as float32.
+"""Encodes rows of a map as bytes: 8 bits per value, and the scale and mass of each row as float32.
 
 A code c stands for `scale * level(c)`. The lowest ten codes grow as squares (square-root companding: most patches get
-little attention, and little must not look like nothing), the others are evenly 0.004 apart:
+little attention, which must not look like none), the others are 0.004 apart:
 
     level(c) = 0.02 (c / 10)^2      for c < 10
     level(c) = 0.02 + 0.004 (c - 10)    else, so that level(255) = 1
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
 
 def encode_rows(values) -> Rows:
-    """Compact rows of values (R, P) >= 0; what is negative becomes 0 (`signed_rows` keeps it)."""
+    """Compact rows of values (R, P) >= 0; negative values become 0 (`signed_rows` keeps them)."""
     values = np.maximum(np.asarray(values, np.float64), 0.0)
     scale = values.max(axis=-1, initial=0.0)
     finite = np.isfinite(scale)
@@ -46,14 +46,13 @@ def encode_rows(values) -> Rows:
 
 
 def signed_rows(values) -> tuple[Rows, Rows]:
-    """Compact rows of what is above 0, and of what is below 0 without its sign."""
+    """Compact rows of the positive values, and of the negative values without their sign."""
     values = np.asarray(values, np.float64)
     return encode_rows(values), encode_rows(-values)
 
 
 def pack(parts) -> bytes:
-    """Deflated bytes of several `Rows`, one below the other: all scales, all masses (little-endian float32), all
-    codes."""
+    """Deflated bytes of several `Rows`, concatenated: all scales, all masses (little-endian float32), all codes."""
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     scale, mass, codes = columns
     return zlib.compress(scale.astype("<f4").tobytes() + mass.astype("<f4").tobytes() + codes.tobytes(), 6)

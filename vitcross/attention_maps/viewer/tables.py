@@ -1,11 +1,11 @@
-"""From a record to the tables that the viewer shows: which rows there are, under which name.
+"""Computes the tables that the viewer shows from a record.
 
-Two kinds. *Read-out rows*: what the pooling (or a word) reads, kept of every capture and image. *Matrices*: the row
-of every token, for a patch as query, kept of the last capture as far as there is room.
+*Read-out rows* are what the pooling (or a word) reads; they are kept of every capture and image. *Matrices* have the
+row of every token, for patches as queries; they are kept of the last capture as far as there is room.
 
 Names: `layer/3/mean` (1 row), `layer/3/heads` (N rows), `pool/...` of an attention pooling, `map/<method>`,
-`cross/1/mean` (W rows) and `cross/1/heads` (N rows of each word: N x W), `words/<method>` (W), `similarity/text` (1)
-and `similarity/words` (W). A signed table has a second one, its name ending in `-`, of what is below 0.
+`cross/1/mean` (W rows) and `cross/1/heads` (N x W rows), `words/<method>` (W), `similarity/text` (1) and
+`similarity/words` (W). The negative values of a signed table are in a second one, whose name ends in `-`.
 
 Shape legend: B batch, N heads, T image tokens, P patches, W words of one example, L blocks.
 """
@@ -75,8 +75,8 @@ def _word_tables(record: AttentionRecord) -> dict[str, tuple]:
 
 
 def word_shares(record: AttentionRecord) -> dict[str, list[list[float]]]:
-    """name -> for every example one number a word, sub-words added up: `pooling`, the share that the pooling of the
-    text reads (mean over heads), and for every method how much the word counts for the target."""
+    """name -> for every example one number per word, summed over sub-words: `pooling`, the share that the pooling of
+    the text reads (mean over heads), and for every method the word's relevance for the target."""
     tables = {} if record.text.pooling is None else {"pooling": pooled_text_rows(record).mean(axis=1)}
     tables |= record.text.text_maps
     return {
@@ -102,9 +102,9 @@ def matrix_names(record: AttentionRecord) -> list[list[str]]:
 
 
 def matrix_rows(record: AttentionRecord, example: int, name: str) -> Rows:
-    """The rows of every token of one example: (N (T + prefix), P), N = 1 but for `.../heads`.
+    """The rows of every token of one example: (N (T + prefix), P), N = 1 except for `.../heads`.
 
-    First what each of the T tokens reads of the patches; then for every prefix token what each patch reads of it.
+    The first T rows are what each token reads from the patches, the others what patches read from each prefix token.
     """
     layers = [w[example : example + 1] for w in record.self_attention.values()]
     if name == "rollout":
