@@ -1,9 +1,9 @@
-"""Owns the keys that a run logs: for each its title, unit, how to read it, its section, and whether more is better.
+"""Declares the keys that a run logs, each with title, unit, meaning, section, and whether more is better.
 
-Whoever logs takes its key from here (`train`, `val`, `trust`, ...); console, gallery, dashboard and evaluation take
-titles, meanings, sections and directions. A row of `KEYS` is one figure: one key, or a family of keys. In its pattern
-`{a,b}` stands for one of several words and `<x>` for one part of any name. Metrics of `val/` may end in one of
-`VARIANTS`. `MEDIA` are the keys of images and pages, in the order in which they are shown.
+All code that logs takes its keys from here (`train`, `val`, `trust`, ...); console, gallery, dashboard and evaluation
+take titles, meanings, sections and directions. A row of `KEYS` is one figure: one key, or a family of keys. In its
+pattern `{a,b}` stands for one of several words and `<x>` for one part with any name. Metrics of `val/` may end in one
+of `VARIANTS`. `MEDIA` has the keys of images and pages, in the order in which they are shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IMAGES_PER_SECOND = "speed/images_per_second"
 PEAK_MEMORY = "memory/peak_gigabytes"
 UNREADABLE_IMAGES = "data/unreadable_images"
 
-# Sections in the order of the questions, by the name that stands in addresses.
+# Sections in the order in which they are shown, by their name in addresses.
 SECTIONS = {
     "trust": "Is it trustworthy?",
     "self": "Self-attention",
@@ -29,14 +29,14 @@ SECTIONS = {
     "health": "Health",
     "training": "Training",
 }
-RUN, EVALUATION = "run", "evaluation"  # what a run ends with, and what evaluate.py finds: tables, not figures
-# The map methods as they stand in keys, in the order in which they are shown; the last is the practical reference.
+RUN, EVALUATION = "run", "evaluation"  # the results of a run and of evaluate.py: tables, not figures
+# The map methods by their name in keys, in the order in which they are shown; the last is the practical reference.
 METHODS = {"raw": "Raw attention", "rollout": "Rollout", "relevance": "Relevance", "leave_one_out": "Leave one out"}
 STATISTICS = ("entropy", "distance", "prefix_mass", "sink_share", "cross_entropy")
 
 _AVERAGE = "average of the weights"
 _SPLITS = {"_unmarked": "without the mark", "_misleading": "mark of another class", "_unseen": "unseen combinations"}
-# What a validation metric may end in: another split than `validation`, and the averaged weights.
+# The endings of validation metrics: another split than `validation`, and the averaged weights.
 VARIANTS = {
     "": "",
     "_ema": _AVERAGE,
@@ -59,7 +59,7 @@ class MetricKey:
         more_is_better: bool, or None where neither is better.
         band: last parts of the two keys that bound each curve, beside the last part of the pattern; or ().
         reference: a level to compare with: a number, the last part of the key that holds it, or None.
-        limits: (low, high) of the axis; None: as the values are.
+        limits: (low, high) of the axis; None: from the values.
         not_drawn: str, why no figure shows it; empty where one does.
     """
 
@@ -142,7 +142,7 @@ _LAYERS = {"band": ("min", "max")}
 
 KEYS = (
     MetricKey(f"trust/{_MAPS}/verdict", "Verdict",
-              "what the sign-flip test over all examples says, at 1 %; as a number 1: follows the model, 0: no better "
+              "verdict of the sign-flip test over all examples, at 1 %; as a number 1: follows the model, 0: no better "
               "than random, -1: nothing to explain", "trust", more_is_better=True, limits=(-1.1, 1.1)),
     MetricKey(f"trust/{_MAPS}/gap", "Gap to random orders",
               "(insertion - deletion) minus that of random orders, with its 99 % interval; above 0: better than random",
@@ -184,7 +184,7 @@ KEYS = (
     MetricKey("grounding/words/<layer>/energy", "Words: energy", "share of a word's map that lies on what it names",
               "trust", "share", more_is_better=True, not_drawn=_SAME_AS_LIFT),
     MetricKey("trust/{examples,explainable}", "Examples measured",
-              "how many were measured, and of how many dropping patches changes what the model says", "trust"),
+              "how many were measured, and for how many dropping patches changes the prediction", "trust"),
     MetricKey("attention_stats/entropy/mean", "Entropy", "1: attends to all tokens alike, 0: to a single one",
               "health", **_LAYERS),
     MetricKey("attention_stats/distance/mean", "Distance",
@@ -203,8 +203,8 @@ KEYS = (
     MetricKey("attention_stats/artifact_patches", "Artifact patches",
               "patches per image whose token has an outstanding norm: brightness there is a sink, not evidence",
               "health", "patches"),
-    MetricKey(GRADIENT_NORM, "Gradient norm", "before clipping; peaks are where training is restless", "health"),
-    MetricKey("{train,val}/loss", "Loss", "what training makes small; validation well above train: it overfits",
+    MetricKey(GRADIENT_NORM, "Gradient norm", "before clipping; peaks show where training is unstable", "health"),
+    MetricKey("{train,val}/loss", "Loss", "the value that training minimizes; validation well above train: overfitting",
               "training", more_is_better=False),
     MetricKey("{train,val}/accuracy", "Accuracy", "how often the first answer is right", "training", "share",
               more_is_better=True, limits=(0, 1)),
@@ -213,8 +213,8 @@ KEYS = (
               more_is_better=True, limits=(0, 1)),
     MetricKey("val/top5_accuracy", "Top-5 accuracy", "how often the right class is among the first five", "training",
               "share", more_is_better=True, limits=(0, 1)),
-    MetricKey("val/vqa_accuracy", "VQA accuracy", "an answer is as right as up to three annotators gave it", "training",
-              "share", more_is_better=True, limits=(0, 1)),
+    MetricKey("val/vqa_accuracy", "VQA accuracy", "an answer counts a third for each annotator who gave it, at most 1",
+              "training", "share", more_is_better=True, limits=(0, 1)),
     MetricKey("{train,val}/token_accuracy", "Token accuracy", "how often the next token of the given caption is right",
               "training", "share", more_is_better=True, limits=(0, 1)),
     MetricKey("val/{image_to_text,text_to_image,mean}_r1", "Retrieval, R@1",
@@ -224,7 +224,7 @@ KEYS = (
               "how often the right one is among the first 5 or 10", "training", "share", more_is_better=True,
               limits=(0, 1)),
     MetricKey("val/{image_to_text,text_to_image}_median_rank", "Retrieval, median rank",
-              "in half of the searches the right one is found at this place or earlier", "training", "rank",
+              "half of the searches find the right one at this rank or better", "training", "rank",
               more_is_better=False, reference=1.0),
     MetricKey("val/attribute_accuracy", "Right attributes",
               "share of shape, color, size and relation that captions get right; of scenes with combinations that "
@@ -246,11 +246,11 @@ KEYS = (
               not_drawn="an axis beside the step, in every row"),
     MetricKey("state", "State", "how the run ended", RUN, not_drawn=_ONCE),
     MetricKey("steps", "Steps", "optimizer steps", RUN, "steps", not_drawn=_ONCE),
-    MetricKey("parameters", "Parameters", "numbers that the model holds", RUN, "parameters", not_drawn=_ONCE),
+    MetricKey("parameters", "Parameters", "number of the model's parameters", RUN, "parameters", not_drawn=_ONCE),
     MetricKey("best/{metric,value,checkpoint}", "Best checkpoint", "which metric chose it, its value and its folder",
               RUN, not_drawn=_ONCE),
     MetricKey("time/{to_first_step,training_steps,validation,checkpoints,attention_maps,trust,total}_seconds", "Time",
-              "what the parts of a run took; trust is a part of attention_maps", RUN, "s", more_is_better=False,
+              "duration of the parts of a run; trust is included in attention_maps", RUN, "s", more_is_better=False,
               not_drawn=_ONCE),
     MetricKey(PEAK_MEMORY, "Peak memory", "the most that the device held at once", RUN, "GB", more_is_better=False,
               not_drawn=_ONCE),
@@ -259,12 +259,12 @@ KEYS = (
     MetricKey("evaluation/<split>/{examples,images,texts,unreadable_images,unknown_answers}", "Counts",
               "how many were evaluated, or could not be", EVALUATION, not_drawn=_OF_EVALUATION),
     MetricKey("evaluation/<split>/expected_calibration_error", "Calibration error",
-              "mean gap between confidence and accuracy; 0: it knows how often it is right", EVALUATION, "share",
+              "mean gap between confidence and accuracy; 0: confidence equals accuracy", EVALUATION, "share",
               more_is_better=False, not_drawn=_OF_EVALUATION),
     MetricKey("evaluation/<split>/{image_to_text,text_to_image}_r{1,5,10}_chance", "Retrieval by chance",
               "what a random order reaches", EVALUATION, "share", not_drawn=_OF_EVALUATION),
     MetricKey("evaluation/<split>/zero_shot_{accuracy,top5_accuracy}", "Zero-shot accuracy",
-              "how often the class whose sentence is nearest to the image is right", EVALUATION, "share",
+              "how often the class whose sentence is most similar to the image is right", EVALUATION, "share",
               more_is_better=True, not_drawn=_OF_EVALUATION),
 )  # fmt: skip
 
@@ -279,9 +279,9 @@ HEAD_IMPORTANCE, CONFUSION = "attention/heads_importance", "evaluation/confusion
 # First what the image's tokens read of each other, then image and text.
 MEDIA = (
     MediaKey(OVERLAY, "Where does it look?", "self"),
-    MediaKey(METHODS_SHEET, "Do the methods agree, and what was measured of each?", "self", wide=True),
-    MediaKey(LAYERS, "How does that form through the layers?", "self"),
-    MediaKey(PROBE, "What did the model see and say?", "self"),
+    MediaKey(METHODS_SHEET, "Do the methods agree, and how far can each be trusted?", "self", wide=True),
+    MediaKey(LAYERS, "How does attention form through the layers?", "self"),
+    MediaKey(PROBE, "What did the model see and predict?", "self"),
     MediaKey(HEADS, "Do heads look at different things?", "self"),
     MediaKey(WORD_RELEVANCE, "What decides each word, through all layers?", "text", wide=True),
     MediaKey(WORDS, "Which patches does each word look at?", "text", wide=True),
@@ -295,12 +295,12 @@ MEDIA = (
     MediaKey(TRUST_SHEET, "Do the maps follow the model when tokens are dropped?", EVALUATION),
     MediaKey(TRUST_BLURRED, "Do the maps follow the model when patches are blurred?", EVALUATION),
     MediaKey(HEAD_IMPORTANCE, "Which heads does the model use?", EVALUATION),
-    MediaKey(CONFUSION, "Which classes are taken for which?", EVALUATION),
+    MediaKey(CONFUSION, "Which classes are confused?", EVALUATION),
 )  # fmt: skip
 
 
 def train(metric: str) -> str:
-    """Key of a training metric, mean since the row before."""
+    """Key of a training metric, mean since the previous row."""
     return f"train/{metric}"
 
 
@@ -310,17 +310,17 @@ def val(metric: str) -> str:
 
 
 def evaluation(split: str, name: str) -> str:
-    """Key of what `evaluate.py` finds on a split: a metric, or another logged key."""
+    """Key of a result of `evaluate.py` on a split: a metric, or another logged key."""
     return f"evaluation/{split}/{name}"
 
 
 def statistic(name: str, over_layers: str | None = None) -> str:
-    """Key of a statistic of attention: of its mean, min or max over layers, or of its heat map or single number."""
+    """Key of a statistic of attention: its mean, min or max over layers, or else its heat map or value."""
     return f"attention_stats/{name}" + (f"/{over_layers}" if over_layers else "")
 
 
 def trust(*parts: str) -> str:
-    """Key of what was measured of a method (`trust("raw", "gap")`), or of all (`trust("examples")`)."""
+    """Key of a trust measurement of one method (`trust("raw", "gap")`) or of all (`trust("examples")`)."""
     return "/".join(("trust", *parts))
 
 
@@ -331,13 +331,13 @@ def grounding(name: str, measure: str, of: str = "grounding") -> str:
 
 
 def time(part: str) -> str:
-    """Key of the seconds that a part of a run took."""
+    """Key of the duration of a part of a run in seconds."""
     return f"time/{part}_seconds"
 
 
 @functools.cache
 def lookup(key: str) -> MetricKey:
-    """The row of a logged key; what is below `evaluation/<split>/` is read as the key or metric that it names.
+    """The row of a logged key; `evaluation/<split>/` is followed by another key or a metric.
 
     Raises:
         KeyError: for a key that is not declared.
@@ -347,7 +347,7 @@ def lookup(key: str) -> MetricKey:
         for row in KEYS:
             if re.fullmatch(row.regex, name):
                 return row
-    raise KeyError(f"{key!r} is logged by nobody: vitcross/metric_keys.py does not declare it")
+    raise KeyError(f"{key!r} is not declared in vitcross/metric_keys.py")
 
 
 def lookup_media(key: str) -> MediaKey:
@@ -359,14 +359,14 @@ _MEDIA = {media.key: media for media in MEDIA}
 
 
 def label(key: str) -> str:
-    """What a key is called where it stands alone: `Accuracy, average of the weights`."""
+    """The name of a single key: `Accuracy, average of the weights`."""
     row = lookup(key)
     curve = row.curves.get(key, row.unit)
     return row.title if curve in (row.title.lower(), row.unit) else f"{row.title}, {curve}"
 
 
 def formatted(key: str, value: float) -> str:
-    """A value as text, as its unit asks: `98.3%`, `1,210`, `0.4312`."""
+    """A value as text in the format of its unit: `98.3%`, `1,210`, `0.4312`."""
     unit = lookup(key).unit
     return f"{value:.1%}" if unit == "share" else f"{value:,.0f}" if unit in _COUNTED else f"{value:.4g}"
 
@@ -375,7 +375,7 @@ _COUNTED = ("steps", "parameters", "images", "images/s")
 
 
 def mode(key: str) -> str:
-    """`"max"` or `"min"`: which of its values is the best.
+    """`"max"` or `"min"`: which value is the best.
 
     Raises:
         ValueError: where neither is better.

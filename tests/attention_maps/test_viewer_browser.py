@@ -196,7 +196,7 @@ def test_rollout_takes_patches_and_relevance_does_not(view, runs):
     scale(page, "map")
     opaque(page)
     assert_shows(page, record.maps["relevance"][0])
-    assert read_out(page)["Query"] == f'what speaks for "{record.targets[0]}"'
+    assert read_out(page)["Query"] == f'target "{record.targets[0]}"'
     click_patch(page, 0, 1)
     assert_shows(page, record.maps["relevance"][0])
     assert "has no other query" in page.locator(".note").first.text_content()

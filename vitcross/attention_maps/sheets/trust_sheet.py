@@ -65,7 +65,7 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
     worth = "" if blurred else f"; for {report.explainable} of them dropping patches changes the prediction"
     lines = [
         f"Step {report.step}. {report.examples} images{worth}.",
-        "Insertion: most important patches are added first, high is good. Deletion: they are dropped first, low is good.",
+        "Insertion adds the most important patches first: high is good. Deletion drops them first: low is good.",
         "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
         "Reference: leave one token out.",
         "In gray: a gap to another image's map or to the center that is not significantly above 0.",

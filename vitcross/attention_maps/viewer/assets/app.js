@@ -1,4 +1,4 @@
-// The state of the page, what changes it, and one function that draws it.
+// Holds the state of the page, handles events, and draws the page.
 const state = {
   example: 0, view: "layer", layer: 0, cross: 0, head: -1, query: { kind: "read" }, direction: "to", scale: "shared",
   top: "", opacity: 70, boxes: true, gray: true, compare: page.runs.length > 1, captures: [0, 0],
@@ -68,7 +68,7 @@ function fail(message) {
   box.hidden = false;
 }
 
-// A patch that is the query already, clicked again, returns to the read-out.
+// Clicking the patch that is already the query returns to the read-out.
 function choosePatch(row, column) {
   const same = state.query.kind === "patch" && state.query.row === row && state.query.column === column;
   set({ query: same ? { kind: "read" } : { kind: "patch", row, column } });
@@ -88,7 +88,7 @@ function chooseMethod(method) {
 }
 
 function placeOf(panel, event) {
-  if (!panel.shown) return null;  // pointed at before the first map is drawn
+  if (!panel.shown) return null;  // no map is drawn yet
   const { run } = panel.shown.side, box = panel.canvas.getBoundingClientRect();
   const y = (event.clientY - box.top) / box.height * run.size[0], x = (event.clientX - box.left) / box.width * run.size[1];
   const row = Math.floor(y / run.patch[0]), column = Math.floor(x / run.patch[1]);
@@ -198,14 +198,14 @@ function begin() {
   document.getElementById("notes").replaceChildren(...page.notes.map((text) => make("li", { text })));
   document.getElementById("left-out").hidden = !page.notes.length;
   if (typeof DecompressionStream === "undefined") {
-    fail("This browser cannot unpack the maps (it lacks DecompressionStream). It takes Chrome or Edge 80, Firefox 113, Safari 16.4, or newer.");
+    fail("This browser cannot unpack the maps (it lacks DecompressionStream). Use Chrome or Edge 80, Firefox 113, Safari 16.4, or newer.");
     return;
   }
   const last = (r) => r.captures.length - 1;
   state.captures = page.runs.length > 1 ? page.runs.map(last) : [last(run), last(run)];
   state.layer = run.layers.length - 1;
   state.cross = Math.max(0, run.cross.length - 1);
-  // Begin with what is explained best, or with words where there are some.
+  // Start with relevance, or with words where there are any.
   const order = !run.text ? ["relevance"] : ["words/relevance", "cross", "similarity"];
   state.view = order.find((key) => viewOf(run, key)) || "layer";
   if (viewOf(run, state.view).words) state.query = firstWord(run);

@@ -1,4 +1,4 @@
-// What the controls offer, and which of them make sense now.
+// Fills the controls and enables those that apply to the current view.
 const control = (id) => document.getElementById(id);
 
 function fill(select, options, value) {
@@ -29,7 +29,7 @@ function drawControls() {
   control("scale-hint").textContent = {
     map: "Each map reaches its own top: shapes are easy to see, strength is not.",
     shared: sharedHint(),
-    absolute: "A fixed top: also images and layers can be compared.",
+    absolute: "A fixed top: images and layers can be compared too.",
   }[state.scale];
   control("opacity").value = state.opacity;
   control("opacity-value").textContent = `${state.opacity} %`;
@@ -40,7 +40,7 @@ function drawControls() {
   control("compare-field").hidden = page.runs.length > 1 || run.captures.length < 2;
 }
 
-// The queries that are no patch: the read-out, prefix tokens, words.
+// The queries that are not patches: the read-out, prefix tokens, words.
 function queriesOf(run, view) {
   const options = [["read", view.words ? (view.key === "similarity" ? "the whole text" : "mean over all words") : "read-out"]];
   if (view.pointwise) {
@@ -74,7 +74,7 @@ function drawExamples() {
   if (at >= 0) buttons[at]?.focus({ preventScroll: true });
 }
 
-// What the panel's model predicts for the image, and how the image lies among the captures.
+// The prediction for the image, and the place of the capture among all captures.
 function drawHeading(panel, side, index, sides, map) {
   const { run, capture } = side, entry = run.captures[capture].examples[state.example];
   panel.title.textContent = (sides.length > 1 ? sideName(side, index, sides) + ": " : "") + (map.title || "");

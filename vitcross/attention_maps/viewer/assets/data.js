@@ -1,4 +1,4 @@
-// What the page knows: its JSON, and blocks of rows that are unpacked when they are first needed.
+// Reads the page's data: its JSON, and blocks of rows that are unpacked on first use.
 const page = JSON.parse(document.getElementById("payload").textContent);
 
 // The formula of rows.py: squares below code 10, then even steps.
@@ -48,7 +48,7 @@ async function readRow(run, capture, example, name, index = 0) {
   return null;
 }
 
-// A row with values below 0, kept as two tables.
+// A row with negative values, stored as two tables.
 async function readSigned(run, capture, example, name, index = 0) {
   const above = await readRow(run, capture, example, name, index);
   const below = await readRow(run, capture, example, name + "-", index);

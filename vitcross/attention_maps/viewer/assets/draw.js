@@ -1,6 +1,6 @@
-// One panel: the image under its map, outlines above it, the color bar, the read-out.
+// Draws one panel: the image under its map, outlines, the color bar, the read-out.
 const SVG = "http://www.w3.org/2000/svg";
-const LONG_SIDE = 640; // pixels of the canvas at most, unless the image itself has more
+const LONG_SIDE = 640; // largest side of the canvas in pixels, unless the image has more
 
 function make(tag, options = {}, ...children) {
   const element = document.createElement(tag);
@@ -63,7 +63,7 @@ function newSlider(index) {
   return slider;
 }
 
-// Patch edges in canvas pixels; a grid that reaches over the edge of the image is cut off there.
+// Patch edges in canvas pixels; a grid that reaches beyond the image is cut off there.
 function edges(run, canvas) {
   const sx = canvas.width / run.size[1], sy = canvas.height / run.size[0];
   return {
@@ -79,7 +79,7 @@ async function drawMap(panel, side, map, scale) {
   const context = panel.canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingEnabled = image.naturalWidth > panel.canvas.width;
   context.drawImage(image, 0, 0, panel.canvas.width, panel.canvas.height);
-  // Colors must come from the map alone, or the scale cannot be read.
+  // The image is gray so that all colors come from the map.
   if (state.gray && map.values) grayOut(context, panel.canvas);
   if (map.values) {
     const { x, y } = edges(run, panel.canvas);
@@ -166,8 +166,8 @@ function drawReadOut(panel, side, map, scale) {
 }
 
 function directionName(map) {
-  if (map.unit === "cosine") return "likeness";
-  if (map.unit === "relevance" || map.unit === "drop") return "counts for it";
+  if (map.unit === "cosine") return "similarity";
+  if (map.unit === "relevance" || map.unit === "drop") return "counts for the target";
   if (map.direction === "words") return "attended by the words";
   return map.direction === "by" ? "attended by the patches" : "attends to the patches";
 }

@@ -1,4 +1,4 @@
-// From what is chosen to the map that is shown. `side` is {run, capture}: what one panel shows.
+// Computes the map that is shown from the state. `side` is {run, capture}, the content of one panel.
 const METHOD_NAMES = {
   raw: "Raw attention", rollout: "Rollout", relevance: "Relevance", leave_one_out: "Leave one out",
 };
@@ -28,7 +28,7 @@ function viewsOf(run) {
 
 const viewOf = (run, key) => viewsOf(run).find((view) => view.key === key);
 
-// Layers of a second run may be others: its last for the last, else the same number.
+// A second run may have other layers: its last layer matches the last, any other one the same number.
 function layerOf(run, view) {
   const layers = view === "cross" ? run.cross : run.layers;
   if (!layers.length) return null;
@@ -51,13 +51,13 @@ const placeName = (run, patch) => `row ${Math.floor(patch / run.grid[1]) + 1}, c
 const patchName = (run, patch) => `patch in ${placeName(run, patch)}`;
 const wordsOf = (run) => run.examples[state.example].words || [];
 
-// {values, mass, max, query, unit, signed, leftOut, note, missing, patch, shares}; `missing` says why there is no map.
+// {values, mass, max, query, unit, signed, leftOut, note, missing, patch, shares}; `missing` explains why there is no map.
 async function shownMap(side) {
   const { run, capture } = side;
   const view = viewOf(run, state.view);
   if (!view) return { missing: `${run.name || "This run"} has no such view.` };
   if (!run.captures[capture].examples[state.example]) {
-    return { missing: `Step ${run.captures[capture].step} keeps nothing of this image.` };
+    return { missing: `The capture at step ${run.captures[capture].step} does not contain this image.` };
   }
   const found = view.words ? await wordMap(side, view) : await tokenMap(side, view);
   if (found.values && !found.values.every(Number.isFinite)) return { ...found, values: null,
@@ -83,13 +83,13 @@ async function tokenMap(side, view) {
   const target = run.captures[capture].examples[state.example].target;
   const query = view.key === "layer" || view.key === "rollout" || !target
     ? (layer.key === "pool" && view.key === "layer" ? "query of the attention pooling (the read-out)" : READ_OUTS[run.pooling])
-    : `what speaks for "${target}"`;
+    : `target "${target}"`;
   return { ...base, ...row, query, direction: "to", leftOut: leftOut(run, view.key, row.mass), patch: -1, marked: patch,
     note: wanted ? whyReadOut(side, view, title) : state.direction === "by" && view.pointwise
-      ? "The read-out is no token, nothing attends to it: choose a patch." : "" };
+      ? "The read-out is not a token, so nothing attends to it: choose a patch." : "" };
 }
 
-// Whether the query is one token: a patch, a prefix token; or the class token, when it is asked who attends to it.
+// Whether the query is one token: a patch, a prefix token, or, for the direction "attended by", the class token.
 function isToken(run, view) {
   if (state.query.kind !== "read") return true;
   return state.direction === "by" && view.pointwise && run.pooling === "cls";
@@ -111,21 +111,21 @@ function prefixName(run, token) {
   return `prefix token ${token + 1}`;
 }
 
-// Rows of softmax weights, and rollout of them, sum to 1: what the patches do not have, the prefix tokens have.
+// Rows of softmax weights, and their rollout, sum to 1: the rest of a row goes to the prefix tokens.
 function leftOut(run, view, mass) {
   if (!run.prefix || run.composed.includes(view)) return null;
   return ["layer", "rollout", "cross", "raw"].includes(view) ? Math.max(0, 1 - mass) : null;
 }
 
 function notKept({ run, capture }, title) {
-  return `This page does not keep ${title} at step ${number(run.captures[capture].step)}: it had no room for it.`;
+  return `This page has no room for ${title} at step ${number(run.captures[capture].step)}.`;
 }
 
 function whyReadOut({ run, capture }, view, title) {
-  if (!view.pointwise) return "This map explains one answer as a whole and has no other query.";
+  if (!view.pointwise) return "This map explains the whole answer and has no other query.";
   const last = run.captures.length - 1;
-  const where = capture < last ? `single patches are kept of the last capture only` : `there was no room for patches of ${title}`;
-  return `Shown is the read-out: ${where}.`;
+  const why = capture < last ? `only the last capture has single patches` : `there was no room for patches of ${title}`;
+  return `The read-out is shown: ${why}.`;
 }
 
 async function wordMap(side, view) {

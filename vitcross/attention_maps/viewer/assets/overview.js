@@ -1,4 +1,4 @@
-// Layers x heads as small maps of the present query; each is a button that chooses its layer and head.
+// Draws layers x heads as small maps of the current query; each is a button that chooses its layer and head.
 let atlasShape = "";
 
 async function drawOverview(side) {
@@ -25,7 +25,7 @@ const atlasKind = (run) => (viewOf(run, state.view).words && run.cross.length ? 
 
 function overviewWhat(shared, kind) {
   const what = kind === "cross" ? "What the word reads, " : "What the query reads, ";
-  return what + "layer by layer. " + (shared ? "A row shares one scale." : "Each has a scale of its own.") + " Empty: not kept on this page. Choose one to see it above.";
+  return what + "layer by layer. " + (shared ? "A row shares one scale." : "Each has its own scale.") + " An empty one is not on this page. Choose one to see it above.";
 }
 
 function buildAtlas(run, layers, kind) {
@@ -76,7 +76,7 @@ function drawThumb(canvas, run, row, top) {
   context.putImageData(pixels, 0, 0);
 }
 
-// Arrow keys walk over the small maps; only the chosen one is a stop of the Tab key.
+// Arrow keys move between the small maps; the Tab key reaches only the chosen one.
 document.getElementById("atlas").addEventListener("keydown", (event) => {
   const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }, move = moves[event.key];
   const cell = event.target.closest("button");

@@ -1,4 +1,4 @@
-// The color scale: what its top stands for, how numbers are written, and its bar.
+// Computes the color scale: its top and its bar, and formats numbers.
 const number = (value) => {
   if (value === null || value === undefined || !Number.isFinite(value)) return "-";
   const size = Math.abs(value);
@@ -6,7 +6,7 @@ const number = (value) => {
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return size >= 1e-4 && size < 1e4 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 };
-// Numbers of trust are areas under probabilities: two decimals, three where they are small.
+// Trust numbers are areas under probabilities, written with two decimals, or three where they are small.
 const area = (value) => (Number.isFinite(value) ? value.toFixed(Math.abs(value) < 0.0995 ? 3 : 2) : "-");
 const signed = (value) => (value > 0 ? "+" : "") + area(value);
 const percent = (share) => {
@@ -18,18 +18,18 @@ const percent = (share) => {
 const UNITS = { attention: "attention", relevance: "relevance", drop: "change of the probability", cosine: "cosine" };
 const uniformOf = (run) => 1 / (run.prefix + patchesOf(run));
 
-// What "absolute" begins with; a typed number takes its place.
+// The top of an absolute scale until a number is typed.
 function absoluteTop(run, unit) {
   if (unit === "attention") return Math.min(1, 10 * uniformOf(run));
   return 1;
 }
 
 // Attention sums to 1 and can be compared through a run. Relevance grows with the answer's score, so that one late
-// capture would leave all others black: it shares what is shown now, and so does all that is no attention.
+// capture would leave all others black: like every other quantity, its scale covers only what is shown now.
 const throughRun = () => unitOf(state.view) === "attention";
 
-// The largest value among everything that is reached without leaving view, layer, image and query, `throughRun` or
-// among what is shown and, of words, all of their text.
+// The largest value for this view, layer, image and query in all captures (`throughRun`), or else in the maps shown,
+// for a word including all words of its text.
 async function sharedTop(sides, shown) {
   const view = viewOf(sides[0].run, state.view);
   let top = 0;
@@ -78,7 +78,7 @@ function allWordRows(run, capture, view) {
   return Promise.all(wordsOf(run).map((_, w) => readSigned(run, capture, state.example, name, w)));
 }
 
-// {bottom, top, what}: per map, shared or absolute. The bottom is 0, or below where values are.
+// {bottom, top, what}: per map, shared or absolute. The bottom is 0, or -top where values are negative.
 async function scalesOf(sides, shown) {
   const shared = state.scale === "shared" ? await sharedTop(sides, shown) : 0;
   return shown.map((map, i) => {
@@ -111,12 +111,12 @@ function sharedMeaning(sides) {
   return among ? `the largest value among all ${among}` : "the largest value of this map";
 }
 
-// What the hint below the control says of "shared".
+// The hint below the control for "shared".
 function sharedHint() {
-  if (throughRun()) return "All captures share one top, in a layer also its heads: they can be compared.";
+  if (throughRun()) return "All captures, and all heads of a layer, share one top: they can be compared.";
   const unit = unitOf(state.view);
-  const why = unit === "relevance" ? "Relevance grows with the answer's score: captures have no scale in common." : "Other captures have their own.";
-  return `Only what is shown now shares one top: both sides of a comparison, all words of a text. ${why}`;
+  const why = unit === "relevance" ? "Relevance grows with the answer's score: captures have no common scale." : "Other captures have their own.";
+  return `Only the maps shown share one top: both sides of a comparison, all words of a text. ${why}`;
 }
 
 // Below 0 the colors go from the table's dark end to red.

@@ -1,17 +1,17 @@
-// Can this map be trusted? The measured numbers of the method that is shown, and of all others below.
+// Draws the trust panel: the measurements of the method that is shown, and those of all others below.
 const VERDICTS = {
   1: ["follows the model", "good", "Dropping patches in this map's order changes the answer faster than random orders do."],
-  0: ["no better than random", "bad", "Random orders of patches do as well: what is bright here need not matter to the model."],
-  [-1]: ["nothing to explain", "none", "Dropping patches hardly changes what the model says, so no map can point at what matters."],
+  0: ["no better than random", "bad", "Random orders of patches do as well: bright patches need not matter to the model."],
+  [-1]: ["nothing to explain", "none", "Dropping patches hardly changes the prediction, so no map can show which patches matter."],
 };
 
-// The method whose trust belongs to what is shown, or null and why there is none.
+// The method whose trust applies to the map shown, or null and the reason.
 function measuredMethod({ run }, map) {
   const view = viewOf(run, state.view);
   if (!view) return [null, ""];
-  if (view.words) return [null, "What single words read is not measured by dropping patches. Trust is measured for the map of the whole answer: raw, rollout, relevance, leave one out."];
+  if (view.words) return [null, "Trust is not measured for single words, but for the map of the whole answer: raw, rollout, relevance, leave one out."];
   const single = view.pointwise && isToken(run, view);
-  if (view.key !== "layer") return single ? [null, "The row of a single patch explains no answer. Trust is measured for the read-out."] : [view.key, ""];
+  if (view.key !== "layer") return single ? [null, "The row of a single patch does not explain an answer. Trust is measured for the read-out."] : [view.key, ""];
   const last = layerOf(run, "layer") === run.layers[run.layers.length - 1];
   if (last && state.head < 0 && !single && !run.text) return ["raw", ""];
   return [null, "Trust is measured for raw (mean of heads of the last layer, as the read-out reads it), rollout and relevance, not for single layers, heads or patches."];
@@ -34,7 +34,7 @@ function drawTrust(sides, maps) {
     make("div", { class: "sides" }, ...sides.map((side, i) => trustOf(side, maps[i], sides.length > 1 ? sideName(side, i, sides) : "", limits))));
 }
 
-// Both sides have one line, so that their gaps can be compared by eye.
+// Both sides have the same limits, so that their gaps can be compared by eye.
 function gaugeLimits(sides, maps) {
   const ends = [0, 0.02];
   sides.forEach((side, i) => {
@@ -64,10 +64,10 @@ function trustOf(side, map, name, limits) {
   return box;
 }
 
-// A handful of images gives no verdict, but each has its own numbers.
+// Too few images give no verdict, but each has its own numbers.
 function ofThisImage(report, method) {
   return [make("p", { class: "chip none", text: `${METHOD_NAMES[method]}: no verdict` }),
-    make("p", { class: "muted", text: "Too few images for a verdict: below stands the gap on this image alone." }),
+    make("p", { class: "muted", text: "Too few images for a verdict: the gap on this image alone is below." }),
     numbers([imageLine(report, method)])];
 }
 
@@ -83,7 +83,7 @@ const numbers = (lines) => make("table", { class: "numbers" }, make("tbody", {},
 
 const pValue = (p) => (p < 0.001 ? "p < 0.001" : `p ${number(p)}`);
 
-// What a gap against another map says; tests below 1 % count, a report without another image has none.
+// Describes a gap to another map, significant below 1 %; a report without another image has none.
 function against(gap, p, question, no) {
   if (p === null || p === undefined) return question;
   return `${gap > 0 && p < 0.01 ? question : no}; ${pValue(p)}`;
@@ -97,10 +97,10 @@ function detail(side, report, method, limits) {
     ["Insertion", area(row.insertion), `random ${area(report.random_insertion)}; higher is better`],
     ["Gap to random", signed(row.gap), `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; ${pValue(row.p_value)}${row.verdict === 0 && row.gap > 0 ? ", not below 0.01" : ""}`],
     ["to another image's map", signed(row.gap_other), against(row.gap_other, row.p_other,
-      "is it about this image?", "no better: it shows where such images matter, not what is special about this one")],
+      "is it about this image?", "no better: it shows what is typical of such images, not of this one")],
     ["to the center", signed(row.gap_center), against(row.gap_center, row.p_center,
       "is it more than a bright middle?", "no better than a bright middle")],
-    ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "that one finds nothing" : "100 %: as good as dropping each patch"],
+    ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "leave one out has no positive gap" : "100 %: as good as dropping each patch"],
     imageLine(report, method),
   ];
   if (grounding) {
@@ -108,7 +108,7 @@ function detail(side, report, method, limits) {
     lines.push(["Energy on the boxes", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
   } else lines.push(["Grounding", "-", "no boxes are known"]);
   if (mark) lines.push(["On the planted mark", percent(mark.pointing), `chance ${percent(mark.chance)}; the brightest patch; lift ${number(mark.lift)}`]);
-  lines.push(["Sanity", area(sanity), sanity === undefined ? "not measured" : "likeness to an untrained model's map; near 1: nothing learned shows"]);
+  lines.push(["Sanity", area(sanity), sanity === undefined ? "not measured" : "similarity to an untrained model's map; near 1: it shows nothing learned"]);
   return [
     make("p", { class: "chip " + kind, text: `${METHOD_NAMES[method]}: ${words}` }), make("p", { class: "muted", text: meaning }),
     gauge(row, report.fidelity.leave_one_out, limits),
@@ -116,7 +116,7 @@ function detail(side, report, method, limits) {
   ];
 }
 
-// The gap on a line: random orders at 0, its interval, and where leaving out one patch at a time stands.
+// Draws the gap on a line, with random orders at 0, its interval, and leave one out as the reference.
 function gauge(row, reference, [low, high]) {
   const top = reference ? reference.gap : row.gap;
   const x = (value) => 4 + 292 * (value - low) / (high - low);

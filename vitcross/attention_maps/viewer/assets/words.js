@@ -1,4 +1,4 @@
-// The text of the image: every word a button, shaded by what it gets; the rest of the text stands between.
+// Draws the text of the image: every word is a button, shaded by its share; the rest of the text is between them.
 function drawWords(side, map) {
   const box = document.getElementById("words"), { run, capture } = side;
   const example = run.examples[state.example], words = example.words || [];
@@ -36,16 +36,16 @@ function drawWords(side, map) {
 const lightness = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b;
 const sharesText = (value, map) => (map.unit === "attention" && map.shares ? percent(value) : number(value));
 
-// `[one number for each word or null, what they are]`.
+// `[one number per word or null, their meaning]`.
 function shading({ run }, map, entry) {
   const known = entry ? entry.shares : {};
   const hint = viewOf(run, state.view)?.words
     ? "Choose a word to see its patches, or a patch to see its words." : "Choose a word to see its patches.";
   if (map.shares) return [map.shares, map.shading + " " + hint];
   const method = ["relevance", "rollout"].includes(state.view) ? state.view : null;
-  if (method && known[method]) return [known[method], `Words shaded by how much they count (${METHOD_NAMES[method].toLowerCase()}). ${hint}`];
-  if (known.pooling && state.query.kind !== "word") return [known.pooling, `Words shaded by the share that the text's read-out gives them. ${hint}`];
-  const row = run.text?.predicts_next ? " A word shows the row that predicts it: what was looked at to say it." : "";
+  if (method && known[method]) return [known[method], `Words are shaded by their relevance (${METHOD_NAMES[method].toLowerCase()}). ${hint}`];
+  if (known.pooling && state.query.kind !== "word") return [known.pooling, `Words are shaded by their share in the text's read-out. ${hint}`];
+  const row = run.text?.predicts_next ? " A word shows the row that predicts it." : "";
   return [null, hint + row + (words_named(run) ? " Underlined words name an object whose box is known." : "")];
 }
 
