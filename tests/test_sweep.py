@@ -22,8 +22,7 @@ from vitcross.sweep.charts import key_axis
 from vitcross.sweep.page import page
 from vitcross.sweep.process import outcome
 from vitcross.sweep.record import Record, open_record
-from vitcross.sweep.report import failures, table_text, write_report
-from vitcross.sweep.table import console_table, print_table
+from vitcross.sweep.report import console_table, failures, print_table, table_text, write_report
 
 RATES = "optimizer.learning_rate=tag(log,interval(1e-4,3e-3))"
 OPTUNA = ["hydra/sweeper=optuna", RATES, "model.depth=choice(2,4,6)"]
@@ -83,14 +82,14 @@ def test_a_grid_runs_each_trial_in_a_process_of_its_own_and_ends_with_a_table(ti
     assert again.stdout[again.stdout.index("┏") :] == ending and "2 of them finished before" in again.stdout
 
 
-def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scenes, tmp_path):
+def test_optuna_continues_after_a_failed_trial_and_the_sweep_exits_1(tiny_scenes, tmp_path):
     needs_optuna()
     done = run(
         "train.py", "-m", "hydra/sweeper=optuna", *tiny_scenes, "attention_maps=off", "trainer.steps=2",
         "optimizer.warmup=0", "optimizer.learning_rate=choice(1e38,1e-3)", f"hydra.sweep.dir={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "the sweep goes on" in done.stderr and "1 trials failed" in done.stderr
+    assert "the sweep continues" in done.stderr and "1 trials failed" in done.stderr
     assert "all 2 combinations have been tried" in done.stdout
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     states = {trial["values"]["optimizer.learning_rate"]: trial["state"] for trial in trials}
@@ -98,7 +97,7 @@ def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scen
     assert "not finite" in next(trial["note"] for trial in trials if trial["state"] == "failed")
 
 
-def test_a_sweep_hands_a_signal_to_its_trial_ends_and_goes_on_with_it(tiny_scenes, tmp_path):
+def test_a_sweep_passes_a_signal_to_its_trial_and_later_resumes_it(tiny_scenes, tmp_path):
     length = ["attention_maps=off", "trainer.steps=100000"]
     typed = ["train.py", "-m", *tiny_scenes, *length, "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
     for expected in ("starting TensorFlow", "goes on at step"):
@@ -121,7 +120,7 @@ def test_a_sweep_hands_a_signal_to_its_trial_ends_and_goes_on_with_it(tiny_scene
     [
         ([*OPTUNA, "model.dpth=1"], "Did you mean 'model.depth'"),
         (["--cfg", "job", "seed=1,2"], "no other flag beside -m"),
-        (["resume=x", "seed=1,2"], "a sweep goes on by"),
+        (["resume=x", "seed=1,2"], "to continue a sweep, type it again"),
         (["seed=1,2", "hydra.sweep.dir=."], "must be the folder of a sweep"),
     ],
 )
@@ -271,7 +270,7 @@ def test_no_combination_is_proposed_twice_and_a_small_space_ends(tmp_path):
 # ------------------------------------------------------------------------------------------------- record and outcome
 
 
-def test_a_record_is_read_back_and_what_was_running_goes_on_as_stopped(tmp_path):
+def test_a_record_is_read_back_and_a_running_trial_counts_as_stopped(tmp_path):
     record = record_of_all_kinds(tmp_path)
     record.trials[2].state = "running"
     record.save()

@@ -56,14 +56,14 @@ def test_everything_reaches_every_sink_in_order():
     assert log == [(name, *call) for call in expected for name in "ab"]
 
 
-def test_a_failing_sink_is_told_once_and_the_others_go_on():
+def test_a_failing_sink_is_reported_once_and_the_others_continue():
     told = []
     healthy, broken = Recorder(), Broken()
     sinks = FanOut([broken, healthy], report=told.append)
     for step in range(3):
         sinks.scalars(step, {})
     sinks.media(3, None)
-    assert told == ["Broken failed and is left out, the run goes on: ConnectionError: the cable is\nout"]
+    assert told == ["Broken failed, the run continues without it: ConnectionError: the cable is\nout"]
     assert [call[1] for call in healthy.calls] == ["scalars"] * 3 + ["media"]
     assert broken.calls == []
 

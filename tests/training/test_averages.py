@@ -101,7 +101,7 @@ def test_trained_weights_come_back_to_the_bit_whatever_happens(monkeypatch):
         assert all(np.array_equal(v.numpy(), t) for v, t in zip(network.weights, trained, strict=True)), moment
 
 
-def test_it_begins_where_it_is_told():
+def test_start_average_sets_it_to_the_current_weights():
     network = tiny_task().network
     optimizer = adamw(model=network, ema_steps=3, **SHORT)
     network.weights[0].assign(network.weights[0] + 1.0)

@@ -141,7 +141,7 @@ def tear(path, how):
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "training_state.safetensors", "checkpoint.json"])
 @pytest.mark.parametrize("how", ["cut short", "one bit", "missing"])
-def test_a_torn_checkpoint_is_told_and_left_out_for_the_one_before(task, tmp_path, file, how):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(task, tmp_path, file, how):
     checkpoints = Checkpoints(tmp_path)
     for step, accuracy in ((2, 0.5), (4, 0.9)):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})
@@ -150,7 +150,7 @@ def test_a_torn_checkpoint_is_told_and_left_out_for_the_one_before(task, tmp_pat
     told = []
     again = Checkpoints(tmp_path)
     assert again.newest(0, told.append).name == "step_00000002"
-    assert len(told) == 1 and "step_00000004 is left out" in told[0]
+    assert len(told) == 1 and "step_00000004 cannot be used and is deleted" in told[0]
     assert again.path("best").name == again.path("latest").name == "step_00000002"
     assert again.index["best_value"] == 0.5
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_that_counts_rows_that_are_gone_is_left_out(task, tmp_path)
     assert "metrics.jsonl has 5 of the 6 rows" in told[0]
 
 
-def test_the_index_is_made_anew_from_what_is_there(task, tmp_path):
+def test_the_index_is_rebuilt_from_the_folder(task, tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step, accuracy in ((2, 0.9), (4, 0.9), (6, 0.7)):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})

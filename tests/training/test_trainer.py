@@ -283,7 +283,7 @@ def test_a_full_disk_costs_checkpoints_but_the_last_one_must_be_written(undistur
         patch.setattr(checkpoints, "write_checkpoint", full_after_the_first)
         with pytest.raises(RuntimeError, match="step 23 could not be written.*last good one is step_00000004.*resume="):
             train(tmp_path, Bomb())
-    assert capsys.readouterr().out.count("Training goes on") == 1
+    assert capsys.readouterr().out.count("Training continues") == 1
     train(tmp_path, Bomb())
     assert rows(tmp_path) == rows(undisturbed) and contents(tmp_path) == contents(undisturbed)
 

@@ -1,6 +1,6 @@
-"""What a person sees while a run goes on: a live bar on a terminal, plain lines in a log file.
+"""Shows a run on the console: a live bar on a terminal, plain lines in a log file.
 
-The run's header is printed by the command line; this sink speaks from the first training step to the last word.
+The header is printed by the command line; this sink prints from the first training step to the final table.
 """
 
 import time
@@ -17,20 +17,20 @@ from vitcross.terminal import printable
 
 PROGRESS = ("auto", "bar", "lines")
 COMPILING = "compiling the training step, 10 to 30 seconds ..."
-# Shown below the table as a place to go to, in this order.
+# Shown below the final table, in this order.
 PLACES = {"run_folder": "run folder", "gallery": "attention maps", "wandb_url": "Weights & Biases"}
 
 
 class Console(Sink):
-    """Progress, validation results, capture notices, and the final table.
+    """Prints progress, validation results, captures, and the final table.
 
-    Nothing that a user or a data set named can move the cursor, change colors or be read as markup.
+    No name from a user or a data set can move the cursor, change colors or be read as markup.
 
     Args:
         total_steps: int, optimizer steps of the whole run.
-        progress: "bar", "lines", or "auto": the bar where the output is a terminal, else lines without escape codes.
-        seconds_between_lines: float, lines of training progress are at least this far apart; the first and the last
-            step and every validation are always told.
+        progress: "bar", "lines" (without escape codes), or "auto": the bar if the output is a terminal.
+        seconds_between_lines: float, shortest time between lines of training progress; the first and the last step and
+            every validation are always printed.
         console: `rich.console.Console` or None for standard output.
         clock: callable without arguments, seconds; for tests.
 
@@ -48,12 +48,12 @@ class Console(Sink):
         self._live = progress == "bar" or (progress == "auto" and _is_live_terminal(self._console))
         self._bar = self._task = None
         self._begun = False
-        self._first = None  # (step, time) of the first row: before it lies the compilation, which says nothing of speed
+        self._first = None  # (step, time) of the first row; the compilation before it must not count as speed
         self._last_line = None
         self._values = {}
 
     def begin(self):
-        """Say that the first step is being compiled. The first event calls it too; a second call does nothing."""
+        """Say that the first step is being compiled. Every event calls this; a second call does nothing."""
         if self._begun:
             return
         self._begun = True
@@ -63,7 +63,7 @@ class Console(Sink):
         self._bar = Progress(
             SpinnerColumn(finished_text=" "),
             BarColumn(bar_width=24 if self._console.width >= 110 else 10),
-            # No markup, and cut off at the right edge instead of a second line.
+            # No markup; text that is too long is cut off instead of wrapped.
             TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._console,
             refresh_per_second=4,
@@ -72,7 +72,7 @@ class Console(Sink):
         self._bar.start()
 
     def line(self, text, style=""):
-        """Print one line, above the bar where there is one. Also what other sinks use to tell something."""
+        """Print one line, above the bar if there is one. Other sinks print their messages with it, too."""
         text = printable(text, self._console.encoding)
         if self._live:
             self._console.print(Text(text, style=style), soft_wrap=True, highlight=False)
@@ -101,8 +101,6 @@ class Console(Sink):
             for row in table(rows):
                 self.line(row)
 
-    # ------------------------------------------------------------------------------------------------------ inner part
-
     def _train_row(self, step):
         now = self._clock()
         self._first = self._first or (step, now)
@@ -114,7 +112,7 @@ class Console(Sink):
             self.line(f"step {status}")
 
     def _status(self, step, now):
-        """Most wanted first: a narrow terminal cuts off the rest."""
+        """Text of the progress, most important first: a narrow terminal cuts off the rest."""
         parts = [f"{step}/{self._total}", f"{100 * step // self._total} %", self._left(step, now)]
         parts.append(metrics(self._values, "train/", 2))
         if "val/accuracy" in self._values:
@@ -124,7 +122,7 @@ class Console(Sink):
         return "  ".join(part for part in parts if part)
 
     def _left(self, step, now):
-        """Time left at the mean pace since the first row, validation and captures included."""
+        """Time left at the mean speed since the first row, including validation and captures."""
         first_step, began = self._first
         if step <= first_step or step >= self._total:
             return ""
@@ -132,5 +130,5 @@ class Console(Sink):
 
 
 def _is_live_terminal(console):
-    # rich calls a log file a terminal when FORCE_COLOR is set; a bar needs a real one.
+    # With FORCE_COLOR set rich considers a log file a terminal; a bar needs a real one.
     return console.is_interactive and console.file.isatty()

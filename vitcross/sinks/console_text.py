@@ -1,4 +1,4 @@
-"""How the console writes numbers, times and tables. Pure functions, str out."""
+"""Formats times, metrics and tables for the console. Pure functions."""
 
 import numbers
 
@@ -14,24 +14,24 @@ def duration(seconds):
 
 
 def metrics(values, prefix, limit):
-    """`loss 0.5312  accuracy 0.8310`: the values one level below `prefix`, loss first, at most `limit` of them."""
+    """`loss 0.5312  accuracy 0.8310`: at most `limit` of the values directly below `prefix`, loss first."""
     names = [key.removeprefix(prefix) for key in values if key.startswith(prefix)]
     names = sorted((name for name in names if "/" not in name), key=lambda name: name != "loss")
     return "  ".join(f"{name.replace('_', ' ')} {padded_number(values[prefix + name])}" for name in names[:limit])
 
 
 def table(summary):
-    """Lines of two aligned columns from a summary; nested dicts become `outer/inner`, None is left out."""
-    rows = [(printable(key), value) for key, value in flat(summary) if value is not None]
+    """A summary as lines of two aligned columns; nested dicts become `outer/inner`, None is omitted."""
+    rows = [(printable(key), value) for key, value in _flat(summary) if value is not None]
     width = max((len(key) for key, _ in rows), default=0)
     return [f"  {key:<{width}}  {_cell(value)}" for key, value in rows]
 
 
-def flat(summary, prefix=""):
+def _flat(summary, prefix=""):
     """Pairs of key and value of a nested dict, in its order."""
     for key, value in summary.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}/")
+            yield from _flat(value, f"{prefix}{key}/")
         else:
             yield f"{prefix}{key}", value
 

@@ -1,4 +1,4 @@
-"""Ends a run that no longer gets better."""
+"""Ends a run whose validation no longer improves."""
 
 import keras
 
@@ -6,10 +6,9 @@ from vitcross.training.guards import optimizer_step
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Ends `fit` after a validation, when the metric that chooses the best checkpoint has had no better value for
-    `patience` steps.
+    """Ends `fit` after a validation if the monitored metric has not improved for `patience` steps.
 
-    Comes after validation, and before what keeps the last state.
+    It comes after validation and before the checkpoint is written.
 
     Args:
         checkpoints: has `monitor` and `is_better(value, than)` (`vitcross.training.checkpoints.Checkpoints`).
@@ -33,7 +32,7 @@ class EarlyStopping(keras.callbacks.Callback):
         self._best, self._best_step, self._stopped = state["best"], state["best_step"], state["stopped"]
 
     def on_train_begin(self, logs=None):
-        # It had stopped, and was killed after its last checkpoint.
+        # The run may have been killed after it had stopped and written its last checkpoint.
         self.model.stop_training = self.model.stop_training or self._stopped
 
     def on_epoch_end(self, epoch, logs=None):

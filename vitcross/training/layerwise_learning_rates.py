@@ -1,15 +1,14 @@
-"""A learning rate of its own for each parameter, as a share of the optimizer's."""
+"""Scales the learning rate of each parameter (layer-wise learning-rate decay)."""
 
 
 class LayerwiseLearningRates:
-    """Optimizer mix-in: each variable's update and weight decay are multiplied by its scale.
+    """Optimizer mix-in that multiplies each variable's update and weight decay by its scale.
 
-    Put before a Keras optimizer. Keras has one learning rate for all variables; the update of each is a function of
-    it, so that scaling the rate scales the update.
+    Keras has one learning rate for all variables. The update of each is computed from it, so the rate is scaled.
     """
 
     def scale_learning_rates(self, scales):
-        """dict of variable path to a factor in (0, 1], for every variable that the built optimizer covers."""
+        """Set the scales: dict of variable path to a factor in (0, 1], for all variables of the built optimizer."""
         self._scales = [scales[v.path] for v in self._trainable_variables]
 
     def update_step(self, gradient, variable, learning_rate):

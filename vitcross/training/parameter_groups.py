@@ -1,10 +1,9 @@
-"""Which rule covers which parameter: weight decay, the scale of its learning rate, or frozen. Every parameter has
-exactly one.
+"""Assigns every parameter to exactly one optimizer rule: weight decay, scale of the learning rate, frozen.
 
-Weight decay is for kernels only, as in the ViT and DeiT recipes: biases, normalization scales, position embeddings and
-special tokens are left out. Layer-wise decay (BEiT, arXiv 2106.08254, appendix; Clark et al. 2020, ELECTRA): block `i`
-of `L` learns at `layer_decay ** (L - i)` of the rate, what comes before the blocks at `layer_decay ** (L + 1)`, what
-comes after them at all of it; each tower counts its own blocks.
+Only kernels have weight decay, as in the ViT and DeiT recipes: biases, normalization scales, position embeddings and
+special tokens have none. Layer-wise learning-rate decay (BEiT, arXiv 2106.08254, appendix; Clark et al. 2020, ELECTRA):
+block `i` of `L` has the factor `layer_decay ** (L - i)`, layers before the blocks have `layer_decay ** (L + 1)`, layers
+after them 1. Each encoder (tower) counts its own blocks.
 """
 
 import fnmatch
@@ -36,12 +35,12 @@ class ParameterGroup:
 
 
 def parameter_groups(model, layer_decay=1.0):
-    """Every variable of the model in exactly one group: kernels (decayed), the rest (not decayed), frozen; and by the
-    scale of their learning rate where `layer_decay` is below 1.
+    """Every variable of the model in exactly one group: kernels (with weight decay), others (without), frozen. If
+    `layer_decay` is below 1, there are such groups for each scale of the learning rate.
 
     Args:
         model: built `keras.Model`.
-        layer_decay: in (0, 1]; 1: all layers learn at the same rate.
+        layer_decay: in (0, 1]; 1: all layers have the same learning rate.
 
     Returns:
         tuple of `ParameterGroup`, none empty.
@@ -64,7 +63,7 @@ def parameter_groups(model, layer_decay=1.0):
 
 
 def parameter_table(groups):
-    """The groups as lines of text: count, weight decay, scale of the learning rate."""
+    """The groups as a text table: parameter count, weight decay, scale of the learning rate."""
     width = max(34, *(len(group.name) for group in groups))
     lines = [f"{'parameters':<{width + 2}}{'count':>12}  {'decay':<6}learning rate"]
     for group in groups:
@@ -75,7 +74,7 @@ def parameter_table(groups):
 
 
 def learning_rate_scales(model, layer_decay):
-    """dict of each trainable variable's path to the factor of its learning rate, in (0, 1]."""
+    """Dict of each trainable variable's path to the factor of its learning rate, in (0, 1]."""
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay}")
     depths = {}  # tower -> number of its blocks, frozen ones too
@@ -89,12 +88,12 @@ def learning_rate_scales(model, layer_decay):
 
 
 def _is_head(model, variable):
-    """Whether token vectors are the output layer too."""
+    """Whether the variable is a token embedding that also serves as the output layer."""
     return getattr(model, "tie_embeddings", False) and variable.path.endswith("text_decoder/embedding/embeddings")
 
 
 def _layers_above(path, depths):
-    """How many layers lie between a variable and the output: 0 behind the blocks, 1 in the last of them, ..."""
+    """How many layers are above a variable: 0 after the blocks, 1 in the last block, ..."""
     if block := _BLOCK.match(path):
         return depths[block["tower"]] - int(block["number"])
     before = _BEFORE_BLOCKS.match(path)
@@ -102,7 +101,7 @@ def _layers_above(path, depths):
 
 
 def _labels(model):
-    """dict of each variable's path to the layer that it is of, with its tower where there are several."""
+    """Dict of each variable's path to the name of its layer, with its tower if the model has several."""
     matches = {v.path: _BLOCK.match(v.path) or _BEFORE_BLOCKS.match(v.path) for v in model.weights}
     towers = {match["tower"] for match in matches.values() if match}
     labels = {}
@@ -115,16 +114,16 @@ def _labels(model):
 
 
 def freeze(model, patterns):
-    """From now on the variables whose path matches one of the patterns are not trained.
+    """Make the variables whose path matches one of the patterns untrainable.
 
-    A batch normalization all of whose parameters are frozen uses, and keeps, its statistics.
+    A batch normalization whose parameters are all frozen runs in inference mode and keeps its statistics.
 
     Args:
         model: built `keras.Model`.
         patterns: sequence of shell patterns (`fnmatch`) of variable paths, as `*/embedding/*`, `*/block_0[0-5]/*`.
 
     Raises:
-        ValueError: for a pattern that matches nothing, or where nothing is left to train.
+        ValueError: if a pattern matches nothing, or nothing is left to train.
     """
     paths = [v.path for v in model.trainable_variables]
     for pattern in patterns:
@@ -135,7 +134,9 @@ def freeze(model, patterns):
             )
     frozen = {path for pattern in patterns for path in fnmatch.filter(paths, pattern)}
     if len(frozen) == len(paths):
-        raise ValueError(f"frozen must leave something to train. Received: {list(patterns)}, which match all of it")
+        raise ValueError(
+            f"frozen must leave something to train. Received: {list(patterns)}, which match every parameter"
+        )
     for variable in model.trainable_variables:
         variable.trainable = variable.path not in frozen
     for layer in model._flatten_layers():
@@ -144,9 +145,6 @@ def freeze(model, patterns):
 
 
 def block_matrices(model):
-    """The 2-D kernels inside the model's transformer blocks: the projections of attention and the perceptrons."""
-    return [
-        v
-        for v in model.trainable_variables
-        if v.name == "kernel" and len(v.shape) == 2 and re.search(r"/block_\d+/", v.path)
-    ]
+    """The 2-D kernels in the model's transformer blocks: the projections of attention and MLP."""
+    kernels = [v for v in model.trainable_variables if v.name == "kernel" and len(v.shape) == 2]
+    return [v for v in kernels if re.search(r"/block_\d+/", v.path)]
