@@ -66,7 +66,7 @@ def explain_images(settings, run_config, task, header, folder, sink):
     """What the model says of own images (and an own text), and maps."""
     from vitcross.data.sources.image_files import find_images
     from vitcross.evaluation.image_report import image_lines, report_images
-    from vitcross.evaluation.predict_images import ImageQuery
+    from vitcross.tasks.image_query import ImageQuery
 
     query = ImageQuery(
         class_names=tuple(header["class_names"]),

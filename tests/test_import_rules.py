@@ -11,18 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "vitcross").rglob("*.py")) + [ROOT / "train.py", ROOT / "evaluate.py"]
 # From the ground up: a room imports rooms of lower levels only, never one beside it.
 LEVELS = [
-    {
-        "options",
-        "metric_keys",
-        "pages",
-        "png",
-        "terminal",
-        "atomic_files",
-        "typos",
-        "height_and_width",
-        "cores",
-        "derangement",
-    },
+    {"metric_keys", "pages", "png", "terminal", "atomic_files", "typos", "height_and_width", "cores", "derangement"},
+    {"options"},
     {"layers"},
     {"data"},
     {"models"},
@@ -95,6 +85,26 @@ def test_only_the_boundary_knows_hydra_and_only_one_sink_knows_wandb(path):
         assert "wandb_workspaces" not in roots
     if name(path) != "vitcross/sweep/optuna_proposals.py":
         assert "optuna" not in roots
+
+
+# Who shows and measures a model asks it what it is (`vitcross.models.explainable`), and knows none by name.
+MODELS = {"VisionTransformer", "DualEncoder", "CaptioningModel", "QuestionAnsweringModel", "TextTransformer"}
+ATTRIBUTES = {"image_encoder", "text_encoder", "text_decoder", "TOWERS", "num_classes", "num_answers", "projection_dim"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if {"attention_maps", "sinks"} & set(path.relative_to(ROOT).parts[1:2])], ids=name
+)
+def test_who_shows_and_measures_models_names_none_and_asks_for_none(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = {getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None)}
+        assert not names & MODELS, f"{name(path)} names a model class"
+        assert not isinstance(node, ast.Attribute) or node.attr not in ATTRIBUTES, f"{name(path)} reads .{node.attr}"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) in ("hasattr", "getattr", "isinstance"):
+            asked, what = (ast.unparse(argument) for argument in node.args[:2])
+            # What Keras itself has on one backend only is no property of the model.
+            is_model = asked.split(".")[-1] in ("model", "network") and what != "'jax_state_sync'"
+            assert not is_model, f"{name(path)} asks what {asked} is"
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if ROOT / "vitcross" / "sinks" in p.parents], ids=name)

@@ -145,7 +145,7 @@ def test_a_wrong_sweep_ends_with_status_2_and_one_message(typed, message, tmp_pa
         ([OPTUNA[0], "optimizer.learning_rate=tag(log,interval(0,1))"], "an interval must have 0 < low < high"),
         ([OPTUNA[0], "data=choice(scenes,scnes)"], "data has no option 'scnes'"),
         ([OPTUNA[0], "seed=1"], "needs something to search"),
-        ([*OPTUNA, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials must be greater"),
+        ([*OPTUNA, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials must be a positive integer. Received: 0"),
         ([*OPTUNA, "hydra.sweeper.n_trial=3"], "there is no key 'hydra.sweeper.n_trial'"),
         ([*OPTUNA, "hydra.sweeper.sampler=cma"], "hydra.sweeper.sampler must be 'tpe' or 'random'"),
         (["hydra.sweeper.n_trials=3", "seed=1,2"], "hydra/sweeper=optuna has sampler, n_trials"),

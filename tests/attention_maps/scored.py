@@ -4,6 +4,7 @@ import numpy as np
 
 from vitcross.attention_maps.trust.scores import Scores
 from vitcross.layers.token_layout import TokenLayout
+from vitcross.models.explainable import Query
 
 LAYOUT = TokenLayout(grid_height=3, grid_width=5)
 P = LAYOUT.num_patches
@@ -20,7 +21,7 @@ def scores_of(function, count):
         return numbers, numbers > 0.5, np.zeros(len(kept), np.int32)
 
     # The target carries the example's number here.
-    query = {"target": np.arange(count, dtype=np.int32)}
+    query = Query(rows={"target": np.arange(count, dtype=np.int32)})
     return Scores(say, query, LAYOUT, rows_at_once=lambda kept: 7)
 
 

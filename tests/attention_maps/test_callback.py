@@ -51,8 +51,12 @@ def train(model, callbacks, *, steps=3, epochs=3):
     return losses.values, [np.array(v.value) for v in model.variables]
 
 
-def maps_of(model, sink, steps, **changes):
-    return AttentionMaps(network=model, probes=batch()[0], sink=sink, steps=steps, **changes)
+def maps_of(model, sink, steps, like=None, **changes):
+    """Attention maps of a model; with `like`, earlier ones of the same model, what they compiled serves again."""
+    callback = AttentionMaps(network=model, probes=batch()[0], sink=sink, steps=steps, **changes)
+    if like is not None:
+        callback._capture = like._capture
+    return callback
 
 
 def checks_of(model, examples):
@@ -76,9 +80,13 @@ def test_training_is_the_same_bits_with_and_without_capture():
 
 
 def test_captures_before_the_first_step_at_the_given_ones_and_once_at_the_end():
+    model, callback = tiny_model(depth=1), None
     for wanted, expected in (([0, 2, 5, 9], [0, 2, 5, 9]), ([4], [0, 4, 9]), ([], [0, 9]), ([0, 50], [0, 9])):
-        model, sink = tiny_model(depth=1), Kept()
-        train(model, [maps_of(model, sink, wanted)])
+        sink = Kept()
+        callback = maps_of(model, sink, wanted, like=callback)
+        assert callback.seconds == 0
+        train(model, [callback])
+        assert callback.seconds > 0, "its own time is measured"
         assert [step for step, _ in sink.captures] == expected
         assert [step for step, _ in sink.rows] == expected
         assert [media.record.step for _, media in sink.captures] == expected
@@ -151,8 +159,9 @@ def test_what_is_handed_over():
 
 def test_trust_is_measured_where_it_was_planned_and_at_an_end_that_was_not():
     model, sink = tiny_model(), Kept()
-    changes = {"checks": checks_of(model, with_boxes(7)), "trust_steps": [2, 4]}
-    train(model, [maps_of(model, sink, [2, 4, 6], **changes)])
+    checks = checks_of(model, with_boxes(7))
+    callback = maps_of(model, sink, [2, 4, 6], checks=checks, trust_steps=[2, 4])
+    train(model, [callback])
     reports = {media.step: media.record.trust for _, media in sink.captures}
     assert [step for step, report in reports.items() if report is not None] == [2, 4, 9]
     # What is held against leaving out each patch is the result, not the way to it.
@@ -167,23 +176,22 @@ def test_trust_is_measured_where_it_was_planned_and_at_an_end_that_was_not():
             assert values[f"trust/{method}/{name}"] == getattr(row, name)
     assert values["grounding/relevance/energy"] == report.grounding["relevance"]["energy"]
     assert "leave_one_out" in sink.captures[-1][1].record.maps
-    never, model = Kept(), tiny_model()
-    train(model, [maps_of(model, never, [2], checks=checks_of(model, with_boxes(7)))])
+    never = Kept()
+    train(model, [maps_of(model, never, [2], like=callback, checks=checks)])
     assert not [key for _, values in never.rows for key in values if key.startswith("trust")]
 
 
 def test_trust_at_one_capture_does_not_depend_on_those_before_it():
     """Draws are by seed and example, so that a run that goes on measures what it would have measured."""
-    model, found = tiny_model(), []
-    for steps in ([0], [0, 0]):
-        sink = Kept()
-        callback = maps_of(model, sink, [], checks=checks_of(model, with_boxes(5)), trust_steps=[0])
-        callback.set_model(model)
-        for step in steps:
-            callback.capture(step)
-        assert len(sink.rows) == len(steps)
-        found.append({k: v for k, v in sink.rows[-1][1].items() if k.startswith(("trust", "grounding"))})
-    assert found[0] == found[1]
+    model, sink = tiny_model(), Kept()
+    callback = maps_of(model, sink, [], checks=checks_of(model, with_boxes(5)), trust_steps=[0])
+    callback.set_model(model)
+    for step in (0, 0):
+        callback.capture(step)
+    first, second = (
+        {k: v for k, v in values.items() if k.startswith(("trust", "grounding"))} for _, values in sink.rows
+    )
+    assert first == second and first
 
 
 def test_grounding_in_portions_equals_grounding_at_once():
@@ -207,14 +215,6 @@ def test_portions_cover_each_example_once():
     assert [len(p["images"]) for p in found] == [3, 3, 3]
     index = np.concatenate([p["index"][p["valid"]] for p in found])
     np.testing.assert_array_equal(index, examples["index"])
-
-
-def test_own_time_is_measured():
-    model, sink = tiny_model(depth=1), Kept()
-    callback = maps_of(model, sink, [])
-    assert callback.seconds == 0
-    train(model, [callback])
-    assert callback.seconds > 0
 
 
 def test_refuses():

@@ -212,7 +212,7 @@ def test_gradients_are_slopes(pooling):
         if "float" in str(mine.dtype):
             other.assign(backend.to_numpy(mine.value))
     examples, target = batch()[0], np.array([4, 0, 2])
-    found = compiled_gradients(model)(examples["images"], target)
+    found = compiled_gradients(model)(examples, target)
     random, step = np.random.default_rng(3), 1e-4
     for address, gradients in found.gradients.items():
         direction = random.normal(size=gradients.shape)
@@ -229,7 +229,7 @@ def test_gradients_are_slopes(pooling):
 
 def test_weights_beside_the_gradients_are_those_of_a_plain_call():
     model = tiny_model(pooling="map")
-    found = compiled_gradients(model)(batch()[0]["images"], np.array([0, 1, 2]))
+    found = compiled_gradients(model)(batch()[0], np.array([0, 1, 2]))
     expected = plain_weights(model, batch()[0])
     assert list(found.weights) == list(found.gradients) == list(expected)
     for address, weights in found.weights.items():
@@ -238,7 +238,7 @@ def test_weights_beside_the_gradients_are_those_of_a_plain_call():
 
 def test_more_than_ten_blocks_stay_in_depth_order():
     model = tiny_model(depth=11, embed_dim=6)
-    found = compiled_gradients(model)(batch()[0]["images"], np.array([0, 1, 2]))
+    found = compiled_gradients(model)(batch()[0], np.array([0, 1, 2]))
     assert list(found.weights) == [f"image_encoder/block_{i:02d}/self_attention" for i in range(11)]
 
 
@@ -350,16 +350,16 @@ def test_towers_with_other_poolings_meet():
 
 def test_relevance_of_pairs():
     examples, texts = pairs(2)
-    model = tiny_text_model("captioner")
+    model = tiny_text_model("captioner", depth=1)
     found = relevance(model, examples, texts=texts)
     assert [texts[b].tokens[found.target[b]].word >= 0 for b in range(2)] == [True, True]
     np.testing.assert_array_equal(relevance(model, examples).target, examples["padding_mask"].sum(1) - 1)
     np.testing.assert_array_equal(relevance(model, examples, found.target).image, found.image)
     questions, _ = pairs(2, questions=True)
-    model = tiny_text_model("questions")
+    model = tiny_text_model("questions", depth=1)
     said = backend.to_numpy(model(*arrays(model, questions), training=False)).argmax(-1)
     np.testing.assert_array_equal(relevance(model, questions).target, said)
-    np.testing.assert_array_equal(relevance(tiny_text_model("dual"), examples).target, [0, 0])
+    np.testing.assert_array_equal(relevance(tiny_text_model("dual", depth=1), examples).target, [0, 0])
 
 
 # ------------------------------------------------------------------------------------------------------- what it leaves

@@ -9,7 +9,6 @@ from tests.attention_maps.test_capture import tiny_model
 from tests.attention_maps.text_models import pairs, tiny_text_model
 from tests.attention_maps.text_records import scene_texts
 from vitcross.attention_maps import choose_target
-from vitcross.attention_maps.capture.targets import kind_of, where_written
 
 NAMES = ("circle", "Square", "triangle", "star", "2")
 
@@ -26,10 +25,28 @@ def chosen(*arguments, **options):
     return target.tolist(), names
 
 
-def test_kinds(models):
-    assert [kind_of(m) for m in models.values()] == ["classifier", "dual_encoder", "captioner", "questions"]
-    with pytest.raises(ValueError, match="num_classes=None"):
-        kind_of(tiny_model(num_classes=None))
+def test_what_the_models_tell_of_themselves(models):
+    def told(model):
+        towers = [(t.name, t.tokens, t.pooling, t.reads, t.predicts_next) for t in model.towers]
+        assert model.attention_addresses == tuple(a for t in model.towers for a in t.attention_addresses)
+        return towers, model.num_choices, model.predicts_next
+
+    image, text = ("image_encoder", "patches"), ("text_encoder", "words")
+    assert told(models["classifier"]) == ([(*image, "cls", None, False)], 5, False)
+    assert told(models["dual"]) == ([(*image, "cls", None, False), (*text, "eos", None, False)], None, False)
+    reading = (*text, "eos", "image_encoder", False)
+    assert told(models["questions"]) == ([(*image, None, None, False), reading], 7, False)
+    decoder = ("text_decoder", "words", None, "image_encoder", True)
+    assert told(models["captioner"]) == ([(*image, None, None, False), decoder], None, True)
+    for tower, model in (
+        (models["dual"].towers[1], models["dual"].text_encoder),
+        (models["classifier"].towers[0], tiny_model()),
+    ):
+        assert (tower.num_heads, tower.embed_dim) == (model.num_heads, model.embed_dim)
+    headless = tiny_model(num_classes=None)
+    for refuse in (headless.check_explainable, lambda: choose_target(headless, size=1)):
+        with pytest.raises(ValueError, match="num_classes=None"):
+            refuse()
 
 
 @pytest.mark.parametrize("kind", ["classifier", "questions"])
@@ -123,7 +140,8 @@ def test_a_word_that_not_every_caption_has(models):
     texts = pairs(5)[1]
     words = [{word.text.casefold() for word in text.words} for text in texts]
     word = next(w for w in sorted(set.union(*words)) if 0 < sum(w in known for known in words) < 5)
-    wanted = where_written(texts, word.upper())
+    model = models["captioner"]
+    wanted = model.possible_targets(word.upper(), texts)
     assert wanted == [word.upper() if word in known else None for known in words]
     _, names = choose_target(models["captioner"], wanted, texts=texts)
     assert [name.casefold() == word for name in names] == [word in known for known in words]
@@ -132,6 +150,7 @@ def test_a_word_that_not_every_caption_has(models):
         for known, one in zip(words, choose_target(models["captioner"], texts=texts)[1], strict=True)
     ]
     with pytest.raises(ValueError, match=f"a word of one of the 5 captions: {word}, .*Received: target='{word}x'"):
-        where_written(texts, word + "x")
+        model.possible_targets(word + "x", texts)
     with pytest.raises(ValueError, match="of the 1 captions"):
-        where_written([text for text, known in zip(texts, words, strict=True) if word not in known][:1], word)
+        model.possible_targets(word, [text for text, known in zip(texts, words, strict=True) if word not in known][:1])
+    assert models["classifier"].possible_targets("star", texts) == ["star"] * 5

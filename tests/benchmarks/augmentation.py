@@ -51,7 +51,7 @@ def own_batches(options, batch_size):
 
     from tests.data.images import ArraySource
     from vitcross.data.image_data import ImageData
-    from vitcross.data.options import ImageOptions
+    from vitcross.options.data import ImageOptions
 
     count = 2 * batch_size
     source = ArraySource(images=images(count), labels=np.arange(count) % 2, class_names=("a", "b"))

@@ -9,7 +9,7 @@ from vitcross.data import geometry
 from vitcross.data.augment import augmentation
 from vitcross.data.augment.randomness import uniforms
 from vitcross.data.augment.streams import NUM_STREAMS
-from vitcross.data.options import Augmentation
+from vitcross.options.data import Augmentation
 
 SIZE = (7, 11)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SIZE, 3), np.uint8)
@@ -165,5 +165,5 @@ def test_no_box_stays_no_box():
     ],
 )
 def test_wrong_options_are_named(wrong):
-    with pytest.raises(ValueError, match=f"augmentation.{next(iter(wrong))} must be .* Received"):
+    with pytest.raises(ValueError, match=f"^expected .* Received: {next(iter(wrong))}="):
         Augmentation(**wrong)

@@ -1,13 +1,13 @@
-"""Every YAML of conf/data is there and holds exactly the keys that its function understands."""
-
-import dataclasses
+"""Every YAML of conf/data is there and holds exactly the keys that its options have."""
 
 import pytest
 
 from vitcross.config import compose
 from vitcross.config.help_page import options
+from vitcross.config.schema import SCHEMAS
 from vitcross.data import load
-from vitcross.data.options import Augmentation
+from vitcross.options.data import Augmentation
+from vitcross.options.fields import names
 
 NAMES = options(compose.CONF, "data")
 MUST_BE_TYPED = {"tfds": ["data.name=mnist"], "image_folder": ["data.root=images"], "pairs": ["data.file=pairs.csv"]}
@@ -21,8 +21,9 @@ def test_the_promised_sets_are_there():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_keys_are_those_of_the_function(name):
+def test_keys_are_those_of_its_options(name):
     config = compose.compose("train", [f"data={name}", *MUST_BE_TYPED.get(name, [])])[0]["data"]
-    function = getattr(load, config.pop("_target_").removeprefix("vitcross.data.load."))
-    assert set(config) == load.keys(function)
-    assert set(config["augmentation"]) == {field.name for field in dataclasses.fields(Augmentation)}
+    target = config.pop("_target_")
+    assert callable(getattr(load, target.removeprefix("vitcross.data.load.")))
+    assert set(config) == set(names(SCHEMAS["data"][target]))
+    assert set(config["augmentation"]) == set(names(Augmentation))

@@ -98,7 +98,7 @@ def test_errors_name_rule_and_folder(tmp_path):
 def test_listing_and_preprocessing_import_no_tensorflow(tmp_path):
     write_folder(tmp_path, {"a": 2, "b": 2})
     code = (
-        "import sys; from vitcross.data import load, image_data, preprocess, scenes, options\n"
+        "import sys; from vitcross.data import load, image_data, preprocess, scenes\n"
         "from vitcross.data.sources.image_folder import list_image_folder\n"
         f"print(list_image_folder({str(tmp_path)!r}).num_classes)\n"
         "print(sorted({'tensorflow', 'keras', 'tensorflow_datasets', 'hydra', 'omegaconf'} & set(sys.modules)))"

@@ -217,10 +217,10 @@ def test_other_options_make_another_folder(folder, captions):
 @pytest.mark.parametrize(
     ("wrong", "rule"),
     [
-        ({"texts": "poems"}, "texts must be .*'captions'.*'questions'.* Received: 'poems'"),
+        ({"texts": "poems"}, "expected 'captions' or 'questions'. Received: texts='poems'"),
         ({"texts": "captions", "max_objects": 1}, "max_objects must be from 2 to 5 with held-out.*Received: 1"),
         ({"texts": "captions", "num_classes": 9}, "num_classes must be the 8"),
-        ({"texts": "captions", "unseen_examples": 0}, "unseen_examples of scenes must be > 0"),
+        ({"texts": "captions", "unseen_examples": 0}, "expected a positive integer. Received: unseen_examples=0"),
     ],
 )
 def test_wrong_options_are_named(folder, wrong, rule):

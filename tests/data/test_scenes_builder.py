@@ -129,7 +129,7 @@ def test_two_processes_may_prepare_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "rule"),
     [
-        ({"train_examples": 0}, "train_examples of scenes must be > 0"),
+        ({"train_examples": 0}, "expected a positive integer. Received: train_examples=0"),
         ({"num_classes": 9}, "num_classes must be the 8"),
     ],
 )

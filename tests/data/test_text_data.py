@@ -9,12 +9,12 @@ from tests.data.images import ArraySource, encode, gradient
 from tests.data.test_pairs_file import NAMES, write
 from vitcross.data import load
 from vitcross.data.batch import check_batch, to_uint8
-from vitcross.data.options import ImageOptions, TextOptions
 from vitcross.data.problems import TooManyUnreadable
 from vitcross.data.sources.pair_source import Pair, PairSource
 from vitcross.data.text_arrays import first_of_each_text
 from vitcross.data.text_data import ImageTextData
 from vitcross.data.tokenizer import Tokenizer
+from vitcross.options.data import ImageOptions, TextOptions
 
 SIZE = (6, 10)
 TEXTS = [f"image {name}" for name in ("one", "two", "three", "four", "five", "six", "seven")]
@@ -290,7 +290,7 @@ def test_errors_name_the_rule():
     ],
 )
 def test_wrong_options_are_named(wrong, rule):
-    with pytest.raises(ValueError, match=f"{rule} must.*Received"):
+    with pytest.raises(ValueError, match=f"^expected .* Received: {rule}="):
         TextOptions(**wrong)
 
 

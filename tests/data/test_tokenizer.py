@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitcross.data.tokenizer import KINDS, SPECIAL_TOKENS, Tokenizer
+from vitcross.data.tokenizer import SPECIAL_TOKENS, Tokenizer
+from vitcross.options.data import TOKENIZER_KINDS
 
 TEXTS = [
     "A small red star is left of a large blue ring.",
@@ -20,7 +21,7 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=TOKENIZER_KINDS)
 def tokenizer(request):
     return Tokenizer.train(TEXTS, vocabulary_size=400, kind=request.param)
 
@@ -124,7 +125,7 @@ def test_the_same_texts_give_the_same_tokenizer_in_every_process(tmp_path):
         "texts = [f'{text} {k % 7} x{k}yz' for k in range(60) for text in TEXTS]; random.shuffle(texts)\n"
         "Tokenizer.train(texts, vocabulary_size=350, kind=sys.argv[1]).save(sys.argv[2])"
     )
-    for kind in KINDS:
+    for kind in TOKENIZER_KINDS:
         paths = [tmp_path / f"{kind}{k}.json" for k in range(3)]
         running = [subprocess.Popen([sys.executable, "-c", code, kind, str(path)]) for path in paths]
         assert [process.wait(timeout=120) for process in running] == [0, 0, 0]

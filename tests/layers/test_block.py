@@ -105,8 +105,8 @@ def test_sorted_names_are_in_depth_order():
 
 def test_drop_path_grows_linearly():
     encoder = TransformerEncoder(depth=5, num_heads=N, drop_path_rate=0.2)
-    assert [block.drop_path_rate for block in encoder.blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
-    assert TransformerEncoder(depth=1, num_heads=N, drop_path_rate=0.2).blocks[0].drop_path_rate == 0
+    assert [block.options.drop_path_rate for block in encoder.blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    assert TransformerEncoder(depth=1, num_heads=N, drop_path_rate=0.2).blocks[0].options.drop_path_rate == 0
 
 
 def test_attention_pooling():

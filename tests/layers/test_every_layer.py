@@ -9,6 +9,8 @@ import pytest
 
 from tests.backend import compiled, randomize, to_numpy
 from vitcross import layers
+from vitcross.layers.configured import Configured
+from vitcross.options.fields import names
 
 IMAGE = (2, 24, 16, 3)
 TOKENS = (2, 7, 33)
@@ -155,9 +157,19 @@ def test_config_round_trip(case):
 
 def test_every_option_is_in_the_config(case):
     layer = case[0](**case[1])
-    arguments = inspect.signature(type(layer).__init__).parameters.values()
-    names = {argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY}
-    assert names == set(layer.get_config()) - {"name", "trainable", "dtype"}
+    if isinstance(layer, Configured):
+        options = set(names(layer.OPTIONS))
+    else:
+        arguments = inspect.signature(type(layer).__init__).parameters.values()
+        options = {argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY}
+    assert options == set(layer.get_config()) - {"name", "trainable", "dtype"}
+
+
+def test_an_unknown_option_is_named(case):
+    if issubclass(case[0], Configured):
+        first = next(iter(case[1]))
+        with pytest.raises(ValueError, match=f"there is no option '{first}s'. Did you mean '{first}'?"):
+            case[0](**case[1], **{f"{first}s": 1})
 
 
 @pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])

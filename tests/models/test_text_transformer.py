@@ -135,7 +135,10 @@ def test_asking_for_weights_changes_no_bit(model):
     assert tuple(weights) == model.attention_addresses
 
 
-@pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
+# Every layer is compiled with XLA in `tests/layers`: here two whole towers, which have all kinds of them.
+@pytest.mark.parametrize(
+    ("model", "xla"), [*((n, False) for n in OPTIONS), ("map", True), ("decoder", True)], indirect=["model"]
+)
 def test_compiled_equals_eager(model, xla):
     function = compiled(lambda ids, real: model(ids, padding_mask=real, **arguments(model)), xla=xla)
     expected = to_numpy(model(IDS, padding_mask=REAL, **arguments(model)))

@@ -35,8 +35,13 @@ def made(**options):
     return randomize(VisionTransformer(**{**SIZES, **options}))
 
 
-def test_equals_the_reference(options):
-    model = made(**options)
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
+def model(request):
+    """Of every choice of options one, for tests that change nothing of it."""
+    return made(**OPTIONS[request.param])
+
+
+def test_equals_the_reference(model):
     logits, weights = evaluated(lambda images: model(images, return_attention_scores=True), IMAGES)
     expected, expected_weights = reference.vision_transformer(
         IMAGES.astype("float64"),
@@ -54,13 +59,11 @@ def test_equals_the_reference(options):
         np.testing.assert_allclose(value, expected_weights[address], rtol=1e-3, atol=1e-4)
 
 
-def test_asking_for_weights_changes_no_bit(options):
-    model = made(**options)
+def test_asking_for_weights_changes_no_bit(model):
     np.testing.assert_array_equal(to_numpy(model(IMAGES)), to_numpy(model(IMAGES, return_attention_scores=True)[0]))
 
 
-def test_call_is_encode_and_classify(options):
-    model = made(**options)
+def test_call_is_encode_and_classify(model):
     tokens, weights = model.encode(IMAGES, return_attention_scores=True)
     assert tuple(tokens.shape) == (2, model.token_layout_for().num_tokens, 33)
     logits, pooling_weights = model.classify(tokens, return_attention_scores=True)
@@ -84,9 +87,13 @@ def test_without_classes_the_features_come_back():
     assert not any("head" in variable.path for variable in model.variables)
 
 
-@pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
-def test_compiled_equals_eager(options, xla):
-    model = made(**options)
+# Every layer is compiled with XLA in `tests/layers`: here two whole models, which have all kinds of them.
+@pytest.mark.parametrize(
+    ("model", "xla"),
+    [*((name, False) for name in OPTIONS), ("cls_registers_pre_norm", True), ("conv_map_registers", True)],
+    indirect=["model"],
+)
+def test_compiled_equals_eager(model, xla):
     function = compiled(lambda images: model(images, training=False, return_attention_scores=True), xla=xla)
     expected = to_numpy(model(IMAGES, return_attention_scores=True))
     keras.tree.map_structure(
@@ -162,7 +169,8 @@ def test_learns_with_everything_random_switched_on():
     model = VisionTransformer(**{**SIZES, "num_classes": 2, "depth": 1}, **RANDOM, pooling="map", stem="conv")
     labels = np.arange(16) % 2
     images = RNG.normal(size=(16, 24, 40, 3)).astype("float32") * 0.3 + (labels * 2.0 - 1)[:, None, None, None]
-    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
     history = model.fit(images, labels, epochs=8, batch_size=8, verbose=0).history["loss"]
     assert np.isfinite(history).all()
     assert history[-1] < 0.5 * history[0]
@@ -196,7 +204,7 @@ def test_inference_moves_no_random_state():
         ({"num_classes": 0}, "num_classes=0"),
         ({"depth": 0}, "depth=0"),
         ({"stem": "conv", "patch_size": 4}, "expected patch_size=8 with stem='conv'"),
-        ({"position_embedding": "none"}, "Received: method='none'"),
+        ({"position_embedding": "none"}, "Received: position_embedding='none'"),
         ({"gelu": "relu"}, "Received: gelu='relu'"),
         ({"dropout_rate": 1.5}, "rate=1.5"),
         ({"variant": "Z/3"}, "expected a size of Ti, S, B, L"),

@@ -12,12 +12,12 @@ from vitcross.data.batch import normalize
 from vitcross.data.problems import UnreadableImage
 from vitcross.evaluation import image_report
 from vitcross.evaluation.image_report import image_lines, report_images
-from vitcross.evaluation.predict_images import ImageQuery
 from vitcross.layers import AttentionControls
 from vitcross.models import VisionTransformer
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.classification import Classification
 from vitcross.tasks.contrastive import Contrastive
+from vitcross.tasks.image_query import ImageQuery
 from vitcross.tasks.zero_shot import class_embeddings
 
 CLASSES, TEMPLATES = ("star", "red ring", "heart"), ("a photo of a {}.", "one {}!")

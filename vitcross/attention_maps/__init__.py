@@ -8,8 +8,7 @@ is loaded when it is asked for.
 # have the same names: binding them now, after their modules were loaded, keeps a later import of the module from taking
 # the name over.
 from vitcross.attention_maps.capture.capture import Capture, capture
-from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps, relevance
-from vitcross.attention_maps.capture.targets import choose_target
+from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps, choose_target, relevance
 from vitcross.attention_maps.methods.cross_rollout import (
     cross_raw_map,
     cross_rollout_map,

@@ -72,7 +72,7 @@ class AttentionMaps(keras.callbacks.Callback):
         folder=None,
     ):
         super().__init__()
-        if len(probes["images"]) == 0:
+        if len(probes[network.batch_keys[0]]) == 0:
             raise ValueError("`probes` must hold at least one image. Received: 0")
         self.network, self.probes, self.sink, self.style = network, probes, sink, style or Style()
         self.class_names, self.checks = tuple(class_names), checks

@@ -2,9 +2,6 @@
 And fills in what only the data knows, once that is there. Plain dicts in; no TensorFlow.
 """
 
-import dataclasses
-
-from vitcross.data.options import ImageOptions, check_augmentation
 from vitcross.data.scenes.scene import SHAPES, SceneOptions
 from vitcross.height_and_width import height_and_width
 from vitcross.models.variants import parse_variant
@@ -142,8 +139,6 @@ def _check_image_tower(model, data, prefix):
         raise ConfigError(
             f"{prefix}.embed_dim must be a multiple of 4 for sincos2d. Received: {prefix}.embed_dim={width}"
         )
-    if model["pooling"] == "cls" and model["class_token"] is False:
-        raise ConfigError(f"{prefix}.pooling=cls needs the class token. Received: {prefix}.class_token=false")
     if model["stem"] == "conv" and patch_size != (8, 8):
         raise ConfigError(f"{prefix}.patch_size must be 8 with {prefix}.stem=conv. Received: {patch_size}")
     depths = list(model["stem_depths"])
@@ -172,29 +167,22 @@ def _check_image_tower(model, data, prefix):
 
 
 def check_data(data):
-    """What the images may be: asked of the very classes that will use the values.
+    """What scenes may be, asked of the class that will draw them.
 
     Raises:
         ConfigError
     """
-    if data["image_size"] is None:
+    if data["image_size"] is None or "scene_seed" not in data:
         return
-    known = {field.name for field in dataclasses.fields(ImageOptions)}
     try:
-        options = ImageOptions(
-            **{key: value for key, value in data.items() if key in known} | {"channels": data["channels"] or 3}
+        SceneOptions(
+            image_size=data["image_size"],
+            seed=data["scene_seed"],
+            target_color=data["target_color"],
+            max_objects=data["max_objects"],
         )
-        if "max_text_length" in data:
-            check_augmentation(options.augmentation)
-        if "scene_seed" in data:
-            SceneOptions(
-                image_size=data["image_size"],
-                seed=data["scene_seed"],
-                target_color=data["target_color"],
-                max_objects=data["max_objects"],
-            )
-            if data["_target_"] == "vitcross.data.load.scenes" and data["num_classes"] not in (None, len(SHAPES)):
-                raise ValueError(f"num_classes of scenes must be {len(SHAPES)}. Received: {data['num_classes']}")
+        if data["_target_"] == "vitcross.data.load.scenes" and data["num_classes"] not in (None, len(SHAPES)):
+            raise ValueError(f"num_classes of scenes must be {len(SHAPES)}. Received: {data['num_classes']}")
     except (ValueError, TypeError) as error:
         raise ConfigError(f"data: {error}") from error
 

@@ -8,16 +8,16 @@ import re
 from typing import Any, Literal
 
 from vitcross.config.compatibility import ConfigError
-from vitcross.config.schema.fields import Count, CountOrZero, config
 from vitcross.config.search_space import Interval
 from vitcross.config.validate import check_section
+from vitcross.options.fields import Count, CountOrZero, options
 
 SWEEPERS = ("basic", "optuna")
 # The trials run one after the other, in folders 0, 1, ... of the sweep: nothing else of Hydra's has a say there.
 OWN_KEYS = ("hydra/sweeper", "hydra.sweep.dir")
 
 
-@config
+@options
 class OptunaSweeperConfig:
     sampler: Literal["tpe", "random"]
     n_trials: Count

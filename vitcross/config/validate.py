@@ -2,7 +2,9 @@
 message each, which names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
 """
 
+import dataclasses
 import re
+from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +13,7 @@ from vitcross.config.compatibility import ConfigError, check_data, check_kind, c
 from vitcross.config.durations import check_lengths
 from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
 from vitcross.data.sources.image_folder import list_image_folder
+from vitcross.options.messages import UNKNOWN, problems_by_path, rule
 from vitcross.typos import did_you_mean, nearest_names
 
 _ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
@@ -79,39 +82,38 @@ def check_stored(config, path):
 
 
 def _problems(schema, values, prefix):
+    """One line for each key of a section that is unknown, missing or wrong."""
+    lacking = list(_missing(schema, values))
+    problems = [f"{'.'.join((*prefix, *path))} is missing" for path in lacking]
     try:
         TypeAdapter(schema).validate_python(values)
-        return []
     except ValidationError as error:
-        rules = {}
-        for problem in error.errors():
-            rules.setdefault(_path(problem, values), []).append(problem)
-        return [_sentence(".".join((*prefix, *path)), path, found, values) for path, found in rules.items()]
+        found = {path: of_path for path, of_path in problems_by_path(error, values).items() if path not in lacking}
+        problems += [_sentence(".".join((*prefix, *path)), path, of_path, values) for path, of_path in found.items()]
+    return problems
 
 
-def _path(problem, values):
-    """Keys that lead to a problem; pydantic's own marks for the branches of a union are left out."""
-    path, node = [], values
-    for part in problem["loc"]:
-        known = isinstance(node, dict) and part in node
-        if not known and problem["type"] != "missing":
-            break
-        path.append(str(part))
-        node = node[part] if known else {}
-    return tuple(path)
+def _missing(schema, values, path=()):
+    """Paths of the keys that a section lacks: a configuration holds them all, also those with a default."""
+    for name, field in schema.__pydantic_fields__.items():
+        key = field.alias or name
+        if key not in values:
+            yield (*path, key)
+        elif isinstance(values[key], dict):
+            inner = next(filter(dataclasses.is_dataclass, (field.annotation, *get_args(field.annotation))), None)
+            yield from () if inner is None else _missing(inner, values[key], (*path, key))
 
 
 def _sentence(key, path, problems, values):
     kind = problems[0]["type"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+    if kind in UNKNOWN:
         node = values
         for part in path[:-1]:
             node = node[part]
         return f"there is no key '{key}'.{did_you_mean(path[-1], [k for k in node if k != path[-1]])}"
-    if kind == "missing":
-        return f"{key} is missing"
-    rules = " or ".join(dict.fromkeys(p["msg"].removeprefix("Input should be ") for p in problems))
-    return f"{key} must be {rules}. Received: {problems[0]['input']!r}"
+    if kind == "value_error":
+        return f"{key}: {rule(problems)}"
+    return f"{key} must be {rule(problems)}. Received: {problems[0]['input']!r}"
 
 
 def _check_combinations(config):

@@ -6,13 +6,13 @@ import numpy as np
 
 from vitcross.data import geometry
 from vitcross.data.image_data import ImageData
-from vitcross.data.options import check_augmentation
 from vitcross.data.problems import TextProblems, UnreadableImage
 from vitcross.data.sources.pair_source import PairSource
 from vitcross.data.text_arrays import text_arrays
 from vitcross.data.text_reader import ImageTextsReader, TextReader
 from vitcross.data.tokenizer import Tokenizer
 from vitcross.derangement import derangement
+from vitcross.options.data import check_augmentation
 
 _ANOTHER = 0x0FF5E7  # keeps the exchange of images apart from other uses of a seed
 _EVALUATION_SEED = 0  # a blind evaluation shows the same images in every run

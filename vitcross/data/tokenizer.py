@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from vitcross.atomic_files import write_text
+from vitcross.options.data import SHORTEST_TEXT, TOKENIZER_KINDS
 
-KINDS = ("bpe", "wordpiece")
 SPECIAL_TOKENS = ("[PAD]", "[BOS]", "[EOS]", "[UNK]")
-SHORTEST = 3  # BOS, one token, EOS
 _CONTINUES = "##"  # how WordPiece marks a sub-word that does not begin a word
 
 
@@ -72,8 +71,8 @@ class Tokenizer:
         Raises:
             ValueError: for an unknown kind, or a vocabulary that does not hold every character.
         """
-        if kind not in KINDS:
-            raise ValueError(f"tokenizer_kind must be one of {KINDS}. Received: {kind!r}")
+        if kind not in TOKENIZER_KINDS:
+            raise ValueError(f"tokenizer_kind must be one of {TOKENIZER_KINDS}. Received: {kind!r}")
         backend = (_train_bpe if kind == "bpe" else _train_wordpiece)(sorted(texts), vocabulary_size)
         if (needed := backend.get_vocab_size()) > vocabulary_size:
             raise ValueError(
@@ -176,8 +175,8 @@ class Tokenizer:
 
 
 def _check_length(max_length):
-    if max_length < SHORTEST:
-        raise ValueError(f"max_text_length must be >= {SHORTEST} (BOS, a token, EOS). Received: {max_length}")
+    if max_length < SHORTEST_TEXT:
+        raise ValueError(f"max_text_length must be >= {SHORTEST_TEXT} (BOS, a token, EOS). Received: {max_length}")
 
 
 def _normalizer():

@@ -11,13 +11,12 @@ import numpy as np
 
 from vitcross import atomic_files
 from vitcross.attention_maps.capture.capture import Capture
-from vitcross.attention_maps.capture.targets import kind_of, where_written
 from vitcross.attention_maps.records.probe_text import text_from_user
 from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
 from vitcross.data.problems import UnreadableImage
-from vitcross.evaluation.predict_images import Answer, answer, choices_of
 from vitcross.evaluation.split_report import write_maps
 from vitcross.pages.csv_text import csv_text
+from vitcross.tasks.image_query import Answer
 from vitcross.terminal import printable
 
 PER_SHEET = 16  # images on one sheet of maps
@@ -40,7 +39,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
     for each `PER_SHEET` of them. The first sheets go to the sink too.
 
     Args:
-        query: `vitcross.evaluation.predict_images.ImageQuery`.
+        query: `vitcross.tasks.image_query.ImageQuery`.
 
     Returns:
         `(names, words, unreadable, notes)`: of each readable image its path and what the model predicts; of each
@@ -50,8 +49,8 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
         ValueError: where no image could be read, or none has the target that is wished; what the model says is
             written before.
     """
-    folder, choices = Path(folder), choices_of(task, query)
-    groups, unreadable = _answer(task, paths, query, preprocess, choices)
+    folder = Path(folder)
+    groups, unreadable = _answer(task, paths, query, preprocess)
     if not groups:
         raise ValueError(f"none of the {len(paths)} images could be read, the first: {unreadable[0]}")
     names = [str(path) for group in groups for path in group.paths]
@@ -61,7 +60,10 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
     atomic_files.write_text(folder / "predictions.csv", csv_text(columns, rows))
     targets, notes = _targets(task.network, groups, query)
     # Made once, for every group of one size compiles once.
-    capture, checks = Capture(task.network, explain=True), OwnChecks(task.network, query.class_names, choices)
+    capture, checks = (
+        Capture(task.network, explain=True),
+        OwnChecks(task.network, query.class_names, groups[0].answer.choices),
+    )
     for group, target in zip(groups, targets, strict=True):
         images = np.stack([preprocess(path) for path in group.paths])
         media, _ = write_maps(
@@ -82,14 +84,15 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
     return names, [text for group in groups for text in group.answer.words], unreadable, notes
 
 
-def _answer(task, paths, query, preprocess, choices):
+def _answer(task, paths, query, preprocess):
     """What is predicted for all readable images, as groups, and messages of the others."""
     groups, unreadable, first = [], [], 0
     for start in range(0, len(paths), PER_SHEET):
         readable = _read(paths[start : start + PER_SHEET], preprocess, unreadable)
         if not readable:
             continue
-        found = answer(task, np.stack(list(readable.values())), query, first=first, choices=choices)
+        choices = groups[0].answer.choices if groups else None
+        found = task.answer_images(np.stack(list(readable.values())), query, first=first, choices=choices)
         batch = {key: array for key, array in found.batch.items() if key != "images"}
         groups.append(_Group(start=start, paths=list(readable), answer=dataclasses.replace(found, batch=batch)))
         first += len(readable)
@@ -117,15 +120,15 @@ def _texts(group, query):
 def _targets(network, groups, query):
     """What the maps of every group explain, and notes. Of captions that the model writes itself not all need have a
     word that is wished."""
-    if query.target is None or kind_of(network) != "captioner":
-        return [query.target] * len(groups), []
-    found = where_written([text for group in groups for text in _texts(group, query)], query.target)
     paths = [path for group in groups for path in group.paths]
+    if query.target is None or network.words is None:
+        return [query.target] * len(groups), []
+    found = network.possible_targets(query.target, [text for group in groups for text in _texts(group, query)])
     without = [Path(path).name for path, here in zip(paths, found, strict=True) if here is None]
+    if not without:
+        return [query.target] * len(groups), []
     each = iter(found)
     targets = [[next(each) for _ in group.paths] for group in groups]
-    if not without:
-        return targets, []
     more = f" and {len(without) - MOST_NAMED} more" if len(without) > MOST_NAMED else ""
     return targets, [
         f"no word {query.target!r} in the caption of {len(without)} of {len(paths)} images: their longest word is "

@@ -3,12 +3,12 @@
 TensorFlow is imported when something is built.
 """
 
-import dataclasses
 import functools
 from pathlib import Path
 
 from vitcross.config.compatibility import ConfigError
 from vitcross.config.compose import open_run
+from vitcross.config.schema import SCHEMAS
 from vitcross.experiment.parts import build_task
 from vitcross.sinks.weights_and_biases.environment import wandb_group
 from vitcross.terminal import say
@@ -68,11 +68,10 @@ def load_tokenizer(config):
 
 def preprocess_of(config):
     """A function from one own image to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
-    from vitcross.data.options import ImageOptions
     from vitcross.data.preprocess import preprocess
 
-    known = {field.name for field in dataclasses.fields(ImageOptions)}
-    options = ImageOptions(**{key: value for key, value in config["data"].items() if key in known})
+    section = dict(config["data"])
+    options = SCHEMAS["data"][section.pop("_target_")](**section)
     return functools.partial(preprocess, options=options)
 
 

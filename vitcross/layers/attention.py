@@ -11,8 +11,10 @@ import keras
 from keras import ops
 
 from vitcross.layers.attention_controls import AttentionControls
+from vitcross.layers.configured import Configured
 from vitcross.layers.dropout import Dropout
 from vitcross.layers.initializers import projection_initializer
+from vitcross.options.block import AttentionOptions
 
 # Far below any logit and yet finite: minus infinity would give NaN in rows where nothing may be attended.
 _MASKED_LOGIT = -1e30
@@ -71,18 +73,13 @@ def combine_masks(attention_mask=None, padding_mask=None):
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class MultiHeadAttention(keras.layers.Layer):
+class MultiHeadAttention(Configured, keras.layers.Layer):
     """Attention of the query tokens to themselves, or to a context of other length and width.
 
     Self-attention if built with the query's shape alone, cross-attention if built with a context's shape too. Masked
     keys get weight exactly 0; a query that may attend to nothing gets a zero row (and the output bias).
 
-    Args:
-        num_heads: int, must divide the query's width D.
-        qkv_bias: bool, biases on the query, key and value projections. Default True.
-        qk_norm: bool, LayerNorm over each head's queries and keys. Default False.
-        attention_dropout_rate: float in [0, 1), share of weights dropped in training, after they are returned.
-        layer_norm_epsilon: float, of `qk_norm`. Default 1e-6.
+    Args: the options of `vitcross.options.block.AttentionOptions`.
 
     Call arguments:
         query: (B, T, D).
@@ -103,45 +100,35 @@ class MultiHeadAttention(keras.layers.Layer):
     Reference: arXiv 1706.03762, section 3.2; arXiv 2302.05442, section 2 (qk_norm).
     """
 
-    def __init__(
-        self,
-        *,
-        num_heads: int,
-        qkv_bias: bool = True,
-        qk_norm: bool = False,
-        attention_dropout_rate: float = 0.0,
-        layer_norm_epsilon: float = 1e-6,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if num_heads <= 0:
-            raise ValueError(f"expected a positive integer. Received: num_heads={num_heads}")
-        self.num_heads = num_heads
-        self.qkv_bias = qkv_bias
-        self.qk_norm = qk_norm
-        self.attention_dropout_rate = attention_dropout_rate
-        self.layer_norm_epsilon = layer_norm_epsilon
+    OPTIONS = AttentionOptions
+
+    def __init__(self, **options):
+        super().__init__(**options)
         self.is_cross_attention = None  # decided in build
 
     def build(self, query_shape, context_shape=None):
         width = query_shape[-1]
-        if width % self.num_heads:
+        if width % self.options.num_heads:
             raise ValueError(
                 f"expected num_heads to divide the width of the query. "
-                f"Received: num_heads={self.num_heads}, width {width}"
+                f"Received: num_heads={self.options.num_heads}, width {width}"
             )
         self.is_cross_attention = context_shape is not None
-        self.head_dim = width // self.num_heads
+        self.head_dim = width // self.options.num_heads
         if self.is_cross_attention:
-            self.query_projection = self._projection("query", query_shape, 1, width, self.qkv_bias)
-            self.key_value_projection = self._projection("key_value", context_shape, 2, width, self.qkv_bias)
+            self.query_projection = self._projection("query", query_shape, 1, width, self.options.qkv_bias)
+            self.key_value_projection = self._projection("key_value", context_shape, 2, width, self.options.qkv_bias)
         else:
-            self.query_key_value_projection = self._projection("query_key_value", query_shape, 3, width, self.qkv_bias)
-        if self.qk_norm:
-            head_shape = (None, self.num_heads, None, self.head_dim)
+            self.query_key_value_projection = self._projection(
+                "query_key_value", query_shape, 3, width, self.options.qkv_bias
+            )
+        if self.options.qk_norm:
+            head_shape = (None, self.options.num_heads, None, self.head_dim)
             self.query_norm = self._norm("query_norm", head_shape)
             self.key_norm = self._norm("key_norm", head_shape)
-        self.dropout = Dropout(rate=self.attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout")
+        self.dropout = Dropout(
+            rate=self.options.attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout"
+        )
         self.dropout.build()
         self.output_projection = self._projection("output", query_shape, 1, width, True)
 
@@ -162,7 +149,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if attention_controls is not None and "" in attention_controls.weight_offsets:
             weights_BNTS = weights_BNTS + ops.cast(attention_controls.weight_offsets[""], weights_BNTS.dtype)
         dropped_BNTS = ops.cast(weights_BNTS, value_BNSDh.dtype)
-        if self.attention_dropout_rate:
+        if self.options.attention_dropout_rate:
             dropped_BNTS = self.dropout(dropped_BNTS, training=training)
         heads_BNTDh = ops.matmul(dropped_BNTS, value_BNSDh)
         if attention_controls is not None and "" in attention_controls.head_gates:
@@ -176,7 +163,7 @@ class MultiHeadAttention(keras.layers.Layer):
         """context (B, S, Dc) -> its keys and values, (B, N, S, Dh) each: all that `decode` needs to know of it."""
         self._check_context(context)
         key_BNSDh, value_BNSDh = self._split_heads(self.key_value_projection(context), 2)
-        return self.key_norm(key_BNSDh) if self.qk_norm else key_BNSDh, value_BNSDh
+        return self.key_norm(key_BNSDh) if self.options.qk_norm else key_BNSDh, value_BNSDh
 
     def decode(self, query, keys_values, position=None):
         """As `call` in inference for one token of a causal text, from keys and values that are already there.
@@ -193,7 +180,7 @@ class MultiHeadAttention(keras.layers.Layer):
         mask = None
         if self.is_cross_attention:
             (query_BN1Dh,) = self._split_heads(self.query_projection(query), 1)
-            query_BN1Dh = self.query_norm(query_BN1Dh) if self.qk_norm else query_BN1Dh
+            query_BN1Dh = self.query_norm(query_BN1Dh) if self.options.qk_norm else query_BN1Dh
         else:
             query_BN1Dh, *own = self._project(query, None)
             places_M1 = ops.arange(keys_values[0].shape[2], dtype="int32")[:, None]
@@ -219,7 +206,7 @@ class MultiHeadAttention(keras.layers.Layer):
         else:
             (query_BNTDh,) = self._split_heads(self.query_projection(query), 1)
             key_BNSDh, value_BNSDh = self._split_heads(self.key_value_projection(context), 2)
-        if self.qk_norm:
+        if self.options.qk_norm:
             query_BNTDh, key_BNSDh = self.query_norm(query_BNTDh), self.key_norm(key_BNSDh)
         return query_BNTDh, key_BNSDh, value_BNSDh
 
@@ -228,14 +215,14 @@ class MultiHeadAttention(keras.layers.Layer):
 
         Unstack, not indexing: the gradient of an index pads with zeros (1.3 times slower in a training step).
         """
-        separate = ops.reshape(fused, (-1, ops.shape(fused)[1], parts, self.num_heads, self.head_dim))
+        separate = ops.reshape(fused, (-1, ops.shape(fused)[1], parts, self.options.num_heads, self.head_dim))
         return ops.unstack(ops.transpose(separate, (2, 0, 3, 1, 4)), num=parts, axis=0)
 
     def merge_heads(self, heads_BNTDh):
         """(B, N, T, Dh) -> (B, T, D), mixed by the output projection."""
         heads_BTNDh = ops.transpose(heads_BNTDh, (0, 2, 1, 3))
         length = ops.shape(heads_BNTDh)[2]
-        return self.output_projection(ops.reshape(heads_BTNDh, (-1, length, self.num_heads * self.head_dim)))
+        return self.output_projection(ops.reshape(heads_BTNDh, (-1, length, self.options.num_heads * self.head_dim)))
 
     def _projection(self, name: str, input_shape, parts: int, width: int, use_bias: bool):
         """A built Dense layer that holds `parts` projections to `width` side by side."""
@@ -250,19 +237,11 @@ class MultiHeadAttention(keras.layers.Layer):
         return projection
 
     def _norm(self, name: str, input_shape):
-        norm = keras.layers.LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name)
+        norm = keras.layers.LayerNormalization(
+            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+        )
         norm.build(input_shape)
         return norm
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "qkv_bias": self.qkv_bias,
-            "qk_norm": self.qk_norm,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-        }
 
 
 def _broadcast_gates(gates, dtype):

@@ -9,28 +9,19 @@ import keras
 
 from vitcross.layers.attention import MultiHeadAttention
 from vitcross.layers.attention_controls import AttentionControls, scoped
+from vitcross.layers.configured import Configured
 from vitcross.layers.drop_path import DropPath
 from vitcross.layers.dropout import Dropout
 from vitcross.layers.layer_scale import LayerScale
 from vitcross.layers.mlp import MLP
+from vitcross.options.block import ContextBlockOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(Configured, keras.layers.Layer):
     """x + attention(norm(x)), [x + cross_attention(norm(x), context)], x + mlp(norm(x)).
 
-    Args:
-        num_heads: int, must divide D.
-        mlp_ratio: float, width of the perceptron / D. Default 4.
-        cross_attention: bool, attend to a context too. Default False.
-        dropout_rate: float in [0, 1), after the attention projections and in the perceptron.
-        attention_dropout_rate: float in [0, 1), on the attention weights.
-        drop_path_rate: float in [0, 1), stochastic depth of each branch.
-        qkv_bias: bool. Default True.
-        qk_norm: bool, LayerNorm of queries and keys. Default False.
-        layer_scale_init: float, initial LayerScale of each branch, or None for none. Default None.
-        layer_norm_epsilon: float. Default 1e-6.
-        gelu: "erf" or "tanh". Default "erf".
+    Args: the options of `vitcross.options.block.ContextBlockOptions`.
 
     Call arguments:
         tokens: (B, T, D).
@@ -50,59 +41,32 @@ class TransformerBlock(keras.layers.Layer):
         ValueError: a context without `cross_attention`, or `cross_attention` without a context.
     """
 
-    def __init__(
-        self,
-        *,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        cross_attention: bool = False,
-        dropout_rate: float = 0.0,
-        attention_dropout_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        qkv_bias: bool = True,
-        qk_norm: bool = False,
-        layer_scale_init: float | None = None,
-        layer_norm_epsilon: float = 1e-6,
-        gelu: str = "erf",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.mlp_ratio = mlp_ratio
-        self.has_cross_attention = cross_attention
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.drop_path_rate = drop_path_rate
-        self.qkv_bias = qkv_bias
-        self.qk_norm = qk_norm
-        self.layer_scale_init = layer_scale_init
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.gelu = gelu
+    OPTIONS = ContextBlockOptions
 
     def build(self, tokens_shape, context_shape=None):
-        if (context_shape is not None) != self.has_cross_attention:
+        if (context_shape is not None) != self.options.cross_attention:
             raise ValueError(self._context_error(context_shape))
         width = tokens_shape[-1]
         self.attention_norm = self._norm("attention_norm", tokens_shape)
         self.self_attention = self._attention("self_attention", tokens_shape)
         self.attention_scale = self._scale("attention_scale", tokens_shape)
-        if self.has_cross_attention:
+        if self.options.cross_attention:
             self.cross_attention_norm = self._norm("cross_attention_norm", tokens_shape)
             self.cross_attention = self._attention("cross_attention", tokens_shape, context_shape)
             self.cross_attention_scale = self._scale("cross_attention_scale", tokens_shape)
         self.mlp_norm = self._norm("mlp_norm", tokens_shape)
         self.mlp = MLP(
-            hidden_dim=round(width * self.mlp_ratio),
-            gelu=self.gelu,
-            dropout_rate=self.dropout_rate,
+            hidden_dim=round(width * self.options.mlp_ratio),
+            gelu=self.options.gelu,
+            dropout_rate=self.options.dropout_rate,
             dtype=self.dtype_policy,
             name="mlp",
         )
         self.mlp.build(tokens_shape)
         self.mlp_scale = self._scale("mlp_scale", tokens_shape)
-        self.dropout = Dropout(rate=self.dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.dropout = Dropout(rate=self.options.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.dropout.build()
-        self.drop_path = DropPath(rate=self.drop_path_rate, dtype=self.dtype_policy, name="drop_path")
+        self.drop_path = DropPath(rate=self.options.drop_path_rate, dtype=self.dtype_policy, name="drop_path")
         self.drop_path.build()
 
     def call(
@@ -116,7 +80,7 @@ class TransformerBlock(keras.layers.Layer):
         return_attention_scores=False,
         attention_controls: AttentionControls | None = None,
     ):
-        if (context is not None) != self.has_cross_attention:
+        if (context is not None) != self.options.cross_attention:
             raise ValueError(self._context_error(None if context is None else context.shape))
         attended, weights = self._attend(
             self.self_attention,
@@ -126,7 +90,7 @@ class TransformerBlock(keras.layers.Layer):
             attention_controls,
         )
         tokens = tokens + self._branch(attended, self.attention_scale, training)
-        if self.has_cross_attention:
+        if self.options.cross_attention:
             attended, cross_weights = self._attend(
                 self.cross_attention,
                 self.cross_attention_norm(tokens),
@@ -154,7 +118,7 @@ class TransformerBlock(keras.layers.Layer):
         """
         attended, keys_values = self.self_attention.decode(self.attention_norm(tokens), keys_values, position)
         tokens = tokens + self._branch(attended, self.attention_scale, False)
-        if self.has_cross_attention:
+        if self.options.cross_attention:
             attended, _ = self.cross_attention.decode(self.cross_attention_norm(tokens), context_keys_values)
             tokens = tokens + self._branch(attended, self.cross_attention_scale, False)
         mlp_output = self.mlp(self.mlp_norm(tokens), training=False)
@@ -170,57 +134,35 @@ class TransformerBlock(keras.layers.Layer):
 
     def _branch(self, branch, scale, training):
         """What is added to the residual stream of an attention branch."""
-        if self.dropout_rate:
+        if self.options.dropout_rate:
             branch = self.dropout(branch, training=training)
         return self._scaled_drop_path(branch, scale, training)
 
     def _scaled_drop_path(self, branch, scale, training):
         branch = branch if scale is None else scale(branch)
-        return self.drop_path(branch, training=training) if self.drop_path_rate else branch
+        return self.drop_path(branch, training=training) if self.options.drop_path_rate else branch
 
     def _attention(self, name: str, *shapes) -> MultiHeadAttention:
-        attention = MultiHeadAttention(
-            num_heads=self.num_heads,
-            qkv_bias=self.qkv_bias,
-            qk_norm=self.qk_norm,
-            attention_dropout_rate=self.attention_dropout_rate,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+        attention = self.part(MultiHeadAttention, name)
         attention.build(*shapes)
         return attention
 
     def _norm(self, name: str, shape):
-        norm = keras.layers.LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name)
+        norm = keras.layers.LayerNormalization(
+            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+        )
         norm.build(shape)
         return norm
 
     def _scale(self, name: str, shape):
         """A built LayerScale, or None."""
-        if self.layer_scale_init is None:
+        if self.options.layer_scale_init is None:
             return None
-        scale = LayerScale(init=self.layer_scale_init, dtype=self.dtype_policy, name=name)
+        scale = LayerScale(init=self.options.layer_scale_init, dtype=self.dtype_policy, name=name)
         scale.build(shape)
         return scale
 
     def _context_error(self, context_shape) -> str:
-        expected = "a context" if self.has_cross_attention else "no context"
+        expected = "a context" if self.options.cross_attention else "no context"
         received = "no context" if context_shape is None else f"context of shape {tuple(context_shape)}"
-        return f"expected {expected} with cross_attention={self.has_cross_attention}. Received: {received}"
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "mlp_ratio": self.mlp_ratio,
-            "cross_attention": self.has_cross_attention,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "drop_path_rate": self.drop_path_rate,
-            "qkv_bias": self.qkv_bias,
-            "qk_norm": self.qk_norm,
-            "layer_scale_init": self.layer_scale_init,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "gelu": self.gelu,
-        }
+        return f"expected {expected} with cross_attention={self.options.cross_attention}. Received: {received}"

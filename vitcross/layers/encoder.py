@@ -7,7 +7,9 @@ import keras
 
 from vitcross.layers.attention_controls import AttentionControls, scoped
 from vitcross.layers.block import TransformerBlock
+from vitcross.layers.configured import Configured
 from vitcross.layers.drop_path import linear_drop_path_rates
+from vitcross.options.block import EncoderOptions
 
 
 def block_names(depth: int) -> tuple[str, ...]:
@@ -17,16 +19,12 @@ def block_names(depth: int) -> tuple[str, ...]:
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class TransformerEncoder(keras.layers.Layer):
+class TransformerEncoder(Configured, keras.layers.Layer):
     """`depth` blocks one after another; no final norm, which belongs to the model.
 
     Masking as in `TransformerBlock`; the same masks and the same context for every block.
 
-    Args:
-        depth: int, L.
-        num_heads: int, must divide D.
-        drop_path_rate: float in [0, 1), of the last block; the first has 0, linear in between.
-        **block_options: all other options of `TransformerBlock`, the same for every block.
+    Args: the options of `vitcross.options.block.EncoderOptions`; those of a block are the same for every block.
 
     Call arguments:
         tokens: (B, T, D).
@@ -39,50 +37,20 @@ class TransformerEncoder(keras.layers.Layer):
         in depth order) to weights (B, N, T, S) float32.
     """
 
-    def __init__(
-        self,
-        *,
-        depth: int,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        cross_attention: bool = False,
-        dropout_rate: float = 0.0,
-        attention_dropout_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        qkv_bias: bool = True,
-        qk_norm: bool = False,
-        layer_scale_init: float | None = None,
-        layer_norm_epsilon: float = 1e-6,
-        gelu: str = "erf",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if depth <= 0:
-            raise ValueError(f"expected a positive integer. Received: depth={depth}")
-        self.depth = depth
-        self.drop_path_rate = drop_path_rate
-        self.block_options = {
-            "num_heads": num_heads,
-            "mlp_ratio": mlp_ratio,
-            "cross_attention": cross_attention,
-            "dropout_rate": dropout_rate,
-            "attention_dropout_rate": attention_dropout_rate,
-            "qkv_bias": qkv_bias,
-            "qk_norm": qk_norm,
-            "layer_scale_init": layer_scale_init,
-            "layer_norm_epsilon": layer_norm_epsilon,
-            "gelu": gelu,
-        }
-        rates = linear_drop_path_rates(drop_path_rate, depth)
+    OPTIONS = EncoderOptions
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        rates = linear_drop_path_rates(self.options.drop_path_rate, self.options.depth)
         self.blocks = [
-            TransformerBlock(drop_path_rate=rate, dtype=self.dtype_policy, name=name, **self.block_options)
-            for name, rate in zip(block_names(depth), rates, strict=True)
+            self.part(TransformerBlock, name, drop_path_rate=rate)
+            for name, rate in zip(block_names(self.options.depth), rates, strict=True)
         ]
 
     @property
     def attention_addresses(self) -> tuple[str, ...]:
         """The addresses of all attention layers, seen from here, in depth order."""
-        kinds = ("self_attention", "cross_attention") if self.block_options["cross_attention"] else ("self_attention",)
+        kinds = ("self_attention", "cross_attention") if self.options.cross_attention else ("self_attention",)
         return tuple(f"{block.name}/{kind}" for block in self.blocks for kind in kinds)
 
     def build(self, tokens_shape, context_shape=None):
@@ -118,7 +86,7 @@ class TransformerEncoder(keras.layers.Layer):
 
     def project_context(self, context):
         """context (B, S, Dc) -> its keys and values in every block, or None per block without cross-attention."""
-        if not self.block_options["cross_attention"]:
+        if not self.options.cross_attention:
             return [None for _ in self.blocks]
         return [block.cross_attention.project_context(context) for block in self.blocks]
 
@@ -133,11 +101,3 @@ class TransformerEncoder(keras.layers.Layer):
             tokens, own = block.decode(tokens, own, of_context, position)
             filled.append(own)
         return tokens, filled
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "depth": self.depth,
-            "drop_path_rate": self.drop_path_rate,
-            **self.block_options,
-        }

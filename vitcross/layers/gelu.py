@@ -9,7 +9,8 @@ import math
 
 from keras import ops
 
-GELU_FORMS = ("erf", "tanh")
+from vitcross.options.block import GELU_FORMS
+
 _CUBIC = 0.044715
 
 

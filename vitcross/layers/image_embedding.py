@@ -8,31 +8,20 @@ from dataclasses import replace
 import keras
 
 from vitcross.height_and_width import height_and_width
+from vitcross.layers.configured import Configured
 from vitcross.layers.dropout import Dropout
-from vitcross.layers.patch_embedding import ONE_EACH, PatchEmbedding
+from vitcross.layers.patch_embedding import PatchEmbedding
 from vitcross.layers.position_embedding import PositionEmbedding
 from vitcross.layers.prefix_tokens import PrefixTokens
 from vitcross.layers.token_layout import TokenLayout
+from vitcross.options.models import ImageEmbeddingOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class ImageEmbedding(keras.layers.Layer):
+class ImageEmbedding(Configured, keras.layers.Layer):
     """Embeds patches, puts the class token before them, adds positions, inserts registers; optional norm and dropout.
 
-    Args:
-        image_size: int or (height, width) in pixels that the positions are made for; others run too.
-        patch_size: int or (height, width) in pixels.
-        embed_dim: int, D.
-        class_token: bool. Default True.
-        num_register_tokens: int. Default 0.
-        stem: "linear" or "conv". Default "linear".
-        patch_bias: bool. Default True.
-        position_embedding: "learned" or "sincos2d". Default "learned".
-        position_interpolation: "bicubic" or "bilinear". Default "bicubic".
-        pre_norm: bool, LayerNorm of the tokens (CLIP, arXiv 2103.00020). Default False.
-        layer_norm_epsilon: float. Default 1e-6.
-        dropout_rate: float in [0, 1). Default 0.
-        stem_depths: three ints, convolutions of each stage of the conv stem. Default (1, 1, 1).
+    Args: the options of `vitcross.options.models.ImageEmbeddingOptions`.
 
     Call arguments:
         images: (B, H, W, C) float.
@@ -45,78 +34,51 @@ class ImageEmbedding(keras.layers.Layer):
         ValueError: a size that patches do not divide, or an unknown option.
     """
 
-    def __init__(
-        self,
-        *,
-        image_size,
-        patch_size,
-        embed_dim: int,
-        class_token: bool = True,
-        num_register_tokens: int = 0,
-        stem: str = "linear",
-        patch_bias: bool = True,
-        position_embedding: str = "learned",
-        position_interpolation: str = "bicubic",
-        pre_norm: bool = False,
-        layer_norm_epsilon: float = 1e-6,
-        dropout_rate: float = 0.0,
-        stem_depths=ONE_EACH,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if num_register_tokens < 0:
-            raise ValueError(f"expected zero or more. Received: num_register_tokens={num_register_tokens}")
-        self.image_size = height_and_width(image_size)
-        self.patch_size = height_and_width(patch_size, "patch_size")
-        self.embed_dim = embed_dim
-        self.class_token = class_token
-        self.num_register_tokens = num_register_tokens
-        self.stem = stem
-        self.patch_bias = patch_bias
-        self.position_embedding = position_embedding
-        self.position_interpolation = position_interpolation
-        self.pre_norm = pre_norm
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.dropout_rate = dropout_rate
+    OPTIONS = ImageEmbeddingOptions
+
+    def __init__(self, **options):
+        super().__init__(**options)
         self.patches = PatchEmbedding(
-            patch_size=patch_size,
-            embed_dim=embed_dim,
-            stem=stem,
-            use_bias=patch_bias,
-            stem_depths=stem_depths,
+            patch_size=self.options.patch_size,
+            embed_dim=self.options.embed_dim,
+            stem=self.options.stem,
+            use_bias=self.options.patch_bias,
+            stem_depths=self.options.stem_depths,
             dtype=self.dtype_policy,
             name="patch_embedding",
         )
-        self.stem_depths = self.patches.stem_depths
 
     def layout(self, image_size=None) -> TokenLayout:
         """Where the patches of an image of `image_size` lie; of the size the positions are made for by default."""
-        grid = self.patches.layout(self.image_size if image_size is None else height_and_width(image_size))
-        return replace(grid, num_prefix_tokens=int(self.class_token) + self.num_register_tokens)
+        size = self.options.image_size if image_size is None else height_and_width(image_size)
+        prefix = int(self.options.class_token) + self.options.num_register_tokens
+        return replace(self.patches.layout(size), num_prefix_tokens=prefix)
 
     def build(self, images_shape):
         layout = self.layout()
-        self.patches.build((None, *self.image_size, images_shape[-1]))
-        tokens_shape = (None, None, self.embed_dim)
-        self.class_token_layer = self._prefix_tokens("class_token", int(self.class_token), 0)
+        self.patches.build((None, *self.options.image_size, images_shape[-1]))
+        tokens_shape = (None, None, self.options.embed_dim)
+        self.class_token_layer = self._prefix_tokens("class_token", int(self.options.class_token), 0)
         self.positions = PositionEmbedding(
             grid=layout.grid,
-            method=self.position_embedding,
-            num_prefix_positions=int(self.class_token),
-            interpolation=self.position_interpolation,
+            method=self.options.position_embedding,
+            num_prefix_positions=int(self.options.class_token),
+            interpolation=self.options.position_interpolation,
             dtype=self.dtype_policy,
             name="position_embedding",
         )
         self.positions.build(tokens_shape)
         # Registers have no position (arXiv 2309.16588): they come in after positions were added.
-        self.register_layer = self._prefix_tokens("register_tokens", self.num_register_tokens, int(self.class_token))
+        self.register_layer = self._prefix_tokens(
+            "register_tokens", self.options.num_register_tokens, int(self.options.class_token)
+        )
         self.norm = None
-        if self.pre_norm:
+        if self.options.pre_norm:
             self.norm = keras.layers.LayerNormalization(
-                epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
+                epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
             )
             self.norm.build(tokens_shape)
-        self.dropout = Dropout(rate=self.dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.dropout = Dropout(rate=self.options.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.dropout.build()
 
     def _prefix_tokens(self, name: str, num_tokens: int, position: int):
@@ -124,7 +86,7 @@ class ImageEmbedding(keras.layers.Layer):
         if not num_tokens:
             return None
         tokens = PrefixTokens(num_tokens=num_tokens, position=position, dtype=self.dtype_policy, name=name)
-        tokens.build((None, None, self.embed_dim))
+        tokens.build((None, None, self.options.embed_dim))
         return tokens
 
     def call(self, images, training=None):
@@ -136,22 +98,4 @@ class ImageEmbedding(keras.layers.Layer):
             tokens = self.register_layer(tokens)
         if self.norm is not None:
             tokens = self.norm(tokens)
-        return self.dropout(tokens, training=training) if self.dropout_rate else tokens
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "image_size": self.image_size,
-            "patch_size": self.patch_size,
-            "embed_dim": self.embed_dim,
-            "class_token": self.class_token,
-            "num_register_tokens": self.num_register_tokens,
-            "stem": self.stem,
-            "patch_bias": self.patch_bias,
-            "position_embedding": self.position_embedding,
-            "position_interpolation": self.position_interpolation,
-            "pre_norm": self.pre_norm,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "dropout_rate": self.dropout_rate,
-            "stem_depths": self.stem_depths,
-        }
+        return self.dropout(tokens, training=training) if self.options.dropout_rate else tokens

@@ -8,9 +8,9 @@ Shapes: B batch, T tokens, D width.
 import keras
 
 from vitcross.layers.dropout import Dropout
-from vitcross.layers.gelu import GELU_FORMS
 from vitcross.layers.gelu import gelu as gelu_activation
 from vitcross.layers.initializers import projection_initializer
+from vitcross.options.block import GELU_FORMS
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -19,7 +19,7 @@ class MLP(keras.layers.Layer):
 
     Args:
         hidden_dim: int, width between the two layers.
-        gelu: "erf" (exact; ViT of timm and Hugging Face) or "tanh" (its approximation; JAX code bases). Default "erf".
+        gelu: "erf" or "tanh", as in `vitcross.options.block.PoolingOptions`.
         dropout_rate: float in [0, 1). Default 0.
 
     Call arguments:
@@ -33,7 +33,7 @@ class MLP(keras.layers.Layer):
         ValueError: unknown form of GELU, or a hidden width that is not positive.
     """
 
-    def __init__(self, *, hidden_dim: int, gelu: str = "erf", dropout_rate: float = 0.0, **kwargs):
+    def __init__(self, *, hidden_dim: int, gelu: str, dropout_rate: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         if gelu not in GELU_FORMS:
             raise ValueError(f"expected one of {GELU_FORMS}. Received: gelu={gelu!r}")

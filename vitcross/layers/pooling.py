@@ -13,8 +13,10 @@ from keras import ops
 
 from vitcross.layers.attention import MultiHeadAttention
 from vitcross.layers.attention_controls import AttentionControls, scoped
+from vitcross.layers.configured import Configured
 from vitcross.layers.initializers import token_initializer
 from vitcross.layers.mlp import MLP
+from vitcross.options.block import PoolingOptions
 
 
 def mean_of_tokens(tokens, kept=None):
@@ -39,16 +41,10 @@ def last_real_token(tokens, padding_mask=None):
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(Configured, keras.layers.Layer):
     """A learned probe attends to all tokens (multi-head attention pooling, MAP). Padding keys get weight 0.
 
-    Args:
-        num_heads: int, must divide D.
-        mlp_ratio: float, width of the perceptron / D. Default 4.
-        qkv_bias: bool. Default True.
-        qk_norm: bool. Default False.
-        layer_norm_epsilon: float. Default 1e-6.
-        gelu: "erf" or "tanh". Default "erf".
+    Args: the options of `vitcross.options.block.PoolingOptions`.
 
     Call arguments:
         tokens: (B, T, D).
@@ -64,43 +60,20 @@ class AttentionPooling(keras.layers.Layer):
     Reference: arXiv 2106.04560, section 3.2.
     """
 
-    def __init__(
-        self,
-        *,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        qk_norm: bool = False,
-        layer_norm_epsilon: float = 1e-6,
-        gelu: str = "erf",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.mlp_ratio = mlp_ratio
-        self.qkv_bias = qkv_bias
-        self.qk_norm = qk_norm
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.gelu = gelu
+    OPTIONS = PoolingOptions
 
     def build(self, tokens_shape):
         width = tokens_shape[-1]
         probe_shape = (None, 1, width)
         self.probe = self.add_weight(shape=(1, width), initializer=token_initializer(), name="probe")
-        self.cross_attention = MultiHeadAttention(
-            num_heads=self.num_heads,
-            qkv_bias=self.qkv_bias,
-            qk_norm=self.qk_norm,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            dtype=self.dtype_policy,
-            name="cross_attention",
-        )
+        self.cross_attention = self.part(MultiHeadAttention, "cross_attention")
         self.cross_attention.build(probe_shape, tokens_shape)
         self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="mlp_norm"
+            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name="mlp_norm"
         )
         self.mlp_norm.build(probe_shape)
-        self.mlp = MLP(hidden_dim=round(width * self.mlp_ratio), gelu=self.gelu, dtype=self.dtype_policy, name="mlp")
+        hidden_dim = round(width * self.options.mlp_ratio)
+        self.mlp = MLP(hidden_dim=hidden_dim, gelu=self.options.gelu, dtype=self.dtype_policy, name="mlp")
         self.mlp.build(probe_shape)
 
     def call(
@@ -136,14 +109,3 @@ class AttentionPooling(keras.layers.Layer):
 
     def _refine(self, attended, training):
         return attended + self.mlp(self.mlp_norm(attended), training=training)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "mlp_ratio": self.mlp_ratio,
-            "qkv_bias": self.qkv_bias,
-            "qk_norm": self.qk_norm,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "gelu": self.gelu,
-        }

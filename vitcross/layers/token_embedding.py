@@ -10,19 +10,17 @@ Shapes: B batch, T tokens, V vocabulary, M positions, D width.
 import keras
 from keras import ops
 
+from vitcross.layers.configured import Configured
 from vitcross.layers.dropout import Dropout
+from vitcross.options.models import TokenEmbeddingOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class TokenEmbedding(keras.layers.Layer):
+class TokenEmbedding(Configured, keras.layers.Layer):
     """Looks up each token, adds its position, multiplies by sqrt(D), drops out. Padding is embedded too; masks keep it
     apart later.
 
-    Args:
-        vocabulary_size: int, V.
-        max_length: int, M, the longest text.
-        embed_dim: int, D.
-        dropout_rate: float in [0, 1). Default 0.
+    Args: the options of `vitcross.options.models.TokenEmbeddingOptions`.
 
     Call arguments:
         token_ids: (B, T) int in [0, V), T at most M.
@@ -36,43 +34,41 @@ class TokenEmbedding(keras.layers.Layer):
         ValueError: a size that is not positive, token ids of another rank, or more tokens than positions.
     """
 
-    def __init__(self, *, vocabulary_size: int, max_length: int, embed_dim: int, dropout_rate: float = 0.0, **kwargs):
-        super().__init__(**kwargs)
-        for name, value in (("vocabulary_size", vocabulary_size), ("max_length", max_length), ("embed_dim", embed_dim)):
-            if value <= 0:
-                raise ValueError(f"expected a positive integer. Received: {name}={value}")
-        self.vocabulary_size = vocabulary_size
-        self.max_length = max_length
-        self.embed_dim = embed_dim
-        self.dropout_rate = dropout_rate
+    OPTIONS = TokenEmbeddingOptions
 
     def build(self, token_ids_shape=None):
         # Cast where they are used: logits read the table in float32 also in mixed precision.
         # Multiplied by sqrt(D) where they enter, both have variance 1: what the first attention adds, which is near the
         # mean of the text, would drown tokens of 0.02 (a model of questions then learns nothing of single words).
-        initializer = keras.initializers.RandomNormal(stddev=self.embed_dim**-0.5)
+        initializer = keras.initializers.RandomNormal(stddev=self.options.embed_dim**-0.5)
         self.embeddings = self.add_weight(
-            shape=(self.vocabulary_size, self.embed_dim), initializer=initializer, autocast=False, name="embeddings"
+            shape=(self.options.vocabulary_size, self.options.embed_dim),
+            initializer=initializer,
+            autocast=False,
+            name="embeddings",
         )
         self.positions = self.add_weight(
-            shape=(self.max_length, self.embed_dim), initializer=initializer, autocast=False, name="positions"
+            shape=(self.options.max_length, self.options.embed_dim),
+            initializer=initializer,
+            autocast=False,
+            name="positions",
         )
-        self.dropout = Dropout(rate=self.dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.dropout = Dropout(rate=self.options.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.dropout.build()
 
     def call(self, token_ids, position=None, training=None):
         length = token_ids.shape[1] if len(token_ids.shape) == 2 else 0
-        if len(token_ids.shape) != 2 or (length is not None and length > self.max_length):
+        if len(token_ids.shape) != 2 or (length is not None and length > self.options.max_length):
             raise ValueError(
-                f"expected token_ids (B, T) with T <= max_length={self.max_length}. "
+                f"expected token_ids (B, T) with T <= max_length={self.options.max_length}. "
                 f"Received: shape {tuple(token_ids.shape)}"
             )
         # Reshaped to what it is: on TensorFlow the table's gradient is then dense, as clipping by norm needs it.
-        table = ops.reshape(self.embeddings, (self.vocabulary_size, self.embed_dim))
+        table = ops.reshape(self.embeddings, (self.options.vocabulary_size, self.options.embed_dim))
         tokens = ops.take(table, ops.cast(token_ids, "int32"), axis=0)
-        tokens = (tokens + self._positions(ops.shape(token_ids)[1], position)) * self.embed_dim**0.5
+        tokens = (tokens + self._positions(ops.shape(token_ids)[1], position)) * self.options.embed_dim**0.5
         tokens = ops.cast(tokens, self.compute_dtype)
-        return self.dropout(tokens, training=training) if self.dropout_rate else tokens
+        return self.dropout(tokens, training=training) if self.options.dropout_rate else tokens
 
     def _positions(self, length, position):
         """The positions (T, D) of `length` tokens from `position` on."""
@@ -83,12 +79,3 @@ class TokenEmbedding(keras.layers.Layer):
     def logits(self, tokens):
         """tokens (..., D) -> (..., V), in the dtype of the table: their products with every token's vector."""
         return ops.matmul(ops.cast(tokens, self.embeddings.dtype), ops.transpose(self.embeddings))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "max_length": self.max_length,
-            "embed_dim": self.embed_dim,
-            "dropout_rate": self.dropout_rate,
-        }

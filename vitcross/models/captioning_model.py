@@ -6,12 +6,18 @@ Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, V voc
 """
 
 import functools
+from dataclasses import replace
 
 import keras
+import numpy as np
+from keras import ops
 
 from vitcross.layers.initializers import token_initializer
+from vitcross.models import targets
+from vitcross.models.explainable import Query, Tower, pick, probability_of, query_target
 from vitcross.models.generation import GenerationSteps
 from vitcross.models.image_text_model import ContextModel
+from vitcross.options.models import CaptioningOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -21,7 +27,7 @@ class CaptioningModel(ContextModel):
     Args:
         image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
         text_decoder: TextTransformer with `causal=True`, `cross_attention=True`, `pooling=None`.
-        tie_embeddings: bool, logits by the decoder's own token vectors instead of a layer of their own. Default True.
+        **options: those of `vitcross.options.models.CaptioningOptions`.
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -44,17 +50,15 @@ class CaptioningModel(ContextModel):
     """
 
     TOWERS = ("image_encoder", "text_decoder")
+    OPTIONS = CaptioningOptions
 
-    def __init__(
-        self, *, image_encoder, text_decoder, tie_embeddings: bool = True, name: str = "captioning_model", **kwargs
-    ):
-        super().__init__(image_encoder=image_encoder, text_tower=text_decoder, name=name, **kwargs)
+    def __init__(self, *, image_encoder, text_decoder, name: str = "captioning_model", **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_decoder, name=name, **options)
         if not text_decoder.causal or text_decoder.pooling is not None:
             raise ValueError(
                 "expected a text decoder with causal=True and pooling=None. "
                 f"Received: causal={text_decoder.causal}, pooling={text_decoder.pooling!r}"
             )
-        self.tie_embeddings = tie_embeddings
         self.build()
 
     def build(self, input_shape=None):
@@ -88,10 +92,48 @@ class CaptioningModel(ContextModel):
         """tokens (..., D) of the decoder -> (..., V) float32."""
         return self.text_decoder.embedding.logits(tokens) if self.tie_embeddings else self.head(tokens)
 
+    @property
+    def towers(self) -> tuple[Tower, ...]:
+        image, text = super().towers
+        return image, replace(text, predicts_next=True)
+
+    def choose_target(self, wanted=None, *, logits=None, class_names=(), texts=None, size=None):
+        each = targets.one_each(wanted, targets.num_examples(wanted, logits, texts, size))
+        if texts is None:
+            raise ValueError("`texts` must be one `ProbeText` per image to choose a word. Received: None")
+        found = [targets.word(text, one) for text, one in zip(texts, each, strict=True)]
+        return np.array([position for position, _ in found], np.int32), tuple(name for _, name in found)
+
+    def possible_targets(self, wanted: str, texts) -> list[str | None]:
+        return targets.where_written(texts, wanted)
+
+    def logits_of(self, outputs):
+        return None
+
+    def score(self, outputs, inputs, target):
+        # The row before a token predicts it; nothing predicts the first one.
+        row = pick(outputs, ops.maximum(target - 1, 0))
+        return pick(self.logits(row), pick(inputs["token_ids"], target))
+
+    def make_query(self, batch, target=None, choices=None) -> Query:
+        """Of `Explainable`: `target` is the token itself, `position` (B,) the row whose logits count."""
+        target, text = query_target(target, len(batch["images"])), self.text_of(batch)
+        lengths = text["padding_mask"].sum(axis=1)
+        place = np.where(target < 0, np.maximum(lengths - 2, 1), target)
+        if (place < 1).any() or (place >= lengths).any():
+            raise ValueError(
+                "`target` must be positions of real tokens that are predicted, from 1 on. "
+                f"Received: target={target.tolist()} with texts of {lengths.tolist()} tokens"
+            )
+        own = text["token_ids"][np.arange(len(place)), place]
+        # A causal text does not read beyond the row that counts.
+        shortened = {key: array[:, : place.max()] for key, array in text.items()}
+        return Query(rows={"target": own, "position": (place - 1).astype(np.int32), **shortened})
+
+    def probability(self, outputs, query: dict):
+        return probability_of(self.logits(pick(outputs, query["position"])), query["target"])
+
     @functools.cached_property
     def generation_steps(self) -> GenerationSteps:
         """Compiled functions of `vitcross.models.generation.generate`, kept as Keras keeps its `predict_function`."""
         return GenerationSteps(self)
-
-    def get_config(self):
-        return {**super().get_config(), "tie_embeddings": self.tie_embeddings}

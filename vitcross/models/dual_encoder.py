@@ -6,16 +6,19 @@ bias of the sigmoid loss from SigLIP (arXiv 2303.15343), section 3.2.
 Shapes: B batch, H W C pixels, P patches, T tokens, S image tokens, D width of a tower, E width of the space.
 """
 
+import functools
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from vitcross.layers.initializers import projection_initializer
+from vitcross.models import targets
+from vitcross.models.compiled import compiled
+from vitcross.models.explainable import Query, Reading, probability_of, query_target, unchanged
 from vitcross.models.image_text_model import ImageTextModel, repeated
-
-# "clipped to prevent scaling the logits by more than 100", arXiv 2103.00020, section 2.5.
-MAX_LOGIT_SCALE = 100.0
+from vitcross.options.models import MAX_LOGIT_SCALE, DualEncoderOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -25,10 +28,7 @@ class DualEncoder(ImageTextModel):
     Args:
         image_encoder: VisionTransformer with `num_classes=None`.
         text_encoder: TextTransformer with pooling "eos", "gap" or "map" and without cross-attention.
-        projection_dim: int, E.
-        logit_scale_init: float in (0, 100], first value of `logit_scale`. Default 1 / 0.07 (CLIP; SigLIP: 10).
-        logit_bias_init: float, first value of `logit_bias` (SigLIP: -10), or None: no bias, which the softmax loss
-            could not tell from any other. Default None.
+        **options: those of `vitcross.options.models.DualEncoderOptions`.
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -47,32 +47,15 @@ class DualEncoder(ImageTextModel):
         ValueError: towers that do not fit, a scale out of its range, or controls that name an unknown address.
     """
 
-    def __init__(
-        self,
-        *,
-        image_encoder,
-        text_encoder,
-        projection_dim: int,
-        logit_scale_init: float = 1 / 0.07,
-        logit_bias_init: float | None = None,
-        name: str = "dual_encoder",
-        **kwargs,
-    ):
-        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **kwargs)
-        if projection_dim <= 0:
-            raise ValueError(f"expected a positive integer. Received: projection_dim={projection_dim}")
-        if not 0 < logit_scale_init <= MAX_LOGIT_SCALE:
-            raise ValueError(
-                f"expected a number in (0, {MAX_LOGIT_SCALE:g}]. Received: logit_scale_init={logit_scale_init}"
-            )
+    OPTIONS = DualEncoderOptions
+
+    def __init__(self, *, image_encoder, text_encoder, name: str = "dual_encoder", **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **options)
         if text_encoder.pooling is None or text_encoder.cross_attention:
             raise ValueError(
                 "expected a text encoder with a pooling and without cross-attention. "
                 f"Received: pooling={text_encoder.pooling!r}, cross_attention={text_encoder.cross_attention}"
             )
-        self.projection_dim = projection_dim
-        self.logit_scale_init = logit_scale_init
-        self.logit_bias_init = logit_bias_init
         self.build()
 
     def build(self, input_shape=None):
@@ -134,14 +117,14 @@ class DualEncoder(ImageTextModel):
 
     def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
         """images (B, H, W, C) -> embedding (B, E) [, weights of the image tower by address]."""
-        options = self._image_options(training, return_attention_scores, attention_controls)
+        options = self._options_of(0, training, return_attention_scores, attention_controls)
         return _embedded(self.image_encoder(images, **options), self.image_projection)
 
     def encode_texts(
         self, token_ids, padding_mask=None, training=None, return_attention_scores=False, attention_controls=None
     ):
         """token_ids, padding_mask (B, T) -> embedding (B, E) [, weights of the text tower by address]."""
-        options = self._text_options(training, return_attention_scores, attention_controls)
+        options = self._options_of(1, training, return_attention_scores, attention_controls)
         return _embedded(self.text_encoder(token_ids, padding_mask=padding_mask, **options), self.text_projection)
 
     def patch_embeddings(self, images):
@@ -159,13 +142,69 @@ class DualEncoder(ImageTextModel):
         tokens = self.text_encoder.encode(token_ids, padding_mask, training=False)
         return _embed_each(self.text_encoder, tokens, self.text_projection)
 
-    def get_config(self):
+    def read(self, tokens, inputs, attention_controls=None, averaged=unchanged) -> Reading:
+        """Of `Explainable`: outputs are the embeddings (B, E) of image and text; None where `inputs` have no text."""
+        image = self.image_encoder.read(tokens, inputs, self._controls_of(0, attention_controls), averaged)
+        image = image._replace(outputs=(normalize(self.image_projection(image.outputs)), None))
+        if "token_ids" not in inputs:
+            return image
+        controls = self._controls_of(1, attention_controls)
+        text, weights = self.text_encoder.read(inputs, attention_controls=controls, averaged=averaged)
+        outputs = image.outputs[0], normalize(self.text_projection(text))
+        return image._replace(outputs=outputs, weights={**image.weights, **weights})
+
+    def choose_target(self, wanted=None, *, logits=None, class_names=(), texts=None, size=None):
+        size = targets.num_examples(wanted, logits, texts, size)
+        if isinstance(wanted, str) or (wanted is not None and np.asarray(wanted).dtype.kind not in "iu"):
+            raise ValueError(f"`target` of a dual encoder is the match of image and text. Received: {wanted!r}")
+        return np.zeros(size, np.int32), ("match",) * size
+
+    def logits_of(self, outputs):
+        return None
+
+    def similarities(self, inputs, outputs) -> dict:
+        text = {key: inputs[key] for key in self.batch_keys[1:]}
+        patches = ops.cast(self.patch_embeddings(inputs["images"]), "float32")
+        words = ops.cast(self.word_embeddings(**text), "float32")
         return {
-            **super().get_config(),
-            "projection_dim": self.projection_dim,
-            "logit_scale_init": self.logit_scale_init,
-            "logit_bias_init": self.logit_bias_init,
+            "text_similarity": ops.einsum("bpe,be->bp", patches, ops.cast(outputs[1], "float32")),
+            "word_similarity": ops.einsum("bpe,bte->btp", patches, words),
         }
+
+    def score(self, outputs, inputs, target):
+        """Of `Explainable`: the cosine *without* `logit_scale`, since relevance depends on the target's scale."""
+        return ops.sum(outputs[0] * outputs[1], axis=-1)
+
+    def make_query(self, batch, target=None, choices=None) -> Query:
+        """Of `Explainable`: which text fits the image best, by `logit_scale` * cosine, also where the loss was a
+        sigmoid, which never compares texts. `texts` (K, E) are those to choose from; with a single one there is no
+        choice, and the number is its cosine."""
+        target = query_target(target, len(batch["images"]))
+        if choices is None:
+            target, choices = self._distinct_texts(batch)
+        choices = np.asarray(choices, np.float32)
+        if len(choices) == 1:
+            return Query(rows={"target": np.zeros_like(target)}, shared={"only_text": choices}, is_probability=False)
+        return Query(rows={"target": query_target(target, len(target), len(choices))}, shared={"texts": choices})
+
+    def _distinct_texts(self, batch):
+        """(B,) int32, which of the distinct texts of a batch each image has, and their embeddings (U, E)."""
+        text = self.text_of(batch)
+        rows = np.where(text["padding_mask"], text["token_ids"], -1)
+        _, first, own = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        embeddings = self._embed_texts({key: array[first] for key, array in text.items()})
+        return own.reshape(-1).astype(np.int32), embeddings
+
+    @functools.cached_property
+    def _embed_texts(self):
+        return compiled(self, lambda text: self.encode_texts(**text, training=False), any_length=True, as_numpy=True)
+
+    def probability(self, outputs, query: dict):
+        texts = query["only_text"] if "only_text" in query else query["texts"]
+        cosines = ops.matmul(ops.cast(outputs[0], "float32"), ops.transpose(texts))
+        if "only_text" in query:
+            return cosines[:, 0], ops.ones_like(query["target"], dtype="bool"), ops.zeros_like(query["target"])
+        return probability_of(cosines * ops.cast(self.logit_scale, "float32"), query["target"])
 
 
 def normalize(vectors):

@@ -10,24 +10,28 @@ from keras import ops
 
 from vitcross.layers.attention_controls import AttentionControls
 from vitcross.layers.token_layout import TokenLayout
+from vitcross.models.configured import ConfiguredModel
+from vitcross.models.explainable import Explainable, Reading, Tower, unchanged
 
 
-class ImageTextModel(keras.Model):
+class ImageTextModel(Explainable, ConfiguredModel):
     """Base of the models of images and texts; the subclass says what becomes of the two towers.
 
     Args:
         image_encoder: VisionTransformer without classification head (`num_classes=None`).
         text_tower: TextTransformer.
+        **options: Keras's own, and those of the subclass.
 
     Raises:
         ValueError: an image encoder with a head, or two towers of the same address.
     """
 
+    batch_keys = ("images", "token_ids", "padding_mask")
     # The towers by the names that constructor, attributes and configuration give them, image first.
     TOWERS = ("image_encoder", "text_encoder")
 
-    def __init__(self, *, image_encoder, text_tower, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, image_encoder, text_tower, **options):
+        super().__init__(**options)
         if image_encoder.num_classes is not None:
             raise ValueError(
                 "expected an image encoder without classification head, num_classes=None. "
@@ -42,9 +46,14 @@ class ImageTextModel(keras.Model):
             setattr(self, name, tower)
 
     @property
-    def attention_addresses(self) -> tuple[str, ...]:
-        """The address of every attention layer: those of the image tower, then those of the text tower."""
-        return tuple(address for name in self.TOWERS for address in getattr(self, name).attention_addresses)
+    def text_tower(self):
+        """The `TextTransformer`, whatever name the model has for it."""
+        return getattr(self, self.TOWERS[1])
+
+    @property
+    def towers(self) -> tuple[Tower, ...]:
+        """Of `Explainable`: image and text."""
+        return *self.image_encoder.towers, self.text_tower.tower
 
     @property
     def patch_size(self) -> tuple[int, int]:
@@ -55,28 +64,25 @@ class ImageTextModel(keras.Model):
         """Where the patches of an image of `image_size` lie; of the size the model was made for by default."""
         return self.image_encoder.token_layout_for(image_size)
 
-    def _image_options(self, training, return_attention_scores, attention_controls):
-        """Call arguments of the image tower."""
-        controls = self._checked(attention_controls)
+    def embed(self, images, training=None):
+        """Of `Explainable`: images (B, H, W, C) -> tokens (B, S, D) as they enter the first block."""
+        return self.image_encoder.embed(images, training=training)
+
+    def _controls_of(self, tower: int, attention_controls: AttentionControls | None):
+        """The controls of the image tower, 0, or of the text tower, 1, to which kept patches mean nothing."""
+        if attention_controls is None:
+            return None
+        attention_controls.check_addresses(self.attention_addresses)
+        own = attention_controls.within(self.TOWERS[tower])
+        return replace(own, kept_patches=None) if tower else own
+
+    def _options_of(self, tower: int, training, return_attention_scores, attention_controls) -> dict:
+        """Call arguments of a tower, by its number."""
         return {
             "training": training,
             "return_attention_scores": return_attention_scores,
-            "attention_controls": controls and controls.within(self.TOWERS[0]),
+            "attention_controls": self._controls_of(tower, attention_controls),
         }
-
-    def _text_options(self, training, return_attention_scores, attention_controls):
-        """Call arguments of the text tower, to which kept patches mean nothing."""
-        controls = self._checked(attention_controls)
-        return {
-            "training": training,
-            "return_attention_scores": return_attention_scores,
-            "attention_controls": controls and replace(controls.within(self.TOWERS[1]), kept_patches=None),
-        }
-
-    def _checked(self, attention_controls: AttentionControls | None):
-        if attention_controls is not None:
-            attention_controls.check_addresses(self.attention_addresses)
-        return attention_controls
 
     def get_config(self):
         towers = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.TOWERS}
@@ -95,8 +101,8 @@ class ContextModel(ImageTextModel):
     part in anything, and for a text tower that reads no context or one of another width.
     """
 
-    def __init__(self, *, image_encoder, text_tower, **kwargs):
-        super().__init__(image_encoder=image_encoder, text_tower=text_tower, **kwargs)
+    def __init__(self, *, image_encoder, text_tower, **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_tower, **options)
         if image_encoder.pooling == "map":
             raise ValueError(
                 "expected an image encoder with pooling='gap' or 'cls': the text reads its tokens, so that an "
@@ -110,11 +116,31 @@ class ContextModel(ImageTextModel):
                 f"{image_encoder.embed_dim}. Received: context_dim={text_tower.context_dim}"
             )
 
+    @property
+    def towers(self) -> tuple[Tower, ...]:
+        image, text = super().towers
+        # What is explained reads the text; no pooling of the image has a part in it.
+        return replace(image, pooling=None), replace(text, reads=image.name)
+
+    def read(self, tokens, inputs, attention_controls=None, averaged=unchanged) -> Reading:
+        """Of `Explainable`: outputs are what the text tower makes of its text, (B, D) or without pooling (B, T, D)."""
+        tokens, weights = self.image_encoder.encode_tokens(
+            tokens, **self._options_of(0, False, True, attention_controls)
+        )
+        text, text_weights = self.text_tower.read(
+            inputs,
+            self.image_encoder.norm(tokens),
+            self.image_encoder.tokens_mask(tokens, attention_controls),
+            self._controls_of(1, attention_controls),
+            averaged,
+        )
+        return Reading(text, {**weights, **text_weights}, tokens)
+
     def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
         """images (B, H, W, C) -> the context, image tokens (B, S, Dc) after the final norm, prefix tokens included, and
         its mask, bool (B, S) or None [, weights of the image tower by address].
         """
-        options = self._image_options(training, return_attention_scores, attention_controls)
+        options = self._options_of(0, training, return_attention_scores, attention_controls)
         tokens, weights = self.image_encoder.encode(images, **options), {}
         if return_attention_scores:
             tokens, weights = tokens
@@ -128,12 +154,12 @@ class ContextModel(ImageTextModel):
         options = (training, return_attention_scores, attention_controls)
         context, context_mask, *image_weights = self.encode_images(images, *options)
         context, context_mask = repeated(context, token_ids), repeated(context_mask, token_ids)
-        result = getattr(self, self.TOWERS[1])(
+        result = self.text_tower(
             token_ids,
             padding_mask=padding_mask,
             context=context,
             context_mask=context_mask,
-            **self._text_options(*options),
+            **self._options_of(1, *options),
         )
         return (result[0], {**image_weights[0], **result[1]}) if return_attention_scores else (result, {})
 

@@ -9,7 +9,9 @@ Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, K ans
 import keras
 
 from vitcross.layers.initializers import token_initializer
+from vitcross.models.explainable import Reading, unchanged
 from vitcross.models.image_text_model import ContextModel
+from vitcross.options.models import QuestionAnsweringOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
@@ -19,7 +21,7 @@ class QuestionAnsweringModel(ContextModel):
     Args:
         image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
         text_encoder: TextTransformer with `cross_attention=True` and pooling "eos", "gap" or "map".
-        num_answers: int, K.
+        **options: those of `vitcross.options.models.QuestionAnsweringOptions`.
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -40,15 +42,12 @@ class QuestionAnsweringModel(ContextModel):
         ValueError: towers that do not fit, or controls that name an unknown address.
     """
 
-    def __init__(
-        self, *, image_encoder, text_encoder, num_answers: int, name: str = "question_answering_model", **kwargs
-    ):
-        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **kwargs)
-        if num_answers <= 0:
-            raise ValueError(f"expected a positive integer. Received: num_answers={num_answers}")
+    OPTIONS = QuestionAnsweringOptions
+
+    def __init__(self, *, image_encoder, text_encoder, name: str = "question_answering_model", **options):
+        super().__init__(image_encoder=image_encoder, text_tower=text_encoder, name=name, **options)
         if text_encoder.pooling is None:
             raise ValueError("expected a text encoder with a pooling. Received: pooling=None")
-        self.num_answers = num_answers
         self.build()
 
     def build(self, input_shape=None):
@@ -76,5 +75,12 @@ class QuestionAnsweringModel(ContextModel):
         logits = self.head(features)
         return (logits, weights) if return_attention_scores else logits
 
-    def get_config(self):
-        return {**super().get_config(), "num_answers": self.num_answers}
+    @property
+    def num_choices(self) -> int:
+        """Of `Explainable`: the answers."""
+        return self.num_answers
+
+    def read(self, tokens, inputs, attention_controls=None, averaged=unchanged) -> Reading:
+        """Of `Explainable`: outputs are logits (B, K)."""
+        reading = super().read(tokens, inputs, attention_controls, averaged)
+        return reading._replace(outputs=self.head(reading.outputs))

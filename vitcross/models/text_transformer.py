@@ -6,6 +6,8 @@ Pre-norm as in GPT-2 and in the text tower of CLIP (arXiv 2103.00020, section 2.
 Shapes: B batch, T tokens, S context tokens, M places of a text, N heads, D width, Dc width of the context, Dh = D / N.
 """
 
+import dataclasses
+
 import keras
 from keras import ops
 
@@ -13,38 +15,19 @@ from vitcross.layers.attention_controls import AttentionControls, scoped
 from vitcross.layers.encoder import TransformerEncoder
 from vitcross.layers.pooling import AttentionPooling, last_real_token, mean_of_tokens
 from vitcross.layers.token_embedding import TokenEmbedding
-from vitcross.models.options import check_heads, check_positive, make_part, option_names
-
-TEXT_POOLINGS = ("eos", "gap", "map", None)
+from vitcross.models.configured import ConfiguredModel, check_heads
+from vitcross.models.explainable import WORDS, Tower, unchanged
+from vitcross.options.models import TextTransformerOptions
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class TextTransformer(keras.Model):
+class TextTransformer(ConfiguredModel):
     """Token ids to features of the text, or to its tokens. Its variables exist as soon as it is constructed.
 
     Padding keys get weight exactly 0 in every layer and padding has no part in the pooling: the features of a text do
     not depend on how far it is padded.
 
-    Args:
-        vocabulary_size: int, V.
-        max_length: int, longest text in tokens.
-        embed_dim: int, D.
-        depth: int, blocks.
-        num_heads: int, must divide D.
-        mlp_ratio: float, width of the perceptrons / D. Default 4.
-        causal: bool, a token attends to itself and those before it only. Default False.
-        pooling: "eos" (the last real token), "gap" (mean of the real tokens), "map" (attention pooling), or None: the
-            tokens themselves. Default "eos".
-        cross_attention: bool, attend to a context in every block. Default False.
-        context_dim: int, Dc, or None = D. Only with `cross_attention`.
-        dropout_rate: float in [0, 1), after the positions, the attention projections and in the perceptrons.
-        attention_dropout_rate: float in [0, 1), on the attention weights.
-        drop_path_rate: float in [0, 1), stochastic depth of the last block; linear from 0.
-        qkv_bias: bool. Default True.
-        qk_norm: bool, LayerNorm of queries and keys. Default False.
-        layer_scale_init: float or None, initial LayerScale of the residual branches. Default None: no LayerScale.
-        layer_norm_epsilon: float. Default 1e-6.
-        gelu: "erf" or "tanh". Default "erf".
+    Args: the options of `vitcross.options.models.TextTransformerOptions`, and
         name: root of the addresses. Default "text_decoder" if causal with cross-attention, else "text_encoder".
 
     Call arguments:
@@ -67,56 +50,18 @@ class TextTransformer(keras.Model):
             or none where there is, more tokens than `max_length`, or controls that do not fit.
     """
 
-    def __init__(
-        self,
-        *,
-        vocabulary_size: int,
-        max_length: int,
-        embed_dim: int,
-        depth: int,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        causal: bool = False,
-        pooling: str | None = "eos",
-        cross_attention: bool = False,
-        context_dim: int | None = None,
-        dropout_rate: float = 0.0,
-        attention_dropout_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        qkv_bias: bool = True,
-        qk_norm: bool = False,
-        layer_scale_init: float | None = None,
-        layer_norm_epsilon: float = 1e-6,
-        gelu: str = "erf",
-        name: str | None = None,
-        **kwargs,
-    ):
-        super().__init__(name=name or ("text_decoder" if causal and cross_attention else "text_encoder"), **kwargs)
-        if pooling not in TEXT_POOLINGS:
-            raise ValueError(f"expected one of {TEXT_POOLINGS}. Received: pooling={pooling!r}")
-        if context_dim is not None and not cross_attention:
-            raise ValueError(f"expected no context_dim with cross_attention=False. Received: context_dim={context_dim}")
-        self.vocabulary_size = vocabulary_size
-        self.max_length = max_length
-        self.embed_dim = embed_dim
-        self.depth = depth
-        self.num_heads = num_heads
-        self.mlp_ratio = mlp_ratio
-        self.causal = causal
-        self.pooling = pooling
-        self.cross_attention = cross_attention
-        self.context_dim = embed_dim if cross_attention and context_dim is None else context_dim
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.drop_path_rate = drop_path_rate
-        self.qkv_bias = qkv_bias
-        self.qk_norm = qk_norm
-        self.layer_scale_init = layer_scale_init
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.gelu = gelu
-        check_positive(self, "vocabulary_size", "max_length", "embed_dim", "depth", "num_heads")
+    OPTIONS = TextTransformerOptions
+
+    def __init__(self, *, name: str | None = None, **options):
+        writes = options.get("causal") and options.get("cross_attention")
+        super().__init__(name=name or ("text_decoder" if writes else "text_encoder"), **options)
         check_heads(self)
-        self.build((None, max_length))
+        self.build((None, self.max_length))
+
+    def _resolved(self, options):
+        if not options.cross_attention or options.context_dim is not None:
+            return options
+        return dataclasses.replace(options, context_dim=options.embed_dim)
 
     @property
     def attention_addresses(self) -> tuple[str, ...]:
@@ -124,18 +69,30 @@ class TextTransformer(keras.Model):
         blocks = tuple(f"{self.name}/{address}" for address in self.encoder.attention_addresses)
         return (*blocks, f"{self.name}/pooling/cross_attention") if self.pooling == "map" else blocks
 
+    @property
+    def tower(self) -> Tower:
+        """What a model that has this tower tells of it (`Explainable`); which tower it reads only the model knows."""
+        return Tower(
+            name=self.name,
+            tokens=WORDS,
+            attention_addresses=self.attention_addresses,
+            num_heads=self.num_heads,
+            embed_dim=self.embed_dim,
+            pooling=self.pooling,
+        )
+
     def build(self, token_ids_shape=None):
-        self.embedding = make_part(self, TokenEmbedding, "embedding")
+        self.embedding = self.part(TokenEmbedding, "embedding")
         self.embedding.build(token_ids_shape)
         tokens_shape = (None, None, self.embed_dim)
-        self.encoder = make_part(self, TransformerEncoder, "encoder")
+        self.encoder = self.part(TransformerEncoder, "encoder")
         self.encoder.build(tokens_shape, (None, None, self.context_dim) if self.cross_attention else None)
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build(tokens_shape)
         if self.pooling == "map":
-            self.attention_pooling = make_part(self, AttentionPooling, "pooling")
+            self.attention_pooling = self.part(AttentionPooling, "pooling", attention_dropout_rate=0.0)
             self.attention_pooling.build(tokens_shape)
 
     def call(
@@ -187,6 +144,16 @@ class TextTransformer(keras.Model):
             return self.norm(result)
         return self.norm(result[0]), {f"{self.name}/{address}": weights for address, weights in result[1].items()}
 
+    def read(self, inputs, context=None, context_mask=None, attention_controls=None, averaged=unchanged):
+        """`token_ids` and `padding_mask` of `inputs` -> what `call` gives in inference, and all weights by address.
+        `averaged` as of `Explainable.read`."""
+        options = {"training": False, "return_attention_scores": True, "attention_controls": attention_controls}
+        mask = inputs["padding_mask"]
+        tokens, weights = self.encode(inputs["token_ids"], mask, context, context_mask, **options)
+        tokens = averaged(self.name, tokens) if self.pooling == "gap" else tokens
+        features, pooling_weights = self.pool(tokens, mask, **options)
+        return features, {**weights, **pooling_weights}
+
     def pool(self, tokens, padding_mask=None, training=None, return_attention_scores=False, attention_controls=None):
         """tokens (B, T, D) of `encode` -> what `call` gives [, weights of the pooling by address]."""
         self._check_controls(attention_controls)
@@ -236,9 +203,6 @@ class TextTransformer(keras.Model):
                 f"expected no kept_patches: {self.name} has no patches; mask its context instead. "
                 f"Received: kept_patches of shape {tuple(attention_controls.kept_patches.shape)}"
             )
-
-    def get_config(self):
-        return {**super().get_config(), **{key: getattr(self, key) for key in option_names(type(self))}}
 
 
 def causal_mask(length):

@@ -5,57 +5,31 @@
 Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S = T), N heads, D width, K classes.
 """
 
+import dataclasses
+
 import keras
 from keras import ops
 
-from vitcross.height_and_width import height_and_width
 from vitcross.layers.attention_controls import AttentionControls, scoped
 from vitcross.layers.encoder import TransformerEncoder
 from vitcross.layers.image_embedding import ImageEmbedding
 from vitcross.layers.initializers import token_initializer
 from vitcross.layers.patch_dropout import PatchDropout
-from vitcross.layers.patch_embedding import ONE_EACH
 from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
 from vitcross.layers.token_layout import TokenLayout
-from vitcross.models.options import check_heads, check_positive, make_part, option_names
+from vitcross.models.configured import ConfiguredModel, check_heads
+from vitcross.models.explainable import PATCHES, Explainable, Reading, Tower, unchanged
 from vitcross.models.variants import parse_variant
+from vitcross.options.models import VisionTransformerOptions
 
-POOLINGS = ("cls", "gap", "map")
 _ROOT = "image_encoder"
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class VisionTransformer(keras.Model):
+class VisionTransformer(Explainable, ConfiguredModel):
     """Images to class logits. Its variables exist as soon as it is constructed.
 
-    Args:
-        num_classes: int, K; None = no classification head, the pooled features (B, D) are returned.
-        image_size: int or (height, width) in pixels that the positions are made for; others run too.
-        variant: name as "Ti/16" that fills `patch_size`, `embed_dim`, `depth`, `num_heads` where they are not given.
-        patch_size: int or (height, width) in pixels.
-        in_channels: int, C. Default 3.
-        embed_dim: int, D.
-        depth: int, blocks.
-        num_heads: int, must divide D.
-        mlp_ratio: float, width of the perceptrons / D. Default 4.
-        pooling: "cls" (class token), "gap" (mean of the patches) or "map" (attention pooling). Default "cls".
-        class_token: bool or None = only with pooling "cls".
-        num_register_tokens: int, extra learned tokens that are never read out. Default 0.
-        stem: "linear" or "conv" (three stages of convolutions, patch size 8). Default "linear".
-        stem_depths: three ints, convolutions of each stage of the conv stem. Default (1, 1, 1).
-        patch_bias: bool, bias of the projection of patches. Default True.
-        position_embedding: "learned" or "sincos2d". Default "learned".
-        position_interpolation: "bicubic" or "bilinear", for other image sizes. Default "bicubic".
-        pre_norm: bool, LayerNorm of the tokens before the first block (CLIP). Default False.
-        dropout_rate: float in [0, 1), after the positions, the attention projections and in the perceptrons.
-        attention_dropout_rate: float in [0, 1), on the attention weights.
-        drop_path_rate: float in [0, 1), stochastic depth of the last block; linear from 0.
-        patch_dropout_rate: float in [0, 1), share of patches left out in training.
-        qkv_bias: bool. Default True.
-        qk_norm: bool, LayerNorm of queries and keys. Default False.
-        layer_scale_init: float or None, initial LayerScale of the residual branches. Default None: no LayerScale.
-        layer_norm_epsilon: float. Default 1e-6.
-        gelu: "erf" or "tanh". Default "erf".
+    Args: the options of `vitcross.options.models.VisionTransformerOptions`.
 
     Call arguments:
         images: (B, H, W, C) float32 in [-1, 1].
@@ -75,80 +49,20 @@ class VisionTransformer(keras.Model):
             do not divide, or controls that name an address this model does not have.
     """
 
-    def __init__(
-        self,
-        *,
-        num_classes: int | None,
-        image_size,
-        variant: str | None = None,
-        patch_size=None,
-        in_channels: int = 3,
-        embed_dim: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float = 4.0,
-        pooling: str = "cls",
-        class_token: bool | None = None,
-        num_register_tokens: int = 0,
-        stem: str = "linear",
-        stem_depths=ONE_EACH,
-        patch_bias: bool = True,
-        position_embedding: str = "learned",
-        position_interpolation: str = "bicubic",
-        pre_norm: bool = False,
-        dropout_rate: float = 0.0,
-        attention_dropout_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        patch_dropout_rate: float = 0.0,
-        qkv_bias: bool = True,
-        qk_norm: bool = False,
-        layer_scale_init: float | None = None,
-        layer_norm_epsilon: float = 1e-6,
-        gelu: str = "erf",
-        name: str = _ROOT,
-        **kwargs,
-    ):
-        super().__init__(name=name, **kwargs)
-        size, patch = parse_variant(variant) if variant else (None, None)
-        self.variant = variant
-        self.num_classes = num_classes
-        self.image_size = height_and_width(image_size)
-        self.patch_size = height_and_width(_required("patch_size", patch_size, patch), "patch_size")
-        self.in_channels = in_channels
-        self.embed_dim = _required("embed_dim", embed_dim, size and size.embed_dim)
-        self.depth = _required("depth", depth, size and size.depth)
-        self.num_heads = _required("num_heads", num_heads, size and size.num_heads)
-        self.mlp_ratio = mlp_ratio
-        self.pooling = pooling
-        self.class_token = pooling == "cls" if class_token is None else class_token
-        self.num_register_tokens = num_register_tokens
-        self.stem = stem
-        self.stem_depths = tuple(stem_depths)
-        self.patch_bias = patch_bias
-        self.position_embedding = position_embedding
-        self.position_interpolation = position_interpolation
-        self.pre_norm = pre_norm
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
-        self.drop_path_rate = drop_path_rate
-        self.patch_dropout_rate = patch_dropout_rate
-        self.qkv_bias = qkv_bias
-        self.qk_norm = qk_norm
-        self.layer_scale_init = layer_scale_init
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.gelu = gelu
-        self._check_options()
-        self.build((None, *self.image_size, in_channels))
+    OPTIONS = VisionTransformerOptions
 
-    def _check_options(self):
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"expected one of {POOLINGS}. Received: pooling={self.pooling!r}")
-        if self.pooling == "cls" and not self.class_token:
-            raise ValueError("expected a class token with pooling='cls'. Received: class_token=False")
-        if self.num_classes is not None and self.num_classes <= 0:
-            raise ValueError(f"expected a positive integer or None. Received: num_classes={self.num_classes}")
-        check_positive(self, "embed_dim", "depth", "num_heads", "in_channels")
+    def __init__(self, *, name: str = _ROOT, **options):
+        super().__init__(name=name, **options)
         check_heads(self)
+        self.build((None, *self.image_size, self.in_channels))
+
+    def _resolved(self, options):
+        size, patch = parse_variant(options.variant) if options.variant else (None, None)
+        sizes = {key: getattr(size, key, None) for key in ("embed_dim", "depth", "num_heads")} | {"patch_size": patch}
+        given = {key: getattr(options, key) for key in sizes}
+        sizes = {key: _required(key, given[key], of_variant) for key, of_variant in sizes.items()}
+        class_token = options.pooling == "cls" if options.class_token is None else options.class_token
+        return dataclasses.replace(options, **sizes, class_token=class_token)
 
     @property
     def num_prefix_tokens(self) -> int:
@@ -156,17 +70,29 @@ class VisionTransformer(keras.Model):
         return int(self.class_token) + self.num_register_tokens
 
     @property
-    def attention_addresses(self) -> tuple[str, ...]:
-        """The address of every attention layer, in depth order."""
-        blocks = tuple(f"{_ROOT}/{address}" for address in self.encoder.attention_addresses)
-        return (*blocks, f"{_ROOT}/pooling/cross_attention") if self.pooling == "map" else blocks
+    def towers(self) -> tuple[Tower, ...]:
+        """Of `Explainable`: the one tower, read by its pooling."""
+        addresses = tuple(f"{_ROOT}/{address}" for address in self.encoder.attention_addresses)
+        if self.pooling == "map":
+            addresses += (f"{_ROOT}/pooling/cross_attention",)
+        sizes = {"num_heads": self.num_heads, "embed_dim": self.embed_dim}
+        return (Tower(name=_ROOT, tokens=PATCHES, attention_addresses=addresses, pooling=self.pooling, **sizes),)
+
+    @property
+    def num_choices(self) -> int | None:
+        """Of `Explainable`: the classes."""
+        return self.num_classes
+
+    def check_explainable(self):
+        if self.num_classes is None:
+            raise ValueError("`model` must have classes to explain one. Received: num_classes=None")
 
     def token_layout_for(self, image_size=None) -> TokenLayout:
         """Where the patches of an image of `image_size` lie; of the size the model was made for by default."""
         return self.embedding.layout(image_size)
 
     def build(self, images_shape):
-        self.embedding = make_part(self, ImageEmbedding, "embedding")
+        self.embedding = self.part(ImageEmbedding, "embedding")
         self.embedding.build(images_shape)
         self.patch_dropout = PatchDropout(
             rate=self.patch_dropout_rate,
@@ -176,14 +102,14 @@ class VisionTransformer(keras.Model):
         )
         self.patch_dropout.build()
         tokens_shape = (None, None, self.embed_dim)
-        self.encoder = make_part(self, TransformerEncoder, "encoder")
+        self.encoder = self.part(TransformerEncoder, "encoder")
         self.encoder.build(tokens_shape)
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build(tokens_shape)
         if self.pooling == "map":
-            self.attention_pooling = make_part(self, AttentionPooling, "pooling")
+            self.attention_pooling = self.part(AttentionPooling, "pooling", attention_dropout_rate=0.0)
             self.attention_pooling.build(tokens_shape)
         if self.num_classes is not None:
             # In the variables' dtype: logits of a mixed-precision model stay float32.
@@ -234,9 +160,20 @@ class VisionTransformer(keras.Model):
             return result
         return result[0], {f"{_ROOT}/{address}": weights for address, weights in result[1].items()}
 
-    def classify(self, tokens, training=None, return_attention_scores=False, attention_controls=None):
+    def read(self, tokens, inputs=None, attention_controls=None, averaged=unchanged) -> Reading:
+        """Of `Explainable`: outputs are logits (B, K), or features (B, D) without classes."""
+        options = {"training": False, "return_attention_scores": True, "attention_controls": attention_controls}
+        tokens, weights = self.encode_tokens(tokens, **options)
+        outputs, pooling_weights = self.classify(tokens, **options, averaged=averaged)
+        return Reading(outputs, {**weights, **pooling_weights}, tokens)
+
+    def classify(
+        self, tokens, training=None, return_attention_scores=False, attention_controls=None, averaged=unchanged
+    ):
         """tokens (B, T, D) of `encode` -> logits (B, K) [, weights of the pooling by address, empty without "map"]."""
-        features, weights = self.pool(self.norm(tokens), training, True, attention_controls)
+        tokens = self.norm(tokens)
+        tokens = averaged(_ROOT, tokens) if self.pooling == "gap" else tokens
+        features, weights = self.pool(tokens, training, True, attention_controls)
         outputs = features if self.num_classes is None else self.head(features)
         return (outputs, weights) if return_attention_scores else outputs
 
@@ -274,9 +211,6 @@ class VisionTransformer(keras.Model):
             raise ValueError(f"expected (B, {num_patches}). Received: kept_patches of shape {tuple(kept_BP.shape)}")
         prefix_shape = (ops.shape(kept_BP)[0], self.num_prefix_tokens)
         return ops.concatenate([ops.ones(prefix_shape, dtype="bool"), kept_BP], axis=1)
-
-    def get_config(self):
-        return {**super().get_config(), **{key: getattr(self, key) for key in option_names(type(self))}}
 
 
 def _required(name: str, given, from_variant):

@@ -7,16 +7,19 @@ import keras
 import numpy as np
 from keras import ops
 
+from vitcross.layers.configured import Configured
 from vitcross.models.generation import generate
+from vitcross.options.tasks import CaptioningTaskOptions
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
-from vitcross.tasks.losses import check_label_smoothing, propagate_non_finite, softmax_cross_entropy, weighted_mean
+from vitcross.tasks.image_query import Answer, batch_of
+from vitcross.tasks.losses import propagate_non_finite, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
 KEPT = ("valid", "index", "image_id")
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Captioning(GradientAccumulation, keras.Model):
+class Captioning(Configured, GradientAccumulation, keras.Model):
     """The next word of a caption, given the image and the words before it, by softmax cross-entropy.
 
     The loss is the mean over real target tokens: the end of the text counts, padding and rows with `valid` False do
@@ -25,10 +28,9 @@ class Captioning(GradientAccumulation, keras.Model):
     Args:
         network: `vitcross.models.CaptioningModel`: images and token ids to logits `(B, T, V)`.
         tokenizer: `vitcross.data.tokenizer.Tokenizer`.
-        label_smoothing: share of the target spread over the vocabulary, in `[0, 1)`.
-        beam_size: int, captions kept while one is generated; 1 = greedy.
         has_scenes: bool, whether the data knows what is in its images (rendered scenes): then the share of right
             attributes decides which checkpoint is the best, else CIDEr.
+        **options: those of `vitcross.options.tasks.CaptioningTaskOptions`.
 
     Call arguments:
         batch: dict of the batch contract (`vitcross.data.batch`) with a caption for each image.
@@ -40,13 +42,11 @@ class Captioning(GradientAccumulation, keras.Model):
 
     monitor_mode = "max"
 
-    def __init__(self, *, network, tokenizer, label_smoothing=0.0, beam_size=1, has_scenes=False, name="captioning"):
-        check_label_smoothing(label_smoothing)
-        if beam_size < 1:
-            raise ValueError(f"beam_size must be a positive integer. Received: beam_size={beam_size}")
-        super().__init__(name=name)
+    OPTIONS = CaptioningTaskOptions
+
+    def __init__(self, *, network, tokenizer, has_scenes=False, name="captioning", **options):
+        super().__init__(name=name, **options)
         self.network, self.tokenizer = network, tokenizer
-        self.label_smoothing, self.beam_size = label_smoothing, beam_size
         self.monitor = "attribute_accuracy" if has_scenes else "cider"
         self.token_accuracy = keras.metrics.Mean(name="token_accuracy")
 
@@ -66,7 +66,7 @@ class Captioning(GradientAccumulation, keras.Model):
         """Mean loss over the real target tokens of the valid rows: a scalar, float32."""
         targets_BT, weights_BT = _targets(x)
         return propagate_non_finite(
-            weighted_mean(softmax_cross_entropy(y_pred, targets_BT, self.label_smoothing), weights_BT)
+            weighted_mean(softmax_cross_entropy(y_pred, targets_BT, self.options.label_smoothing), weights_BT)
         )
 
     def loss_weight(self, batch):
@@ -89,7 +89,7 @@ class Captioning(GradientAccumulation, keras.Model):
             bos_id=tokenizer.bos_id,
             eos_id=tokenizer.eos_id,
             pad_id=tokenizer.pad_id,
-            beam_size=self.beam_size,
+            beam_size=self.options.beam_size,
         )
         missing = max_length - token_ids.shape[1]
         return np.pad(np.asarray(token_ids, np.int32), [(0, 0), (0, missing)], constant_values=tokenizer.pad_id)
@@ -133,7 +133,7 @@ class Captioning(GradientAccumulation, keras.Model):
         }
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(said, truth, right)`: its caption and, where known, the given one."""
+        """What the model says of each example, `(text, truth, correct)`: its caption and the given one, if known."""
         _, lines = self.predictions(rows, class_names, references)
         return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]
 
@@ -144,6 +144,18 @@ class Captioning(GradientAccumulation, keras.Model):
             return ["caption"], [[caption] for caption in captions]
         texts = [references.text(int(index)) for index in rows["index"]]
         return ["caption", "text"], [list(line) for line in zip(captions, texts, strict=True)]
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """A caption of each of a user's own images, and the loss of a caption that the user gives: `Answer`, where the
+        arguments are described too."""
+        texts = [query.text] * len(images) if query.text else self.caption(images)
+        batch = batch_of(images, query, first, texts)
+        rows = self.predict_rows(batch)
+        captions = [self.tokenizer.decode(row) for row in rows["generated"]]
+        losses = rows["losses"] / np.maximum(rows["tokens"], 1)
+        lines = [[c, t, float(loss)] for c, t, loss in zip(captions, texts, losses, strict=True)]
+        columns = ["caption", "text", "loss_of_text"]
+        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, words=captions)
 
 
 def _targets(batch):

@@ -8,10 +8,12 @@ import numpy as np
 from keras import ops
 from scipy.special import log_softmax
 
+from vitcross.layers.configured import Configured
+from vitcross.options.tasks import ClassificationOptions
 from vitcross.tasks.classification_metrics import predictions, report, summarize
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
+from vitcross.tasks.image_query import Answer, batch_of, two_most_probable
 from vitcross.tasks.losses import (
-    check_label_smoothing,
     propagate_non_finite,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
@@ -22,7 +24,7 @@ LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Classification(GradientAccumulation, keras.Model):
+class Classification(Configured, GradientAccumulation, keras.Model):
     """One of K classes per image, by softmax or sigmoid cross-entropy.
 
     Rows with `valid` False count neither in the loss nor in a metric. Of an image that two are mixed in, each label
@@ -30,10 +32,8 @@ class Classification(GradientAccumulation, keras.Model):
 
     Args:
         network: `keras.Model`, images `(B, H, W, C)` to logits `(B, K)`.
-        label_smoothing: share of the target spread over all classes, in `[0, 1)`.
-        loss: `softmax`, or `sigmoid` (one yes-or-no question per class; also known as BCE). Probabilities are those of
-            the softmax either way: the order of the classes is the same, and rows sum to 1.
         class_weights: None, or K positive numbers of mean 1 that multiply each example's loss by its class.
+        **options: those of `vitcross.options.tasks.ClassificationOptions`.
 
     Call arguments:
         batch: dict of the batch contract (`vitcross.data.batch`).
@@ -45,14 +45,11 @@ class Classification(GradientAccumulation, keras.Model):
 
     monitor, monitor_mode = "accuracy", "max"
 
-    def __init__(self, *, network, label_smoothing=0.0, loss="softmax", class_weights=None, name="classification"):
-        check_label_smoothing(label_smoothing)
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: loss={loss!r}")
-        super().__init__(name=name)
+    OPTIONS = ClassificationOptions
+
+    def __init__(self, *, network, class_weights=None, name="classification", **options):
+        super().__init__(name=name, **options)
         self.network = network
-        self.label_smoothing = label_smoothing
-        self.loss_kind = loss
         self.class_weights = None if class_weights is None else tuple(float(w) for w in class_weights)
         self.accuracy = keras.metrics.Mean(name="accuracy")
 
@@ -75,7 +72,7 @@ class Classification(GradientAccumulation, keras.Model):
         return ops.sum(ops.cast(batch["valid"], "float32"))
 
     def _class_losses(self, logits_BK, labels_B):
-        losses_B = LOSSES[self.loss_kind](logits_BK, labels_B, self.label_smoothing)
+        losses_B = LOSSES[self.options.loss](logits_BK, labels_B, self.options.label_smoothing)
         if self.class_weights is None:
             return losses_B
         return losses_B * ops.take(ops.array(self.class_weights, "float32"), labels_B)
@@ -105,7 +102,7 @@ class Classification(GradientAccumulation, keras.Model):
         return {
             **{key: np.asarray(batch[key]) for key in ("valid", "index", "num_objects") if key in batch},
             "labels": labels_B,
-            "losses": _row_losses(logits_BK, log_probabilities_BK, labels_B, self.loss_kind),
+            "losses": _row_losses(logits_BK, log_probabilities_BK, labels_B, self.options.loss),
             "probabilities": np.exp(log_probabilities_BK),
         }
 
@@ -120,6 +117,13 @@ class Classification(GradientAccumulation, keras.Model):
     def predictions(self, rows, class_names, references=None):
         """`(columns, lines)` of `predictions.csv` (`classification_metrics.predictions`)."""
         return predictions(rows, class_names)
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """The class of each of a user's own images: `Answer`, where the arguments are described too."""
+        probabilities = self.probabilities(images)
+        columns, lines = predictions({"probabilities": probabilities}, query.class_names)
+        words = two_most_probable(probabilities, query.class_names)
+        return Answer(batch=batch_of(images, query, first), texts=None, columns=columns, lines=lines, words=words)
 
 
 def _row_losses(logits_BK, log_probabilities_BK, labels_B, kind):

@@ -3,21 +3,25 @@
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import softmax
 
+from vitcross.layers.configured import Configured
+from vitcross.options.tasks import ContrastiveOptions
+from vitcross.tasks.classification_metrics import predictions
 from vitcross.tasks.contrastive_chunks import in_batch_accuracy
 from vitcross.tasks.contrastive_losses import sigmoid_contrastive_loss, softmax_contrastive_loss
 from vitcross.tasks.contrastive_pairs import pairs_of
+from vitcross.tasks.image_query import Answer, batch_of, two_most_probable
 from vitcross.tasks.losses import propagate_non_finite
 from vitcross.tasks.retrieval_metrics import chance_recall, retrieval_metrics
-from vitcross.tasks.zero_shot import class_embeddings, zero_shot_accuracy
+from vitcross.tasks.zero_shot import class_embeddings, zero_shot_accuracy, zero_shot_logits
 
-LOSSES = ("softmax", "sigmoid")
 EVALUATION_CHUNK = 256  # images compared at a time with all texts of a split
 INPUTS = ("images", "token_ids", "padding_mask")
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class Contrastive(keras.Model):
+class Contrastive(Configured, keras.Model):
     """Matching images and texts near each other, others apart.
 
     Rows with `valid` False count neither in the loss nor in a metric; pairs that share an image or a text are no
@@ -26,8 +30,7 @@ class Contrastive(keras.Model):
     Args:
         network: `vitcross.models.DualEncoder`: images and token ids to two L2-normalized embeddings `(B, D)`; has
             `logit_scale` and, for the sigmoid loss, `logit_bias`.
-        loss: `softmax` (CLIP) or `sigmoid` (SigLIP).
-        chunk_size: None, or int: images compared with all texts at a time, for large batches.
+        **options: those of `vitcross.options.tasks.ContrastiveOptions`.
 
     Call arguments:
         batch: dict of the batch contract (`vitcross.data.batch`) with a text for each image.
@@ -39,18 +42,16 @@ class Contrastive(keras.Model):
 
     monitor, monitor_mode = "mean_r1", "max"
 
-    def __init__(self, *, network, loss="softmax", chunk_size=None, name="contrastive"):
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {LOSSES}. Received: loss={loss!r}")
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size must be a positive integer or None. Received: chunk_size={chunk_size}")
-        if loss == "sigmoid" and network.logit_bias_init is None:
+    OPTIONS = ContrastiveOptions
+
+    def __init__(self, *, network, name="contrastive", **options):
+        super().__init__(name=name, **options)
+        if self.options.loss == "sigmoid" and network.logit_bias_init is None:
             raise ValueError(
-                "loss='sigmoid' needs a network with a logit_bias (logit_bias_init, -10 in the canvas). "
+                "loss='sigmoid' needs a network with a logit_bias (logit_bias_init, -10 in the paper). "
                 "Received: logit_bias_init=None"
             )
-        super().__init__(name=name)
-        self.network, self.loss_name, self.chunk_size = network, loss, chunk_size
+        self.network = network
         self.accuracy = keras.metrics.Mean(name="accuracy")
 
     def build(self, input_shape=None):
@@ -63,11 +64,11 @@ class Contrastive(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Loss of the batch: a scalar, float32."""
-        return propagate_non_finite(self._loss(*y_pred, x, self.chunk_size))
+        return propagate_non_finite(self._loss(*y_pred, x, self.options.chunk_size))
 
     def _loss(self, image_BD, text_BD, rows, chunk_size):
         known = {key: rows[key] for key in ("image_id", "text_id", "valid") if key in rows}
-        if self.loss_name == "softmax":
+        if self.options.loss == "softmax":
             return softmax_contrastive_loss(image_BD, text_BD, self.network.logit_scale, **known, chunk_size=chunk_size)
         scale, bias = self.network.logit_scale, self.network.logit_bias
         return sigmoid_contrastive_loss(image_BD, text_BD, scale, bias, **known, chunk_size=chunk_size)
@@ -77,7 +78,7 @@ class Contrastive(keras.Model):
         pairs = pairs_of(
             ops.shape(y_pred[0])[0], **{key: x[key] for key in ("image_id", "text_id", "valid") if key in x}
         )
-        hits = in_batch_accuracy(*y_pred, pairs, self.chunk_size)
+        hits = in_batch_accuracy(*y_pred, pairs, self.options.chunk_size)
         self.accuracy.update_state(hits, sample_weight=ops.sum(pairs.weight))
         return self.get_metrics_result()
 
@@ -146,3 +147,34 @@ class Contrastive(keras.Model):
             rank = 1 + int((texts_nD[first] @ image_D > own + 1e-6).sum())
             found.append((f"rank {rank} of {len(first)}, cosine {own:.2f}", "", rank == 1 if len(first) > 1 else None))
         return found
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """How well a text fits each of a user's own images, or which class fits best: `Answer`, where the arguments are
+        described too."""
+        if query.classes:
+            return self._choose(images, query, first, choices)
+        texts = [query.text] * len(images)
+        batch = batch_of(images, query, first, texts)
+        rows = self.predict_rows(batch)
+        cosines = np.sum(rows["image_embeddings"] * rows["text_embeddings"], axis=-1)
+        lines = [[text, float(cosine)] for text, cosine in zip(texts, cosines, strict=True)]
+        words = [f"cosine {cosine:.3f}" for cosine in cosines]
+        return Answer(batch=batch, texts=texts, columns=["text", "cosine"], lines=lines, words=words)
+
+    def _choose(self, images, query, first, classes_KD):
+        """Zero-shot: the class whose sentences are nearest; probabilities by the network's own scale."""
+        if classes_KD is None:
+            classes_KD = class_embeddings(self.network, query.tokenizer, query.classes, query.templates)
+        any_text = batch_of(images, query, first, list(query.classes[:1]) * len(images))
+        logits_BK = zero_shot_logits(self.predict_rows(any_text)["image_embeddings"], classes_KD)
+        shares_BK = softmax(logits_BK * float(np.asarray(self.network.logit_scale)), axis=-1)
+        columns, lines = predictions({"probabilities": shares_BK}, query.classes)
+        texts = [query.templates[0].replace("{}", line[0]) for line in lines]
+        return Answer(
+            batch=batch_of(images, query, first, texts),
+            texts=texts,
+            columns=columns,
+            lines=lines,
+            words=two_most_probable(shares_BK, query.classes),
+            choices=classes_KD,
+        )

@@ -64,7 +64,7 @@ def sigmoid_contrastive_loss(
     """Binary cross-entropy of every compared pair by itself: does the text match the image?
 
     With `z_ij = s x_i . y_j + b`: `loss = -1/n sum_i log sigmoid(z_ii) - 1/n sum_{negative (i, j)} log sigmoid(-z_ij)`,
-    n the number of valid pairs. Per pair, not per comparison: it grows with the number of negatives, as in the canvas.
+    n the number of valid pairs. Per pair, not per comparison: it grows with the number of negatives, as in the paper.
 
     Args:
         logit_bias: scalar b, about -10 at the start since nearly all pairs are negative.

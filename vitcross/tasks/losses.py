@@ -59,9 +59,3 @@ def propagate_non_finite(loss):
     (`training/guards.py`).
     """
     return loss * ops.where(ops.isfinite(loss), 1.0, float("nan"))
-
-
-def check_label_smoothing(label_smoothing):
-    """Raises ValueError unless it is a share below 1."""
-    if not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing}")

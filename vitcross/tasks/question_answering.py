@@ -5,23 +5,26 @@ import numpy as np
 from keras import ops
 from scipy.special import log_softmax
 
+from vitcross.layers.configured import Configured
+from vitcross.options.tasks import QuestionAnsweringTaskOptions
 from vitcross.tasks import question_metrics
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
-from vitcross.tasks.losses import check_label_smoothing, propagate_non_finite, softmax_cross_entropy, weighted_mean
+from vitcross.tasks.image_query import Answer, batch_of
+from vitcross.tasks.losses import propagate_non_finite, softmax_cross_entropy, weighted_mean
 
 INPUTS = ("images", "token_ids", "padding_mask")
 KEPT = ("valid", "index", "image_id", "labels", "question_type", "annotator_answers")
 
 
 @keras.saving.register_keras_serializable(package="vitcross")
-class QuestionAnswering(GradientAccumulation, keras.Model):
+class QuestionAnswering(Configured, GradientAccumulation, keras.Model):
     """One of K answers to a question about an image, by softmax cross-entropy.
 
     Rows with `valid` False count nowhere; a question whose answer is no class (label -1) is not in the loss, and wrong.
 
     Args:
         network: `vitcross.models.QuestionAnsweringModel`: images and token ids to logits `(B, K)`.
-        label_smoothing: share of the target spread over all answers, in `[0, 1)`.
+        **options: those of `vitcross.options.tasks.QuestionAnsweringTaskOptions`.
 
     Call arguments:
         batch: dict of the batch contract (`vitcross.data.batch`) with a question for each image.
@@ -33,11 +36,11 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
 
     monitor, monitor_mode = "accuracy", "max"
 
-    def __init__(self, *, network, label_smoothing=0.0, name="question_answering"):
-        check_label_smoothing(label_smoothing)
-        super().__init__(name=name)
+    OPTIONS = QuestionAnsweringTaskOptions
+
+    def __init__(self, *, network, name="question_answering", **options):
+        super().__init__(name=name, **options)
         self.network = network
-        self.label_smoothing = label_smoothing
         self.accuracy = keras.metrics.Mean(name="accuracy")
 
     def build(self, input_shape=None):
@@ -51,7 +54,7 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean loss over the valid questions with a known answer: a scalar, float32."""
         labels_B = ops.cast(x["labels"], "int32")
-        losses_B = softmax_cross_entropy(y_pred, ops.maximum(labels_B, 0), self.label_smoothing)
+        losses_B = softmax_cross_entropy(y_pred, ops.maximum(labels_B, 0), self.options.label_smoothing)
         return propagate_non_finite(weighted_mean(losses_B, _has_answer(x)))
 
     def loss_weight(self, batch):
@@ -107,6 +110,17 @@ class QuestionAnswering(GradientAccumulation, keras.Model):
             truth = "" if right is None else "right" if right else f"true: {class_names[label]}"
             found.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
         return found
+
+    def answer_images(self, images, query, first=0, choices=None):
+        """The answer to a question about each of a user's own images: `Answer`, where the arguments are described."""
+        texts = [query.text] * len(images)
+        batch = batch_of(images, query, first, texts)
+        rows = self.predict_rows(batch)
+        answers = [query.class_names[k] for k in rows["predictions"]]
+        lines = [list(line) for line in zip(texts, answers, rows["confidence"].astype(float), strict=True)]
+        words = [text for text, _, _ in self.describe_predictions(rows, query.class_names)]
+        columns = ["question", "answer", "probability"]
+        return Answer(batch=batch, texts=texts, columns=columns, lines=lines, words=words)
 
 
 def _has_answer(batch):

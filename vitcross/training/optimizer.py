@@ -9,6 +9,7 @@ import re
 
 import keras
 
+from vitcross.options import optimizers
 from vitcross.training.averages import MovingAverage
 from vitcross.training.guards import FiniteUpdates
 from vitcross.training.layerwise_learning_rates import LayerwiseLearningRates
@@ -37,128 +38,105 @@ class ScheduleFreeAdamW(FiniteUpdates, LayerwiseLearningRates, ScheduleFree):
     """Schedule-free AdamW that refuses non-finite updates (`vitcross.training.guards.FiniteUpdates`)."""
 
 
-def adamw(*, model, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **common):
-    """AdamW.
+def adamw(*, model, **given):
+    """AdamW: `AdamWOptions`, and what `build` takes."""
+    return build(AdamW, optimizers.AdamWOptions, ("beta_1", "beta_2", "epsilon"), model=model, **given)
 
-    Args:
-        model, **common: see `build`.
-        beta_1, beta_2: decay of the means of gradients and of their squares, in [0, 1).
-        epsilon: added to the root of the second mean.
+
+def lion(*, model, **given):
+    """Lion, the sign of a mean of gradients: `LionOptions`, and what `build` takes. Its authors advise a third to a
+    tenth of AdamW's learning rate, and so many times its weight decay.
     """
-    return build(AdamW, model=model, **common, own={"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon})
+    return build(Lion, optimizers.LionOptions, ("beta_1", "beta_2"), model=model, **given)
 
 
-def lion(*, model, beta_1=0.9, beta_2=0.99, **common):
-    """Lion: the sign of a mean of gradients; its authors advise a third to a tenth of AdamW's learning rate, and so
-    many times its weight decay.
-
-    Args:
-        model, **common: see `build`.
-        beta_1, beta_2: share of the mean in the step, and its decay, in [0, 1).
-    """
-    return build(Lion, model=model, **common, own={"beta_1": beta_1, "beta_2": beta_2})
-
-
-def muon(*, model, momentum=0.95, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **common):
-    """Muon on the matrices of the transformer blocks, AdamW on all else, one schedule and one learning rate for both.
+def muon(*, model, **given):
+    """Muon on the matrices of the transformer blocks, AdamW on all else, one schedule and one learning rate for both:
+    `MuonOptions`, and what `build` takes.
 
     The momentum of a matrix is made nearly orthogonal before it is applied, so that a direction which few examples ask
     for moves as far as one that all share. The update is scaled to the root mean square of AdamW's, 0.2 (arXiv
     2502.16982, equation 4): learning rates of AdamW can be kept. AdamW keeps embeddings, heads, and kernels of
     convolutions, as the method's authors advise.
-
-    Args:
-        model, **common: see `build`.
-        momentum: of Muon, in [0, 1).
-        beta_1, beta_2, epsilon: of the parameters that AdamW covers.
     """
     matrices = {v.path for v in block_matrices(model)}
     own = {
-        "adam_weight_decay": common.get("weight_decay", WEIGHT_DECAY),
-        "momentum": momentum,
-        "adam_beta_1": beta_1,
-        "adam_beta_2": beta_2,
-        "epsilon": epsilon,
+        "adam_weight_decay": "weight_decay",
+        "momentum": "momentum",
+        "adam_beta_1": "beta_1",
+        "adam_beta_2": "beta_2",
+        "epsilon": "epsilon",
+    }
+    fixed = {
         # Keras takes every matrix that no expression matches; we name those that are to be left out one by one.
         "exclude_layers": [f"^{re.escape(v.path)}$" for v in model.trainable_variables if v.path not in matrices],
         "exclude_embeddings": False,
     }
-    return build(Muon, model=model, **common, own=own)
+    return build(Muon, optimizers.MuonOptions, own, fixed, model=model, **given)
 
 
-def schedule_free_adamw(*, model, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **common):
-    """Schedule-free AdamW: a warm-up, then a constant rate, to be stopped at any time; its average predicts.
-
-    Args:
-        model, **common: see `build`; no `schedule` and what belongs to it, no `ema_steps`.
-        beta_1: share of the average at the point where gradients are taken, in (0, 1).
-        beta_2, epsilon: as for `adamw`.
-    """
-    own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-    return build(ScheduleFreeAdamW, model=model, **common, schedule="constant", own=own)
-
-
-WEIGHT_DECAY = 0.05
+def schedule_free_adamw(*, model, **given):
+    """Schedule-free AdamW, a warm-up, then a constant rate, to be stopped at any time; its average predicts:
+    `ScheduleFreeOptions`, and what `build` takes."""
+    own = ("beta_1", "beta_2", "epsilon")
+    return build(ScheduleFreeAdamW, optimizers.ScheduleFreeOptions, own, model=model, **given)
 
 
 def build(
     optimizer_class,
+    options_class,
+    own,
+    fixed=None,
     *,
     model,
     total_steps,
-    learning_rate,
     warmup_steps,
-    own,
-    schedule="cosine",
     cooldown_steps=None,
     timescale_steps=None,
-    final_share=0.0,
-    weight_decay=WEIGHT_DECAY,
-    max_gradient_norm=1.0,
-    layer_decay=1.0,
-    frozen=(),
     ema_steps=None,
+    **given,
 ):
     """An optimizer with its variables for those of `model`, and the rules that all optimizers share.
 
     Args:
         optimizer_class: of this file.
+        options_class: of `vitcross.options.optimizers`; its lengths come in steps instead.
+        own: names of the options that the optimizer's class takes itself, or dict of its name to that of the option.
+        fixed: dict of further arguments of the optimizer's class.
         model: built `keras.Model` whose variables are to be trained; those that are `frozen` no longer are.
-        total_steps, learning_rate, warmup_steps, schedule, cooldown_steps, timescale_steps, final_share: see
+        total_steps, warmup_steps, cooldown_steps, timescale_steps: see
             `vitcross.training.schedules.learning_rate_schedule`.
-        own: dict of arguments that the class alone has.
-        weight_decay: decoupled decay of kernels, at least 0; multiplied by the current learning rate.
-        max_gradient_norm: clipping by global L2 norm, or None.
-        layer_decay, frozen: see `vitcross.training.parameter_groups`.
         ema_steps: see `vitcross.training.averages.MovingAverage`.
+        **given: options of `options_class`.
 
     Raises:
-        ValueError: names the argument, the rule and what was received.
+        ValueError: names the option, the rule and what was received.
     """
-    if weight_decay < 0:
-        raise ValueError(f"weight_decay must be at least 0. Received: weight_decay={weight_decay}")
-    freeze(model, frozen)
+    options = options_class(**given)
+    own = own if isinstance(own, dict) else {name: name for name in own}
+    arguments = {name: getattr(options, option) for name, option in own.items()} | (fixed or {})
+    freeze(model, options.frozen)
     if ema_steps is not None:
-        own = own | {"ema_steps": ema_steps, "ema_besides": _statistics(model)}
+        arguments |= {"ema_steps": ema_steps, "ema_besides": _statistics(model)}
     optimizer = optimizer_class(
         learning_rate=learning_rate_schedule(
-            learning_rate=learning_rate,
+            learning_rate=options.learning_rate,
             total_steps=total_steps,
             warmup_steps=warmup_steps,
-            schedule=schedule,
+            schedule=getattr(options, "schedule", "constant"),
             cooldown_steps=cooldown_steps,
             timescale_steps=timescale_steps,
-            final_share=final_share,
+            final_share=getattr(options, "final_share", 0.0),
         ),
-        weight_decay=weight_decay,
-        max_gradient_norm=max_gradient_norm,
-        **own,
+        weight_decay=options.weight_decay,
+        max_gradient_norm=options.max_gradient_norm,
+        **arguments,
     )
     # By variable, not by name: Keras matches names as regular expressions.
     kept = [v for group in parameter_groups(model) if not group.decayed for v in group.variables]
     optimizer.exclude_from_weight_decay(var_list=kept)
     optimizer.build(model.trainable_variables)
-    optimizer.scale_learning_rates(learning_rate_scales(model, layer_decay))
+    optimizer.scale_learning_rates(learning_rate_scales(model, options.layer_decay))
     return optimizer
 
 

@@ -1,19 +1,20 @@
 """Runs a model on a batch and keeps what it attended to: in inference mode, float32, touching neither variables nor
-random state. The forward pass is compiled once per capture object and shape (`forward.py`), as is the pass backward
-that relevance needs (`gradients.py`).
+random state. The forward pass is compiled once per capture object and shape, as is the pass backward that relevance
+needs (`gradients.py`).
 
 Keras is imported when a capture is made: the pure functions of this room load without it.
 
-Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens, D width, K classes, P patches.
+Shape legend: B batch, H W C pixels, N heads, T query tokens, S key tokens or image tokens, K choices, P patches.
 """
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from vitcross.attention_maps.capture.explain import explain_rows, with_maps
-from vitcross.attention_maps.capture.forward import compiled, forward_images, forward_pairs
-from vitcross.attention_maps.capture.relevance import RelevanceExplainer
+from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps
+from vitcross.attention_maps.methods.cross_rollout import cross_raw_map, cross_rollout_map, token_rollout_maps
 from vitcross.attention_maps.records.record import AttentionRecord, Prediction
 from vitcross.attention_maps.records.text_part import TextPart
 
@@ -22,19 +23,20 @@ class Capture:
     """Captures attention of one model, as often as it is called.
 
     Args:
-        model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
+        model: built model that implements `vitcross.models.explainable.Explainable`.
         explain: bool, the record also holds relevance, where the text reads the image raw maps and rollout through
-            both towers, and of image-text models the maps of each text token (`explained.py`). Default False.
+            both towers, and of models that read text the maps of each text token. Default False.
 
     Call arguments:
-        batch: dict of arrays, the batch contract: `images` (B, H, W, C) float32 in [-1, 1]; `labels`, `index`,
-            `box`, `mark_box` and `valid` where known; for image-text models `token_ids` and `padding_mask`. Rows with
-            `valid` False are left out of the record.
+        batch: dict of arrays, the batch contract: what the model reads, the images (B, H, W, C) float32 in [-1, 1];
+            `labels`, `index`, `box`, `mark_box` and `valid` where known. Rows with `valid` False are left out of the
+            record.
         step: int, optimizer steps taken so far.
-        class_names: tuple of str, one for every output of a classifier; the answers of a model that answers questions.
-        texts: list of B `ProbeText`, for image-text models.
-        describe_predictions: callable or None, for image-text models: batch -> list of B str or `Prediction`, what the
-            model predicts for each pair; the pair's text is added. None: only the texts are shown.
+        class_names: tuple of str, one for every class or answer that a model chooses from.
+        texts: list of B `ProbeText`, for a model that reads text.
+        describe_predictions: callable or None, for a model that reads text or whose choices have no probabilities:
+            batch -> list of B str or `Prediction`, what the model predicts for each example; the pair's text is added.
+            None: only the texts are shown.
         explain: bool, of a capture made with `explain`: whether this one is explained too. Default True.
         target: with `explain`, what is explained: `wanted` of `choose_target`. None: what is most probable; of a
             caption the word for the first object with a box.
@@ -42,17 +44,16 @@ class Capture:
             position. Default True.
 
     Returns:
-        AttentionRecord, of an image-text model with `text`.
+        AttentionRecord, of a model that reads text with `text`.
 
     Raises:
-        ValueError: an image-text model without `texts`, or another number of them than images; a `target` without
-            `explain`, or one that is not there; with `explain`, a vision transformer without classes.
+        ValueError: a model that reads text without `texts`, or another number of them than images; a `target` without
+            `explain`, or one that is not there; with `explain`, a model of which there is nothing to explain.
     """
 
     def __init__(self, model, explain: bool = False):
         self.model = model
-        self._with_text = hasattr(model, "image_encoder")
-        self._run = compiled(model, forward_pairs if self._with_text else forward_images)
+        self._run = _compiled_forward(model)
         self._explainer = RelevanceExplainer(model) if explain else None
 
     def __call__(
@@ -66,72 +67,76 @@ class Capture:
         target=None,
         every_token: bool = True,
     ):
-        from scipy.special import softmax  # here: `import vitcross.attention_maps` stays light
-
         explainer = self._explainer if explain else None
         if target is not None and explainer is None:
             raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
-        options = {"target": target, "class_names": tuple(class_names), "every_token": every_token}
-        if self._with_text:
-            return self._capture_pairs(batch, step, texts, describe_predictions, explainer, options)
-        (logits, token_norms), weights = self._run(_float(batch["images"]))
-        keep = _kept(batch)
-        record = _record(
-            self.model,
-            batch,
-            step=step,
-            weights=weights,
-            token_norms=token_norms,
-            pooling=self.model.pooling,
-            labels=_rows(batch["labels"], keep, np.int32) if "labels" in batch else None,
-            boxes=_rows(batch["box"], keep, np.float32) if "box" in batch else None,
-            mark_boxes=_rows(batch["mark_box"], keep, np.float32) if "mark_box" in batch else None,
-            probabilities=softmax(_rows(logits, keep, np.float64), axis=-1).astype(np.float32),
-            class_names=tuple(class_names),
-        )
+        class_names, texts = tuple(class_names), self._checked_texts(texts, batch)
+        found, weights = self._run(batch)
+        record = self._record(batch, found, weights, texts, describe_predictions, class_names, step)
         if explainer is None:
             return record
-        return with_maps(record, *explain_rows(explainer, batch, keep, logits=logits, **options))
+        known = {"logits": found.get("logits"), "class_names": class_names, "texts": texts}
+        target, names = self.model.choose_target(target, size=len(found["token_norms"]), **known)
+        # The whole batch is explained: its shape is the one that is compiled.
+        return _with_maps(record, explainer.explain(batch, target, every_token=every_token), names, _kept(batch))
 
-    def _capture_pairs(self, batch, step, texts, describe_predictions, explainer, options) -> AttentionRecord:
-        if texts is None or len(texts) != len(batch["images"]):
+    def _checked_texts(self, texts, batch):
+        size = len(batch[self.model.batch_keys[0]])
+        if self.model.words is not None and (texts is None or len(texts) != size):
             received = "None" if texts is None else len(texts)
             raise ValueError(
-                f"`texts` must be one `ProbeText` for each of the {len(batch['images'])} images (`probe_texts` and "
-                f"`text_from_user` make them). Received: {received}"
+                f"`texts` must be one `ProbeText` for each of the {size} images (`probe_texts` and `text_from_user` "
+                f"make them). Received: {received}"
             )
-        padding_mask = np.asarray(batch["padding_mask"], bool)
-        token_ids = np.asarray(batch["token_ids"], np.int32)
-        (token_norms, *outputs), weights = self._run(_float(batch["images"]), token_ids, padding_mask)
-        text_similarity, word_similarity = outputs if len(outputs) == 2 else (None, None)
-        keep = _kept(batch)
-        text_tower = text_tower_of(self.model)
-        towers = _by_tower(weights)
-        text = TextPart(
-            texts=tuple(text for text, kept in zip(texts, keep, strict=True) if kept),
-            padding_mask=padding_mask[keep],
-            weights={address: _rows(w, keep, np.float32) for address, w in towers["text"].items()},
-            predicts_next=hasattr(self.model, "text_decoder"),
-            pooling=text_tower.pooling,
-            text_similarity=None if text_similarity is None else _rows(text_similarity, keep, np.float32),
-            word_similarity=None if word_similarity is None else _rows(word_similarity, keep, np.float32),
-        )
-        record = _record(
-            self.model,
-            batch,
-            step=step,
-            weights=towers["image"],
-            token_norms=token_norms,
+        return texts
+
+    def _record(self, batch, found, weights, texts, describe_predictions, class_names, step) -> AttentionRecord:
+        from scipy.special import softmax  # here: `import vitcross.attention_maps` stays light
+
+        from vitcross.data.batch import to_uint8
+
+        model, keep = self.model, _kept(batch)
+        images, image_tower = np.asarray(batch[model.batch_keys[0]], np.float32), model.towers[0]
+        text = None if model.words is None else self._text(batch, found, weights, texts, keep)
+        known = {}
+        if text is None:
+            dtypes = {
+                "labels": ("labels", np.int32),
+                "box": ("boxes", np.float32),
+                "mark_box": ("mark_boxes", np.float32),
+            }
+            known = {name: _rows(batch[key], keep, dtype) for key, (name, dtype) in dtypes.items() if key in batch}
+        if text is None and "logits" in found:
+            probabilities = softmax(_rows(found["logits"], keep, np.float64), axis=-1).astype(np.float32)
+            known |= {"class_names": class_names, "probabilities": probabilities}
+        else:
+            predictions = _predictions(batch, len(images), texts, describe_predictions)
+            known |= {"class_names": (), "probabilities": None, "predictions": _kept_of(predictions, keep)}
+        return AttentionRecord(
+            step=int(step),
+            images=np.asarray(to_uint8(images))[keep],
+            example_index=_rows(batch.get("index", np.full(len(images), -1)), keep, np.int64),
+            weights={address: _rows(weights[address], keep, np.float32) for address in image_tower.attention_addresses},
+            token_layout=model.token_layout_for(tuple(images.shape[1:3])),
             # Where every token is read by the text, no single row of the image is the answer.
-            pooling=self.model.image_encoder.pooling if text_similarity is not None else "gap",
-            predictions=_predictions(batch, texts, describe_predictions, keep),
+            pooling=image_tower.pooling or "gap",
+            patch_size=tuple(int(size) for size in model.patch_size),
+            token_norms=_rows(found["token_norms"], keep, np.float32),
             text=text,
+            **known,
         )
-        if explainer is None:
-            return record
-        logits = outputs[0] if len(outputs) == 1 else None
-        known = {**options, "texts": texts, "logits": logits}
-        return with_maps(record, *explain_rows(explainer, batch, keep, **known))
+
+    def _text(self, batch, found, weights, texts, keep) -> TextPart:
+        tower = self.model.words
+        similarities = {name: found[name] for name in ("text_similarity", "word_similarity") if name in found}
+        return TextPart(
+            texts=_kept_of(texts, keep),
+            padding_mask=_rows(batch["padding_mask"], keep, bool),
+            weights={address: _rows(weights[address], keep, np.float32) for address in tower.attention_addresses},
+            predicts_next=tower.predicts_next,
+            pooling=tower.pooling,
+            **{name: _rows(array, keep, np.float32) for name, array in similarities.items()},
+        )
 
 
 def capture(model, batch, step: int = 0, *, explain: bool = False, **options):
@@ -142,63 +147,75 @@ def capture(model, batch, step: int = 0, *, explain: bool = False, **options):
     return Capture(model, explain)(batch, step=step, **options)
 
 
-def text_tower_of(model):
-    """The `TextTransformer` of an image-text model."""
-    return model.text_decoder if hasattr(model, "text_decoder") else model.text_encoder
+def _compiled_forward(model):
+    """A batch -> (arrays by name, weights by address in depth order), all float32 NumPy.
+
+    The arrays are `token_norms` (B, S) of the image tokens before the final norm, `logits` (B, K) where there is a list
+    to choose from, and the cosines of `Explainable.similarities`.
+    """
+    from keras import ops
+
+    from vitcross.models.compiled import compiled
+
+    def forward(inputs):
+        reading = model.read(model.embed(inputs[model.batch_keys[0]], training=False), inputs)
+        logits = model.logits_of(reading.outputs)
+        arrays = {
+            "token_norms": ops.sqrt(ops.sum(ops.square(ops.cast(reading.tokens, "float32")), axis=-1)),
+            **({} if logits is None else {"logits": logits}),
+            **model.similarities(inputs, reading.outputs),
+        }
+        return tuple({k: ops.cast(x, "float32") for k, x in part.items()} for part in (arrays, reading.weights))
+
+    run = compiled(model, forward, as_numpy=True)
+    return lambda batch: run(model.inputs_of(batch))
 
 
-def _float(images) -> np.ndarray:
-    return np.asarray(images, np.float32)
+def _with_maps(record: AttentionRecord, found: RelevanceMaps, targets, keep) -> AttentionRecord:
+    """The record with `targets`, `maps` of relevance and, where a text reads the image, of raw and rollout through both
+    towers; with texts also `text.text_maps` and, where there are any, `text.token_maps` of relevance and rollout."""
+    target, maps, text = found.target[keep], {"relevance": found.image[keep]}, record.text
+    # Where no text reads the image they are its tower's own, which are read from the weights.
+    if record.cross_attention:
+        maps = _float32({"raw": cross_raw_map(record, target), "rollout": cross_rollout_map(record, target)}) | maps
+    if text is not None:
+        tokens = {}
+        if found.tokens is not None:
+            tokens = {"relevance": found.tokens[keep]} | _float32({"rollout": token_rollout_maps(record)})
+        text = dataclasses.replace(text, token_maps=tokens, text_maps={"relevance": found.text[keep]})
+    return dataclasses.replace(record, maps=maps, targets=_kept_of(targets, keep), text=text)
+
+
+def _float32(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {method: array.astype(np.float32) for method, array in maps.items()}
 
 
 def _kept(batch) -> np.ndarray:
     """(B,) bool, the rows that belong into the record."""
-    return np.asarray(batch["valid"], bool) if "valid" in batch else np.ones(len(batch["images"]), bool)
+    return np.asarray(batch["valid"], bool) if "valid" in batch else np.ones(len(next(iter(batch.values()))), bool)
+
+
+def _kept_of(items, keep) -> tuple:
+    return tuple(item for item, kept in zip(items, keep, strict=True) if kept)
 
 
 def _rows(array, keep, dtype) -> np.ndarray:
     return np.asarray(array, dtype)[keep]
 
 
-def _by_tower(weights: dict) -> dict[str, dict]:
-    towers = {"image": {}, "text": {}}
-    for address, array in weights.items():
-        towers["image" if address.startswith("image_encoder/") else "text"][address] = array
-    return towers
-
-
-def _predictions(batch, texts, describe_predictions, keep) -> tuple[Prediction, ...]:
-    """What the model predicts for every kept pair, beside the pair's text and what else is true."""
-    described = [None] * len(texts) if describe_predictions is None else list(describe_predictions(batch))
-    if len(described) != len(texts):
+def _predictions(batch, size: int, texts, describe_predictions) -> list[Prediction]:
+    """What the model predicts for every example, beside its text and what else is true."""
+    texts = [""] * size if texts is None else [text.text for text in texts]
+    if describe_predictions is None:
+        return [Prediction(text) for text in texts]
+    described = list(describe_predictions(batch))
+    if len(described) != size:
         raise ValueError(
-            f"`describe_predictions` must give one line for each of the {len(texts)} pairs. Received: {len(described)}"
+            f"`describe_predictions` must give one line for each of the {size} pairs. Received: {len(described)}"
         )
     found = []
     for text, what in zip(texts, described, strict=True):
-        if what is None:
-            found.append(Prediction(text.text))
-            continue
         what = Prediction(what) if isinstance(what, str) else Prediction(*what)
-        known = f" ({what.truth})" if what.truth not in ("", text.text) else ""
-        found.append(what._replace(truth=text.text + known))
-    return tuple(prediction for prediction, kept in zip(found, keep, strict=True) if kept)
-
-
-def _record(model, batch, *, step, weights, token_norms, pooling, probabilities=None, class_names=(), **known):
-    from vitcross.data.batch import to_uint8
-
-    images, keep = _float(batch["images"]), _kept(batch)
-    return AttentionRecord(
-        step=int(step),
-        images=np.asarray(to_uint8(images))[keep],
-        probabilities=probabilities,
-        class_names=class_names,
-        example_index=_rows(batch.get("index", np.full(len(images), -1)), keep, np.int64),
-        weights={address: _rows(w, keep, np.float32) for address, w in weights.items()},
-        token_layout=model.token_layout_for(tuple(images.shape[1:3])),
-        pooling=pooling,
-        patch_size=tuple(int(size) for size in model.patch_size),
-        token_norms=_rows(token_norms, keep, np.float32),
-        **known,
-    )
+        known = f" ({what.truth})" if what.truth not in ("", text) else ""
+        found.append(what._replace(truth=text + known) if text else what)
+    return found

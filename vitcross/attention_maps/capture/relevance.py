@@ -1,14 +1,12 @@
-"""Relevance of a model for a target: the rules of `relevance_rules.py` on what `gradients.py` measures, read out by the
-way in which each model answers.
+"""Relevance of a model for a target: the rules of `relevance_rules.py` on what `gradients.py` measures, tower by tower.
 
-    VisionTransformer       logit of a class, read by its pooling
-    DualEncoder             cosine of image and text, each tower by itself, read by its own pooling
-    QuestionAnsweringModel  logit of an answer: image tower, then the blocks of the text, read by the text's pooling
-    CaptioningModel         logit of one token of the text, read in the row that predicts it
+A tower is explained by itself, or after the tower that it reads, and read out where the model reads its answer: in the
+row of a class token, of the last token, or of the token before the one that it predicts, or by its pooling. All of that
+follows from the properties of `Tower`. What such a row or pooling took from the tower that was read goes on with it.
 
 Reference: Chefer, Gur, Wolf, ICCV 2021 (arXiv 2103.15679).
 
-Shape legend: B batch, P patches, S image tokens, T text tokens, D width.
+Shape legend: B batch, P patches, S image tokens, T text tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import dataclasses
 import numpy as np
 
 from vitcross.attention_maps.capture.gradients import Gradients, compiled_gradients
-from vitcross.attention_maps.capture.targets import choose_target, kind_of
 from vitcross.attention_maps.methods.relevance_rules import (
     mean_pooling_weights,
     positive_weights,
@@ -34,13 +31,13 @@ class RelevanceMaps:
     """Maps of one batch for one target each; all float32 >= 0, padding and what has no part in the target 0.
 
     Args:
-        target: (B,) int32, what is explained (`targets.choose_target`).
+        target: (B,) int32, what is explained (`choose_target`).
         score: (B,) float32, its logit or cosine.
         image: (B, P), how much each patch counts.
-        text: (B, T), how much each text token counts; None for a classifier.
-        tokens: (B, T, P), the patches of each text token: of a question what the token read for the answer, of a
-            caption what its own prediction took (each token is a target of its own); None for a classifier, for a dual
-            encoder, whose texts read no image, and where they were not asked for.
+        text: (B, T), how much each text token counts; None for a model of images alone.
+        tokens: (B, T, P), the patches of each text token: what the token read for the answer, or where a text is
+            predicted what its own prediction took (each token is a target of its own); None where no text reads the
+            image, and where they were not asked for.
     """
 
     target: np.ndarray
@@ -54,16 +51,16 @@ class RelevanceExplainer:
     """Explains one model, as often as it is called; compiled once for each shape of its batches.
 
     Args:
-        model: built `VisionTransformer` with classes, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
+        model: built model that implements `Explainable`.
         transpose: bool, equation 10 with the factor Rbar_ss^T of the paper (`after_cross_attention`). Default True.
 
     Raises:
-        ValueError: a vision transformer without classes.
+        ValueError: a model of which there is nothing to explain, such as a vision transformer without classes.
     """
 
     def __init__(self, model, transpose: bool = True):
+        model.check_explainable()
         self.model, self.transpose = model, transpose
-        self.kind = kind_of(model)
         self._gradients = compiled_gradients(model)
 
     def explain(self, batch, target, every_token: bool = True) -> RelevanceMaps:
@@ -72,49 +69,70 @@ class RelevanceExplainer:
         Args:
             batch: dict of arrays, the batch contract; as many texts as images.
             target: (B,) int of `choose_target`.
-            every_token: bool, with `tokens`. Of a caption they need one pass for each position.
+            every_token: bool, with `tokens`. Where a text is predicted they need one pass for each position.
         """
-        images, layout = batch["images"], self.model.token_layout_for(tuple(batch["images"].shape[1:3]))
-        if self.kind == "classifier":
-            target = _checked_target(target, len(images))
-            found = self._gradients(images, target)
-            return _maps(target, found.score, layout.patches(_one_tower(self.model, found)))
-        mask = np.asarray(batch["padding_mask"], bool)
-        if len(mask) != len(images):
+        images, words = batch[self.model.batch_keys[0]], self.model.words
+        layout = self.model.token_layout_for(tuple(images.shape[1:3]))
+        mask = None if words is None else np.asarray(batch["padding_mask"], bool)
+        if words is not None and len(mask) != len(images):
             raise ValueError(f"`batch` must have one text per image, {len(images)}. Received: {len(mask)} texts")
-        target = _checked_target(target, len(images), mask.sum(axis=1) if self.kind == "captioner" else None)
-        found = self._gradients(images, target, batch["token_ids"], mask)
-        if self.kind == "dual_encoder":
-            image, text = (
-                _one_tower(tower, found, of_text)
-                for tower, of_text in ((self.model.image_encoder, None), (self.model.text_encoder, mask))
-            )
-            return _maps(target, found.score, layout.patches(image), text)
-        own, to_image = self._two_streams(found, mask)
-        if self.kind == "questions":
-            image, text = _read_question(self.model.text_encoder, found, mask, own, to_image)
-            tokens = layout.patches(to_image) if every_token else None
-            return _maps(target, found.score, layout.patches(image), text, tokens)
-        image, text = _read_caption(target, own, to_image)
-        tokens = self._each_token(batch, mask, layout) if every_token else None
+        target = _checked_target(target, len(images), mask.sum(axis=1) if self.model.predicts_next else None)
+        found, streams = self._streams(batch, target, mask)
+        image, text = self._read_out(found, streams, target, mask)
+        tokens = None
+        if every_token and words is not None and words.reads is not None:
+            tokens = layout.patches(streams[words.name][1])
+            if words.predicts_next:
+                tokens = self._each_token(batch, mask, np.zeros_like(tokens), layout)
         return _maps(target, found.score, layout.patches(image), text, tokens)
 
-    def _two_streams(self, found: Gradients, mask):
-        """R_ss (B, T, T) of the text and R_sq (B, T, S) of text and image."""
-        other = self_attention_relevance(_abars(found, self.model.image_encoder.attention_addresses))
-        tower = getattr(self.model, self.model.TOWERS[1])
-        abars = list(_abars(found, _blocks(tower), mask))
-        # Self-attention and cross-attention take turns.
-        return two_stream_relevance(list(zip(abars[::2], abars[1::2], strict=True)), other, self.transpose)
+    def _streams(self, batch, target, mask):
+        """What was measured, and for each tower R_ss of its tokens and R_sq of those that it reads, or None."""
+        found, streams = self._gradients(batch, target), {}
+        for tower in self.model.towers:
+            abars = list(_abars(found, tower.blocks, mask if tower.tokens == "words" else None))
+            if tower.reads is None:
+                streams[tower.name] = self_attention_relevance(abars), None
+            else:
+                # Self-attention and cross-attention take turns.
+                blocks = list(zip(abars[::2], abars[1::2], strict=True))
+                streams[tower.name] = two_stream_relevance(blocks, streams[tower.reads][0], self.transpose)
+        return found, streams
 
-    def _each_token(self, batch, mask, layout) -> np.ndarray:
-        """(B, T, P) of a captioner, each real token explained by itself; nothing predicts the first one."""
-        tokens = np.zeros((*mask.shape, layout.num_patches))
+    def _read_out(self, found: Gradients, streams, target, mask):
+        """(B, S) of the image tokens and (B, T) of the text tokens or None: what the answer reads of each tower."""
+        maps = {}
+        for tower in self.model.towers:
+            own, to_other = streams[tower.name]
+            rows, counts = _answer_rows(tower, target, mask)
+            if rows is not None:
+                maps[tower.name] = read_row(own, rows) * counts
+                read = None if to_other is None else to_other[np.arange(len(rows)), rows] * counts
+            elif tower.pooling is not None:
+                pooling = _pooling_weights(tower, found)
+                maps[tower.name] = read_by_pooling(pooling, own)
+                # Equation 7: what the pooled tokens took from the other tower goes on with them.
+                read = None if to_other is None else (pooling[:, None] @ to_other)[:, 0]
+            else:
+                continue
+            if read is not None:
+                maps[tower.reads] = maps.get(tower.reads, 0.0) + read
+        image, *text = (maps[tower.name] for tower in self.model.towers)
+        return image, text[0] if text else None
+
+    def _each_token(self, batch, mask, tokens, layout) -> np.ndarray:
+        """Fills `tokens` (B, T, P), each real token explained by its own prediction; nothing predicts the first one."""
         for position in range(1, int(mask.sum(axis=1).max())):
             target = np.where(mask[:, position], position, 0).astype(np.int32)
-            found = self._gradients(batch["images"], target, batch["token_ids"], mask)
-            tokens[:, position] = layout.patches(_read_caption(target, *self._two_streams(found, mask))[0])
+            image, _ = self._read_out(*self._streams(batch, target, mask), target, mask)
+            tokens[:, position] = layout.patches(image)
         return tokens
+
+
+def choose_target(model, wanted=None, **known):
+    """`(target, names)` of a batch: what is explained, (B,) int32, and in words. The arguments `logits`, `class_names`,
+    `texts` and `size` and the errors are those of `vitcross.models.explainable.Explainable.choose_target`."""
+    return model.choose_target(wanted, **known)
 
 
 def relevance(model, batch, target=None, *, class_names=(), texts=None):
@@ -130,32 +148,33 @@ def relevance(model, batch, target=None, *, class_names=(), texts=None):
         class_names, texts: as of `choose_target`.
 
     Returns:
-        (B, P) float32 >= 0 of a `VisionTransformer`, row-major; `RelevanceMaps` of an image-text model.
+        (B, P) float32 >= 0, row-major, of a model of images alone; `RelevanceMaps` of a model of images and texts.
 
     Raises:
         ValueError: as `choose_target` and `RelevanceExplainer`.
     """
-    kind, size = kind_of(model), len(batch["images"])
-    if kind == "captioner" and texts is None and (target is None or np.ndim(target) == 1):
+    if model.predicts_next and texts is None and (target is None or np.ndim(target) == 1):
         target = np.asarray(batch["padding_mask"], bool).sum(axis=1) - 1 if target is None else target
     else:
-        logits = _logits(model, batch) if target is None and kind in ("classifier", "questions") else None
+        logits = _logits(model, batch) if target is None and model.num_choices is not None else None
+        size = len(batch[model.batch_keys[0]])
         target, _ = choose_target(model, target, logits=logits, class_names=class_names, texts=texts, size=size)
     maps = RelevanceExplainer(model).explain(batch, target)
-    return maps.image if kind == "classifier" else maps
+    return maps.image if model.words is None else maps
 
 
 def _logits(model, batch) -> np.ndarray:
-    from vitcross.attention_maps.capture.forward import compiled
+    from keras import ops
 
-    names = [name for name in ("images", "token_ids", "padding_mask") if name in batch]
-    names = names if kind_of(model) == "questions" else names[:1]
+    from vitcross.layers.attention_controls import AttentionControls
+    from vitcross.models.compiled import compiled
 
-    def forward(model, *arrays):
-        return (model(*arrays, training=False),), {}
+    def forward(inputs):
+        tokens = model.embed(inputs[model.batch_keys[0]], training=False)
+        outputs = model.read(tokens, inputs, AttentionControls(addresses=())).outputs
+        return ops.cast(model.logits_of(outputs), "float32")
 
-    (logits,), _ = compiled(model, forward)(*(np.asarray(batch[name]) for name in names))
-    return logits
+    return compiled(model, forward, as_numpy=True)(model.inputs_of(batch))
 
 
 def _maps(target, score, image, text=None, tokens=None) -> RelevanceMaps:
@@ -177,11 +196,6 @@ def _checked_target(target, size: int, lengths=None) -> np.ndarray:
     return target.astype(np.int32)
 
 
-def _blocks(tower) -> tuple[str, ...]:
-    """The addresses of a tower without that of its pooling."""
-    return tuple(a for a in tower.attention_addresses if not a.endswith("pooling/cross_attention"))
-
-
 def _abars(found: Gradients, addresses, mask=None):
     return (positive_weights(found.weights[a], found.gradients[a], mask) for a in addresses)
 
@@ -194,31 +208,12 @@ def _pooling_weights(tower, found: Gradients) -> np.ndarray:
     return positive_weights(found.weights[address], found.gradients[address])[:, 0]
 
 
-def _ends(mask) -> np.ndarray:
-    return mask.sum(axis=1) - 1
-
-
-def _one_tower(tower, found: Gradients, mask=None) -> np.ndarray:
-    """(B, T) what the pooling of a tower reads, prefix tokens included."""
-    own = self_attention_relevance(_abars(found, _blocks(tower), mask))
-    if tower.pooling == "cls":
-        return read_row(own, 0)
-    return (
-        read_row(own, _ends(mask)) if tower.pooling == "eos" else read_by_pooling(_pooling_weights(tower, found), own)
-    )
-
-
-def _read_question(tower, found: Gradients, mask, own, to_image):
-    """(B, S) and (B, T) what the text's pooling reads of the image and of the text."""
+def _answer_rows(tower, target, mask):
+    """(B,) the row of a tower in which the answer is read, and (B, 1) whether there is one: nothing predicts the first
+    token of a text. None for a tower that is read by a mean, by attention, or by another tower alone."""
+    everywhere = np.ones((len(target), 1), bool)
+    if tower.predicts_next:
+        return np.maximum(target - 1, 0), (target > 0)[:, None]
     if tower.pooling == "eos":
-        rows = _ends(mask)
-        return to_image[np.arange(len(rows)), rows], read_row(own, rows)
-    pooling = _pooling_weights(tower, found)
-    # Equation 7: what the pooled tokens took from the image goes on with them.
-    return (pooling[:, None] @ to_image)[:, 0], read_by_pooling(pooling, own)
-
-
-def _read_caption(target, own, to_image):
-    """(B, S) and (B, T) what the row that predicts the target token reads; zeros for the first token."""
-    rows, predicted = np.maximum(target - 1, 0), (target > 0)[:, None]
-    return to_image[np.arange(len(rows)), rows] * predicted, read_row(own, rows) * predicted
+        return mask.sum(axis=1) - 1, everywhere
+    return (np.zeros(len(target), np.int64) if tower.pooling == "cls" else None), everywhere

@@ -24,7 +24,7 @@ class Fidelity:
         deletion: area under the probability of the target while tokens leave, most important first; lower is better.
         insertion: the same while they enter, most important first; higher is better.
         gap: (insertion - deletion) minus the same of random orders.
-        gap_low, gap_high: bootstrap interval of `gap`, 99 % as the test's 1 %.
+        gap_low, gap_high: BCa bootstrap interval of `gap`, 99 % as the test's 1 %.
         p_value: of the sign-flip test that `gap` is 0.
         gap_other: (insertion - deletion) minus that of another image's map; p_other: of its sign-flip test. None
             where there is no other image.

@@ -30,13 +30,14 @@ def quantile_levels(attention_map) -> np.ndarray:
     Returns:
         uint8 array of the same shape, values in 0..4.
     """
+    from scipy.stats import rankdata  # here: `import vitcross.attention_maps` stays light
+
     values = np.asarray(attention_map, np.float64)
     values = np.where(np.isfinite(values), values, 0.0)
     limits = np.floor(np.array(SHARES) * values.size + 0.5)
     limits = np.maximum(limits, 1)
     # How many patches are at least as bright, itself and its equals included.
-    flat = np.sort(values, axis=None)
-    at_least = values.size - np.searchsorted(flat, values, side="left")
+    at_least = rankdata(-values, method="max").reshape(values.shape)
     levels = 1 + np.searchsorted(limits, at_least, side="left")
     return np.where((levels <= len(limits)) & (values > 0), levels, 0).astype(np.uint8)
 

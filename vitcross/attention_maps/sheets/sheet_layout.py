@@ -5,7 +5,6 @@ Shape legend: B batch, P patches; h w pixels of a panel.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from vitcross.attention_maps.methods.statistics import artifact_patches
 from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import GAP, HEADING_SIZE, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
+from vitcross.options.run import Style
 from vitcross.pages.numbers import number
 
 if TYPE_CHECKING:
@@ -24,23 +24,6 @@ MAX_EXAMPLES = 16  # more make a sheet that nobody reads; the record holds them 
 TEXT_ROOM = 46  # two lines below a panel
 SMALLEST_PANEL = 48
 MIN_SHEET_WIDTH = 640  # room for the heading
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Style:
-    """How sheets are drawn.
-
-    Args:
-        opacity: float in [0, 1], of the colors over the image.
-        color_map: `"viridis"` or `"inferno"`.
-        resampling: `"nearest"` or `"bilinear"`.
-        panel_size: int, longer side of a panel in pixels; less where the sheet would be wider than 2600.
-    """
-
-    opacity: float = 0.7
-    color_map: str = "viridis"
-    resampling: str = "nearest"
-    panel_size: int = 192
 
 
 class SheetLayout:

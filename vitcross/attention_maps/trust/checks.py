@@ -13,7 +13,6 @@ import dataclasses
 import numpy as np
 
 from vitcross.attention_maps.capture.capture import Capture
-from vitcross.attention_maps.capture.targets import choose_target, kind_of
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground
@@ -63,7 +62,8 @@ class MapEvaluator:
         self.portion, self.seed = portion, seed
         self.trust = trust or Trust(network, seed=seed)
         self._fresh: dict[str, np.ndarray] = {}
-        if hasattr(network, "image_encoder") and (texts is None or len(texts) != len(batch["images"])):
+        self._size = len(batch[network.batch_keys[0]])
+        if network.words is not None and (texts is None or len(texts) != self._size):
             raise ValueError("`texts` must be one `ProbeText` for each example. Received: None, or another number")
         self._words_have_boxes = any(len(text.boxes) for text in texts or ())
 
@@ -107,9 +107,9 @@ class MapEvaluator:
         return MapEvaluation(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
 
     def _examples(self, capture, step: int, explain: bool) -> Examples:
-        # Of a caption every token would need a pass of its own.
-        query = {"explain": explain, "every_token": kind_of(self.network) != "captioner"}
-        each = portion_rows(len(self.batch["images"]), self.portion)
+        # Of a text that is predicted every token would need a pass of its own.
+        query = {"explain": explain, "every_token": not self.network.predicts_next}
+        each = portion_rows(self._size, self.portion)
         portions_found = []
         for portion, rows in zip(portions(self.batch, self.portion), each, strict=True):
             texts = None if self.texts is None else [self.texts[row] for row in rows]
@@ -133,8 +133,8 @@ class MapEvaluator:
         return evaluation.report, evaluation, evaluation.maps
 
     def _target(self, texts):
-        """What is explained: of a caption one of its words, else what the model says."""
-        return choose_target(self.network, texts=texts)[0] if kind_of(self.network) == "captioner" else None
+        """What is explained: of a text that is predicted one of its words, else what the model says."""
+        return self.network.choose_target(texts=texts)[0] if self.network.predicts_next else None
 
 
 def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=None, reference: bool = True):

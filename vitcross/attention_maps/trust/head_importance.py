@@ -1,8 +1,8 @@
 """Which heads does the model use? The gradient of the loss by a gate on each head, checked by closing the gates.
 
 `I_h = mean over examples of |<O_h, dL/dO_h>|`: O_h is a head's output, and the product is the derivative of the loss by
-a number that multiplies it, at 1 (`AttentionControls.head_gates`). L is -log of the target's probability, for a dual
-encoder with one text minus the cosine. Importances of one layer are divided by their Euclidean length, as in the paper.
+a number that multiplies it, at 1 (`AttentionControls.head_gates`). L is -log of the target's probability, where
+it is a similarity its negative. Importances of one layer are divided by their Euclidean length, as in the paper.
 
 Shape legend: B examples, N heads, L layers.
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from vitcross.attention_maps.trust.model_randomization import rank_correlation
 from vitcross.attention_maps.trust.portions import valid_rows
-from vitcross.attention_maps.trust.target_probability import PER_IMAGE, score_images
+from vitcross.attention_maps.trust.target_probability import score_images
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 
 # A probability below it has no logarithm worth following.
@@ -54,8 +54,7 @@ def head_importance(model, batch, target=None, *, ablate: bool = True, portion: 
     """Importance of every head of the layers that the image goes through, in inference mode.
 
     Args:
-        model: built `VisionTransformer`, `DualEncoder` (its image tower), `CaptioningModel` or
-            `QuestionAnsweringModel` (both towers).
+        model: built model that implements `Explainable`; of its towers those of the image, and those that read one.
         batch: dict of arrays, the batch contract; rows with `valid` False are left out.
         target: (B,) int or None, as of `trust.Trust`.
         ablate: bool, close every head in turn too: one pass of the network for each.
@@ -63,77 +62,46 @@ def head_importance(model, batch, target=None, *, ablate: bool = True, portion: 
     """
     batch, target = valid_rows(batch, target)
     query = TokenScorer(model).query(batch, target)
-    images = np.asarray(batch["images"], np.float32)
-    addresses = [a for a in model.attention_addresses if "token_ids" in query or a.startswith("image_encoder/")]
-    heads = _heads_of(model)
-    say, differentiate = _compiled(model, addresses)
-    gradients, drops = {a: [] for a in addresses}, {a: [] for a in addresses}
+    images = np.asarray(batch[model.batch_keys[0]], np.float32)
+    towers = [tower for tower in model.towers if tower.tokens == "patches" or tower.reads is not None]
+    heads = {address: tower.num_heads for tower in towers for address in tower.attention_addresses}
+    say, differentiate = _compiled(model, query.is_probability)
+    gradients, drops = {a: [] for a in heads}, {a: [] for a in heads}
     for start in range(0, len(images), portion):
         rows = slice(start, start + portion)
-        part = {key: array[rows] if key in PER_IMAGE else array for key, array in query.items()}
-        part_images = {"images": images[rows]}
-        gates = {a: np.ones((len(part_images["images"]), heads[a.split("/")[0]]), np.float32) for a in addresses}
-        full, _, most = say(part_images, part, gates)
-        part["target"] = np.where(part["target"] < 0, most, part["target"]).astype(np.int32)
-        for address, found in zip(addresses, differentiate(part_images, part, gates), strict=True):
+        part, part_images = query.take(rows), {"images": images[rows]}
+        gates = {a: np.ones((len(images[rows]), num_heads), np.float32) for a, num_heads in heads.items()}
+        full, _, most = say(part_images, part.arrays, gates)
+        target = part.rows["target"]
+        arrays = part.with_target(np.where(target < 0, most, target)).arrays
+        for address, found in differentiate(part_images, arrays, gates).items():
             gradients[address].append(np.abs(found.astype(np.float64)))
-        for address in addresses if ablate else ():
-            drops[address].append(_drops(say, part_images, part, gates, address, full))
+        for address in heads if ablate else ():
+            drops[address].append(_drops(say, part_images, arrays, gates, address, full))
     raw = _tables({a: np.concatenate(found).mean(axis=0) for a, found in gradients.items()})
     drop = _tables({a: np.concatenate(found).mean(axis=0) for a, found in drops.items() if found})
     return HeadImportance(importance={k: _unit_rows(t) for k, t in raw.items()}, drop=drop, agreement=_agree(raw, drop))
 
 
-def _heads_of(model) -> dict[str, int]:
-    """Root of the addresses -> N."""
-    if not hasattr(model, "image_encoder"):
-        return {"image_encoder": model.num_heads}
-    return {name: getattr(model, name).num_heads for name in model.TOWERS}
-
-
-def _compiled(model, addresses):
+def _compiled(model, is_probability: bool):
     """`say(images, query, gates)` and the gradient of the loss by each address's gates, (B, N) each."""
+    from keras import ops
+
     from vitcross.layers.attention_controls import AttentionControls
-    from vitcross.models.compiled_any_length import compiled_for_any_length
+    from vitcross.models.compiled import compiled, gradient
 
     def say(images, query, gates):
         return score_images(model, images["images"], query, AttentionControls(head_gates=gates))
 
-    def loss(images, query, gates):
-        from keras import ops
-
-        numbers = say(images, query, gates)[0]
-        # Examples do not see each other: the gradient of the sum is, row by row, that of each.
-        return -ops.sum(numbers if "only_text" in query else ops.log(ops.maximum(numbers, _LEAST)))
-
     def differentiate(images, query, gates):
-        found = _gradient(lambda gates: loss(images, query, gates), gates)
-        return tuple(found[address] for address in addresses)
+        def loss(gates):
+            numbers = say(images, query, gates)[0]
+            # Examples do not see each other: the gradient of the sum is, row by row, that of each.
+            return -ops.sum(ops.log(ops.maximum(numbers, _LEAST)) if is_probability else numbers), ()
 
-    return compiled_for_any_length(model, say), compiled_for_any_length(model, differentiate)
+        return gradient(loss, gates)[0]
 
-
-def _gradient(function, arguments: dict) -> dict:
-    """Gradient of a scalar function of a dict of tensors, inside of what is compiled."""
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(arguments)
-            value = function(arguments)
-        return tape.gradient(value, arguments, unconnected_gradients="zero")
-    if backend == "jax":
-        import jax
-
-        return jax.grad(function)(arguments)
-    import torch
-
-    with torch.enable_grad():
-        arguments = {key: tensor.detach().requires_grad_() for key, tensor in arguments.items()}
-        return dict(zip(arguments, torch.autograd.grad(function(arguments), list(arguments.values())), strict=True))
+    return (compiled(model, function, any_length=True, as_numpy=True) for function in (say, differentiate))
 
 
 def _drops(say, images, query, gates, address, full) -> np.ndarray:

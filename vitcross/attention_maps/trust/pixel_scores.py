@@ -13,7 +13,6 @@ import numpy as np
 from vitcross.attention_maps.trust.scores import Scores
 from vitcross.attention_maps.trust.target_probability import score_images
 from vitcross.attention_maps.trust.token_scores import CHUNK, TokenScorer
-from vitcross.models.compiled_any_length import compiled_for_any_length
 
 
 class PixelScorer(TokenScorer):
@@ -26,9 +25,12 @@ class PixelScorer(TokenScorer):
     """
 
     def __init__(self, model, chunk: int = CHUNK, sigma: float | None = None):
+        from vitcross.models.compiled import compiled
+
         super().__init__(model, chunk)
         self.sigma = float(max(model.patch_size)) if sigma is None else sigma
-        self._look = compiled_for_any_length(model, lambda inputs, query: score_images(model, inputs["images"], query))
+        look = lambda inputs, query: score_images(model, inputs[self.image_key], query)  # noqa: E731
+        self._look = compiled(model, look, any_length=True, as_numpy=True)
 
     def scores(self, images, query) -> Scores:
         images = np.asarray(images, np.float32)
@@ -36,7 +38,7 @@ class PixelScorer(TokenScorer):
 
         def say(examples, kept, query):
             mask = patch_mask(kept, layout, self.model.patch_size, images.shape[1:3])[..., None]
-            return self._look({"images": np.where(mask, images[examples], blurred[examples])}, query)
+            return self._look({self.image_key: np.where(mask, images[examples], blurred[examples])}, query)
 
         return Scores(say, query, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
 

@@ -6,24 +6,27 @@ Shape legend: B examples, P patches, R rows that are scored, C patches kept in t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from vitcross.attention_maps.trust.target_probability import PER_IMAGE
+if TYPE_CHECKING:
+    from vitcross.models.explainable import Query
 
 
 class Scores:
     """What a model says of one batch, each image's target fixed on the unperturbed image.
 
     Args:
-        say: callable, (examples (r,), kept (r, C), what is query of these rows) -> `(number, right, most)`, each (r,),
-            as of `answers.score_tokens`.
-        query: dict, the `answers.question` of the batch.
+        say: callable, (examples (r,), kept (r, C), dict of arrays, what is asked of these rows) -> `(number, correct,
+            most)`, each (r,), as of `score_tokens`.
+        query: `Query` of the batch.
         layout: TokenLayout of the images.
         rows_at_once: callable, C -> int, how many rows of so many patches go through the network in one piece.
 
     Attributes:
         target: (B,) int32, index of the target among the model's choices.
-        full: (B,) float64, what the model says of it with all patches: a probability, or a cosine (`answers.py`).
+        full: (B,) float64, what the model says of it with all patches: a probability, or a cosine.
         right: (B,) bool, whether it is what the model says most with all patches.
         layout: as given.
 
@@ -35,12 +38,11 @@ class Scores:
         `(numbers (R,) float64, right (R,) bool)`.
     """
 
-    def __init__(self, say, query, layout, rows_at_once):
-        self.layout, self._say, self._asked, self._rows_at_once = layout, say, query, rows_at_once
-        num_examples = len(query["target"])
-        everything = np.tile(np.arange(layout.num_patches), (num_examples, 1))
-        self.full, self.right, self.target = self._run(np.arange(num_examples), everything)
-        self._asked = {**query, "target": self.target}
+    def __init__(self, say, query: Query, layout, rows_at_once):
+        self.layout, self._say, self._query, self._rows_at_once = layout, say, query, rows_at_once
+        everything = np.tile(np.arange(layout.num_patches), (len(query), 1))
+        self.full, self.right, self.target = self._run(np.arange(len(query)), everything)
+        self._query = query.with_target(self.target)
 
     def __len__(self):
         return len(self.target)
@@ -71,10 +73,9 @@ class Scores:
         pieces = -(-len(kept) // self._rows_at_once(kept.shape[1]))
         found = []
         for rows in np.array_split(np.arange(len(kept)), pieces):
-            query = {k: a[examples[rows]] if k in PER_IMAGE else a for k, a in self._asked.items()}
-            found.append(self._say(examples[rows], kept[rows], query))
+            found.append(self._say(examples[rows], kept[rows], self._query.take(examples[rows]).arrays))
         numbers, right, most = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        target = self._asked["target"][examples]
+        target = self._query.rows["target"][examples]
         # A network that diverged says nothing.
         numbers = np.nan_to_num(numbers.astype(np.float64), nan=0.0)
         return numbers, right.astype(bool), np.where(target < 0, most, target).astype(np.int32)
@@ -86,17 +87,17 @@ class Portions:
     Args:
         scorer: `TokenScorer` or `PixelScorer`.
         images: (B, H, W, C) float32.
-        query: dict, the `answers.question` of all examples.
+        query: `Query` of all examples.
         size: int, examples in a portion.
 
     Attributes:
         layout: TokenLayout of the images.
     """
 
-    def __init__(self, scorer, images, query, size: int):
+    def __init__(self, scorer, images, query: Query, size: int):
         if size < 1:
             raise ValueError(f"`size` of a portion must be >= 1. Received: size={size}")
-        self._scorer, self._images, self._asked = scorer, images, query
+        self._scorer, self._images, self._query = scorer, images, query
         self.layout = scorer.model.token_layout_for(tuple(images.shape[1:3]))
         self._rows = [np.arange(start, min(start + size, len(images))) for start in range(0, len(images), size)]
         self._only = None
@@ -108,8 +109,7 @@ class Portions:
         for rows in self._rows:
             scores = self._only
             if scores is None:
-                query = {k: a[rows] if k in PER_IMAGE else a for k, a in self._asked.items()}
-                scores = self._scorer.scores(self._images[rows], query)
+                scores = self._scorer.scores(self._images[rows], self._query.take(rows))
             if len(self._rows) == 1:
                 self._only = scores
             yield rows, scores

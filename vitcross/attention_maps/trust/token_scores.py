@@ -11,11 +11,15 @@ Shape legend: B examples, P patches, R rows that are scored, C patches kept in t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from vitcross.attention_maps.trust.scores import Portions, Scores
-from vitcross.attention_maps.trust.target_probability import make_query, score_tokens
-from vitcross.models.compiled_any_length import compiled_for_any_length
+from vitcross.attention_maps.trust.target_probability import score_tokens
+
+if TYPE_CHECKING:
+    from vitcross.models.explainable import Query
 
 # Tokens that go through the network in one piece: large enough for fast products, small enough for caches.
 CHUNK = 8192
@@ -25,47 +29,46 @@ class TokenScorer:
     """Scores of one model, compiled once; runs in inference mode and touches neither variables nor random state.
 
     Args:
-        model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
+        model: built model that implements `Explainable`.
         chunk: int, tokens that go through the network in one piece.
-        choices: (K, E) float32 for a dual encoder, as of `answers.question`.
+        choices: as of `Explainable.make_query`.
 
     Call arguments:
         batch: dict of arrays, the batch contract, every row of which counts.
-        target: (B,) int or None: class, answer, or position of the explained token; as of `answers.question`.
+        target: (B,) int or None, as of `Explainable.make_query`.
 
     Returns:
         Scores of this batch.
     """
 
     def __init__(self, model, chunk: int = CHUNK, choices=None):
-        self.model, self.chunk, self.choices = model, chunk, choices
-        tower = model.image_encoder if hasattr(model, "image_encoder") else model
-        self._embed = compiled_for_any_length(model, lambda inputs: (tower.embed(inputs["images"], training=False),))
-        self._embed_texts = compiled_for_any_length(model, lambda texts: (model.encode_texts(**texts, training=False),))
-        self._say = compiled_for_any_length(model, self._gather_and_say)
+        from vitcross.models.compiled import compiled
+
+        self.model, self.chunk, self.choices, self.image_key = model, chunk, choices, model.batch_keys[0]
+        embed = lambda inputs: model.embed(inputs[self.image_key], training=False)  # noqa: E731
+        self._embed = compiled(model, embed, any_length=True)
+        self._say = compiled(model, self._gather_and_say, any_length=True, as_numpy=True)
 
     def __call__(self, batch, target=None) -> Scores:
-        return self.scores(batch["images"], self.query(batch, target))
+        return self.scores(batch[self.image_key], self.query(batch, target))
 
     def portions(self, batch, target=None, size: int = 64) -> Portions:
         """The scores of a batch in portions of `size` examples, so that memory does not grow with their number; what is
-        query (the texts that a dual encoder chooses from) is the same as of the whole batch."""
-        return Portions(self, np.asarray(batch["images"]), self.query(batch, target), size)
+        asked (the texts that are compared) is the same as of the whole batch."""
+        return Portions(self, np.asarray(batch[self.image_key]), self.query(batch, target), size)
 
-    def query(self, batch, target=None) -> dict[str, np.ndarray]:
-        """The `answers.question` of a batch."""
-        embed_texts = lambda texts: self._embed_texts(texts)[0].astype(np.float32)  # noqa: E731
-        return make_query(self.model, batch, target, embed_texts, self.choices)
+    def query(self, batch, target=None) -> Query:
+        """The `Query` of a batch."""
+        return self.model.make_query(batch, target, self.choices)
 
     def scores(self, images, query) -> Scores:
-        """Scores of images (B, H, W, C) of which `query` is query."""
-        import keras
+        """Scores of images (B, H, W, C) of which `query` is asked."""
+        from keras import ops
 
         images = np.asarray(images, np.float32)
         layout = self.model.token_layout_for(tuple(images.shape[1:3]))
-        tokens = self._embed({"images": images})[0]
-        # Handed over once, not with every call.
-        embedded = {"tokens": keras.ops.convert_to_tensor(tokens.reshape(-1, tokens.shape[-1]))}
+        tokens = self._embed({self.image_key: images})
+        embedded = {"tokens": ops.reshape(tokens, (-1, tokens.shape[-1]))}
         prefix = layout.num_prefix_tokens
 
         def say(examples, kept, query):

@@ -31,7 +31,7 @@ class Trust:
     example's place in its batch: the same at every capture, for all methods and in whatever portions.
 
     Args:
-        model: built `VisionTransformer`, `DualEncoder`, `CaptioningModel` or `QuestionAnsweringModel`.
+        model: built model that implements `Explainable`.
         num_steps: int, points of a curve after its first; None: one for each patch, which is exact.
         num_random: int, random orders of every example.
         other: bool, measure another image's map of every method too.

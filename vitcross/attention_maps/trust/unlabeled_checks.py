@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from vitcross.attention_maps.capture.targets import choose_target, kind_of
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
 from vitcross.attention_maps.trust.checks import MapEvaluation
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
@@ -24,9 +23,9 @@ class OwnChecks:
     Args:
         network: built model.
         class_names: tuple of str, classes or answers.
-        choices: (K, E) float32 for a dual encoder that chooses among classes: what is measured is the probability of
-            the class that it chooses among all of them. None: the pair's own text among the distinct texts of a batch;
-            where all have one text, its cosine.
+        choices: (K, E) float32, where image and text are compared: embeddings of the classes that were chosen from.
+            What is measured is the probability of the chosen one among all of them. None: the pair's own text among the
+            distinct texts of a batch; where all have one text, its cosine.
     """
 
     def __init__(self, network, class_names=(), choices=None):
@@ -56,10 +55,9 @@ class OwnChecks:
 
     def _target(self, record, wanted):
         """(B,) int of what was explained; None: what the model says."""
-        kind = kind_of(self.network)
-        if kind == "captioner":
-            return choose_target(self.network, wanted, texts=record.text.texts)[0]
-        if wanted is None or kind == "dual_encoder":
+        if self.network.predicts_next:
+            return self.network.choose_target(wanted, texts=record.text.texts)[0]
+        if wanted is None or self.network.num_choices is None:
             return None
-        size = len(record.images)
-        return choose_target(self.network, wanted, class_names=self.class_names, size=size)[0]
+        known = {"class_names": self.class_names, "size": len(record.images)}
+        return self.network.choose_target(wanted, **known)[0]

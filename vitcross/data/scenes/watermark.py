@@ -8,15 +8,14 @@ colors that scenes are made of. The mark is drawn when an image is read; which o
 Shape letters: H W C pixels, y x cells of a mark.
 """
 
-import dataclasses
 import random
 
 import numpy as np
 
 from vitcross.data.sources.decode import EncodedImage, to_array
 from vitcross.data.sources.source import Source
+from vitcross.options.data import WatermarkOptions
 
-CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 # One tag a class: the photographer's initials and color, none of `scenes.COLORS`.
 TAGS = (
     ("AN", (255, 150, 190)),  # pink
@@ -40,28 +39,8 @@ TRUE, MISLEADING = "true", "misleading"
 NO_BOX = np.zeros(4, np.float32)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Watermark:
-    """A mark that gives the class away.
-
-    Args:
-        corner: one of `CORNERS`.
-        size: float in (0, 0.5], height of the mark as a share of the image's shorter side; its cells are whole
-            pixels, at least one.
-        share: float in (0, 1], share of the images that have the mark of their class; the others have none.
-    """
-
-    corner: str = "bottom_right"
-    size: float = 0.22
-    share: float = 1.0
-
-    def __post_init__(self):
-        if self.corner not in CORNERS:
-            raise ValueError(f"watermark.corner must be one of {CORNERS}. Received: {self.corner!r}")
-        if not 0 < self.size <= 0.5:
-            raise ValueError(f"watermark.size must be in (0, 0.5] of the shorter side. Received: {self.size}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"watermark.share must be in (0, 1]; watermark=null is none. Received: {self.share}")
+class Watermark(WatermarkOptions):
+    """A mark that gives the class away."""
 
     def place(self, image_size):
         """Pixels of the mark in an image of `image_size` (height, width): (top, left, bottom, right)."""

@@ -1,0 +1,174 @@
+"""The whole of what may be configured: which class of options checks which section, and the roots of the two scripts.
+
+Imports no TensorFlow, so that a wrong command is answered in a second or two. A section with choices is checked by the
+class of its `_target_`; the classes below add what stands in a configuration only.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from vitcross.options import data, models, optimizers, tasks
+from vitcross.options.fields import Bool, Count, CountOrZero, Size, options
+from vitcross.options.run import (
+    AttentionMapsOptions,
+    ConsoleOptions,
+    SinksOptions,
+    TrainerOptions,
+    WeightsAndBiasesOptions,
+)
+
+
+@options
+class VisionTransformerConfig(models.VisionTransformerOptions):
+    """What the data knows may be null until it is there."""
+
+    image_size: Size | None
+    in_channels: Count | None
+
+
+@options
+class ImageEncoderConfig(VisionTransformerConfig):
+    """The image tower of a model: no classes."""
+
+    target: Annotated[Literal["vitcross.models.VisionTransformer"], Field(alias="_target_")]
+    num_classes: None
+
+
+@options
+class ContextEncoderConfig(ImageEncoderConfig):
+    """The image tower whose tokens a text reads: a pooling head would never be trained."""
+
+    pooling: Literal["gap", "cls"]
+
+
+@options
+class TextTowerConfig(models.TextTransformerOptions):
+    """A text tower; what the data knows may be null until it is there."""
+
+    target: Annotated[Literal["vitcross.models.TextTransformer"], Field(alias="_target_")]
+    vocabulary_size: Count | None
+    max_length: Count | None
+
+
+@options
+class TextEncoderConfig(TextTowerConfig):
+    """The text tower of a dual encoder."""
+
+    pooling: Literal["eos", "gap", "map"]
+    cross_attention: Literal[False]
+
+
+@options
+class QuestionEncoderConfig(TextTowerConfig):
+    """The text tower that reads an image and is pooled."""
+
+    pooling: Literal["eos", "gap", "map"]
+    cross_attention: Literal[True]
+
+
+@options
+class TextDecoderConfig(TextTowerConfig):
+    """The text tower that reads an image and writes."""
+
+    causal: Literal[True]
+    pooling: None
+    cross_attention: Literal[True]
+
+
+@options
+class DualEncoderConfig(models.DualEncoderOptions):
+    image_encoder: ImageEncoderConfig
+    text_encoder: TextEncoderConfig
+
+
+@options
+class CaptioningModelConfig(models.CaptioningOptions):
+    image_encoder: ContextEncoderConfig
+    text_decoder: TextDecoderConfig
+
+
+@options
+class QuestionAnsweringModelConfig(models.QuestionAnsweringOptions):
+    image_encoder: ContextEncoderConfig
+    text_encoder: QuestionEncoderConfig
+    num_answers: Count | None
+
+
+SCHEMAS = {
+    "data": {
+        "vitcross.data.load.tfds": data.TFDSOptions,
+        "vitcross.data.load.scenes": data.ScenesOptions,
+        "vitcross.data.load.image_folder": data.ImageFolderOptions,
+        "vitcross.data.load.scene_texts": data.SceneTextsOptions,
+        "vitcross.data.load.pairs": data.PairsOptions,
+        "vitcross.data.load.tfds_captions": data.TFDSCaptionsOptions,
+    },
+    "model": {
+        "vitcross.models.VisionTransformer": VisionTransformerConfig,
+        "vitcross.models.DualEncoder": DualEncoderConfig,
+        "vitcross.models.CaptioningModel": CaptioningModelConfig,
+        "vitcross.models.QuestionAnsweringModel": QuestionAnsweringModelConfig,
+    },
+    "task": {
+        "vitcross.tasks.Classification": tasks.ClassificationOptions,
+        "vitcross.tasks.Contrastive": tasks.ContrastiveOptions,
+        "vitcross.tasks.Captioning": tasks.CaptioningTaskOptions,
+        "vitcross.tasks.QuestionAnswering": tasks.QuestionAnsweringTaskOptions,
+    },
+    "optimizer": {
+        "vitcross.training.optimizer.adamw": optimizers.AdamWOptions,
+        "vitcross.training.optimizer.lion": optimizers.LionOptions,
+        "vitcross.training.optimizer.muon": optimizers.MuonOptions,
+        "vitcross.training.optimizer.schedule_free_adamw": optimizers.ScheduleFreeOptions,
+    },
+}
+
+
+@options
+class TrainConfig:
+    """The whole of `python train.py`; groups with choices are checked by `SCHEMAS`."""
+
+    seed: CountOrZero
+    init_from: str | None
+    resume: str | None
+    allow_changes: Bool
+    data: dict[str, Any]
+    model: dict[str, Any]
+    task: dict[str, Any]
+    optimizer: dict[str, Any]
+    trainer: TrainerOptions
+    attention_maps: AttentionMapsOptions
+    sinks: SinksOptions
+
+
+@options
+class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
+    mode: Literal["auto", "online", "offline", "disabled"] | None
+    project: str | None
+
+
+@options
+class EvaluationSinksConfig:
+    wandb: EvaluationWeightsAndBiasesConfig
+    console: ConsoleOptions
+
+
+@options
+class EvaluateConfig:
+    """The whole of `python evaluate.py`."""
+
+    run: str
+    split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
+    checkpoint: Literal["best", "latest"]
+    images: str | None
+    text: str | None
+    target: str | None
+    classes: list[str]
+    templates: list[str]
+    batch_size: Count
+    limit: Count | None
+    num_probes: Count
+    num_trust: CountOrZero
+    compare: str | None
+    sinks: EvaluationSinksConfig

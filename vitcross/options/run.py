@@ -1,0 +1,76 @@
+"""Options of a run beside data, model, task and optimizer: trainer, attention maps, sinks. `conf/` explains them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vitcross.options.fields import Bool, Count, CountOrZero, Length, NonNegative, Positive, ShareOrAll, options
+
+
+@options
+class Style:
+    """How sheets of attention maps are drawn.
+
+    Args:
+        opacity: of the colors over the image.
+        color_map: `"viridis"` or `"inferno"`.
+        resampling: `"nearest"` or `"bilinear"`.
+        panel_size: longer side of a panel in pixels; less where the sheet would be wider than 2600.
+    """
+
+    opacity: ShareOrAll = 0.7
+    color_map: Literal["viridis", "inferno"] = "viridis"
+    resampling: Literal["nearest", "bilinear"] = "nearest"
+    panel_size: Count = 192
+
+
+@options
+class AttentionMapsOptions(Style):
+    enabled: Bool
+    num_probes: Count
+    captures: Count
+    every: Count | None
+    num_measured: CountOrZero
+    trust_captures: CountOrZero
+    record_megabytes: Positive
+
+
+@options
+class TrainerOptions:
+    steps: Length | None
+    epochs: Length | None
+    evaluate_every: Length
+    log_every: Length
+    checkpoint_every: Length | None
+    checkpoint_minutes: Positive | None
+    keep_checkpoints: Count
+    early_stopping: Length | None
+    accumulate_steps: Count
+    deterministic: Bool | Literal["auto"]
+    jit_compile: Bool | Literal["auto"]
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@options
+class WeightsAndBiasesOptions:
+    mode: Literal["auto", "online", "offline", "disabled"]
+    entity: str | None
+    project: str
+    group: str | None
+    name: str | None
+    tags: list[str]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None
+    init_timeout: Positive
+    finish_timeout: Positive
+
+
+@options
+class ConsoleOptions:
+    progress: Literal["auto", "bar", "lines"]
+    seconds_between_lines: NonNegative
+
+
+@options
+class SinksOptions:
+    wandb: WeightsAndBiasesOptions
+    console: ConsoleOptions
