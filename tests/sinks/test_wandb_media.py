@@ -233,8 +233,8 @@ def test_a_run_with_too_many_captures_says_so_once_and_ends_with_the_last(home, 
     files = [path for path in (sink.folder / "files").rglob("*") if path.is_file()]
     assert len(files) < media.MOST_FILES
     assert [line for line in lines if "too many" in line] == [
-        "Weights & Biases: captures of 102 files each are too many, only some and the last are uploaded; all of them are in the "
-        "run folder"
+        "Weights & Biases: captures of 102 files each are too many, only some and the last are uploaded; all of them "
+        "are in the run folder"
     ]
     assert [step for step, _ in ReadBack(sink.folder, home).curve(OVERLAY)] == [0, 2, 4, 6, 8, 10, 12]
 

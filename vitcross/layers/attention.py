@@ -1,10 +1,10 @@
-"""Multi-head attention, for self- and cross-attention, that can show its weights.
+"""Implements multi-head self- and cross-attention that can return its weights.
 One code path computes outputs and weights: what is shown is what was trained with. The weights are the softmax output
 in float32 whatever the compute dtype, before attention dropout. Scaled dot-product attention is equation 1 of
 "Attention Is All You Need" (arXiv 1706.03762); the optional normalization of queries and keys is section 2 of
 "Scaling Vision Transformers to 22 Billion Parameters" (arXiv 2302.05442).
 
-Shapes: B batch, T query tokens, S key tokens, N heads, D width of the query, Dc width of the context, Dh = D / N.
+Shapes: B batch, T query tokens, S key tokens, N heads, D embed_dim of the query, Dc of the context, Dh = D / N.
 """
 
 import keras
@@ -95,7 +95,7 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         float32 (only the rows of `attention_controls.query_rows`, where given).
 
     Raises:
-        ValueError: heads do not divide the width, or context given to self-attention or missing in cross-attention.
+        ValueError: heads do not divide embed_dim, or context given to self-attention or missing in cross-attention.
 
     Reference: arXiv 1706.03762, section 3.2; arXiv 2302.05442, section 2 (qk_norm).
     """
@@ -110,7 +110,7 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         width = query_shape[-1]
         if width % self.options.num_heads:
             raise ValueError(
-                f"expected num_heads to divide the width of the query. "
+                f"expected num_heads to divide the embed_dim of the query. "
                 f"Received: num_heads={self.options.num_heads}, width {width}"
             )
         self.is_cross_attention = context_shape is not None

@@ -1,6 +1,6 @@
-"""From images to the tokens that enter the first block: patches, class token, positions, registers.
+"""Turns images into the tokens of the first block: patches, class token, positions, registers.
 
-Shapes: B batch, H W C pixels, P patches, T tokens (class token, registers, patches), D width.
+Shapes: B batch, H W C pixels, P patches, T tokens (class token, registers, patches), D embed_dim.
 """
 
 from dataclasses import replace

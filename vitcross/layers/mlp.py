@@ -1,8 +1,8 @@
-"""The two-layer perceptron of a transformer block.
+"""Implements the MLP of a transformer block, two dense layers.
 
 "An Image is Worth 16x16 Words" (arXiv 2010.11929), equation 3 and table 1 (`mlp_ratio` is MLP size / hidden size).
 
-Shapes: B batch, T tokens, D width.
+Shapes: B batch, T tokens, D embed_dim.
 """
 
 import keras

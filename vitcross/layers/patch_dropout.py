@@ -1,8 +1,8 @@
-"""Trains on a random part of the patches: faster, and makes dropped tokens ordinary input.
+"""Trains on a random part of the patches, which is faster and accustoms the model to dropped tokens.
 "PatchDropout: Economizing Vision Transformers Using Patch Dropout" (arXiv 2208.07220), section 3; also "Scaling
 Language-Image Pre-training via Masking" (arXiv 2212.00794).
 
-Shapes: B batch, T tokens (prefix + P patches), K kept patches, D width.
+Shapes: B batch, T tokens (prefix + P patches), K kept patches, D embed_dim.
 """
 
 import keras

@@ -1,9 +1,9 @@
-"""Where each patch lies, added to its token.
+"""Adds the position of each patch to its token.
 Learned positions, one per patch and one per prefix token that has one ("An Image is Worth 16x16 Words", arXiv
 2010.11929, equation 1 and appendix D.4; resampled for other grids, section 3.2), or a fixed 2-D sine-cosine table
 ("Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580, `posemb_sincos_2d` of big_vision).
 
-Shapes: B batch, gh gw patch grid, P = gh gw patches, R prefix positions, D width.
+Shapes: B batch, gh gw patch grid, P = gh gw patches, R prefix positions, D embed_dim.
 """
 
 import keras

@@ -1,10 +1,10 @@
-"""From token ids to the tokens that enter the first block of a text tower: a learned vector each, plus its position.
+"""Turns token ids into the tokens of the first block of a text encoder: a learned vector each, plus its position.
 
 "Attention Is All You Need" (arXiv 1706.03762), section 3.4, with learned positions as in GPT (Radford et al., 2018);
 they are multiplied by sqrt(D) like the tokens.
 The table can turn tokens back into logits: "Using the Output Embedding to Improve Language Models" (arXiv 1608.05859).
 
-Shapes: B batch, T tokens, V vocabulary, M positions, D width.
+Shapes: B batch, T tokens, V vocabulary, M positions, D embed_dim.
 """
 
 import keras

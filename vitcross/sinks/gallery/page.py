@@ -50,8 +50,8 @@ class CaptureEntry:
         probes: `[text, truth, correct or None]` of each probe.
         targets: what the maps of each probe explain; empty if it is not known.
         trust: trust measures of the maps (`trust_table`), or None.
-        thumbnails: dict of the `file` with all maps, its `columns` (dict of key to name) and `rows`, and the `width` and
-            `height` of a cell in pixels; or None.
+        thumbnails: dict of the `file` with all maps, its `columns` (dict of key to name) and `rows`, and the `width`
+            and `height` of a cell in pixels; or None.
         colors: the color scale from 0 up, `#rrggbb`.
     """
 

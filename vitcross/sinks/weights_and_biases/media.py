@@ -20,8 +20,8 @@ class Uploads:
     """Decides which captures are uploaded, so that the files of a run stay few and small.
 
     If not all captures fit into `MOST_FILES`, only every second, third, ... is uploaded, and always the last, which
-    `rest` returns when the run closes. The viewer contains all captures so far; it is uploaded with captures 1, 2, 4, 8,
-    ... and the last, together less than three times the size of the last one.
+    `rest` returns when the run closes. The viewer contains all captures so far; it is uploaded with captures 1, 2, 4,
+    8, ... and the last, together less than three times the size of the last one.
 
     Args:
         wandb: the module.

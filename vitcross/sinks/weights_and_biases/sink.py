@@ -34,9 +34,9 @@ class WeightsAndBiases(Sink):
     """One W&B run.
 
     If the server cannot be used at the start, the run continues offline under a new id after at most about
-    `init_timeout` seconds. If it fails later, wandb keeps everything on disk and retries in the background; `close` waits
-    at most `finish_timeout` seconds. A refusal by the server is reported at the next capture. Each message is one line
-    with the command that uploads the rest.
+    `init_timeout` seconds. If it fails later, wandb keeps everything on disk and retries in the background; `close`
+    waits at most `finish_timeout` seconds. A refusal by the server is reported at the next capture. Each message is one
+    line with the command that uploads the rest.
 
     Args:
         run_folder: str or path, everything is written below its `wandb/`.
