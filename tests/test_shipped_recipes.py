@@ -8,6 +8,7 @@ import pytest
 
 import vitcross
 from tests import tiny_tfds
+from tests.logged_keys import LOGS, check_logged
 from tests.tiny_texts import SHORT as QUICK
 from tests.tiny_texts import TINY_TOWERS, tiny_model, tiny_scene_texts, write_pairs
 from vitcross.config import compose
@@ -50,7 +51,8 @@ OF_IMAGES = {  # experiment -> its data set
 }
 
 
-def take_steps(overrides, folder):
+def take_steps(overrides, folder, logs=frozenset()):
+    """Train two steps; `logs` are the patterns of `metric_keys` that the run must log, at least."""
     from vitcross.training.guards import StopOnSignal
     from vitcross.training.run import train_and_close
 
@@ -64,6 +66,7 @@ def take_steps(overrides, folder):
     assert any(np.any(b != np.asarray(a)) for b, a in zip(before, after, strict=True))
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["steps"] == 2 and np.isfinite(summary["val/loss"])
+    check_logged(folder, logs)
 
 
 def test_nothing_that_is_shipped_is_left_out():
@@ -92,7 +95,7 @@ def test_experiment(name, tmp_path, monkeypatch):
     data = OF_IMAGES[name]
     tiny_tfds.prepare(data, tmp_path / "data", monkeypatch)
     overrides = [f"experiment={name}", f"data.data_dir={tmp_path / 'data'}", *ON_A_TINY_SET[data], *SHORT]
-    take_steps(overrides, tmp_path / "run")
+    take_steps(overrides, tmp_path / "run", LOGS.get(name, LOGS["classification"]))
 
 
 @pytest.mark.parametrize("how", [[], ['optimizer.frozen=["*/embedding/*","*/block_*"]', "optimizer.layer_decay=1"]])
@@ -157,7 +160,9 @@ def test_a_recipe_with_every_change_of_images(changes, loss, tmp_path):
 
 
 def test_experiment_of_a_planted_mark(tiny_scenes, tmp_path):
-    take_steps(["experiment=scenes_watermark", *tiny_scenes, *SHORT], tmp_path / "run")
+    overrides = ["experiment=scenes_watermark", *tiny_scenes, *SHORT, "attention_maps.trust_captures=1"]
+    overrides += ["attention_maps.num_measured=8"]  # the objects of so small scenes cover half of few patches
+    take_steps(overrides, tmp_path / "run", LOGS["scenes_watermark"])
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert {"val/accuracy", "val/accuracy_unmarked", "val/accuracy_misleading"} <= summary.keys()
 
@@ -165,7 +170,7 @@ def test_experiment_of_a_planted_mark(tiny_scenes, tmp_path):
 @pytest.mark.parametrize("kind", TINY_TOWERS)
 def test_experiment_of_scenes_with_texts(kind, tmp_path):
     overrides = tiny_scene_texts(kind, tmp_path / "data")
-    take_steps([*overrides, "trainer.steps=2", "trainer.evaluate_every=1"], tmp_path / "run")
+    take_steps([*overrides, "trainer.steps=2", "trainer.evaluate_every=1"], tmp_path / "run", LOGS[kind])
 
 
 def test_experiment_of_own_pairs(tmp_path):

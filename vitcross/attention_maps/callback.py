@@ -10,6 +10,7 @@ import time
 import keras
 import numpy as np
 
+from vitcross import metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.statistics import Earlier, statistics
 from vitcross.attention_maps.records.run_captures import run_captures
@@ -180,7 +181,7 @@ class AttentionMaps(keras.callbacks.Callback):
     def _heat_maps(self):
         steps = [step for step, _ in self._history]
         return {
-            f"attention_stats/{name}": heat_map_sheet(
+            metric_keys.statistic(name): heat_map_sheet(
                 name, steps, [tables[name].mean(axis=1) for _, tables in self._history], self.style.color_map
             )
             for name in self._history[-1][1]

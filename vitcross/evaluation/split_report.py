@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitcross import atomic_files
+from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.rollout import NAMES
 from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
@@ -81,9 +81,9 @@ def report_split(
     if found.evaluation is not None:
         atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
     if confusion is not None:
-        images.sheets["evaluation/confusion_matrix"] = confusion
+        images.sheets[metric_keys.CONFUSION] = confusion
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
-    sink.scalars(step, {f"evaluation/{split}/{key}": value for key, value in numbers.items()})
+    sink.scalars(step, {metric_keys.evaluation(split, key): value for key, value in numbers.items()})
     sink.media(step, images)
     return report, found.evaluation
 
@@ -132,9 +132,9 @@ def write_maps(
         found = checks(record, batch, capture, step=step, trust=True, exact=True)
     images = sheets(found.record, style, found.note)
     if found.evaluation is not None:
-        images["attention/trust"] = trust_sheet(found.evaluation)
-        images["attention/trust_blurred"] = trust_sheet(found.evaluation, blurred=True)
-        images["attention/heads_importance"] = head_sheet(found.evaluation.heads, style.color_map)
+        images[metric_keys.TRUST_SHEET] = trust_sheet(found.evaluation)
+        images[metric_keys.TRUST_BLURRED] = trust_sheet(found.evaluation, blurred=True)
+        images[metric_keys.HEAD_IMPORTANCE] = head_sheet(found.evaluation.heads, style.color_map)
     for key, sheet in images.items():
         atomic_files.write_bytes(folder / file_name(key), sheet.png)
     found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
@@ -163,13 +163,16 @@ def split_lines(report, split, evaluation=None):
 
 def trust_lines(report):
     """Whether the maps can be trusted, as lines for the console."""
+    keys = (
+        *(metric_keys.trust("raw", part) for part in ("gap", "gap_share")),
+        metric_keys.grounding("raw", "pointing"),
+    )
+    gap, share_of, pointing = (metric_keys.lookup(key).title.lower() for key in keys)
     lines = [f"maps, on {report.examples} examples (of {report.explainable} there is something to explain)"]
     for method, row in report.fidelity.items():
-        share = "" if row.gap_share is None else f", {row.gap_share:.0%} of leaving out each patch"
+        share = "" if row.gap_share is None else f", {share_of} {row.gap_share:.0%}"
         interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
         known = report.grounding.get(method)
-        where = f"; points at the object in {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
-        lines.append(
-            f"  {NAMES[method]:<14}  {row.words}: gap to random orders {row.gap:+.3f} {interval}{share}{where}"
-        )
+        where = f"; {pointing} {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
+        lines.append(f"  {NAMES[method]:<14}  {row.words}: {gap} {row.gap:+.3f} {interval}{share}{where}")
     return lines

@@ -6,6 +6,7 @@ callbacks receive their sinks.
 
 import functools
 
+from vitcross import metric_keys
 from vitcross.config.compatibility import fill_from_dataset
 from vitcross.config.compose import TOKENIZER, as_yaml
 from vitcross.config.durations import Durations
@@ -87,7 +88,7 @@ def build_checkpoints(settings, folder, task, optimizer):
     return Checkpoints(
         folder / "checkpoints",
         monitor=task.monitor + (optimizer.metric_suffix or ""),
-        mode=task.monitor_mode,
+        mode=metric_keys.mode(metric_keys.val(task.monitor)),
         keep=settings["trainer"]["keep_checkpoints"],
     )
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, lookup, train, val
 from vitcross.pages.numbers import padded_number
 from vitcross.sinks.console_text import duration, metrics, table
 from vitcross.sinks.sink import Sink
@@ -82,9 +83,9 @@ class Console(Sink):
     def scalars(self, step, values):
         self.begin()
         self._values.update(values)
-        if any(key.startswith("val/") for key in values):
-            self.line(f"step {step}/{self._total}  validation  {metrics(values, 'val/', 6)}", style="bold")
-        if any(key.startswith("train/") for key in values):
+        if any(key.startswith(val("")) for key in values):
+            self.line(f"step {step}/{self._total}  validation  {metrics(values, val(''), 6)}", style="bold")
+        if any(key.startswith(train("")) for key in values):
             self._train_row(step)
 
     def media(self, step, media):
@@ -114,11 +115,11 @@ class Console(Sink):
     def _status(self, step, now):
         """Text of the progress, most important first: a narrow terminal cuts off the rest."""
         parts = [f"{step}/{self._total}", f"{100 * step // self._total} %", self._left(step, now)]
-        parts.append(metrics(self._values, "train/", 2))
-        if "val/accuracy" in self._values:
-            parts.append(f"val accuracy {padded_number(self._values['val/accuracy'])}")
-        if "speed/images_per_second" in self._values:
-            parts.append(f"{self._values['speed/images_per_second']:,.0f} images/s")
+        parts.append(metrics(self._values, train(""), 2))
+        if (accuracy := val("accuracy")) in self._values:
+            parts.append(f"{accuracy.replace('/', ' ')} {padded_number(self._values[accuracy])}")
+        if (speed := IMAGES_PER_SECOND) in self._values:
+            parts.append(f"{formatted(speed, self._values[speed])} {lookup(speed).unit}")
         return "  ".join(part for part in parts if part)
 
     def _left(self, step, now):

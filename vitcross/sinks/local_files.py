@@ -18,6 +18,7 @@ from pathlib import Path
 
 from vitcross import atomic_files
 from vitcross.attention_maps.sheets.media import file_name, folder_name
+from vitcross.metric_keys import EPOCH
 from vitcross.pages.json_text import to_json
 from vitcross.sinks.sink import Sink
 
@@ -57,8 +58,8 @@ class LocalFiles(Sink):
     def scalars(self, step, values):
         """Append one row: `step`, `epoch` if it is known, then the rest in the given order."""
         row = {"step": int(step)}
-        if "epoch" in values:
-            row["epoch"] = values["epoch"]
+        if EPOCH in values:
+            row[EPOCH] = values[EPOCH]
         line = (to_json(row | values) + "\n").encode()
         try:
             written = self._rows.write(line)

@@ -6,6 +6,7 @@ The design is that of torchtitan's `metrics.py`: training knows one sink; a new 
 import contextlib
 import sys
 
+from vitcross.metric_keys import EPOCH
 from vitcross.terminal import say
 
 
@@ -80,7 +81,7 @@ class FanOut(Sink):
         self._report = report or _warn
 
     def scalars(self, step, values):
-        epoch = {} if self.steps_per_epoch is None else {"epoch": step / self.steps_per_epoch}
+        epoch = {} if self.steps_per_epoch is None else {EPOCH: step / self.steps_per_epoch}
         self._each("scalars", step, epoch | values)
         self.rows += 1
 

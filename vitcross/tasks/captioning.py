@@ -40,8 +40,6 @@ class Captioning(Configured, GradientAccumulation, keras.Model):
         `(B, T - 1, V)` logits of the tokens 1, ..., T - 1, each from the image and the tokens before it.
     """
 
-    monitor_mode = "max"
-
     OPTIONS = CaptioningTaskOptions
 
     def __init__(self, *, network, tokenizer, has_scenes=False, name="captioning", **options):

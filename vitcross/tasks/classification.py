@@ -43,7 +43,7 @@ class Classification(Configured, GradientAccumulation, keras.Model):
         `(B, K)` logits.
     """
 
-    monitor, monitor_mode = "accuracy", "max"
+    monitor = "accuracy"
 
     OPTIONS = ClassificationOptions
 

@@ -40,7 +40,7 @@ class Contrastive(Configured, keras.Model):
         `(image_embeddings, text_embeddings)`, each `(B, D)` float32, L2-normalized.
     """
 
-    monitor, monitor_mode = "mean_r1", "max"
+    monitor = "mean_r1"
 
     OPTIONS = ContrastiveOptions
 

@@ -34,7 +34,7 @@ class QuestionAnswering(Configured, GradientAccumulation, keras.Model):
         `(B, K)` logits.
     """
 
-    monitor, monitor_mode = "accuracy", "max"
+    monitor = "accuracy"
 
     OPTIONS = QuestionAnsweringTaskOptions
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from vitcross import metric_keys
 from vitcross.tasks.evaluation import evaluate
 from vitcross.training.averages import averaged_weights_in_use
 from vitcross.training.guards import inner_optimizer, optimizer_step
@@ -66,12 +67,12 @@ class MetricRows(keras.callbacks.Callback):
             return
         optimizer = self.model.optimizer
         values = {
-            **{f"train/{name}": float(value) for name, value in logs.items()},
-            "optimizer/learning_rate": float(optimizer.learning_rate),
-            "optimizer/gradient_norm": float(inner_optimizer(optimizer).gradient_norm.value),
+            **{metric_keys.train(name): float(value) for name, value in logs.items()},
+            metric_keys.LEARNING_RATE: float(optimizer.learning_rate),
+            metric_keys.GRADIENT_NORM: float(inner_optimizer(optimizer).gradient_norm.value),
         }
         if self._row_seconds:
-            values["speed/images_per_second"] = self._row_steps * self.batch_size / self._row_seconds
+            values[metric_keys.IMAGES_PER_SECOND] = self._row_steps * self.batch_size / self._row_seconds
         self.seconds += self._row_seconds
         self.images += self._row_steps * self.batch_size
         self._row_seconds, self._row_steps = 0.0, 0
@@ -145,7 +146,7 @@ class Validation(keras.callbacks.Callback):
             with self.with_average:
                 latest |= self._evaluate(self.metric_suffix)
         self.latest = latest
-        self.sink.scalars(step, {f"val/{name}": value for name, value in self.latest.items()})
+        self.sink.scalars(step, {metric_keys.val(name): value for name, value in self.latest.items()})
         self.seconds += time.perf_counter() - began
 
     def _evaluate(self, suffix):

@@ -2,6 +2,7 @@
 
 import keras
 
+from vitcross import metric_keys
 from vitcross.training.guards import optimizer_step
 
 
@@ -43,6 +44,6 @@ class EarlyStopping(keras.callbacks.Callback):
             return
         self._stopped = self.model.stop_training = True
         self._report(
-            f"early stopping at step {step}: val/{self.checkpoints.monitor} has not been better than {self._best:.4g} "
-            f"since step {self._best_step}"
+            f"early stopping at step {step}: {metric_keys.val(self.checkpoints.monitor)} has not been better than "
+            f"{self._best:.4g} since step {self._best_step}"
         )

@@ -1,5 +1,6 @@
 """Runs the training and, however it ends, closes the sinks with a summary and an exit status."""
 
+from vitcross import metric_keys
 from vitcross.training import out_of_memory
 from vitcross.training.guards import Interrupted
 
@@ -35,7 +36,7 @@ def train_and_close(trainer, sink, output_locations, unreadable):
         raise reason from error
     finally:
         trainer.stop_on_signal.hold()  # closing is short and must not be interrupted
-        skipped = {"data/unreadable_images": len(unreadable)} if len(unreadable) else {}
+        skipped = {metric_keys.UNREADABLE_IMAGES: len(unreadable)} if len(unreadable) else {}
         sink.close({"state": state, **trainer.figures(), **skipped, **output_locations}, status)
     received = trainer.stop_on_signal.received
     return 128 + received if status == 0 and received is not None else status

@@ -6,6 +6,7 @@ import time
 
 import keras
 
+from vitcross import metric_keys
 from vitcross.training.callbacks import KeepCheckpoints, MetricRows, StopAfter, Validation
 from vitcross.training.checkpoint import load_training, read_progress
 from vitcross.training.device import peak_memory_gigabytes
@@ -172,22 +173,25 @@ class Trainer:
     def figures(self):
         """The training's part of `summary.json`; available after an interruption too."""
         first = self.rows.first_step_at
+        seconds = {
+            "to_first_step": None if first is None else first - self.settings.started,
+            "training_steps": self.rows.seconds,
+            "validation": self.validation.seconds,
+            "checkpoints": self.keep.seconds,
+            "attention_maps": sum(callback.seconds for callback in self.timed_callbacks),
+            "trust": sum(getattr(callback, "trust_seconds", 0.0) for callback in self.timed_callbacks),
+            "total": time.perf_counter() - self.settings.started,
+        }
         return {
             "steps": self.step,
             "parameters": int(self.task.network.count_params()),
-            **{f"val/{name}": value for name, value in self.validation.latest.items()},
-            "best/metric": f"val/{self.checkpoints.monitor}",
+            **{metric_keys.val(name): value for name, value in self.validation.latest.items()},
+            "best/metric": metric_keys.val(self.checkpoints.monitor),
             "best/value": self.checkpoints.index.get("best_value"),
             "best/checkpoint": self.checkpoints.index["best"],
-            "speed/images_per_second": self.rows.images_per_second,
-            "time/to_first_step_seconds": None if first is None else first - self.settings.started,
-            "time/training_steps_seconds": self.rows.seconds,
-            "time/validation_seconds": self.validation.seconds,
-            "time/checkpoints_seconds": self.keep.seconds,
-            "time/attention_maps_seconds": sum(callback.seconds for callback in self.timed_callbacks),
-            "time/trust_seconds": sum(getattr(callback, "trust_seconds", 0.0) for callback in self.timed_callbacks),
-            "time/total_seconds": time.perf_counter() - self.settings.started,
-            "memory/peak_gigabytes": peak_memory_gigabytes(),
+            metric_keys.IMAGES_PER_SECOND: self.rows.images_per_second,
+            **{metric_keys.time(part): value for part, value in seconds.items()},
+            metric_keys.PEAK_MEMORY: peak_memory_gigabytes(),
         }
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitcross import metric_keys
+
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
 
@@ -123,7 +125,8 @@ def rollout_map(record: AttentionRecord, residual: float = 0.5) -> np.ndarray:
 
 METHODS: dict[str, Callable[[AttentionRecord], np.ndarray]] = {"raw": raw_map, "rollout": rollout_map}
 # In this order they are shown; the last is the practical reference that the others are held against.
-ORDER = ("raw", "rollout", "relevance", "leave_one_out")
+NAMES = metric_keys.METHODS
+ORDER = tuple(NAMES)
 
 
 def methods_of(record: AttentionRecord) -> tuple[str, ...]:
@@ -139,9 +142,6 @@ def read_map(record: AttentionRecord, method: str) -> np.ndarray:
         known = ", ".join(methods_of(record))
         raise ValueError(f"`method` must be one of {known} for this record. Received: method={method!r}")
     return METHODS[method](record)
-
-
-NAMES = {"raw": "Raw attention", "rollout": "Rollout", "relevance": "Relevance", "leave_one_out": "Leave one out"}
 
 
 MEANINGS = {

@@ -19,12 +19,12 @@ import numpy as np
 from vitcross.attention_maps.methods.rollout import as_layers, check_weights, divide, raw_map
 from vitcross.attention_maps.methods.words import query_mask
 from vitcross.height_and_width import height_and_width
+from vitcross.metric_keys import statistic
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
     from vitcross.layers.token_layout import TokenLayout
 
-NAMES = ("entropy", "distance", "prefix_mass", "sink_share")
 # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_TO_SIGMA = 1.4826
 ARTIFACT_SIGMAS = 5.0
@@ -251,15 +251,15 @@ def statistics(record: AttentionRecord, previous: AttentionRecord | Earlier | No
     for name, table in by_name.items():
         layers = table.mean(axis=1)
         for reduction in ("mean", "min", "max"):
-            scalars[f"attention_stats/{name}/{reduction}"] = float(getattr(layers, reduction)())
+            scalars[statistic(name, reduction)] = float(getattr(layers, reduction)())
     artifacts = artifact_patches(record.token_norms, record.token_layout)
-    scalars["attention_stats/artifact_patches"] = float(artifacts.sum(axis=-1).mean())
-    scalars["attention_stats/head_similarity"] = float(head_similarity(list(record.self_attention.values())).mean())
+    scalars[statistic("artifact_patches")] = float(artifacts.sum(axis=-1).mean())
+    scalars[statistic("head_similarity")] = float(head_similarity(list(record.self_attention.values())).mean())
     if previous is not None:
         previous = previous if isinstance(previous, Earlier) else Earlier.of(previous)
         if not np.array_equal(previous.example_index, record.example_index):
             raise ValueError("`previous` must be a capture of the same examples. Received: other `example_index`")
         changes = jensen_shannon(raw_map(record), previous.maps)
         if not np.isnan(changes).all():
-            scalars["attention_stats/change"] = float(np.nanmean(changes))
+            scalars[statistic("change")] = float(np.nanmean(changes))
     return {key: value for key, value in scalars.items() if np.isfinite(value)}, by_name

@@ -12,15 +12,9 @@ from vitcross.attention_maps.sheets.cell_table import CELL_HEIGHT, draw_cells, l
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, MARGIN, Canvas
 from vitcross.attention_maps.sheets.render import scale_top
 from vitcross.attention_maps.sheets.sheet import Sheet
+from vitcross.metric_keys import lookup, statistic
 from vitcross.pages.numbers import number
 
-TITLES = {
-    "entropy": ("Entropy", "1: attends to all tokens alike, 0: to a single one."),
-    "distance": ("Distance", "Mean distance in pixels from a patch to the patches it attends to."),
-    "prefix_mass": ("Prefix mass", "Share of attention that goes to the class token and registers."),
-    "sink_share": ("Sink share", "Share of attention that the most attended token receives."),
-    "cross_entropy": ("Entropy of cross-attention", "1: words attend to all patches alike, 0: to a single one."),
-}
 LABEL_ROOM, BAR_GAP = 74, 14
 WIDEST_CELL, NARROWEST_CELL = 58, 6
 MAX_WIDTH = 2600
@@ -46,8 +40,9 @@ def heat_map_sheet(name: str, steps, values, color_map: str = "viridis") -> Shee
     steps, values = list(steps)[-most:], values[-most:]
     num_captures, depth = values.shape
     cell = min(WIDEST_CELL, max(NARROWEST_CELL, 1200 // num_captures))
-    title, meaning = TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
-    lines = [*filter(None, [meaning]), "Rows: layers, first on top. Columns: captures, by step."]
+    row = lookup(statistic(name, "mean"))
+    title, meaning = row.title, f"{row.meaning[0].upper()}{row.meaning[1:]}."
+    lines = [meaning, "Rows: layers, first on top. Columns: captures, by step."]
     left, top = MARGIN + LABEL_ROOM, drawing.heading_height(len(lines))
     width = max(640, left + num_captures * cell + BAR_GAP + BAR_ROOM + MARGIN)
     height = max(depth * CELL_HEIGHT, 96)

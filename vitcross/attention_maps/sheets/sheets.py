@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitcross import metric_keys as keys
 from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.sheets import render
@@ -158,12 +159,12 @@ def sheets(record: AttentionRecord, style: Style | None = None, note: str = "") 
         note: str, what is known of how well the maps of words are grounded; stands on the sheets of words.
     """
     style = style or Style()
-    found = {"attention/probe": probe_sheet(record, style), "attention/self/overlay": overlay_sheet(record, style)}
+    found = {keys.PROBE: probe_sheet(record, style), keys.OVERLAY: overlay_sheet(record, style)}
     # Without maps that need the model there is nothing to hold beside what the other sheets show.
     if record.maps:
-        found["attention/self/methods"] = methods_sheet(record, style)
-    found["attention/self/heads"] = heads_sheet(record, style)
-    found["attention/self/layers"] = layers_sheet(record, style)
+        found[keys.METHODS_SHEET] = methods_sheet(record, style)
+    found[keys.HEADS] = heads_sheet(record, style)
+    found[keys.LAYERS] = layers_sheet(record, style)
     return found if record.text is None else found | _text_sheets(record, style, note)
 
 
@@ -172,12 +173,12 @@ def _text_sheets(record: AttentionRecord, style: Style, note: str) -> dict[str, 
     computed, similarity for a dual encoder, and what the pooling of the text reads where it has one."""
     found, text = {}, record.text
     if text.cross_attention:
-        found["attention/cross/words"] = words_sheet(record, style, note)
-        found["attention/cross/matrix"] = matrix_sheet(record, style, note)
+        found[keys.WORDS] = words_sheet(record, style, note)
+        found[keys.MATRIX] = matrix_sheet(record, style, note)
     if text.token_maps:
-        found["attention/cross/relevance"] = relevance_sheet(record, style)
+        found[keys.WORD_RELEVANCE] = relevance_sheet(record, style)
     if text.word_similarity is not None:
-        found["attention/cross/similarity"] = similarity_sheet(record, style, note)
+        found[keys.SIMILARITY] = similarity_sheet(record, style, note)
     if text.pooling is not None:
-        found["attention/self/text"] = text_sheet(record, style)
+        found[keys.TEXT] = text_sheet(record, style)
     return found

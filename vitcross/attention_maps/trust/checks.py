@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from vitcross import metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
 from vitcross.attention_maps.records.trust_report import TrustReport
@@ -154,6 +155,6 @@ def with_probe_trust(trust: Trust, record, probes, report: TrustReport, target=N
     return dataclasses.replace(record, maps=record.maps | added, trust=report)
 
 
-def _scalars(start: str, rows: dict[str, dict]) -> dict[str, float]:
-    values = {f"{start}/{name}/{m}": float(row[m]) for name, row in rows.items() for m in MEASURES}
+def _scalars(of: str, rows: dict[str, dict]) -> dict[str, float]:
+    values = {metric_keys.grounding(name, m, of): float(row[m]) for name, row in rows.items() for m in MEASURES}
     return {key: value for key, value in values.items() if np.isfinite(value)}

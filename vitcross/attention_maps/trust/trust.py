@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from vitcross import metric_keys
 from vitcross.attention_maps.methods.rollout import ORDER
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, baseline, fidelity, leave_one_out, measure, plan
@@ -138,15 +139,15 @@ def trust(model, batch, maps, target=None, *, fresh_maps=None, step: int = 0, **
 def trust_scalars(report: TrustReport) -> dict[str, float]:
     """The finite numbers of a report by the dashboard's keys, `trust/<method>/gap` and so on."""
     values = {
-        "trust/examples": report.examples,
-        "trust/explainable": report.explainable,
-        "trust/random/deletion": report.random_deletion,
-        "trust/random/insertion": report.random_insertion,
+        metric_keys.trust("examples"): report.examples,
+        metric_keys.trust("explainable"): report.explainable,
+        metric_keys.trust("random", "deletion"): report.random_deletion,
+        metric_keys.trust("random", "insertion"): report.random_insertion,
     }
     names = ("deletion", "insertion", "gap", "gap_low", "gap_high", "gap_share", "verdict")
     for method, row in report.fidelity.items():
-        values |= {f"trust/{method}/{name}": getattr(row, name) for name in names}
-    values |= {f"trust/{method}/sanity": value for method, value in report.sanity.items()}
+        values |= {metric_keys.trust(method, name): getattr(row, name) for name in names}
+    values |= {metric_keys.trust(method, "sanity"): value for method, value in report.sanity.items()}
     for method, row in report.grounding.items():
-        values |= {f"grounding/{method}/{name}": value for name, value in row.items()}
+        values |= {metric_keys.grounding(method, name): value for name, value in row.items()}
     return {key: float(value) for key, value in values.items() if value is not None and np.isfinite(value)}
