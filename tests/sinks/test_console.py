@@ -8,8 +8,7 @@ from rich.console import Console as RichConsole
 
 from tests.sinks.samples import sample_media
 from vitcross.pages.numbers import padded_number
-from vitcross.sinks.console import Console
-from vitcross.sinks.console_text import duration, metrics, table
+from vitcross.sinks.console import Console, duration, metrics, table
 from vitcross.terminal import printable
 
 TRAIN = {"epoch": 0.5, "train/loss": 0.53125, "train/accuracy": 0.75, "speed/images_per_second": 1210.4}

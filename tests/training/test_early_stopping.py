@@ -1,7 +1,7 @@
 import pytest
 
+from vitcross.training.callbacks import EarlyStopping
 from vitcross.training.checkpoints import Checkpoints
-from vitcross.training.early_stopping import EarlyStopping
 
 
 class Model:

@@ -13,8 +13,13 @@ import keras
 from vitcross.options import optimizers
 from vitcross.training.averages import MovingAverage
 from vitcross.training.guards import FiniteUpdates
-from vitcross.training.layerwise_learning_rates import LayerwiseLearningRates
-from vitcross.training.parameter_groups import block_matrices, freeze, learning_rate_scales, parameter_groups
+from vitcross.training.parameter_groups import (
+    LayerwiseLearningRates,
+    block_matrices,
+    freeze,
+    learning_rate_scales,
+    parameter_groups,
+)
 from vitcross.training.schedule_free import ScheduleFree
 from vitcross.training.schedules import learning_rate_schedule
 

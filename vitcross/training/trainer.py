@@ -7,10 +7,9 @@ import time
 import keras
 
 from vitcross import metric_keys
-from vitcross.training.callbacks import KeepCheckpoints, MetricRows, StopAfter, Validation
+from vitcross.training.callbacks import EarlyStopping, KeepCheckpoints, MetricRows, StopAfter, Validation
 from vitcross.training.checkpoint import load_training, read_progress
 from vitcross.training.device import peak_memory_gigabytes
-from vitcross.training.early_stopping import EarlyStopping
 from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, optimizer_step
 from vitcross.training.progress import BATCH_END, INTERVAL_END, ProgressTracker
 
