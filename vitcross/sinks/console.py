@@ -46,7 +46,9 @@ class Console(Sink):
             )
         self._total, self._pause, self._clock = total_steps, seconds_between_lines, clock
         self._console = console or RichConsole()
-        self._live = progress == "bar" or (progress == "auto" and _is_live_terminal(self._console))
+        # With FORCE_COLOR set rich considers a log file a terminal; a bar needs a real one.
+        is_terminal = self._console.is_interactive and self._console.file.isatty()
+        self._live = progress == "bar" or (progress == "auto" and is_terminal)
         self._bar = self._task = None
         self._begun = False
         self._first = None  # (step, time) of the first row; the compilation before it must not count as speed
@@ -128,11 +130,6 @@ class Console(Sink):
         if step <= first_step or step >= self._total:
             return ""
         return f"{duration((now - began) / (step - first_step) * (self._total - step))} left"
-
-
-def _is_live_terminal(console):
-    # With FORCE_COLOR set rich considers a log file a terminal; a bar needs a real one.
-    return console.is_interactive and console.file.isatty()
 
 
 def duration(seconds):

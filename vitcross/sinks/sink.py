@@ -78,7 +78,7 @@ class FanOut(Sink):
         self.sinks, self.rows = list(sinks), rows
         self._failed = []
         self.steps_per_epoch = steps_per_epoch
-        self._report = report or _warn
+        self._report = report or (lambda text: say(f"warning: {text}", file=sys.stderr))
 
     def scalars(self, step, values):
         epoch = {} if self.steps_per_epoch is None else {EPOCH: step / self.steps_per_epoch}
@@ -122,7 +122,3 @@ class FanOut(Sink):
 def _described(error):
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _warn(text):
-    say(f"warning: {text}", file=sys.stderr)

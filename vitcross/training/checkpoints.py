@@ -46,7 +46,7 @@ class Checkpoints:
 
     def save(self, task, *, progress, metrics=None, class_names=()):
         """Write the task's state at `progress`; with `metrics` it may become the best. Returns its folder."""
-        target = self.folder / _name(progress.step)
+        target = self.folder / f"step_{progress.step:08d}"
         if metrics is None and target.is_dir():
             metrics = read_header(target)["metrics"]  # this state is on disk already, but perhaps not in the index
         else:
@@ -54,7 +54,9 @@ class Checkpoints:
             write_checkpoint(target, task, metrics=metrics, class_names=class_names, progress=progress)
         self._count(target.name, metrics)
         self._write_index()
-        self._delete_others()
+        for folder in sorted(self.folder.glob("step_*"))[: -self.keep]:
+            if folder.name != self.index["best"]:
+                shutil.rmtree(folder, ignore_errors=True)
         return target
 
     def path(self, which="best"):
@@ -133,13 +135,3 @@ class Checkpoints:
 
     def _write_index(self):
         atomic_files.write_text(self.folder / "index.json", json.dumps(self.index, indent=1))
-
-    def _delete_others(self):
-        folders = sorted(self.folder.glob("step_*"))
-        for folder in folders[: -self.keep]:
-            if folder.name != self.index["best"]:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _name(step):
-    return f"step_{step:08d}"

@@ -81,15 +81,10 @@ def learning_rate_scales(model, layer_decay):
     for variable in model.weights:
         if block := _BLOCK.match(variable.path):
             depths[block["tower"]] = max(depths.get(block["tower"], 0), int(block["number"]) + 1)
-    return {
-        v.path: 1.0 if _is_head(model, v) else layer_decay ** _layers_above(v.path, depths)
-        for v in model.trainable_variables
-    }
-
-
-def _is_head(model, variable):
-    """Whether the variable is a token embedding that also serves as the output layer."""
-    return getattr(model, "tie_embeddings", False) and variable.path.endswith("text_decoder/embedding/embeddings")
+    scales = {v.path: layer_decay ** _layers_above(v.path, depths) for v in model.trainable_variables}
+    if getattr(model, "tie_embeddings", False):  # the token embedding is also the output layer
+        scales |= {path: 1.0 for path in scales if path.endswith("text_decoder/embedding/embeddings")}
+    return scales
 
 
 def _layers_above(path, depths):

@@ -3,6 +3,7 @@
 It does not import wandb.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -15,40 +16,32 @@ UPLOADERS = ("filestream: ", "file transfer: ", "runfiles: ", "runupserter: ")
 NO_JSON = "invalid character '<'"
 
 
-class RunEnvironment:
-    """Environment variables that keep all files of wandb in a run's own folder, between `enter` and `restore`."""
+@contextlib.contextmanager
+def files_in(folder, base_url=None):
+    """Context manager whose environment variables keep all files of wandb in a folder.
 
-    def __init__(self):
-        self._before = {}
-
-    def enter(self, folder, base_url=None):
-        """Set the variables.
-
-        Args:
-            folder: path, e.g. the run folder's `wandb/`, created when needed.
-            base_url: str or None, address of a server for tools that read it only from the environment.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = {
-            # Tables, artifacts and the background process's log would go to the home folder.
-            "WANDB_DATA_DIR": str(folder / "data"),
-            "WANDB_CACHE_DIR": str(folder / "cache"),
-            "WANDB_ARTIFACT_DIR": str(folder / "artifacts"),
-            # The user decides whether crash reports go to a third party.
-            "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
-        }
-        wanted |= {"WANDB_BASE_URL": base_url} if base_url else {}
-        self._before = {key: os.environ.get(key) for key in wanted}
-        os.environ.update(wanted)
-
-    def restore(self):
-        """Restore the variables. A second call does nothing."""
-        for key, value in self._before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        self._before = {}
+    Args:
+        folder: path, e.g. the run folder's `wandb/`, created when needed.
+        base_url: str or None, address of a server for tools that read it only from the environment.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {
+        # Tables, artifacts and the background process's log would go to the home folder.
+        "WANDB_DATA_DIR": str(folder / "data"),
+        "WANDB_CACHE_DIR": str(folder / "cache"),
+        "WANDB_ARTIFACT_DIR": str(folder / "artifacts"),
+        # The user decides whether crash reports go to a third party.
+        "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
+    }
+    wanted |= {"WANDB_BASE_URL": base_url} if base_url else {}
+    before = {key: os.environ[key] for key in wanted if key in os.environ}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key in wanted:
+            os.environ.pop(key, None)
+        os.environ.update(before)
 
 
 def effective_mode(mode, settings, has_credentials):

@@ -18,8 +18,8 @@ from vitcross.pages.json_text import to_json
 from vitcross.sinks.sink import Sink
 from vitcross.sinks.weights_and_biases import media
 from vitcross.sinks.weights_and_biases.environment import (
-    RunEnvironment,
     effective_mode,
+    files_in,
     one_line,
     sync_command,
     upload_problem,
@@ -96,7 +96,7 @@ class WeightsAndBiases(Sink):
         self.mode, self.run_id, self.url, self.folder = "disabled", None, None, None
         self._base_url, self._finish_timeout, self._report = base_url, finish_timeout, report
         self._timeouts = {"init_timeout": float(init_timeout), "finish_timeout": float(finish_timeout)}
-        self._run, self._environment = None, RunEnvironment()
+        self._run, self._environment = None, contextlib.ExitStack()
         self._captures, self._uploads, self._refusal_reported = captures, None, False
         in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # a W&B sweep has its own project
         self._arguments = {
@@ -154,7 +154,7 @@ class WeightsAndBiases(Sink):
         finally:
             # Ends the background process, whose log file is in this run's folder.
             tear_down(wandb)
-            self._environment.restore()
+            self._environment.close()
         self._report_end(problem)
 
     def _report_end(self, problem):
@@ -205,10 +205,10 @@ class WeightsAndBiases(Sink):
 
     def _start(self, mode):
         try:
-            self._environment.enter(self.run_folder / "wandb")
+            self._environment.enter_context(files_in(self.run_folder / "wandb"))
             mode, reason = effective_mode(mode, self._fresh_session().settings, _has_credentials)
             if mode == "disabled":
-                self._environment.restore()
+                self._environment.close()
                 return
             if mode == "online":
                 reason = self._try_online()
@@ -217,7 +217,7 @@ class WeightsAndBiases(Sink):
                 self._report(f"Weights & Biases: offline, {reason}. Upload later with: {self.sync_command}")
         except Exception as error:
             self.mode, self._run = "disabled", None
-            self._environment.restore()
+            self._environment.close()
             self._report(f"Weights & Biases is disabled because it could not be started: {one_line(error)}")
 
     def _try_online(self):
@@ -299,9 +299,7 @@ def account(base_url=None):
     """
     import wandb
 
-    environment = RunEnvironment()
-    with tempfile.TemporaryDirectory(prefix="vitcross-") as folder:
-        environment.enter(Path(folder), base_url)
+    with tempfile.TemporaryDirectory(prefix="vitcross-") as folder, files_in(Path(folder), base_url):
         try:
             tear_down(wandb)
             # By default wandb waits minutes for a server that does not answer.
@@ -313,4 +311,3 @@ def account(base_url=None):
             yield lambda: wandb.Api().default_entity
         finally:
             tear_down(wandb)
-            environment.restore()
