@@ -60,7 +60,7 @@ def record_of_all_kinds(folder, mode="max"):
 # ---------------------------------------------------------------------------------------------------- real processes
 
 
-def test_a_grid_runs_each_trial_in_a_process_of_its_own_and_ends_with_a_table(tiny_scenes, tmp_path):
+def test_a_grid_runs_each_trial_in_its_own_process_and_ends_with_a_table(tiny_scenes, tmp_path):
     typed = ["-m", *tiny_scenes, "trainer.steps=2", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'a, b'}"]
     done = run("train.py", *typed)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -162,7 +162,7 @@ def test_what_cannot_be_swept_is_refused_before_a_trial_starts(typed, message):
         compose.check_trials(compose.read_sweep(typed))
 
 
-def test_optuna_is_asked_for_where_it_is_missing(monkeypatch):
+def test_missing_optuna_is_reported_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)  # what an import takes for "not installed"
     with pytest.raises(ConfigError, match=r"hydra/sweeper=optuna needs Optuna: pip install -e '.\[sweep\]'"):
         compose.read_sweep(OPTUNA)
@@ -243,7 +243,7 @@ def test_optuna_learns_from_the_trials_before(mode, tmp_path):
     assert sum(scores[20:]) / 10 > sum(scores[:10]) / 10 + 0.1
 
 
-def test_optuna_keeps_away_from_what_failed(tmp_path):
+def test_optuna_avoids_values_that_failed(tmp_path):
     record = optuna_record(tmp_path)
     from vitcross.sweep.optuna_proposals import propose
 
@@ -376,7 +376,7 @@ class Elements(HTMLParser):
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_the_page_draws_every_trial_in_every_panel_and_trusts_no_text(mode, tmp_path):
+def test_the_page_draws_every_trial_in_every_chart_and_escapes_text(mode, tmp_path):
     record = record_of_all_kinds(tmp_path, mode)
     elements = Elements(page(record))
     assert elements.open == []
@@ -424,7 +424,7 @@ def test_a_logarithmic_axis_has_2_to_7_numbers_inside(low, ratio):
     assert ticks[0] >= low and ticks[-1] <= low * ratio
 
 
-def test_axes_suit_what_is_swept():
+def test_axes_suit_the_swept_values():
     assert key_axis(Values(("2", "4", "6"))).ticks == (2, 4, 6)
     assert key_axis(Values(("8", "512", "64"))).log and not key_axis(Values(("0", "512", "64"))).log
     assert key_axis(Values(("small", "2"))) is None and key_axis(Values(("nan", "1"))) is None

@@ -35,7 +35,7 @@ class Essential(Broken):
         raise OSError(28, "No space left on device", "metrics.jsonl")
 
 
-def test_base_class_takes_everything_and_does_nothing():
+def test_base_class_accepts_everything_and_does_nothing():
     sink = Sink()
     assert (sink.scalars(1, {}), sink.media(1, None), sink.animation(1, b""), sink.close({}, 0)) == (None,) * 4
 

@@ -42,7 +42,7 @@ def test_other_classes_and_another_size_of_images():
     assert own.shape == (21, 8)
 
 
-def test_as_many_classes_that_are_others_get_a_new_head():
+def test_equally_many_other_classes_get_a_new_head():
     source, network = vision(1), vision(2)
     assert initialize(network, source, same_classes=False)["re-initialized"] == ["head/kernel", "head/bias"]
 
@@ -60,7 +60,7 @@ def test_a_model_that_does_not_fit_is_refused(changes, named):
         initialize(vision(2, **changes), vision(1), same_classes=True)
 
 
-def test_towers_of_images_are_shared_with_image_text_models():
+def test_image_encoders_are_shared_with_image_text_models():
     both = image_text.dual_encoder()
     tower = both.image_encoder
     for variable in tower.weights:
@@ -84,7 +84,7 @@ def test_grids_of_equally_many_patches_are_resampled_too():
     assert initialize(network, source, same_classes=True)["resampled"] == ["embedding/position_embedding/embeddings"]
 
 
-def test_image_text_models_of_other_sizes_and_other_kinds():
+def test_image_text_models_of_other_sizes_and_types():
     def both(size, **options):
         tower = VisionTransformer(
             num_classes=None,

@@ -51,22 +51,22 @@ class CaptureEntry:
         targets: what the maps of each probe explain; empty if it is not known.
         trust: trust measures of the maps (`trust_table`), or None.
         thumbnails: dict of the `file` with all maps, its `columns` (dict of key to name) and `rows`, and the `width`
-            and `height` of a cell in pixels; or None.
+            and `height` of a cell in pixels.
         colors: the color scale from 0 up, `#rrggbb`.
     """
 
     step: int
     images: list[dict]
     probes: list[list]
-    targets: list[str] = dataclasses.field(default_factory=list)
-    trust: dict | None = None
-    thumbnails: dict | None = None
-    colors: list[str] = dataclasses.field(default_factory=list)
+    targets: list[str]
+    trust: dict | None
+    thumbnails: dict
+    colors: list[str]
 
     @property
     def files(self) -> list[str]:
         """Every file of the capture that the page shows."""
-        return [part["file"] for part in [*self.images, *([self.thumbnails] if self.thumbnails else [])]]
+        return [part["file"] for part in (*self.images, self.thumbnails)]
 
 
 def page(*, title, status, facts, captures, curves, explore) -> str:
@@ -92,7 +92,6 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
     }
     measured = next((capture for capture in reversed(captures) if capture.trust), None)
     columns, missing = _columns(measured.trust["methods"] if measured else [])
-    strip = [capture for capture in captures if capture.thumbnails]
     last = [("last step", number(captures[-1].step))] if captures else []
     return html_page(
         "sinks/gallery/page.html",
@@ -109,8 +108,7 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
         columns=columns,
         missing=missing,
         animation_question=lookup_media(ANIMATION).question,
-        strip=strip,
-        strip_column="relevance" if all("relevance" in c.thumbnails["columns"] for c in strip) else "rollout",
+        strip_column="relevance" if all("relevance" in c.thumbnails["columns"] for c in captures) else "rollout",
         tables=tables,
         curves=curves,
         explore=explore,
