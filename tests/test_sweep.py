@@ -119,9 +119,9 @@ def test_a_sweep_passes_a_signal_to_its_trial_and_later_resumes_it(tiny_scenes, 
     ("typed", "message"),
     [
         ([*OPTUNA, "model.dpth=1"], "Did you mean 'model.depth'"),
-        (["--cfg", "job", "seed=1,2"], "no other flag beside -m"),
+        (["--cfg", "job", "seed=1,2"], "no flag besides -m"),
         (["resume=x", "seed=1,2"], "to continue a sweep, type it again"),
-        (["seed=1,2", "hydra.sweep.dir=."], "must be the folder of a sweep"),
+        (["seed=1,2", "hydra.sweep.dir=."], "must be a new folder or that of a sweep"),
     ],
 )
 def test_a_wrong_sweep_ends_with_status_2_and_one_message(typed, message, tmp_path):
