@@ -101,7 +101,7 @@ def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scen
 def test_a_sweep_hands_a_signal_to_its_trial_ends_and_goes_on_with_it(tiny_scenes, tmp_path):
     length = ["attention_maps=off", "trainer.steps=100000"]
     typed = ["train.py", "-m", *tiny_scenes, *length, "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
-    for expected in ("starting TensorFlow", "goes on at step"):
+    for expected in ("starting TensorFlow", "resume      at step"):
         steps = (tmp_path / "0/metrics.jsonl").stat().st_size if (tmp_path / "0/metrics.jsonl").exists() else 0
         process = start(*typed)
         wait_for_training(process, tmp_path / "0")

@@ -1,8 +1,7 @@
-"""The one way to intervene in a model's attention, and the addresses by which it is done.
+"""Defines the call argument that intervenes in a model's attention, and the addresses that it uses.
 
-A call argument, never state: layers read from it what concerns them and hand the rest on with `scope`. Leaving it out
-changes no bit of any result. Trust measures (kept patches), relevance (weight offsets) and head importance (head gates)
-are all built on it.
+Layers read what concerns them and pass the rest on with `scope`; without controls, results do not change by a bit.
+Trust measures (kept patches), relevance (weight offsets) and head importance (head gates) build on it.
 
 An address is a path such as `image_encoder/block_03/self_attention`; zero-padded, so that sorted order is depth order.
 
@@ -16,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionControls:
-    """What to change in the attention of one call, and which weights to return.
+    """Says what to change in the attention of one call, and which weights to return.
 
     Args:
         kept_patches: bool (B, P) or None. False = the patch is dropped as a token: its key is masked in every layer
@@ -50,7 +49,7 @@ class AttentionControls:
         )
 
     def within(self, name: str) -> "AttentionControls":
-        """The controls of one tower of a model: addresses that are not below `name` are left out, none is changed."""
+        """The controls of one tower of a model: only addresses below `name` are kept, unchanged."""
         start = f"{name}/"
 
         def kept(entries):

@@ -1,7 +1,7 @@
-"""Dropout whose random state has a fixed place among the model's variables.
+"""Implements dropout whose random state has a fixed path among the model's variables.
 "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (Srivastava et al., JMLR 2014). Keras's own layer
-numbers its random states by how many the process has made (`seed_generator_7`), so that a checkpoint keyed by path
-could not find them again.
+numbers its random states by how many the process has made (`seed_generator_7`), so a checkpoint keyed by path could not
+find them again.
 """
 
 import keras

@@ -1,8 +1,8 @@
-"""A learned factor per channel on a residual branch.
+"""Implements LayerScale, a learned factor per channel on a residual branch.
 
 "Going deeper with Image Transformers" (arXiv 2103.17239), section 2.
 
-Shapes: D width.
+Shapes: D embed_dim.
 """
 
 import keras
