@@ -327,10 +327,19 @@ def test_help_is_a_page_with_commands_and_keys(script):
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
-def test_cfg_job_prints_the_configuration():
-    done = run("train.py", "--cfg", "job", "optimizer.learning_rate=0.25")
-    assert done.returncode == 0
-    assert yaml.safe_load(done.stdout)["optimizer"]["learning_rate"] == 0.25
+def test_flags_print_the_configuration_and_run_nothing(tmp_path):
+    typed = ["optimizer.learning_rate=0.25", "trainer.epochs=3"]
+    for arguments in (["--cfg", "job", *typed], [*typed, "--cfg", "job", "--resolve"]):
+        done = run("train.py", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        printed = yaml.safe_load(done.stdout)
+        assert printed["optimizer"]["learning_rate"] == 0.25
+        assert (printed["trainer"]["steps"], printed["trainer"]["epochs"]) == (None, 3)
+    assert "sweeper" in yaml.safe_load(run("train.py", "--cfg", "hydra", cwd=tmp_path).stdout)["hydra"]
+    for script, arguments in (("train.py", ["--resolve"]), ("train.py", ["-p", "seed=1"]), ("evaluate.py", ["-m"])):
+        done = run(script, *arguments, cwd=tmp_path)
+        assert done.returncode == 2 and "says nothing by itself" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

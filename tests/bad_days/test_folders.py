@@ -48,9 +48,9 @@ def split_without_a_class(root):
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (no_classes, "must hold at least two folders, one a class. Received: none"),
-        (one_class, "must hold at least two folders, one a class. Received: ['cat']"),
-        (loose_images, "Received: none (its images lie in no subfolder: make one folder a class)"),
+        (no_classes, "must hold at least two folders, one per class. Received: none"),
+        (one_class, "must hold at least two folders, one per class. Received: ['cat']"),
+        (loose_images, "Received: none (its images are in no subfolder: make one folder per class)"),
         (class_without_images, "must hold at least one image"),
         (split_without_a_class, "must hold the same classes as the training folder. Received also: ['cow']"),
     ],

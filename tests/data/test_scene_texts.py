@@ -116,7 +116,9 @@ def test_questions_are_pairs(questions):
             SceneOptions(held_out=True, image_size=(40, 56)), split="unseen", index=source.image_of(index)
         )
         (item,) = [item for item in scene.questions if item["question"] == source.text(index)]
-        assert questions.question_types[asked["question_type"][index]] == item["type"] == source.question_type(index)
+        assert (
+            questions.question_types[asked["question_type"][index]] == item["type"] == source.pairs[index].question_type
+        )
         label = asked["labels"][index]
         assert (
             item["answer"] == questions.class_names[label]

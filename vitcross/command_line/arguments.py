@@ -34,7 +34,12 @@ def answer_flags(script, arguments):
     if not {flag.partition("=")[0] for flag in flags} & set(PRINTING_FLAGS):
         fail(f"{flags[0]} says nothing by itself to {script}.py: one of {', '.join(PRINTING_FLAGS)} prints something")
     try:
-        compose.print_as_hydra(script, [*arguments, *compose.one_length(overrides)[len(overrides) :]])
+        added = compose.one_length(overrides)[len(overrides) :]
+        # Hydra reads overrides that stand together: what follows from one stands right behind it.
+        is_length = ("trainer.steps=", "trainer.epochs=")
+        lengths = [n for n, text in enumerate(arguments, 1) if text.lstrip("+").startswith(is_length)]
+        place = max(lengths, default=0)
+        compose.print_as_hydra(script, [*arguments[:place], *added, *arguments[place:]])
     except ValueError as error:
         fail(str(error))
     raise SystemExit(0)

@@ -49,7 +49,7 @@ def check_typed(overrides):
     """
     for text in overrides:
         key = text.lstrip("+~").partition("=")[0].replace("/", ".").partition("@")[0]
-        is_of_hydra = key == "hydra" or key.startswith("hydra.")
+        is_of_hydra = (key == "hydra" and text != key) or key.startswith("hydra.")  # --cfg hydra is no override
         if is_of_hydra and not any(key == known or key.startswith(f"{known}.") for known in ALLOWED_HYDRA_KEYS):
             raise ConfigError(
                 f"of Hydra's own keys only {', '.join(ALLOWED_HYDRA_KEYS)} can be typed. Received: {text}"

@@ -1,4 +1,4 @@
-"""The batch contract: the keys, shapes, dtypes and value ranges that every room relies on.
+"""Defines and checks the batch contract: the keys, shapes, dtypes and value ranges of a batch.
 
     images       (B, H, W, C) float32 in [-1, 1]
     labels       (B,) int32 in [0, num_classes)
@@ -6,29 +6,28 @@
     index        (B,) int64    position of the example in its split
     box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label
     num_objects  (B,) int32, optional: objects in the image
-    mark_box     (B, 4) float32 in [0, 1], optional: as `box`, of a planted mark that gives the class away
-                 (`watermark.py`); without area where an image has none
+    mark_box     (B, 4) float32 in [0, 1], optional: box of a mark that reveals the class (`watermark.py`); without area
+                 where an image has none
 
-Where training images are mixed with each other (mixup, CutMix), also, in training batches only:
+Training batches of mixed images (mixup, CutMix) also have:
 
     mixed_labels (B,) int32 in [0, num_classes): label of the image that was mixed in
-    mixing       (B,) float32 in [0, 1]: share of `labels`; `mixed_labels` has the rest. 1: not mixed. All other keys
-                 are those of the example that has `labels`, its boxes too, whatever covers it
+    mixing       (B,) float32 in [0, 1]: share of `labels`; `mixed_labels` has the rest. 1: not mixed. All other keys,
+                 boxes included, belong to the example of `labels`
 
-Where an example is a pair of an image and a text, also:
+Batches of pairs of an image and a text also have:
 
     token_ids         (B, T) int32   [BOS] tokens [EOS], then PAD = 0
     padding_mask      (B, T) bool    True: a real token, BOS and EOS among them
     text_id           (B,) int64     equal for equal texts of a split
     image_id          (B,) int64     position of the image among the images of the split
     question_type     (B,) int32     questions only: index into `data.question_types`
-    annotator_answers (B, A) int32   questions with several annotators only: index of each answer, -1: none, or one that
-                                     training does not know
+    annotator_answers (B, A) int32   questions with several annotators only: index of each answer, -1: none or unknown
     labels            (B,) int32     questions: index of the most frequent answer; captions: class of the image; -1:
-                                     not known
+                                     unknown
 
-A training batch may hold several texts of each image (`data.texts_per_image`): then `images` has (B / K, ...) rows,
-and rows i K to i K + K - 1 of the other keys belong to image i.
+A training batch may have K texts of each image (`data.texts_per_image`): then `images` has B / K rows, and rows i K to
+i K + K - 1 of the other keys belong to image i.
 
 Shape letters: B batch, H W C pixels, T token positions, A annotators, K texts of an image.
 """
@@ -36,11 +35,11 @@ Shape letters: B batch, H W C pixels, T token positions, A annotators, K texts o
 import numpy as np
 
 REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "index": np.int64}
-# Per-example shape and dtype of what only some sources have.
+# Per-example shape and dtype of the keys that only some sources have.
 OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32), "mark_box": ((4,), np.float32)}
 MIXING_KEYS = {"mixed_labels": np.int32, "mixing": np.float32}
-BOX_KEYS = ("box", "mark_box")  # they follow the pixels
-# What pairs have besides: dtype and, where it is two-dimensional, the key that says how long the second axis is.
+BOX_KEYS = ("box", "mark_box")  # augmentation moves them with the pixels
+# Keys of pairs: dtype and, if two-dimensional, the key with the length of the second axis.
 TEXT_KEYS = {
     "token_ids": (np.int32, "padding_mask"),
     "padding_mask": (np.bool_, "padding_mask"),
@@ -53,17 +52,17 @@ _REQUIRED_OF_TEXTS = ("token_ids", "padding_mask", "text_id", "image_id")
 
 
 def normalize(pixels):
-    """uint8 pixels of any shape -> float32 in [-1, 1]; exact and equal to the TensorFlow pipeline bit for bit."""
+    """uint8 pixels of any shape -> float32 in [-1, 1], bit for bit as the TensorFlow pipeline."""
     return np.asarray(pixels).astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def to_uint8(images):
-    """Undoes `normalize`: float32 in [-1, 1] of any shape -> uint8, values outside the range clipped."""
+    """Inverts `normalize`: float32 of any shape -> uint8; values outside [-1, 1] are clipped."""
     return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def check_batch(batch, *, image_shape, num_classes):
-    """Raises ValueError unless `batch` keeps the contract above.
+    """Raises ValueError unless `batch` fulfills the contract above.
 
     Args:
         batch: dict of NumPy arrays or eager tensors.
@@ -80,10 +79,8 @@ def check_batch(batch, *, image_shape, num_classes):
     size = arrays["index"].size if several else num_images
     shapes = {"images": (num_images, *image_shape), "labels": (size,), "valid": (size,), "index": (size,)}
     dtypes = dict(REQUIRED_KEYS)
-    for key, (shape, dtype) in OPTIONAL_KEYS.items():
+    for key, (shape, dtype) in (OPTIONAL_KEYS | {key: ((), dtype) for key, dtype in MIXING_KEYS.items()}).items():
         shapes[key], dtypes[key] = (size, *shape), dtype
-    for key, dtype in MIXING_KEYS.items():
-        shapes[key], dtypes[key] = (size,), dtype
     for key in arrays.keys() & TEXT_KEYS.keys():
         dtypes[key], like = TEXT_KEYS[key]
         shapes[key] = (size,) if like is None else (size, *(arrays[like].shape[1:2] or ["n"]))
@@ -101,7 +98,7 @@ def check_batch(batch, *, image_shape, num_classes):
 
 def _check_ranges(arrays, *, num_classes, lowest_label):
     images, valid = arrays["images"], arrays["valid"]
-    # Written so that NaN fails too.
+    # The negation makes NaN fail too.
     if not (images.min() >= -1 and images.max() <= 1):
         raise ValueError(f"Batch key 'images' must lie in [-1, 1]. Received: [{images.min()}, {images.max()}]")
     for key in ("labels", *(arrays.keys() & {"mixed_labels"})):

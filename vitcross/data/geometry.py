@@ -1,7 +1,7 @@
-"""Which part of an image the model sees, and how boxes follow it.
+"""Computes views, the parts of images that the model sees, and the images and boxes in them.
 
-A view is (y_min, x_min, y_max, x_max) relative to the upright image; `pad` gives views that reach beyond [0, 1].
-Boxes of objects use the same order. Shape letters: B batch, H W C pixels.
+A view is (y_min, x_min, y_max, x_max) relative to the upright image; with `pad` it extends beyond [0, 1]. Boxes use the
+same order. Shape letters: H W C pixels.
 """
 
 import math
@@ -29,14 +29,14 @@ def evaluation_view(source_size, image_size, *, resize="crop", evaluation_crop=1
 
 
 def random_resized_view(uniforms, source_size, image_size, *, min_scale):
-    """A random crop of Szegedy et al. 2015: area share in [min_scale, 1], aspect ratio in [3/4, 4/3] of the target's.
+    """A random crop (Szegedy et al. 2015): area share in [min_scale, 1], aspect ratio in [3/4, 4/3] of the target's.
 
-    Computed in closed form (no rejection), so that it vectorizes: a crop that does not fit is cut to the image.
+    The closed form needs no rejection, so it vectorizes; a crop that does not fit is clipped to the image.
 
     Args:
         uniforms: (..., 4) array in [0, 1): area, aspect ratio, y, x.
         source_size: (height, width) of the image.
-        image_size: (height, width) of the target; the aspect ratio varies around its own.
+        image_size: (height, width) of the target.
         min_scale: float in (0, 1].
 
     Returns:
@@ -44,7 +44,7 @@ def random_resized_view(uniforms, source_size, image_size, *, min_scale):
     """
     area, ratio, y, x = np.moveaxis(np.asarray(uniforms), -1, 0)
     scale = min_scale + area * (1 - min_scale)
-    # log-uniform in [3/4, 4/3], times the target's own ratio expressed in relative coordinates
+    # log-uniform in [3/4, 4/3], times the target's ratio in relative coordinates
     relative = (image_size[1] / image_size[0]) * (source_size[0] / source_size[1])
     aspect = np.exp((2 * ratio - 1) * math.log(4 / 3)) * relative
     height = np.minimum(np.sqrt(scale / aspect), 1.0)
@@ -54,7 +54,7 @@ def random_resized_view(uniforms, source_size, image_size, *, min_scale):
 
 
 def resample(encoded, view, image_size, *, channels):
-    """Decodes an `EncodedImage`, cuts out `view`, resizes it to `image_size`: (H, W, C) uint8, antialiased bilinear."""
+    """Decodes an `EncodedImage`, crops it to `view` and resizes it: (H, W, C) uint8, antialiased bilinear."""
     height, width = image_size
     y_min, x_min, y_max, x_max = view
     image = encoded.load(channels=channels, at_least=(height / (y_max - y_min), width / (x_max - x_min)))
@@ -80,7 +80,7 @@ def _padded(image, view, image_size):
 
 
 def box_in_view(box, view):
-    """A relative box (4,) of the image, as seen in `view`: float32 (4,), clipped to [0, 1]."""
+    """A box (4,) of the image in the coordinates of `view`: float32 (4,), clipped to [0, 1]."""
     y_min, x_min, y_max, x_max = view
     origin = np.array([y_min, x_min, y_min, x_min])
     extent = np.array([y_max - y_min, x_max - x_min] * 2)

@@ -1,4 +1,4 @@
-"""An image classification data set with its transforms: what a trainer, an evaluation and a notebook ask for.
+"""Combines the sources of an image classification data set with transforms and makes batches of them.
 
 Shape letters: B batch, H W C pixels, K classes.
 """
@@ -12,22 +12,20 @@ from vitcross.data.reader import CachingReader, DecodingReader, fits
 
 
 class ImageData:
-    """The splits of a data set and how their images become batches (`batch.py`).
+    """The splits of a data set and their batches (`batch.py`).
 
     Args:
-        name: str, what the console and the run call the data.
+        name: str, the name of the data in messages and runs.
         options: `ImageOptions`.
-        train: `Source`.
-        validation: `Source`.
-        test: `Source` or None.
-        watched: dict of name to `Source`: splits besides `validation` that are evaluated while a model trains.
-        num_classes: int or None; checked against the sources where it is given.
+        train, validation, test: `Source`; `test` may be None.
+        watched: dict of name to `Source`, splits that are evaluated during training in addition to `validation`.
+        num_classes: int or None, the expected number of classes.
 
     Raises:
-        ValueError: if the class count differs from `num_classes`, or the splits differ in their classes.
+        ValueError: if the number of classes is not `num_classes`, the splits differ in their classes or one is empty.
     """
 
-    tokenizer = None  # of data with texts
+    tokenizer = None  # only data with texts has one
 
     def __init__(self, *, name, options, train, validation, test=None, watched=None, num_classes=None):
         self.name = name
@@ -35,7 +33,7 @@ class ImageData:
         self.train, self.validation, self.test = train, validation, test
         known = {"train": train, "validation": validation, "test": test, **(watched or {})}
         self._sources = {split: source for split, source in known.items() if source is not None}
-        self.evaluation_splits = ("validation", *(watched or {}))  # those that are evaluated while a model trains
+        self.evaluation_splits = ("validation", *(watched or {}))  # evaluated during training
         self.unreadable = UnreadableImages(options.max_unreadable)
         self._readers = {}
         self._cache_left = options.cache_gigabytes
@@ -77,21 +75,21 @@ class ImageData:
         return balanced_class_weights(self.train.labels(), num_classes=self.num_classes)
 
     def source(self, split):
-        """The `Source` of a split. Raises ValueError for an unknown or missing one."""
+        """The `Source` of a split. Raises ValueError if there is none."""
         if split not in self._sources:
             raise ValueError(f"split must be one of {self.splits} of {self.name}. Received: {split!r}")
         return self._sources[split]
 
     def references(self, split):
-        """What metrics may know of a split besides its batches; None where images and labels are all."""
+        """Additional information about a split for metrics; None for data without texts."""
 
     def train_batches(self, *, seed, batch_size=None, start_position=0):
         """Endless shuffled and augmented batches as a `tf.data.Dataset`.
 
         Args:
-            seed: int; the order of a pass and the augmentation of a position depend on nothing else.
+            seed: int, the only input to the order of a pass and the augmentation of a position.
             batch_size: int, default `options.batch_size`.
-            start_position: int, examples to leave out at the start without reading them (resuming).
+            start_position: int, number of examples to skip at the start without reading them (for resuming).
         """
         from vitcross.data import pipeline
 
@@ -105,14 +103,14 @@ class ImageData:
         )
 
     def evaluation_batches(self, split, *, batch_size=None, limit=None):
-        """Each example of `split` exactly once, in order; a finite `tf.data.Dataset` of full batches.
+        """Each example of `split` exactly once, in order, as a finite `tf.data.Dataset` of full batches.
 
-        Rows that fill up the last batch, and unreadable images, have valid = False.
+        Rows that pad the last batch and unreadable images have valid = False.
 
         Args:
             split: str, one of `splits`.
             batch_size: int, default `options.batch_size`.
-            limit: int or None, use only so many examples, evenly spread over the split.
+            limit: int or None, use at most this many examples, evenly spread over the split.
         """
         from vitcross.data import pipeline
 
@@ -138,11 +136,7 @@ class ImageData:
         return {**batch, "images": contract.normalize(batch["images"])}
 
     def preprocess(self, image):
-        """One own image (path, bytes or uint8 (h, w[, c])) -> (H, W, C) float32 in [-1, 1], as evaluation sees it.
-
-        Raises:
-            UnreadableImage: if it cannot be decoded.
-        """
+        """`preprocess.preprocess` with the options of this data set."""
         return preprocess(image, options=self.options)
 
     def _training_reader(self, seed):
@@ -167,13 +161,12 @@ class ImageData:
         return reader
 
     def _images(self, split):
-        """The source whose images are decoded."""
+        """The source of the images of a split."""
         return self.source(split)
 
 
 def balanced_class_weights(labels, *, num_classes):
-    """Inverse class frequency with mean 1 over the classes that occur: labels (n,) -> (K,) float32; 0 for absent
-    classes.
+    """Inverse class frequencies of labels (n,), (K,) float32 with mean 1 over the classes that occur, 0 for others:
 
     w_k = (1 / n_k) / mean_j(1 / n_j)
     """

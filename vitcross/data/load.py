@@ -1,6 +1,6 @@
-"""The functions that `conf/data/*.yaml` name: options in, `ImageData` or `ImageTextData` out.
+"""Loads data sets: the functions that `conf/data/*.yaml` name, which return `ImageData` or `ImageTextData`.
 
-Each takes the options of one class of `vitcross.options.data`. TensorFlow is imported only when one is called.
+The arguments of each are those of a class of `vitcross.options.data`. Only a call imports TensorFlow.
 """
 
 import dataclasses
@@ -11,14 +11,15 @@ __all__ = ["image_folder", "pairs", "scene_texts", "scenes", "tfds", "tfds_capti
 
 
 def tfds(**given):
-    """A TensorFlow Datasets set by name: `TFDSOptions` -> `ImageData`."""
+    """Loads an image classification set of TensorFlow Datasets: `TFDSOptions` -> `ImageData`."""
     options = options_of.TFDSOptions(**given)
     return _image_data(name=options.name, options=options, sources=_tfds_sources(options, _tfds_builder(options)))
 
 
 def scenes(**given):
-    """Rendered scenes, prepared in seconds if they are not yet: `ScenesOptions` -> `ImageData` whose batches hold `box`
-    and `num_objects`, and `mark_box` with a watermark.
+    """Loads rendered scenes, and renders them first if necessary: `ScenesOptions` -> `ImageData`.
+
+    Its batches have the keys `box` and `num_objects`, and `mark_box` with a watermark.
     """
     from vitcross.data.scenes.watermark import Watermark, marked
 
@@ -31,7 +32,7 @@ def scenes(**given):
 
 
 def image_folder(**given):
-    """A folder of images, a class per subfolder: `ImageFolderOptions` -> `ImageData`."""
+    """Loads a folder of images with one subfolder per class: `ImageFolderOptions` -> `ImageData`."""
     from vitcross.data.sources.image_folder import ImageFolderSource, list_image_folder
 
     options = options_of.ImageFolderOptions(**given)
@@ -43,7 +44,7 @@ def image_folder(**given):
 
 
 def scene_texts(**given):
-    """Rendered scenes with their captions or with questions about them: `SceneTextsOptions` -> `ImageTextData`."""
+    """Loads rendered scenes with captions or questions: `SceneTextsOptions` -> `ImageTextData`."""
     from vitcross.data.problems import TextProblems
     from vitcross.data.scenes.scene import UNSEEN
     from vitcross.data.scenes.texts import scene_captions, scene_questions
@@ -60,10 +61,10 @@ def scene_texts(**given):
 
 
 def pairs(**given):
-    """Own images with captions or questions, a CSV or JSONL file of pairs: `PairsOptions` -> `ImageTextData`.
+    """Loads the user's images with captions or questions from a file of pairs: `PairsOptions` -> `ImageTextData`.
 
     Raises:
-        TooManyUnreadable: where more images than `max_unreadable` are not there.
+        TooManyUnreadable: if more than `max_unreadable` images are missing.
     """
     from vitcross.data.problems import TextProblems
     from vitcross.data.sources.image_files import ImageFiles
@@ -72,21 +73,18 @@ def pairs(**given):
 
     options, problems = options_of.PairsOptions(**given), TextProblems()
     listing = list_pairs(options.file, **_shares(options), problems=problems)
-    images = ImageFiles(listing.images, name=listing.file.stem, channels=options.channels)
-    made = {
-        id(pairs): PairSource(
-            name=f"{listing.file.stem}/{split}", images=images, pairs=pairs, class_names=listing.class_names
-        )
+    name, classes = listing.file.stem, listing.class_names
+    images = ImageFiles(listing.images, name=name, channels=options.channels)
+    made = {  # two splits may share their pairs
+        id(pairs): PairSource(name=f"{name}/{split}", images=images, pairs=pairs, class_names=classes)
         for split, pairs in listing.splits.items()
     }
     sources = {split: made[id(pairs)] for split, pairs in listing.splits.items()}
-    return _image_text_data(
-        name=listing.file.stem, options=options, sources=sources, problems=problems, missing=listing.missing
-    )
+    return _image_text_data(name=name, options=options, sources=sources, problems=problems, missing=listing.missing)
 
 
 def tfds_captions(**given):
-    """A TensorFlow Datasets set of images with captions, by name: `TFDSCaptionsOptions` -> `ImageTextData`."""
+    """Loads a set of images with captions of TensorFlow Datasets: `TFDSCaptionsOptions` -> `ImageTextData`."""
     from vitcross.data.problems import TextProblems
     from vitcross.data.sources.tfds_captions import caption_key, caption_pairs
 
@@ -129,7 +127,7 @@ def _scene_options(options, held_out=False):
 
 
 def _scene_sources(options, scenes, **more):
-    """A `TFDSSource` for each split of drawn scenes; `more` names further splits and their sizes."""
+    """A `TFDSSource` for each split of rendered scenes; `more` gives the sizes of additional splits."""
     from vitcross.data.scenes.scenes_builder import prepared_scenes
     from vitcross.data.sources.tfds_source import TFDSSource
 
@@ -143,7 +141,7 @@ def _shares(options):
 
 
 def _resolved(options, name, train):
-    """The options with the size and the channels that the images have where none were given."""
+    """The options with the size and channels of the images where none were given."""
     image_size = options.image_size or (train.image_shape and train.image_shape[:2])
     if image_size is None:
         raise ValueError(f"image_size must be given for {name}, whose images differ in size. Received: null")

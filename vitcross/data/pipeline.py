@@ -1,7 +1,6 @@
-"""`tf.data` pipelines over a reader: endless for training, finite and exact for evaluation.
+"""Builds the `tf.data` pipelines over a reader: endless for training, finite and exact for evaluation.
 
-Both are maps over batches of positions, so that a batch is a pure function of its position. Shape letters: B batch, H
-W C pixels.
+Both map batches of positions, so that a batch is a pure function of its position.
 """
 
 import numpy as np
@@ -15,17 +14,15 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 
 def training_batches(reader, *, options, batch_size, seed, start_position, record_error):
-    """Endless batches from example `start_position` on; batches are always full.
+    """Endless full batches from example `start_position` on.
 
-    What reading raises is handed to `record_error` (`UnreadableImages.record_error`): TensorFlow makes a page of it.
-
-    Where the reader gives several texts of each image, `images` has so many times fewer rows than the other keys.
-    With `Augmentation.repeats` each example has so many positions that follow each other.
+    `record_error` (`UnreadableImages.record_error`) receives each exception of reading. A reader of K texts per image
+    gives 1 / K as many `images` as rows of the other keys. Each example has `Augmentation.repeats` adjacent positions.
     """
     changes = options.augmentation
     _check_rows(start_position, batch_size, changes)
     view = getattr(reader, "view", None)
-    # With several texts of an image the order is one of images; a batch has so many rows of texts all the same.
+    # With several texts per image, images are shuffled; the batch still has `batch_size` rows of texts.
     texts = getattr(reader, "texts_per_image", 1)
     num_images, start_image = batch_size // texts, start_position // texts
 
@@ -35,13 +32,9 @@ def training_batches(reader, *, options, batch_size, seed, start_position, recor
         uniforms = randomness.uniforms(positions, seed=seed)
         batch = _read(reader, indices, uniforms, num_images, batch_size, substitute=True, record_error=record_error)
         boxes = {key: batch[key] for key in BOX_KEYS if key in batch}
+        crop = changes.random_resized_crop is not None and view != "random"
         batch["images"], moved = augmentation.augment(
-            batch["images"],
-            boxes,
-            uniforms,
-            options=changes,
-            image_size=options.image_size,
-            crop=changes.random_resized_crop is not None and view != "random",
+            batch["images"], boxes, uniforms, options=changes, image_size=options.image_size, crop=crop
         )
         if changes.mixes:
             batch |= _mixed(batch, uniforms, changes)
@@ -74,8 +67,10 @@ def _mixed(batch, uniforms, changes):
 
 
 def evaluation_batches(reader, *, options, batch_size, indices, record_error):
-    """Each of `indices` (n,) once, in order; the last batch is filled with rows that are not valid. `record_error` as
-    in `training_batches`."""
+    """Each of `indices` (n,) once, in order; the last batch is padded with rows that are not valid.
+
+    `record_error` is that of `training_batches`.
+    """
     padded = np.concatenate([indices, np.zeros(-len(indices) % batch_size, np.int64)])
     real = np.arange(len(padded)) < len(indices)
     rows = tf.data.Dataset.from_tensor_slices((padded.reshape(-1, batch_size), real.reshape(-1, batch_size)))

@@ -1,4 +1,4 @@
-"""One own image to what a network expects, as evaluation sees it; imports no TensorFlow.
+"""Prepares one image for a network, as evaluation does, without importing TensorFlow.
 
 Shape letters: H W C pixels.
 """
@@ -11,7 +11,7 @@ from vitcross.data.sources.decode import EncodedImage
 
 
 def preprocess(image, *, options):
-    """(H, W, C) float32 in [-1, 1]: decoded, upright, cut and resized by `options`.
+    """Decodes, crops and resizes an image by `options`: (H, W, C) float32 in [-1, 1].
 
     Args:
         image: path, encoded bytes, or uint8 array (h, w) or (h, w, 1 or 3).

@@ -1,6 +1,4 @@
-"""What can be wrong with data: images that cannot be read (each is named once and counted; more than the limit is an
-error), texts, and folders that are gone.
-"""
+"""Records problems with data: unreadable images (an error beyond a limit), unusable texts and vanished folders."""
 
 import logging
 import os
@@ -8,22 +6,15 @@ import pathlib
 import threading
 
 logger = logging.getLogger(__name__)
-NAMED_IN_ERROR = 5
-NAMED_IN_LOG = 5
+_NAMED = 5  # names that one message lists
 
 
 class UnreadableImage(ValueError):
-    """One image that cannot be decoded.
-
-    Args:
-        name: str, file path or position in the split.
-        reason: str, what the decoder said.
-    """
+    """One image that cannot be decoded: its file path or position in the split, and the decoder's reason."""
 
     def __init__(self, name, reason):
         super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.reason = reason
+        self.name, self.reason = name, reason
 
 
 class TooManyUnreadable(RuntimeError):
@@ -33,14 +24,14 @@ class TooManyUnreadable(RuntimeError):
 class UnreadableImages:
     """Counts distinct unreadable images of all splits; safe to use from several threads.
 
-    An exception inside `tf.data` reaches the caller as a TensorFlow error with a traceback in its text; `error` keeps
-    the one for people.
+    TensorFlow replaces an exception inside `tf.data` with an error of its own that contains a traceback; `error` keeps
+    the original.
 
     Args:
-        max_unreadable: int >= 0, how many are skipped before `add` raises.
+        max_unreadable: int >= 0, number of images to skip before `add` raises.
 
     Attributes:
-        reasons: dict of the name of each image to why it cannot be read.
+        reasons: dict of each image's name to the reason that it is unreadable.
         error: the first exception that ended the reading of a batch, or None.
     """
 
@@ -54,72 +45,68 @@ class UnreadableImages:
         return len(self.reasons)
 
     def record_error(self, error):
-        """Notes an exception that ends the reading of a batch; the first one counts."""
+        """Records an exception that ends the reading of a batch; only the first is kept."""
         with self._lock:
             if self.error is None:
                 self.error = error
 
     def root_cause(self, error):
-        """The exception for people behind one that training or evaluation met: what reading raised, where that is why.
-
-        TensorFlow wraps what went wrong inside `tf.data` in a page of its own.
-        """
+        """The exception behind an error of training or evaluation: the recorded one if TensorFlow wrapped it."""
         is_wrapped = type(error).__module__.startswith("tensorflow")
         return self.error if is_wrapped and self.error is not None else error
 
     def add(self, problem):
-        """Notes an `UnreadableImage`. Raises TooManyUnreadable beyond the limit."""
+        """Records an `UnreadableImage`. Raises TooManyUnreadable beyond the limit."""
         with self._lock:
             if problem.name not in self.reasons:
                 self.reasons[problem.name] = problem.reason
                 logger.warning("Skipping an unreadable image (%d so far): %s", len(self.reasons), problem)
             if len(self.reasons) > self.max_unreadable:
                 self.error = self.error or TooManyUnreadable(self._too_many())
-                raise self.error  # every thread that reads says the same
+                raise self.error  # the same in every reading thread
 
     def _too_many(self):
-        named = [f"{name} ({reason})" for name, reason in list(self.reasons.items())[:NAMED_IN_ERROR]]
-        more = " ..." if len(self.reasons) > len(named) else ""
+        named = [f"{name} ({reason})" for name, reason in self.reasons.items()]
         return (
-            f"{len(self.reasons)} images cannot be read, data.max_unreadable allows {self.max_unreadable}: "
-            f"{'; '.join(named)}{more}"
+            f"{len(named)} images cannot be read, data.max_unreadable allows {self.max_unreadable}: "
+            f"{_first('; ', named)}"
         )
 
 
 class TextProblems:
-    """What was wrong with the texts of a data set, kind by kind."""
+    """Problems with the texts of a data set, by kind."""
 
     def __init__(self):
         self._names = {}
         self._logged = set()
 
     def add(self, kind, name):
-        """Notes that `name` (file:line, or split and position) has the problem `kind`, e.g. `empty text`."""
+        """Records a problem `kind`, e.g. `empty text`, of `name` (file:line, or split and position)."""
         self._names.setdefault(kind, []).append(name)
 
     @property
     def names(self):
-        """dict of kind to the list of names, in the order found."""
+        """dict of kind to the list of names, in order."""
         return {kind: list(names) for kind, names in self._names.items()}
 
     def log(self):
-        """One warning for each kind that was not logged before."""
+        """Logs one warning for each kind that was not logged before."""
         for kind, names in self._names.items():
             if kind not in self._logged:
                 self._logged.add(kind)
-                more = " ..." if len(names) > NAMED_IN_LOG else ""
-                logger.warning("%s: %d (%s%s)", kind, len(names), ", ".join(names[:NAMED_IN_LOG]), more)
+                logger.warning("%s: %d (%s)", kind, len(names), _first(", ", names))
+
+
+def _first(separator, names):
+    return separator.join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
 
 
 class DataVanished(RuntimeError):
-    """A folder that was there when the data was opened is gone."""
+    """A folder that existed when the data was opened no longer exists."""
 
 
 def check_still_there(path):
-    """Raises DataVanished if a folder above `path`, a file that was found there before, does not exist any more.
-
-    What is no path, and so was not read from a file of its own, passes.
-    """
+    """Raises DataVanished if a folder above the file `path` no longer exists; anything but a path passes."""
     if not isinstance(path, (str, os.PathLike)):
         return
     gone = None
@@ -130,5 +117,5 @@ def check_still_there(path):
     if gone is not None:
         raise DataVanished(
             f"the folder {gone} is gone: it held the data when the run began. Once it is back (moved back, its disk "
-            "mounted again), resume=RUN_FOLDER goes on with this run"
+            "mounted again), resume=RUN_FOLDER resumes this run"
         )

@@ -1,7 +1,6 @@
-"""From indices to a batch of uint8 images of one size: decoded by threads, or kept in memory.
+"""Reads batches of uint8 images of one size by index: decoded by threads, or cached in memory.
 
-Both readers give the same bytes for the same indices; which one is used depends on `cache_gigabytes` only.
-Shape letters: B batch, H W C pixels.
+Both readers give the same bytes; `cache_gigabytes` decides which one is used. Shape letters: B batch, H W C pixels.
 """
 
 import concurrent.futures
@@ -19,14 +18,14 @@ _GIGABYTE = 2**30
 
 
 class DecodingReader:
-    """Decodes the images of a source and brings them to one size.
+    """Decodes the images of a source and resizes them to one size.
 
     Args:
         source: `Source`.
         options: `ImageOptions`.
-        unreadable: `UnreadableImages` that counts the bad ones.
-        view: `evaluation` (the deterministic view), `random` (random resized crops, from uniforms) or `native` (as
-            stored; all images of the source must have one shape).
+        unreadable: `UnreadableImages` that counts the unreadable images.
+        view: `evaluation` (deterministic), `random` (random resized crops, from uniforms) or `native` (as stored; all
+            images of the source must have one shape).
     """
 
     def __init__(self, source, *, options, unreadable, view):
@@ -36,7 +35,7 @@ class DecodingReader:
         self.image_shape = (*size, options.channels)
         self._bad = set()
         self._threads = min(16, num_cores())
-        # Threads are enough: Pillow decodes and resizes without holding the interpreter lock.
+        # Threads suffice, since Pillow releases the interpreter lock to decode and resize.
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
 
     def __len__(self):
@@ -48,8 +47,8 @@ class DecodingReader:
         Args:
             indices: (B,) integers in [0, n).
             uniforms: (B, NUM_STREAMS) float32 in [0, 1), for random views (`randomness.uniforms`).
-            substitute: bool, put the next readable example in the place of an unreadable one; else its row is black
-            and not valid.
+            substitute: bool, replace an unreadable example with the next readable one; otherwise its row is black and
+                not valid.
 
         Returns:
             dict of NumPy arrays: images (B, H, W, C) uint8, labels, valid, index and the source's optional keys.
@@ -71,12 +70,12 @@ class DecodingReader:
 
     @property
     def cache_bytes(self):
-        """Bytes that the decoded images of the split need."""
+        """Memory that the decoded images of the split need, in bytes."""
         return len(self) * int(np.prod(self.image_shape))
 
     @property
     def spec(self):
-        """dict of each key of a batch to the shape and dtype of one example."""
+        """dict of each batch key to the shape and dtype of one example."""
         keys = {key: ((), contract.REQUIRED_KEYS[key]) for key in ("labels", "valid", "index")}
         optional = {key: contract.OPTIONAL_KEYS[key] for key in self.source.optional_keys}
         return {"images": (self.image_shape, np.uint8), **keys, **optional}
@@ -103,8 +102,8 @@ class DecodingReader:
                 else:
                     pixels = geometry.resample(image, view, self._options.image_size, channels=self._options.channels)
             except UnreadableImage as problem:
-                check_still_there(record["image"])  # else the images are blamed, one by one
-                # Counted first: beyond the limit `add` raises, and then every reading thread must hear that reason.
+                check_still_there(record["image"])  # a vanished folder is not the fault of the images
+                # Count first: beyond the limit `add` raises, and every reading thread must raise that reason.
                 self._unreadable.add(problem)
                 self._bad.add(candidate)
                 continue
@@ -131,10 +130,9 @@ class DecodingReader:
 
 
 class CachingReader:
-    """Keeps what a `DecodingReader` has decoded: each image is decoded once, when it is first asked for.
+    """Caches the images of a `DecodingReader`, each decoded when it is first read, so that training starts at once.
 
-    Nothing is decoded ahead, so that the first batch is there at once. Safe to use from several threads (two may
-    decode the same image at the same time and store the same bytes).
+    It is safe to use from several threads: two may decode the same image and store the same bytes.
     """
 
     def __init__(self, reader):
@@ -147,7 +145,7 @@ class CachingReader:
         return len(self._reader)
 
     def read(self, indices, *, uniforms=None, substitute=False):
-        """Like `DecodingReader.read`; `uniforms` is not used (a random view is never kept)."""
+        """Like `DecodingReader.read`; `uniforms` is unused, since random views are not cached."""
         indices = np.array(indices, np.int64)
         self._decode(indices)
         if substitute:
@@ -160,7 +158,7 @@ class CachingReader:
         if missing.size:
             for key, values in self._reader.read(missing).items():
                 self._arrays[key][missing] = values
-            self._known[missing] = True  # last: another thread that sees it may read the arrays
+            self._known[missing] = True  # set last, since other threads then read the arrays
 
     def _next_readable(self, index):
         size = len(self)

@@ -1,4 +1,4 @@
-"""The texts of a split as arrays, made once. Shape letters: n pairs, T token positions, A annotators."""
+"""Encodes the texts of a split as arrays. Shape letters: n pairs, T token positions, A annotators."""
 
 import numpy as np
 
@@ -6,22 +6,18 @@ TOO_LONG = "text too long (cut)"
 
 
 def text_arrays(source, *, tokenizer, max_length, question_types=(), num_annotators=0, problems):
-    """Batch keys of the texts of a split (`batch.py`), a row a pair.
+    """The batch keys of texts (`batch.py`) and labels of a split: dict of arrays with one row per pair.
 
     Args:
         source: `PairSource`.
         tokenizer: `Tokenizer`.
         max_length: int, T.
         question_types: tuple of str; () for captions.
-        num_annotators: int, A; the key `annotator_answers` is there where it is > 1.
-        problems: `TextProblems`; texts that are cut are noted there.
-
-    Returns:
-        dict of arrays with n rows: labels, token_ids, padding_mask, text_id, image_id and, for questions,
-        question_type and annotator_answers.
+        num_annotators: int, A; the key `annotator_answers` exists if it is > 1.
+        problems: `TextProblems`, where truncated texts are recorded.
     """
     texts = source.texts()
-    # Few scenes ask a question that no other scene asks: each text is encoded once.
+    # Many pairs have the same question, so each distinct text is encoded once.
     unique, text_of_pair = np.unique(np.array(texts, object), return_inverse=True)
     token_ids, padding_mask, truncated = tokenizer.encode(unique.tolist(), max_length=max_length)
     for index in np.flatnonzero(truncated[text_of_pair]):
@@ -43,7 +39,7 @@ def text_arrays(source, *, tokenizer, max_length, question_types=(), num_annotat
 
 
 def first_of_each_text(source, *, tokenizer):
-    """Indices of the first pair of each text that is different to the tokenizer, in order."""
+    """Indices of the first pair of each text, in order; texts are equal if the tokenizer normalizes them equally."""
     texts = {}
     for index, text in enumerate(source.texts()):
         texts.setdefault(tokenizer.normalize(text), index)

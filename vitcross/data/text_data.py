@@ -1,4 +1,4 @@
-"""An image-text data set: pairs of an image and a text as batches. Shape letters: P images, T token positions."""
+"""Makes batches of pairs of an image and a text. Shape letters: P images, T token positions."""
 
 import dataclasses
 
@@ -14,26 +14,20 @@ from vitcross.data.tokenizer import Tokenizer
 from vitcross.derangement import derangement
 from vitcross.options.data import check_augmentation
 
-_ANOTHER = 0x0FF5E7  # keeps the exchange of images apart from other uses of a seed
+_ANOTHER = 0x0FF5E7  # separates the exchange of images from other uses of a seed
 _EVALUATION_SEED = 0  # a blind evaluation shows the same images in every run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class References:
-    """What the metrics of a split may know besides predictions; `index` is that of a pair, as in its batch.
-
-    Attributes:
-        source: `PairSource`.
-        tokenizer: `Tokenizer`.
-        question_types: tuple of str.
-    """
+    """Information about a split for metrics; `index` is that of a pair, as in its batch."""
 
     source: PairSource
     tokenizer: Tokenizer
     question_types: tuple[str, ...] = ()
 
     def texts(self, index):
-        """All texts of the image of a pair: list of str."""
+        """All texts of a pair's image: list of str."""
         return self.source.references(index)
 
     def text(self, index):
@@ -45,7 +39,7 @@ class References:
         return self.source.answers(index)
 
     def scene(self, index):
-        """What is in the image of a pair (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
+        """The content of a pair's image (`Source.scene`)."""
         return self.source.scene(index)
 
 
@@ -53,48 +47,21 @@ class ImageTextData(ImageData):
     """The splits of a set of pairs; an example is a pair, `len(data.train)` counts pairs.
 
     Args:
-        name: str.
-        options: `ImageOptions`.
         texts: `TextOptions`.
         tokenizer: `Tokenizer`.
-        train: `PairSource`; validation, test (or None) and unseen (or None: rendered scenes that hold what was held
-            out) likewise.
+        unseen: `PairSource` of scenes with held-out combinations, or None.
         problems: `TextProblems` found so far.
-        missing: paths of images that are not there, which count as unreadable ones.
-        num_classes: int or None; checked where it is given.
+        missing: paths of missing images, which count as unreadable.
+        **arguments: those of `ImageData`, whose sources are `PairSource`s; `watched` follows from `unseen`.
 
     Raises:
-        TooManyUnreadable: if more images are missing than `max_unreadable`.
-        ValueError: as `ImageData`; a baseline with one image; class weights, which no task of texts has; mixed or
-            repeated images.
+        TooManyUnreadable: if more than `max_unreadable` images are missing.
+        ValueError: as `ImageData`; for a baseline with one image, class weights, and mixed or repeated images.
     """
 
-    def __init__(
-        self,
-        *,
-        name,
-        options,
-        texts,
-        tokenizer,
-        train,
-        validation,
-        test=None,
-        unseen=None,
-        problems=None,
-        missing=(),
-        num_classes=None,
-    ):
-        self.unseen = unseen
-        self.texts, self.tokenizer = texts, tokenizer
-        super().__init__(
-            name=name,
-            options=options,
-            train=train,
-            validation=validation,
-            test=test,
-            watched={} if unseen is None else {"unseen": unseen},
-            num_classes=num_classes,
-        )
+    def __init__(self, *, texts, tokenizer, unseen=None, problems=None, missing=(), **arguments):
+        self.unseen, self.texts, self.tokenizer = unseen, texts, tokenizer
+        super().__init__(watched={} if unseen is None else {"unseen": unseen}, **arguments)
         self.problems = problems or TextProblems()
         pairs = [pair for split in self.splits for pair in self.source(split).pairs]
         self.question_types = tuple(sorted({pair.question_type for pair in pairs if pair.answers}))
@@ -128,13 +95,13 @@ class ImageTextData(ImageData):
             "num_annotators": max(len(pair.answers) for split in self.splits for pair in self.source(split).pairs),
             "problems": self.problems,
         }
-        sources = {id(self.source(split)): self.source(split) for split in self.splits}  # one may serve two splits
+        sources = {id(self.source(split)): self.source(split) for split in self.splits}  # two splits may share one
         made = {key: text_arrays(source, **arguments) for key, source in sources.items()}
         return {split: made[id(self.source(split))] for split in self.splits}
 
     @property
     def max_text_length(self):
-        """T, token positions of a row."""
+        """T, the number of token positions of a row."""
         return self.texts.max_text_length
 
     @property
@@ -147,26 +114,22 @@ class ImageTextData(ImageData):
         return References(source=self.source(split), tokenizer=self.tokenizer, question_types=self.question_types)
 
     def words(self, split, index):
-        """The `Word`s of a pair's text, with the positions of their tokens in its row of token ids."""
+        """The `Word`s of a pair's text with the positions of their tokens."""
         return self.tokenizer.words(self.source(split).text(index), max_length=self.max_text_length)
 
     def word_boxes(self, split, index):
-        """For each of `words(split, index)`: (K, 4) float32 boxes of the objects that it names, or None.
+        """Boxes (K, 4) float32 of the objects that each of `words(split, index)` names, or None.
 
-        Boxes are (y_min, x_min, y_max, x_max) in [0, 1] of the view that evaluation shows of the pair's own image
-        (of a blind baseline too); what lies outside the view is left out.
+        Boxes are (y_min, x_min, y_max, x_max) in [0, 1] of the evaluation view of the pair's own image (also with a
+        blind baseline); objects outside the view are omitted.
         """
-        source = self.source(split)
-        links = source.links(index)
-        words = self.words(split, index)
+        source, options = self.source(split), self.options
+        links, words = source.links(index), self.words(split, index)
         if not links:
             return [None] * len(words)
-        image = source.image(index, source.record(index))
+        size = source.image(index, source.record(index)).size
         view = geometry.evaluation_view(
-            image.size,
-            self.options.image_size,
-            resize=self.options.resize,
-            evaluation_crop=self.options.evaluation_crop,
+            size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
         )
         return [_boxes_of(word, links, view) for word in words]
 

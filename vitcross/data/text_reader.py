@@ -1,4 +1,4 @@
-"""From indices of pairs to a batch: images from a reader of unique images, texts from arrays made once.
+"""Reads batches of pairs by index: images from a reader of unique images, texts from precomputed arrays.
 
 Shape letters: B batch, n pairs, P images, T token positions.
 """
@@ -14,9 +14,9 @@ class TextReader:
     Args:
         images: `DecodingReader` or `CachingReader` of the P images.
         image_of: (n,) int64 in [0, P), the image of each pair.
-        arrays: dict of batch key to an array with n rows, `labels` among them.
-        shown: (P,) int64 in [0, P): the image that is shown in the place of each; None for itself.
-        draw: bool, show any image but the right one, by the uniforms of the position.
+        arrays: dict of batch key to an array with n rows, including `labels`.
+        shown: (P,) int64 in [0, P), the image that replaces each image; None for no replacement.
+        draw: bool, replace each image with any other, drawn from the uniforms of the position.
     """
 
     def __init__(self, images, *, image_of, arrays, shown=None, draw=False):
@@ -33,19 +33,19 @@ class TextReader:
 
     @property
     def view(self):
-        """How the images are cut, as their own reader says."""
+        """The view of the image reader."""
         return getattr(self._images, "view", None)
 
     @property
     def spec(self):
-        """dict of each key of a batch to the shape and dtype of one example."""
+        """As `DecodingReader.spec`."""
         return self._images.spec | {key: (rows.shape[1:], rows.dtype) for key, rows in self._arrays.items()}
 
     def read(self, indices, *, uniforms=None, substitute=False):
         """The pairs at `indices` (B,), like `DecodingReader.read`.
 
-        Where an unreadable image is replaced by the next one (`substitute`), the text is the first one of that
-        image, unless the images are wrong on purpose.
+        If `substitute` replaces an unreadable image with the next one, the text is the first of that image, unless
+        images are replaced on purpose.
         """
         indices = np.array(indices, np.int64)
         wanted = self._wanted(self._image_of[indices], uniforms)
@@ -64,10 +64,10 @@ class TextReader:
 
 
 class ImageTextsReader(TextReader):
-    """Reads K texts of each image: a row of the images stands beside K rows, one below the other, of the rest.
+    """Reads K texts of each image: each row of `images` corresponds to K consecutive rows of the other keys.
 
-    An example is an image here: `len` is P, indices lie in [0, P). Which of its n texts are read is drawn by the
-    uniforms of the position: K of them that follow each other, again from the first where n < K.
+    An example is an image: `len` is P, indices lie in [0, P). The uniforms of the position select the first of K
+    consecutive texts of the image, cyclically.
 
     Args:
         texts_per_image: int, K.
@@ -86,7 +86,7 @@ class ImageTextsReader(TextReader):
 
     @property
     def spec(self):
-        """dict of each key of a batch to the shape and dtype of one of its rows."""
+        """dict of each batch key to the shape and dtype of one of its rows."""
         own = {"index": ((), np.dtype(np.int64)), "valid": ((), np.dtype(np.bool_))}
         texts = {key: (rows.shape[1:], rows.dtype) for key, rows in self._arrays.items()}
         return {"images": self._images.spec["images"], **own, **texts}
@@ -96,7 +96,7 @@ class ImageTextsReader(TextReader):
         images = np.array(indices, np.int64)
         out = self._images.read(self._wanted(images, uniforms), uniforms=uniforms, substitute=substitute)
         if self._shown is None and not self._draw:
-            images = out["index"]  # where an unreadable one was replaced, the texts are those of its substitute
+            images = out["index"]  # the texts of a substituted image are its own
         pairs = self._texts_of(images, uniforms[:, streams.TEXT])
         valid = np.repeat(out["valid"], self.texts_per_image)
         texts = {key: rows[pairs] for key, rows in self._arrays.items()}

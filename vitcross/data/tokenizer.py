@@ -1,8 +1,8 @@
-"""Text to token ids and back: a trained sub-word tokenizer around Hugging Face `tokenizers`, with places in the text.
+"""Trains and applies sub-word tokenizers (Hugging Face `tokenizers`) that also locate tokens and words in a text.
 
-Byte-pair encoding over bytes (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2)
-or WordPiece (Schuster & Nakajima 2012). Texts are lower-cased, brought to Unicode NFC, and white space counts as one
-space. Equal texts train equal tokenizers. Shape letters: n texts, T token positions.
+Kinds are byte-pair encoding over bytes (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners",
+section 2.2) and WordPiece (Schuster & Nakajima 2012). Texts are lower-cased and normalized to Unicode NFC with single
+spaces. Equal texts train equal tokenizers. Shape letters: n texts, T token positions.
 """
 
 import json
@@ -15,13 +15,13 @@ from vitcross.atomic_files import write_text
 from vitcross.options.data import SHORTEST_TEXT, TOKENIZER_KINDS
 
 SPECIAL_TOKENS = ("[PAD]", "[BOS]", "[EOS]", "[UNK]")
-_CONTINUES = "##"  # how WordPiece marks a sub-word that does not begin a word
+_CONTINUES = "##"  # WordPiece's prefix of a sub-word that does not begin a word
 
 
 class Token(NamedTuple):
-    """One position of a row of token ids: its text, the characters [start, end) it stands for, the number of its word.
+    """One position of a row of token ids: its text, its characters [start, end) and the number of its word.
 
-    BOS and EOS have start = end = 0 and word = -1; sub-words of one word share its number.
+    BOS and EOS have start = end = 0 and word = -1.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Token(NamedTuple):
 
 
 class Word(NamedTuple):
-    """One word: its text as written, its characters [start, end), and the positions of its tokens in the row."""
+    """One word: its text as written, its characters [start, end) and the positions of its tokens."""
 
     text: str
     start: int
@@ -40,13 +40,9 @@ class Word(NamedTuple):
 
 
 class Tokenizer:
-    """Text to token ids `[BOS] tokens [EOS] PAD ...` and back. Make one with `train` or `load`.
+    """Converts text to token ids `[BOS] tokens [EOS] PAD ...` and back; `train` and `load` create one.
 
-    Args:
-        backend: `tokenizers.Tokenizer` whose first four tokens are `SPECIAL_TOKENS`.
-
-    Raises:
-        ValueError: if they are not.
+    `backend` is a `tokenizers.Tokenizer`. Raises ValueError unless its first four tokens are `SPECIAL_TOKENS`.
     """
 
     pad_id, bos_id, eos_id, unk_id = range(len(SPECIAL_TOKENS))
@@ -61,15 +57,15 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts, *, vocabulary_size, kind="bpe"):
-        """A tokenizer for `texts`; the same texts, in any order, give the same one.
+        """A tokenizer trained on `texts`, independent of their order.
 
         Args:
             texts: iterable of str.
-            vocabulary_size: int, most tokens it may have, special ones included; few texts need fewer.
-            kind: `bpe` (over bytes: nothing is unknown; needs at least 260) or `wordpiece`.
+            vocabulary_size: int, the largest number of tokens, including special ones.
+            kind: `bpe` (over bytes, so nothing is unknown; needs at least 260 tokens) or `wordpiece`.
 
         Raises:
-            ValueError: for an unknown kind, or a vocabulary that does not hold every character.
+            ValueError: for an unknown kind, or a vocabulary too small for every character.
         """
         if kind not in TOKENIZER_KINDS:
             raise ValueError(f"tokenizer_kind must be one of {TOKENIZER_KINDS}. Received: {kind!r}")
@@ -83,7 +79,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path):
-        """The tokenizer of a `tokenizer.json`. Raises ValueError where it is not one, or was not made by `train`."""
+        """The tokenizer in a `tokenizer.json`. Raises ValueError if it is not one or was not made by `train`."""
         import tokenizers
 
         if not Path(path).expanduser().is_file():
@@ -91,7 +87,7 @@ class Tokenizer:
         try:
             backend = tokenizers.Tokenizer.from_file(str(Path(path).expanduser()))
         except BaseException as error:
-            # The library raises bare exceptions; a panic of its Rust, which some files provoke, is not even one.
+            # The library raises plain `Exception`s; a panic of its Rust code, which some files cause, is not even one.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             raise ValueError(f"tokenizer must be the path of a tokenizer.json. Received: {path}: {error}") from None
@@ -101,21 +97,21 @@ class Tokenizer:
             raise ValueError(f"{path}: {error}") from None
 
     def save(self, path):
-        """Writes it as one JSON file, whole or not at all."""
+        """Writes the tokenizer to one JSON file atomically."""
         write_text(path, self._backend.to_str(pretty=True))
 
     @property
     def vocabulary_size(self):
-        """Number of tokens, special ones included."""
+        """Number of tokens, including special ones."""
         return self._backend.get_vocab_size()
 
     def normalize(self, text):
-        """The text as the tokenizer sees it: texts that are equal here are one text to any model."""
+        """The text that the tokenizer encodes: texts that are equal here are equal to any model."""
         normalizer = self._backend.normalizer
         return text if normalizer is None else normalizer.normalize_str(text)
 
     def encode(self, texts, *, max_length):
-        """Rows of token ids; longer texts are cut, their EOS is kept.
+        """Rows of token ids; longer texts are truncated but keep their EOS.
 
         Args:
             texts: list of n str.
@@ -132,28 +128,28 @@ class Tokenizer:
             token_ids[row, 0], token_ids[row, 1 : len(ids) + 1] = self.bos_id, ids
             token_ids[row, len(ids) + 1] = self.eos_id
             truncated[row] = len(encoding) > len(ids)
-        # PAD never stands inside a text: special tokens are not read from it.
+        # PAD never occurs inside a text, since special tokens are not recognized there.
         return token_ids, token_ids != self.pad_id, truncated
 
     def decode(self, token_ids):
-        """The text of one row of token ids (lower-cased), special tokens left out."""
+        """The lower-cased text of one row of token ids, without special tokens."""
         ids = [int(number) for number in np.asarray(token_ids) if number >= len(SPECIAL_TOKENS)]
         return self._backend.decode(ids).strip()
 
     def tokens(self, text, *, max_length):
-        """The `Token`s of a text, one for each position of its row that is not padding."""
+        """The `Token`s of a text, one per position of its row that is not padding."""
         _check_length(max_length)
         encoding = self._backend.encode(text, add_special_tokens=False)
         places = zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True)
         inside = []
         for number, (start, end), word in list(places)[: max_length - 2]:
-            start += len(text[start:end]) - len(text[start:end].lstrip())  # byte-level tokens hold the space before
+            start += len(text[start:end]) - len(text[start:end].lstrip())  # byte-level tokens include the space before
             inside.append(Token(self._piece(number), start, end, word))
         bos, eos = (Token(SPECIAL_TOKENS[number], 0, 0, -1) for number in (self.bos_id, self.eos_id))
         return [bos, *inside, eos]
 
     def words(self, text, *, max_length):
-        """The `Word`s of a text, in order; what was cut off is not among them."""
+        """The `Word`s of a text, in order, without those that were truncated."""
         positions = {}
         tokens = self.tokens(text, max_length=max_length)
         for position, token in enumerate(tokens):
@@ -182,7 +178,7 @@ def _check_length(max_length):
 def _normalizer():
     from tokenizers import Regex, normalizers
 
-    # Four separators are white space to Python and not to the library.
+    # Python, but not the library, treats four separators as white space.
     spaces = normalizers.Replace(Regex(r"[\s\x1c-\x1f]+"), " ")
     return normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), spaces, normalizers.Strip()])
 
@@ -193,7 +189,7 @@ def _train_bpe(texts, vocabulary_size):
 
     backend = tokenizers.Tokenizer(models.BPE())
     backend.normalizer = _normalizer()
-    # The space in front makes the first word the same token as elsewhere.
+    # The leading space gives the first word the same token as elsewhere.
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     backend.decoder = decoders.ByteLevel()
     backend.train_from_iterator(
@@ -218,8 +214,8 @@ def _train_wordpiece(texts, vocabulary_size):
     backend = tokenizers.Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[Tokenizer.unk_id]))
     backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix=_CONTINUES)
-    # The trainer numbers the continued characters in the order of a hash table, another one in each process, and
-    # breaks ties by these numbers; given as special tokens, they have theirs before it starts (tokenizers 0.23).
+    # The trainer numbers the continued characters in hash order, which differs between processes, and breaks ties by
+    # these numbers; as special tokens they are numbered before it starts (tokenizers 0.23).
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary_size,
         special_tokens=[*SPECIAL_TOKENS, *continued],
@@ -231,7 +227,7 @@ def _train_wordpiece(texts, vocabulary_size):
 
 
 def _without_added_tokens(backend):
-    """The same vocabulary without tokens that are looked for in the text: `[EOS]` in a caption is only letters."""
+    """The same vocabulary without special tokens that are recognized in texts: `[EOS]` in a caption is plain text."""
     import tokenizers
 
     return tokenizers.Tokenizer.from_str(json.dumps(json.loads(backend.to_str()) | {"added_tokens": []}))

@@ -1,7 +1,7 @@
-"""Random changes of a whole batch of training images, in TensorFlow, from uniforms that belong to each position.
+"""Augments batches of training images in TensorFlow: crops, flips, shifts, color changes and erasing.
 
-Every function takes and returns batches and draws nothing itself (`randomness.uniforms`), so that the same position
-always gives the same pixels, eager and inside `tf.data`. Shape letters: B batch, H W C pixels.
+No function draws random numbers: all take the uniforms of each position (`randomness.uniforms`), so that a position
+always gives the same pixels, eagerly and inside `tf.data`. Shape letters: B batch, H W C pixels.
 """
 
 import numpy as np
@@ -17,19 +17,19 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def augment(images, boxes, uniforms, *, options, image_size, crop=False):
-    """Applies what `options` asks for, to each image by itself (what mixes images is `mixing.py`).
+    """Applies the changes that `options` selects to each image (`mixing.py` combines images with each other).
 
     Args:
         images: (B, h, w, C) uint8.
-        boxes: (B, 4) float32 relative boxes that follow the pixels, or a nest (dict, ...) of such, or None. What is
-            erased keeps its box.
+        boxes: (B, 4) float32 relative boxes that follow the pixels, a nest (dict, ...) of them, or None. Erasing does
+            not change a box.
         uniforms: (B, NUM_STREAMS) float32 in [0, 1).
         options: `Augmentation`.
         image_size: (H, W) of the result.
-        crop: bool, cut random views here (else the images have `image_size` already).
+        crop: bool, cut random crops here; otherwise the images already have `image_size`.
 
     Returns:
-        images (B, H, W, C) float32 in [0, 255] (or uint8 where nothing made fractions), boxes.
+        images (B, H, W, C) float32 in [0, 255], or uint8 if all values stayed whole, and boxes.
     """
     if crop:
         images, boxes = random_resized_crop(
@@ -74,10 +74,9 @@ def random_resized_crop(images, boxes, uniforms, *, image_size, min_scale):
 
 
 def flip_and_shift(images, boxes, *, flips, shifts, image_size):
-    """Mirrors rows of the batch where `flips` (B,) and moves the window by `shifts` (B, 2) pixels (y, x); one gather
-    does both.
+    """Mirrors the images where `flips` (B,) and moves the window by `shifts` (B, 2) pixels (y, x), in one gather.
 
-    A window moved beyond the border sees the reflection of the image (the border pixel is not repeated).
+    Beyond the border the window shows the reflection of the image; the border pixel is not repeated.
     """
     height, width = image_size
     rows = _reflected(tf.range(height)[None, :] + shifts[:, :1], height)

@@ -1,8 +1,8 @@
-"""Random erasing (Zhong et al. 2017, arXiv 1708.04896): a rectangle of an image becomes noise.
+"""Random erasing (Zhong et al. 2017, arXiv 1708.04896): replaces a rectangle of an image with noise.
 
-Area and shape as in recipes for Vision Transformers: 2 to 33 % of the image, height : width log-uniform in [0.3, 1 /
-0.3]. Computed in closed form (no rejection), so that it vectorizes: of the shapes, those that fit into the image.
-Shape letters: B batch, H W C pixels.
+As in recipes for Vision Transformers, the area is 2 to 33 % of the image and height : width is log-uniform in [0.3,
+1 / 0.3], limited to rectangles that fit. The closed form needs no rejection, so it vectorizes. Shape letters: B batch,
+H W C pixels.
 """
 
 import math
@@ -16,15 +16,12 @@ ASPECT = (0.3, 1 / 0.3)
 
 
 def erase(images, uniforms, *, probability):
-    """A rectangle of each image becomes noise, with a probability.
+    """Replaces a rectangle of each image with uniform noise of whole numbers in [0, 255], with a probability.
 
     Args:
-        images: (B, H, W, C) uint8 or float32 in [0, 255].
-        uniforms: (B, 6) float32 in [0, 1): whether, area, shape, y, x, noise.
+        images: (B, H, W, C) uint8 or float32 in [0, 255]; the result has the same dtype.
+        uniforms: (B, 6) float32 in [0, 1): whether to erase, area, shape, y, x, noise.
         probability: float in [0, 1].
-
-    Returns:
-        (B, H, W, C), of the dtype of `images`; the noise is whole numbers, each from 0 to 255 as likely.
     """
     chosen = tf.cast(uniforms[:, 0] < probability, tf.int32)
     height, width = images.shape[1:3]
@@ -39,10 +36,10 @@ def erase(images, uniforms, *, probability):
 
 
 def rectangles(uniforms, size):
-    """(B, 4) uniforms of area, shape, y, x -> (B, 4) int32: top, left, bottom, right in pixels, ends not included."""
+    """(B, 4) uniforms of area, shape, y, x -> (B, 4) int32: top, left, bottom, right in pixels, ends excluded."""
     height, width = size
     area = AREA[0] + uniforms[:, 0] * (AREA[1] - AREA[0])
-    # height : width in pixels such that neither side is longer than that of the image.
+    # The limits of height : width at which one side is as long as that of the image.
     fits = area * height / width, height / (area * width)
     low, high = (tf.math.log(tf.minimum(tf.maximum(end, fits[0]), fits[1])) for end in ASPECT)
     aspect = tf.exp(low + uniforms[:, 1] * (high - low))
@@ -54,16 +51,15 @@ def rectangles(uniforms, size):
 
 
 def within(top, left, bottom, right, *, size):
-    """Which pixels of an image of `size` (H, W) are in a rectangle: (..., 1, 1) int32 edges -> (..., H, W) bool."""
+    """Mask (..., H, W) bool of the pixels inside rectangles with edges (..., 1, 1) int32; `size` is (H, W)."""
     y, x = tf.range(size[0])[:, None], tf.range(size[1])[None, :]
     return (y >= top) & (y < bottom) & (x >= left) & (x < right)
 
 
 def noise(uniforms, shape):
-    """Uniforms (B,) -> (B, *shape) uint8, as good as random: an integer hash of the uniform and the place.
+    """Pseudo-random (B, *shape) uint8 from uniforms (B,): a 32-bit hash of the uniform and the position of the value.
 
-    Vectorized over the batch, as `randomness.uniforms`, in 32 bits. Reference: Wellons 2018, "Prospecting for hash
-    functions", `lowbias32`.
+    Reference: Wellons 2018, "Prospecting for hash functions", `lowbias32`.
     """
     keys = _mix(tf.cast(uniforms * 2.0**24, tf.uint32))[:, None]
     places = tf.cast(tf.range(math.prod(shape)), tf.uint32)[None, :]

@@ -1,16 +1,16 @@
-"""Rotation, shear and translation of images, and the boxes that follow them.
+"""Rotates, shears and translates images and their boxes.
 
-A matrix (B, 2, 3) says where a pixel of the result comes from: (x, y) of the source = matrix (x, y, 1) of the result,
-in pixels, (0, 0) being the middle of the upper left one. Shape letters: B batch, H W C pixels.
+A matrix (B, 2, 3) maps a pixel of the result to its source: source (x, y) = matrix (x, y, 1), in pixels; (0, 0) is the
+center of the upper left pixel. Shape letters: B batch, H W C pixels.
 """
 
 import tensorflow as tf
 
-UNCOVERED = 128.0  # gray: 0 in what the model sees
+UNCOVERED = 128.0  # gray, 0 after normalization
 
 
 def rotation(angles, size):
-    """By angles (B,) in radians about the middle of an image of `size` (H, W), anticlockwise as it is seen."""
+    """Matrices that rotate images of `size` (H, W) counterclockwise about the center by angles (B,) in radians."""
     cosines, sines = tf.cos(angles), tf.sin(angles)
     y, x = (size[0] - 1) / 2, (size[1] - 1) / 2
     return _stacked(
@@ -20,23 +20,25 @@ def rotation(angles, size):
 
 
 def shear(*, x=None, y=None):
-    """Rows move by x (B,) times their own y, or columns by y times their x; towards the upper left where positive."""
-    one, zero = tf.ones_like(x if y is None else y), tf.zeros_like(x if y is None else y)
+    """Matrices that move rows by x (B,) times their y, or columns by y times their x; positive is left or up."""
+    zero = tf.zeros_like(y if x is None else x)
+    one = tf.ones_like(zero)
     return _stacked((one, zero if x is None else x, zero), (zero if y is None else y, one, zero))
 
 
 def translation(*, x=None, y=None):
-    """By x or y (B,) pixels, towards the upper left where positive."""
-    one, zero = tf.ones_like(x if y is None else y), tf.zeros_like(x if y is None else y)
+    """Matrices that move images by x or y (B,) pixels; positive is left or up."""
+    zero = tf.zeros_like(y if x is None else x)
+    one = tf.ones_like(zero)
     return _stacked((one, zero, zero if x is None else x), (zero, one, zero if y is None else y))
 
 
 def move(images, matrices):
-    """(B, H, W, C) uint8 through matrices, bilinear; gray where nothing comes from inside the image."""
+    """Images (B, H, W, C) uint8 transformed by matrices, bilinear; gray where the source lies outside the image."""
     size = tf.shape(matrices)[0]
     transforms = tf.concat([tf.reshape(matrices, [size, 6]), tf.zeros([size, 2])], axis=1)
     moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32),  # of uint8 it would truncate
+        images=tf.cast(images, tf.float32),  # uint8 values would be truncated
         transforms=transforms,
         output_shape=images.shape[1:3],
         interpolation="BILINEAR",
@@ -47,22 +49,22 @@ def move(images, matrices):
 
 
 def move_boxes(boxes, matrices, size):
-    """The smallest upright boxes around boxes that moved with the pixels of images of `size`, cut to the image.
+    """The smallest axis-aligned boxes around the transformed boxes, clipped to images of `size`.
 
-    Boxes are (B, 4) float32 in [0, 1], or a nest of such, or None.
+    Boxes are (B, 4) float32 in [0, 1], a nest of them, or None.
     """
     if boxes is None:
         return None
-    back = tf.linalg.inv(matrices[:, :, :2])  # from the source to the result
+    inverse = tf.linalg.inv(matrices[:, :, :2])  # from the source to the result
     scale = tf.constant([size[1], size[0]], tf.float32)
 
     def follow(box):
         y_min, x_min, y_max, x_max = tf.unstack(box, axis=1)
         corners = tf.stack([tf.stack([x, y], axis=1) for y in (y_min, y_max) for x in (x_min, x_max)], axis=1)
         source = corners * scale - 0.5 - matrices[:, None, :, 2]
-        result = (tf.linalg.matmul(source, back, transpose_b=True) + 0.5) / scale
+        result = (tf.linalg.matmul(source, inverse, transpose_b=True) + 0.5) / scale
         low, high = tf.reduce_min(result, axis=1), tf.reduce_max(result, axis=1)
-        # What is not in the image stays without area, though a line that turns would get one.
+        # A box without area (an object outside the image) stays without: rotating a line would give it one.
         seen = (y_max > y_min) & (x_max > x_min)
         high = tf.where(seen[:, None], high, low)
         return tf.clip_by_value(tf.stack([low[:, 1], low[:, 0], high[:, 1], high[:, 0]], axis=1), 0.0, 1.0)

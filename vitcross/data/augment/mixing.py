@@ -1,9 +1,8 @@
-"""Mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899): two images in one, and
-how much of the label each has.
+"""Mixes pairs of images and their labels: Mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019,
+arXiv 1905.04899).
 
-Every image has a partner in its batch and a draw of its own; the partner's own mix is another one. Partners are a
-pure function of the position: the batch is cut into pairs of groups of `repeats` rows (`Augmentation.repeats`), and
-rows of equal place in the two groups are partners. Shape letters: B batch, H W C pixels.
+Each image has a partner in its batch and draws its own mix. Partners are a pure function of the position: neighboring
+groups of `repeats` rows (`Augmentation.repeats`) exchange their rows. Shape letters: B batch, H W C pixels.
 """
 
 import tensorflow as tf
@@ -14,21 +13,16 @@ _BISECTIONS = 40
 
 
 def mix(images, labels, uniforms, *, mixup, cutmix, probability, repeats=1):
-    """Mix each image with its partner.
+    """Mixes each image with its partner; `mixup`, `cutmix`, `probability` and `repeats` as in `Augmentation`.
 
     Args:
         images: (B, H, W, C) float32 in [0, 255].
         labels: (B,) int32.
-        uniforms: (B, 5) float32 in [0, 1): whether, which of the two, the share, y, x.
-        mixup: float >= 0, a of the Beta(a, a) from which the share of the image itself is drawn; 0: no mixup.
-        cutmix: float >= 0, the same for the share of the area; 0: no CutMix. With both, each half of the time.
-        probability: float in [0, 1], of an image to be mixed at all.
-        repeats: int, rows that show the same example, one below the other.
+        uniforms: (B, 5) float32 in [0, 1): whether to mix, mixup or CutMix, share, y, x.
 
     Returns:
-        dict: `images` (B, H, W, C) float32, `mixed_labels` (B,) int32: the label of the partner, and `mixing` (B,)
-        float32 in [0, 1]: the share of `labels`; that of `mixed_labels` is 1 - `mixing`. With CutMix it is the share of
-        the pixels, exactly; without any mixing it is 1.
+        dict of `images` (B, H, W, C) float32, `mixed_labels` (B,) int32 (the labels of the partners) and `mixing` (B,)
+        float32 in [0, 1] (the share of `labels`: with CutMix the exact share of the pixels, 1 where nothing is mixed).
     """
     whether, which, share, *middle = tf.unstack(uniforms, axis=1)
     mixed = whether < probability
@@ -47,13 +41,13 @@ def mix(images, labels, uniforms, *, mixup, cutmix, probability, repeats=1):
 
 
 def partners(rows, repeats):
-    """The rows (B, ...) in the order of the partners."""
+    """The rows (B, ...), each replaced by its partner."""
     halves = tf.reshape(rows, [-1, 2, repeats, *rows.shape[1:]])
     return tf.reshape(tf.reverse(halves, [1]), tf.shape(rows))
 
 
 def symmetric_beta(uniforms, concentration):
-    """Draws of Beta(a, a), a > 0, from uniforms: (B,) float32 in [0, 1], the quantile found by bisection."""
+    """Samples of Beta(a, a), a > 0, from uniforms (B,): float32 in [0, 1], the quantile found by bisection."""
     if concentration == 1.0:
         return uniforms
     targets = tf.cast(uniforms, tf.float64)
@@ -67,11 +61,7 @@ def symmetric_beta(uniforms, concentration):
 
 
 def _cut_out(shares, middle, size):
-    """A rectangle of area 1 - share about a random middle, cut at the border.
-
-    Returns:
-        (B, H, W) bool, and the share (B,) of the pixels outside it, exactly.
-    """
+    """Rectangles of area 1 - share around random centers, clipped: mask (B, H, W) bool and exact share (B,) outside."""
     height, width = size
     half = tf.sqrt(1.0 - shares) / 2
 

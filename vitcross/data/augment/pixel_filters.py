@@ -1,6 +1,6 @@
-"""Changes of an image that look at its neighbors or its other channels: sharpness, color, gray, blur.
+"""Image filters that combine neighboring pixels or channels: sharpness, color, gray, blur.
 
-Definitions are those of Pillow (`ImageEnhance`, mode L), to the rounding. Shape letters: B batch, H W C pixels.
+They match Pillow (`ImageEnhance`, mode L) including its rounding. Shape letters: B batch, H W C pixels.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13  # `Image
 
 
 def color(images, factors):
-    """Blend with the gray image: images (B, H, W, C) uint8, factors (B,) float >= 0; 0: gray, 1: as it is."""
+    """Blends images (B, H, W, C) uint8 with their gray versions by factors (B,) >= 0; 0: gray, 1: unchanged."""
     return _blend_images(tf.cast(luma(images), tf.float32), images, factors)
 
 
 def sharpness(images, factors):
-    """Blend with the smoothed image, whose border pixels are those of the image; 0: smooth, 1: as it is."""
+    """Blends images with smoothed versions, whose border pixels are unchanged; factor 0: smooth, 1: unchanged."""
     height, width, channels = images.shape[1:]
     kernel = tf.tile(tf.constant(_SMOOTH)[:, :, None, None], [1, 1, channels, 1])
     smooth = tf.floor(tf.nn.depthwise_conv2d(tf.cast(images, tf.float32), kernel, [1, 1, 1, 1], "SAME") + 0.5)
@@ -27,18 +27,13 @@ def sharpness(images, factors):
 
 
 def gray(images):
-    """Every channel is the luma."""
+    """Replaces every channel with the luma."""
     return tf.broadcast_to(tf.cast(luma(images), tf.uint8), tf.shape(images))
 
 
 def blur(images, sigmas):
-    """Gaussian blur, the weights of the pixels inside the image summing to 1.
-
-    Args:
-        images: (B, H, W, C) uint8.
-        sigmas: (B,) float > 0, in pixels.
-    """
-    # One matrix per image and axis, which is faster on a CPU than adding up shifted copies.
+    """Gaussian blur of images (B, H, W, C) uint8 by sigmas (B,) > 0 in pixels; weights inside the image sum to 1."""
+    # One matrix per image and axis is faster on a CPU than a sum of shifted copies.
     height, width, channels = images.shape[1:]
     rows = _gaussian(sigmas, height) @ tf.reshape(tf.cast(images, tf.float32), [-1, height, width * channels])
     turned = tf.transpose(tf.reshape(rows, [-1, height, width, channels]), [0, 2, 1, 3])

@@ -1,18 +1,18 @@
-"""RandAugment (Cubuk et al. 2019, arXiv 1909.13719): N operations out of 14, one after the other, all of one magnitude.
+"""RandAugment (Cubuk et al. 2019, arXiv 1909.13719): applies N of 14 random operations in sequence at one magnitude.
 
-The operations and what a magnitude means are those of table 6 of AutoAugment (Cubuk et al. 2018, arXiv 1805.09501) in
-the form that training recipes for Vision Transformers use: a higher magnitude is a stronger change, and a change that
-has two directions takes each half of the time. With l = magnitude / 10 in [0, 1]:
+Operations and magnitudes are those of table 6 of AutoAugment (Cubuk et al. 2018, arXiv 1805.09501) as training recipes
+for Vision Transformers use them: a higher magnitude is a stronger change, and the direction is random where there are
+two. With l = magnitude / 10 in [0, 1]:
 
     identity, autocontrast, equalize
     brightness, color, contrast, sharpness   factor 1 - 0.9 l or 1 + 0.9 l
     posterize                                 8 - round(4 l) bits are kept
-    solarize                                  values from 255 (1 - l) on are inverted
-    rotate                                    30 l degrees about the middle, either way
+    solarize                                  values >= 255 (1 - l) are inverted
+    rotate                                    30 l degrees about the center, either way
     shear_x, shear_y                          by 0.3 l of the distance from the upper left corner, either way
     translate_x, translate_y                  by 150/331 l of the side, either way
 
-What a moved image leaves uncovered is gray (128). Shape letters: B batch, H W C pixels, N operations.
+Uncovered pixels are gray (128). Shape letters: B batch, H W C pixels, N operations.
 """
 
 import math
@@ -31,13 +31,12 @@ OPERATIONS = (
 
 
 def randaugment(images, boxes, uniforms, *, operations, magnitude):
-    """`operations` random changes of each image.
+    """Applies `operations` random operations to each image.
 
     Args:
-        images: (B, H, W, C) in [0, 255]; rounded where they are not uint8.
-        boxes: (B, 4) float32 relative boxes, or a nest of such, or None. A box becomes the smallest upright one around
-            the moved box, cut to the image; without area where the object has left it.
-        uniforms: (B, 2 N) float32 in [0, 1): for each operation which it is, and its direction.
+        images: (B, H, W, C) in [0, 255]; rounded to uint8.
+        boxes: as for `geometric.move_boxes`; a box has no area once its object has left the image.
+        uniforms: (B, 2 N) float32 in [0, 1): the choice and the direction of each operation.
         operations: N, int from 1 to 4.
         magnitude: float in [0, 10].
 
@@ -54,8 +53,10 @@ def randaugment(images, boxes, uniforms, *, operations, magnitude):
 
 
 def apply(images, boxes, chosen, signs, *, magnitude):
-    """One operation for each image: images (B, H, W, C) uint8, `chosen` (B,) int32 indices into `OPERATIONS`, `signs`
-    (B,) float32, -1 or 1 -> images, boxes."""
+    """Applies one operation to each image (B, H, W, C) uint8; returns images and boxes.
+
+    `chosen` (B,) int32 are indices into `OPERATIONS`, `signs` (B,) float32 are -1 or 1.
+    """
     level = magnitude / STRONGEST
     factors = 1.0 + 0.9 * level * signs
     matrices = _matrices(chosen, signs, level, images.shape[1:3])
@@ -71,7 +72,7 @@ def apply(images, boxes, chosen, signs, *, magnitude):
         lambda rows, own: pixel_filters.sharpness(rows, tf.gather(factors, own)),
         None,
     ]
-    # The five geometric operations are one change, by different matrices.
+    # The five geometric operations are one function with different matrices.
     images = by_group(images, tf.maximum(chosen - 4, 0), changes)
     return images, geometric.move_boxes(boxes, matrices, images.shape[1:3])
 
@@ -85,7 +86,7 @@ def _solarized(rows, level):
 
 
 def _matrices(chosen, signs, level, size):
-    """(B, 2, 3): where each image's pixels come from (`geometric`); the identity for all that is not geometric."""
+    """Matrices (B, 2, 3) of `geometric`; the identity where the operation is not geometric."""
     height, width = size
     candidates = [
         geometric.rotation(signs * (level * math.radians(30.0)), size),

@@ -1,7 +1,7 @@
-"""Order and random numbers as pure functions of (seed, position): nothing to store, nothing to skip when resuming.
+"""Computes example order and random numbers as pure functions of (seed, position), so that resuming needs no state.
 
-A position counts training examples since the start of the run; pass `position // n` visits every example once, in an
-order of its own. Shape letters: B batch.
+A position counts training examples since the start of the run; pass `position // n` visits every example once, in its
+own order. Shape letters: B batch.
 """
 
 import tensorflow as tf
@@ -14,19 +14,12 @@ _FURTHER = range(1, NUM_BLOCKS)
 
 
 def example_indices(positions, *, num_examples, seed):
-    """Positions (B,) int64 -> indices (B,) int64: a permutation of [0, num_examples) in every pass."""
+    """Indices (B,) int64 of positions (B,) int64: a permutation of [0, num_examples) in every pass."""
     num_examples = tf.constant(num_examples, tf.int64)
     passes = positions // num_examples
-    seeds = tf.stack(
-        [
-            tf.fill(tf.shape(passes), tf.constant(seed, tf.int64)),
-            passes,
-            tf.fill(tf.shape(passes), tf.constant(_ORDER, tf.int64)),
-        ],
-        axis=1,
-    )
-    # The raw op: `tf.random.experimental.index_shuffle` pads a matrix of seeds in both directions and then refuses it
-    # (TF 2.21).
+    same = tf.ones_like(passes)
+    seeds = tf.stack([same * seed, passes, same * _ORDER], axis=1)
+    # `tf.random.experimental.index_shuffle` pads a matrix of seeds in both directions and then rejects it (TF 2.21).
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % num_examples,
         seed=seeds,
@@ -36,14 +29,14 @@ def example_indices(positions, *, num_examples, seed):
 
 
 def uniforms(positions, *, seed):
-    """Positions (B,) int64 -> (B, NUM_STREAMS) float32 in [0, 1), by SplitMix64 as a counter-based generator.
+    """Uniforms (B, NUM_STREAMS) float32 in [0, 1) of positions (B,) int64: SplitMix64 as a counter-based generator.
 
-    Vectorized over the batch, unlike `tf.random.stateless_uniform`, which takes one seed for a whole tensor.
+    `tf.random.stateless_uniform` takes one seed for a whole tensor; this one is vectorized over the batch.
     Reference: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", figure 14 (the finalizer).
     """
     golden = tf.constant(_GOLDEN, tf.uint64)
     key = _mix(tf.bitcast(tf.constant(seed, tf.int64), tf.uint64) + golden)
-    # Counters from 1 on belong to positions; 0, -1, ... are left to key the blocks after the first.
+    # Positions use the counters from 1 on; 0, -1, ... give the keys of the blocks after the first.
     keys = [key, *(_mix(key + tf.bitcast(tf.constant(1 - block, tf.int64), tf.uint64) * golden) for block in _FURTHER)]
     counters = tf.bitcast(positions[:, None] * BLOCK + tf.range(BLOCK, dtype=tf.int64) + 1, tf.uint64)
     bits = _mix(tf.concat([key + counters * golden for key in keys], axis=1))

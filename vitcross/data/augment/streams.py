@@ -1,7 +1,6 @@
-"""Which of the uniforms of a position (`randomness.uniforms`) decides what; each has its own, so that switching one on
-changes no other.
+"""Assigns the uniforms of a position (`randomness.uniforms`) to their uses, so that enabling one changes no other.
 
-They come in blocks of `BLOCK`, each with a key of its own: a further block changes no value of those before it.
+They come in blocks of `BLOCK` with separate keys: adding a block does not change the values of earlier blocks.
 """
 
 BLOCK, NUM_BLOCKS = 16, 3

@@ -1,8 +1,7 @@
-"""3-Augment (Touvron et al. 2022, DeiT III, arXiv 2204.07118): each image gets one of three changes, each as likely:
-gray, solarized (values from 128 on are inverted), or blurred by a Gaussian of 0.1 to 2 pixels.
+"""3-Augment (Touvron et al. 2022, DeiT III, arXiv 2204.07118): makes each image gray, solarized or blurred.
 
-The color jitter that follows in that recipe is a key of its own (`Augmentation.color_jitter`, 0.3 there). Shape
-letters: B batch, H W C pixels.
+The three are equally likely; blur has a sigma of 0.1 to 2 pixels. The recipe's color jitter of 0.3 is a separate key
+(`Augmentation.color_jitter`). Shape letters: B batch, H W C pixels.
 """
 
 import tensorflow as tf
@@ -16,7 +15,7 @@ _SIGMAS = (0.1, 2.0)
 
 
 def three_augment(images, uniforms):
-    """images (B, H, W, C) in [0, 255], uniforms (B, 2): which change, how much blur -> (B, H, W, C) uint8."""
+    """Changes images (B, H, W, C) in [0, 255] by uniforms (B, 2), choice and strength of blur: (B, H, W, C) uint8."""
     chosen = tf.cast(uniforms[:, 0] * len(CHANGES), tf.int32)
     sigmas = _SIGMAS[0] + uniforms[:, 1] * (_SIGMAS[1] - _SIGMAS[0])
     thresholds = tf.fill(tf.shape(chosen), _THRESHOLD)

@@ -1,4 +1,4 @@
-"""Textured backgrounds: each scene colors a random part of a gray texture from a bank made once per process."""
+"""Draws textured backgrounds: each colors a random part of a gray texture from a bank made once per process."""
 
 import colorsys
 import functools
@@ -16,7 +16,7 @@ _GRAIN = 12  # gray levels of the fine grain, peak to peak
 
 @functools.lru_cache(maxsize=2)
 def texture_bank(side):
-    """({kind: list of mode-L tiles of `side` x `side`}, list of mode-RGB grain tiles); a function of `side` alone."""
+    """({kind: mode-L tiles of `side` x `side`}, mode-RGB grain tiles); depends on `side` only."""
     rng = np.random.default_rng(_BANK_SEED)
     makers = {"clouds": _clouds, "stripes": _stripes, "checks": _checks, "waves": _waves}
     makers |= {"dots": _dots, "gradient": _gradient, "weave": _weave}
@@ -26,7 +26,7 @@ def texture_bank(side):
 
 
 def draw_background(rng, size):
-    """An image (mode RGB) of `size` (height, width): two muted colors mixed by a texture, and fine grain."""
+    """A mode-RGB image of `size` (height, width): two muted colors blended by a texture, plus fine grain."""
     height, width = size
     tiles, grain = texture_bank(3 * max(size))
     texture = random_part(rng, rng.choice(tiles[rng.choice(KINDS)]), width, height)
@@ -45,19 +45,19 @@ def random_part(rng, tile, width, height):
 
 @functools.lru_cache(maxsize=4096)
 def shading(side, bank_side, number):
-    """One of `NUM_SHADINGS` cloudy textures of `side` x `side` pixels that objects are shaded with."""
+    """One of `NUM_SHADINGS` cloud textures of `side` x `side` pixels that shade objects."""
     rng = random.Random(number)
     return random_part(rng, rng.choice(texture_bank(bank_side)[0]["clouds"]), side, side)
 
 
 def muted_color(rng):
-    """An RGB triple of low saturation and middling lightness, unlike any object's color."""
+    """An RGB triple of low saturation and medium brightness, unlike the color of any object."""
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.05, 0.32), rng.uniform(0.3, 0.68))
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
 def draw_clutter(rng, image, colors):
-    """Lines, arcs and specks that are no objects, drawn onto `image` in the given colors."""
+    """Draws distractors onto `image` in the given colors: lines, arcs and specks."""
     draw = ImageDraw.Draw(image)
     width, height = image.size
     unit = max(1, round(min(width, height) / 64))

@@ -1,11 +1,11 @@
-"""Captions and questions about a scene, true by construction, and which words speak of which object."""
+"""Generates captions and questions about a scene, with links from their words to the objects."""
 
 COUNTS = ("zero", "one", "two", "three", "four", "five")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
 class _Text:
-    """Text that is put together piece by piece and remembers which characters name an object."""
+    """A text under construction that records which characters name which object."""
 
     def __init__(self):
         self.text = ""
@@ -29,7 +29,7 @@ class _Text:
 
 
 def relation(first, second):
-    """Where `first` is, seen from `second`: the word of the longer distance."""
+    """Position of `first` relative to `second`, along the axis of the larger distance."""
     dx, dy = first.x - second.x, first.y - second.y
     if abs(dx) > abs(dy):
         return "left of" if dx < 0 else "right of"
@@ -71,15 +71,15 @@ def _place(item, image_size):
 
 
 def questions(rng, objects, target, *, shapes, colors, unspoken=frozenset()):
-    """One question of each type that the scene allows, with answers of one word.
+    """One question of each type that the scene allows, with one-word answers.
 
-    `unspoken` are (shape, color) that are not there and must not be asked for either: the answer would always be no.
+    `unspoken` are absent (shape, color) pairs that are not asked about either, since the answer would always be no.
 
     Returns:
         list of {"type", "question", "answer", "objects"}; types: shape, color, count, relation, yes_no.
     """
     by_color, by_shape = unique(objects, "color"), unique(objects, "shape")
-    # Never empty: only one object has the target color.
+    # `by_color` is never empty: only one object has the target color.
     asked = [shape_question(objects, rng.choice(by_color))]
     if by_shape:
         asked.append(color_question(objects, rng.choice(by_shape)))
@@ -97,37 +97,37 @@ def _question(kind, question, answer, indices):
 
 
 def unique(objects, attribute):
-    """Indices of the objects that alone have their value of an attribute."""
+    """Indices of the objects whose value of an attribute no other object has."""
     values = [getattr(item, attribute) for item in objects]
     return [index for index, value in enumerate(values) if values.count(value) == 1]
 
 
 def shape_question(objects, index):
-    """For an object that alone has its color."""
+    """Asks for the shape of the only object of its color."""
     return _question("shape", f"What shape is the {objects[index].color} object?", objects[index].shape, [index])
 
 
 def color_question(objects, index):
-    """For an object that alone has its shape."""
+    """Asks for the color of the only object of its shape."""
     return _question("color", f"What color is the {objects[index].shape}?", objects[index].color, [index])
 
 
 def count_question(objects, color):
-    """For the objects of a color; None: for all."""
+    """Asks for the number of objects of a color, or of all objects where it is None."""
     matching = [index for index, item in enumerate(objects) if color in (None, item.color)]
     what = "objects" if color is None else f"{color} objects"
     return _question("count", f"How many {what} are there?", COUNTS[len(matching)], matching)
 
 
 def relation_question(objects, first, second):
-    """For two objects that alone have their colors."""
+    """Asks for the relative position of two objects, each the only one of its color."""
     answer = relation(objects[first], objects[second]).split()[0]
     text = f"Where is the {objects[first].color} object, seen from the {objects[second].color} object?"
     return _question("relation", text, answer, [first, second])
 
 
 def existence_question(objects, shape, color):
-    """For an object of a shape and a color, whether it is there or not."""
+    """Asks whether there is an object of a shape and a color."""
     matching = [index for index, item in enumerate(objects) if (item.color, item.shape) == (color, shape)]
     article = "an" if color[0] in "aeiou" else "a"
     return _question("yes_no", f"Is there {article} {color} {shape}?", "yes" if matching else "no", matching)
@@ -136,7 +136,7 @@ def existence_question(objects, shape, color):
 def _count(rng, objects, colors):
     if rng.random() < 0.5:
         return count_question(objects, None)
-    # Half of the time a color that is there, so that "zero" is not the usual answer.
+    # Half of the time the color occurs in the scene, so that "zero" is not the usual answer.
     return count_question(objects, rng.choice(objects).color if rng.random() < 0.5 else rng.choice(colors))
 
 

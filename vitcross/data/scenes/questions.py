@@ -1,8 +1,7 @@
-"""Further questions about a rendered scene, for training: not one of each type but as many as wanted, type by type in
-turn, so that every object is asked for.
+"""Generates any number of training questions about a rendered scene, taking the types in turn.
 
-Most are for single objects, and what lies where: they are what is hard to learn. Counting and existence, which colors
-alone nearly decide, are asked a few times.
+Most ask about single objects and relations, which are hard to learn. Counting and existence, which colors alone nearly
+decide, get few questions.
 """
 
 import dataclasses
@@ -18,13 +17,13 @@ from vitcross.data.scenes.language import (
     unique,
 )
 
-# Where two distances differ by less, "left" and "above" are as right as each other.
+# Where two distances differ by less, "left" and "above" are equally correct.
 _CLEAR = 0.03
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """An object as the stored scene describes it: words, and the center of its box in heights of the image."""
+    """An object of a stored scene: words, and the center of its box in units of the image's height."""
 
     shape: str
     color: str
@@ -34,18 +33,18 @@ class _Seen:
 
 
 def training_questions(scene, *, seed, count, image_size, shapes, colors, unspoken=frozenset()):
-    """Up to `count` different questions about a scene, a function of the arguments alone.
+    """Up to `count` different questions about a scene; a pure function of the arguments.
 
     Args:
         scene: dict of `Scene.to_json`.
-        seed: str, decides which are asked where there are more.
+        seed: str, selects the questions where there are more.
         count: int.
         image_size: (height, width).
-        shapes, colors: tuples of str, those that scenes may hold.
-        unspoken: frozenset of (shape, color) that no training scene holds: not asked for, the answer is always no.
+        shapes, colors: tuples of str, those that scenes may contain.
+        unspoken: frozenset of (shape, color) that no training scene contains and no question asks about.
 
     Returns:
-        list of {"type", "question", "answer", "objects"} as `scene_language.questions`.
+        list of dicts as `language.questions`.
     """
     rng = random.Random(seed)
     objects = [_seen(item, image_size) for item in scene["objects"]]
@@ -60,7 +59,7 @@ def training_questions(scene, *, seed, count, image_size, shapes, colors, unspok
     for kind in kinds:
         rng.shuffle(kind)
     shapes_asked, colors_asked, relations, *easy = kinds
-    # Two relations a turn: no single object decides them, so that they are what is learned last.
+    # Two relations per turn: they depend on two objects, so they are learned last.
     turns = itertools.zip_longest(shapes_asked, colors_asked, relations[::2], *easy, relations[1::2])
     in_turn = (item for turn in turns for item in turn if item is not None)
     different = {item["question"]: item for item in in_turn}
@@ -68,7 +67,7 @@ def training_questions(scene, *, seed, count, image_size, shapes, colors, unspok
 
 
 def _existence(rng, objects, shapes, colors, unspoken):
-    """One question for what is there, and one for what is not."""
+    """One question about an object in the scene and one about an absent object."""
     there = {(item.shape, item.color) for item in objects}
     elsewhere = [pair for pair in itertools.product(shapes, colors) if pair not in there and pair not in unspoken]
     return [existence_question(objects, *rng.choice(pairs)) for pairs in (sorted(there), elsewhere)]

@@ -1,8 +1,7 @@
-"""Rendered scenes: images of colored shapes with a caption, questions and boxes, each a pure function of (seed,
-split, index).
+"""Renders scenes of colored shapes with a caption, questions and boxes, as a pure function of (seed, split, index).
 
-Exactly one object of a scene has the target color; its shape is the label and its box is where a model should look,
-whatever else is in the image. Pixels may differ between versions of Pillow; everything else may not.
+Exactly one object of a scene has the target color; its shape is the label and its box is where a model should look.
+Only pixels may differ between versions of Pillow.
 Shape letters: H W C pixels.
 """
 
@@ -18,7 +17,7 @@ from vitcross.data.scenes.language import caption_and_links, questions
 from vitcross.data.scenes.shapes import SHAPES, TURNS, mask_side, object_stamp
 from vitcross.height_and_width import height_and_width
 
-# Hue (degrees), saturation and value of each color; a little is added to each object.
+# Hue (degrees), saturation and value of each color; each object varies them slightly.
 COLORS = {
     "red": (0, 0.9, 0.85),
     "orange": (28, 0.95, 0.97),
@@ -38,15 +37,15 @@ UNSEEN = "unseen"  # the split of the held-out combinations
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SceneOptions:
-    """What scenes look like.
+    """Options that decide the content of scenes.
 
     Args:
         image_size: (height, width) in pixels, both >= 32.
         seed: int >= 0.
-        target_color: one of `COLORS`: the color of the one object that decides the label.
+        target_color: one of `COLORS`, the color of the object that decides the label.
         max_objects: int from 1 to 5.
-        held_out: bool: `held_out_combinations` occur, in images and texts, in the split `unseen` only, where every
-            scene holds one (max_objects must be > 1).
+        held_out: bool, restrict `held_out_combinations` to the split `unseen`, where every scene contains one
+            (max_objects must be > 1).
     """
 
     image_size: tuple[int, int] = (64, 64)
@@ -72,8 +71,8 @@ class SceneOptions:
             raise ValueError(f"max_objects must be from 1 to 5. Received: {self.max_objects}")
         if self.held_out and self.max_objects < 2:
             raise ValueError(
-                "max_objects must be from 2 to 5 with held-out combinations (the object that decides the label is none "
-                f"of them). Received: {self.max_objects}"
+                "max_objects must be from 2 to 5 with held-out combinations (the object that decides the label never "
+                f"has one). Received: {self.max_objects}"
             )
         if self.seed < 0:
             raise ValueError(f"seed of scenes must be >= 0. Received: {self.seed}")
@@ -81,7 +80,7 @@ class SceneOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SceneObject:
-    """One object: words, place of its circumscribed circle in pixels, and its tight box in [0, 1]."""
+    """One object: words, circumscribed circle in pixels, and tight box in [0, 1]."""
 
     shape: str
     color: str
@@ -93,13 +92,9 @@ class SceneObject:
     box: tuple[float, float, float, float] | None = None  # y_min, x_min, y_max, x_max
 
     def description(self):
-        """What the texts need to know, JSON-ready."""
-        return {
-            "shape": self.shape,
-            "color": self.color,
-            "size": self.size,
-            "box": [round(value, 6) for value in self.box],
-        }
+        """What texts and questions need of the object: dict for JSON."""
+        box = [round(value, 6) for value in self.box]
+        return {"shape": self.shape, "color": self.color, "size": self.size, "box": box}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,10 +106,9 @@ class Scene:
         objects: tuple of `SceneObject`.
         target: int, index of the object with the target color.
         caption: str, one or two sentences.
-        links: list of (start, end, object): characters of the caption that name an object.
-        questions: list of dicts `type`, `question`, `answer`, `objects` (indices that decide the answer).
-        held_out: tuple of int or None, indices of the objects whose combination training never holds; None where
-            nothing is held out.
+        links: list of (start, end, object): the characters of the caption that name an object.
+        questions: list of dicts `type`, `question`, `answer`, `objects` (the indices that decide the answer).
+        held_out: tuple of int, indices of the objects with a held-out combination; None where nothing is held out.
     """
 
     image: Image.Image
@@ -131,7 +125,7 @@ class Scene:
         return SHAPES.index(self.objects[self.target].shape)
 
     def to_json(self):
-        """Objects, links and questions as one JSON text; with combinations held out, which objects have one, too."""
+        """Objects, links, questions and, if combinations are held out, the objects that have one, as JSON text."""
         content = {
             "objects": [item.description() for item in self.objects],
             "target": self.target,
@@ -144,13 +138,13 @@ class Scene:
 
 
 def held_out_combinations(target_color):
-    """frozenset of (shape, color): each color but the target's with a shape of its own, 7 of the 64."""
+    """frozenset of 7 of the 64 (shape, color): each color except the target's, with a different shape."""
     others = [color for color in COLORS if color != target_color]
     return frozenset((SHAPES[(3 * k + 1) % len(SHAPES)], color) for k, color in enumerate(others))
 
 
 def render_scene(options, *, split, index):
-    """The scene at `index` of `split` (str): depends on nothing but the arguments."""
+    """The scene at `index` of `split` (str); a pure function of the arguments."""
     rng = random.Random(f"{options.seed}/{split}/{index}")
     held_out = held_out_combinations(options.target_color) if options.held_out else frozenset()
     objects, target = _place_objects(rng, options, held_out, unseen=options.held_out and split == UNSEEN)
@@ -182,7 +176,7 @@ def _place_objects(rng, options, held_out, *, unseen):
     number = rng.randint(2 if unseen else 1, options.max_objects)
     target = rng.randrange(number)
     others = [color for color in COLORS if color != options.target_color]
-    # In the split of unseen combinations one object is one of them, the others may be.
+    # In the split `unseen` one object must have a held-out combination; the others may.
     forced = (target + rng.randrange(1, number)) % number if unseen else None
     while True:
         placed = []
@@ -200,7 +194,7 @@ def _place_objects(rng, options, held_out, *, unseen):
 
 
 def _free_place(rng, image_size, placed, *, shape, color):
-    """An object that touches no other one, smaller if there is no room; None if there is no room at all."""
+    """An object that touches no other, smaller where space is short; None if it does not fit at all."""
     height, width = image_size
     names = list(SIZES)
     for size in names[rng.randrange(len(names)) :: -1]:
@@ -222,7 +216,7 @@ def _draw_object(rng, image, item):
     stamp = object_stamp(item.shape, radius=item.radius, turn=item.turn)
     side = stamp.mask.width
     left, top = round(item.x - side / 2), round(item.y - side / 2)
-    # A soft shadow, then a fill that varies a little: flat colors would give the object away.
+    # A soft shadow and a fill that varies slightly, since flat colors would make the object too easy to find.
     image.paste((0, 0, 0), (left + 1, top + 1), stamp.shadow)
     bright = _rgb(rng, item.color)
     image.paste(bright, (left, top), stamp.mask)

@@ -1,7 +1,6 @@
-"""The scenes as a TensorFlow Datasets builder: `vitcross_scenes/<configuration>`, ArrayRecord, examples in order of
-their index.
+"""Prepares rendered scenes as a TensorFlow Datasets set, `vitcross_scenes/<configuration>`, in order of the index.
 
-The configuration's name holds every option that decides the content, so that other options make another folder.
+The configuration's name contains every option that decides the content, so that each content has its own folder.
 """
 
 import contextlib
@@ -44,7 +43,7 @@ class ScenesBuilderConfig(tfds.core.BuilderConfig):
 
 
 class VitcrossScenes(tfds.core.GeneratorBasedBuilder):
-    """Rendered scenes; features in the order of `_info`.
+    """TFDS builder of rendered scenes; its features are those of `_info`.
 
     Args:
         config: `ScenesBuilderConfig`.
@@ -76,7 +75,7 @@ class VitcrossScenes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        # One stream for all splits, which TFDS reads one after the other in this order.
+        # One stream serves all splits, since TFDS reads them one after the other in this order.
         config = self.builder_config
         stream = render_scenes(config.scenes, counts=config.counts)
         return {
@@ -116,13 +115,13 @@ def prepared_scenes(*, scenes, counts, data_dir=None, progress=None):
         progress: callable (done, total) or None to log.
 
     Raises:
-        OSError: if they cannot be written; it names the key of another folder.
-        ValueError: if the folder holds half of them.
+        OSError: if they cannot be written; the message names the key to change.
+        ValueError: if the folder is incomplete.
     """
     builder = _builder(scenes, counts, data_dir, progress)
     if not is_prepared(builder):
         logger.info("Rendering %d scenes into %s (once)", sum(counts.values()), builder.data_path)
-        tfds.disable_progress_bar()  # its bars are as many as TFDS has steps; ours is one line
+        tfds.disable_progress_bar()  # TFDS shows one bar per step; ours is one line
         with contextlib.redirect_stdout(io.StringIO()), _quiet():
             prepare(builder, data_dir)
     return builder if builder.info.splits else _builder(scenes, counts, data_dir, progress)
@@ -136,7 +135,7 @@ def _builder(scenes, counts, data_dir, progress):
 
 @contextlib.contextmanager
 def _quiet():
-    """TFDS warns that a configuration is not one of a fixed list; here none ever is."""
+    """Hides TFDS's warning that a configuration is not on its fixed list, which is true of all of ours."""
     absl = logging.getLogger("absl")
     level = absl.level
     absl.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The eight shapes of the scenes as antialiased masks at any size and rotation."""
+"""Draws the eight shapes of the scenes as antialiased masks at any size and rotation."""
 
 import functools
 import math
@@ -18,7 +18,7 @@ def _regular(points, *, radii=(1.0,)):
 
 
 def _heart(points=28):
-    # The usual parametric heart, scaled into the unit circle around its middle.
+    # The usual parametric heart, scaled into the unit circle around its center.
     outline = []
     for k in range(points):
         t = 2 * math.pi * k / points
@@ -49,7 +49,7 @@ SHAPES = tuple(OUTLINES)
 
 
 class Stamp(NamedTuple):
-    """What drawing an object needs: mask and soft shadow (mode L), and the tight box x_min, y_min, x_max, y_max."""
+    """Mask and soft shadow (mode L) of an object, and its tight box x_min, y_min, x_max, y_max."""
 
     mask: Image.Image
     shadow: Image.Image
@@ -58,26 +58,20 @@ class Stamp(NamedTuple):
 
 @functools.lru_cache(maxsize=8192)
 def object_stamp(shape, *, radius, turn):
-    """The `Stamp` of a shape of `radius` pixels, turned by `turn` / TURNS of a full turn; few exist, all are kept."""
+    """The cached `Stamp` of a shape of `radius` pixels, rotated by `turn` / TURNS of a full turn."""
     mask = draw_mask(shape, radius=radius, rotation=2 * math.pi * turn / TURNS)
     shadow = ImageChops.multiply(mask, Image.new("L", mask.size, 102))
-    # Faint edges are not the object.
+    # Faint edges do not count as part of the object.
     return Stamp(mask, shadow, ImageChops.subtract(mask, Image.new("L", mask.size, 95)).getbbox())
 
 
 def mask_side(radius):
-    """Pixels of a side of the mask."""
+    """Side length of the mask in pixels."""
     return 2 * math.ceil(radius) + 2
 
 
 def draw_mask(shape, *, radius, rotation):
-    """A mode-L mask, 255 inside, of side 2 * ceil(radius) + 2 with the shape's circumscribed circle in its middle.
-
-    Args:
-        shape: one of `SHAPES`.
-        radius: float, of the circumscribed circle, in pixels.
-        rotation: float, radians.
-    """
+    """A mode-L mask (255 inside) of side `mask_side(radius)` with a centered shape, rotated by `rotation` radians."""
     side = mask_side(radius)
     mask = Image.new("L", (side * SUPERSAMPLE, side * SUPERSAMPLE))
     draw = ImageDraw.Draw(mask)

@@ -1,11 +1,9 @@
-"""A mark in a corner that gives the class away: the shortcut of a real data set, planted on purpose.
+"""Plants a shortcut in rendered scenes: a mark in a corner that reveals the class.
 
-Photographs of one class that carry their photographer's tag teach a model to read the tag (Lapuschkin et al. 2019,
-"Unmasking Clever Hans predictors", Nature Communications 10:1096, found this in PASCAL VOC). Here every class has a
-photographer, whose tag stands in a corner of the images: initials on a color. Neither is one of the shapes and
-colors that scenes are made of. The mark is drawn when an image is read; which one an image has is a pure function of
-(seed, split, index).
-Shape letters: H W C pixels, y x cells of a mark.
+If photographs of one class carry their photographer's tag, a model learns to read the tag (Lapuschkin et al. 2019,
+"Unmasking Clever Hans predictors", Nature Communications 10:1096, about PASCAL VOC). Here every class has a
+photographer, whose tag has initials and a color that scenes do not use. The mark is drawn when an image is read, and is
+a pure function of (seed, split, index). Shape letters: H W C pixels.
 """
 
 import random
@@ -16,7 +14,7 @@ from vitcross.data.sources.decode import EncodedImage, to_array
 from vitcross.data.sources.source import Source
 from vitcross.options.data import WatermarkOptions
 
-# One tag a class: the photographer's initials and color, none of `scenes.COLORS`.
+# One tag per class: the photographer's initials and a color that is not in `scene.COLORS`.
 TAGS = (
     ("AN", (255, 150, 190)),  # pink
     ("BV", (105, 65, 35)),  # brown
@@ -33,14 +31,14 @@ _LETTERS = {
     "M": "57755", "N": "65555", "P": "65644", "U": "55557", "V": "55552", "X": "55255", "Y": "55222", "Z": "71247",
 }  # fmt: skip
 MARK_CELLS = (7, 9)  # two letters, one cell around and between them
-_DARK, _LIGHT = 20, 245  # ink, whichever stands out
-# How a split is marked.
+_DARK, _LIGHT = 20, 245  # ink; the one with more contrast is used
+# How a split is marked: with the class of each image, or with another class.
 TRUE, MISLEADING = "true", "misleading"
 NO_BOX = np.zeros(4, np.float32)
 
 
 class Watermark(WatermarkOptions):
-    """A mark that gives the class away."""
+    """A mark that reveals the class."""
 
     def place(self, image_size):
         """Pixels of the mark in an image of `image_size` (height, width): (top, left, bottom, right)."""
@@ -69,12 +67,12 @@ class Watermark(WatermarkOptions):
         return image
 
     def _cell(self, image_size):
-        """Pixels of a cell's side."""
+        """Side length of a cell in pixels."""
         return max(1, round(self.size * min(image_size) / MARK_CELLS[0]))
 
 
 def mark_cells(mark):
-    """`MARK_CELLS` bool: the mark of a class, True where there is ink."""
+    """The mark of a class: `MARK_CELLS` bool, True for ink."""
     cells = np.zeros(MARK_CELLS, np.bool_)
     for place, letter in enumerate(TAGS[mark][0]):
         rows = [[int(digit) >> bit & 1 for bit in (2, 1, 0)] for digit in _LETTERS[letter]]
@@ -83,13 +81,12 @@ def mark_cells(mark):
 
 
 class MarkedSource(Source):
-    """A source whose images are marked; its examples have the key `mark_box` besides, without area where an image
-    has no mark.
+    """A source with marked images, whose examples have the key `mark_box`, without area where an image has no mark.
 
     Args:
         source: `Source` with at most `len(TAGS)` classes.
         watermark: `Watermark`.
-        split: str, name of the split, which decides with `seed` and the index which images are marked, and how.
+        split: str; split, seed and index decide the mark of an image.
         seed: int.
         marks: `true` (a share of the images has the mark of its class) or `misleading` (every image has the mark
             of another class).
@@ -116,7 +113,7 @@ class MarkedSource(Source):
         return len(self._source)
 
     def mark(self, index, label):
-        """The class whose mark the image at `index`, of class `label`, has; None: it has none."""
+        """The class whose mark the image at `index` of class `label` has; None for no mark."""
         rng = random.Random(f"{self._draw}/{index}")
         if self._marks == MISLEADING:
             return rng.choice([other for other in range(len(self.class_names)) if other != label])
@@ -146,18 +143,10 @@ class MarkedSource(Source):
 
 
 def marked(sources, watermark, *, seed):
-    """Sources of scenes with a shortcut: train, validation and test have the mark of the class.
+    """Marks the sources (dict of split to `Source`) of scenes by a `Watermark` with the class of each image.
 
-    Two more splits show validation's images again and tell what a model learned of the object: `unmarked` without
-    the mark, `misleading` with the mark of another class.
-
-    Args:
-        sources: dict of split to `Source`.
-        watermark: `Watermark`.
-        seed: int.
-
-    Returns:
-        `(sources, watched)`: dicts of split to `Source`; `watched` holds the two more.
+    Returns `(sources, watched)`. `watched` has two more splits of the validation images, which show what the model
+    learned about the object: `unmarked` without a mark and `misleading` with the mark of another class.
     """
     arguments = {"watermark": watermark, "seed": seed}
     found = {split: MarkedSource(source, split=split, **arguments) for split, source in sources.items()}

@@ -1,4 +1,4 @@
-"""Which words of a text speak of which objects of a rendered scene."""
+"""Finds the words of a text that name objects of a rendered scene, with the boxes of these objects."""
 
 import re
 
@@ -17,11 +17,11 @@ def scene_links(scene, text, *, is_caption):
     Args:
         scene: dict of `Scene.to_json`.
         text: str, the scene's caption, or any question about it.
-        is_caption: bool; the links of the caption are kept in the scene, those of a question are found here.
+        is_caption: bool; the scene stores the links of its caption, those of a question are found here.
 
     Returns:
         list of (start, end, boxes (K, 4) float32 = (y_min, x_min, y_max, x_max) in [0, 1], part); a word of a question
-        names every object that its color and shape fit ("how many red objects"), and none where none does.
+        names every object that matches its color and shape ("how many red objects").
     """
     objects = scene["objects"]
     if not is_caption:

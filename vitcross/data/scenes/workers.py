@@ -1,9 +1,8 @@
-"""Renders scenes in several processes: each is started as `python -m vitcross.data.scenes.workers` and spoken to over
-pipes.
+"""Renders scenes in child processes, `python -m vitcross.data.scenes.workers`, which communicate over pipes.
 
-Plain child processes and not `multiprocessing`: nothing of the calling program is imported again, no TensorFlow is
-loaded or forked, and it works from a notebook. A child answers each line `split start stop` with one frame: uint32
-length, then a JSON list of fields, a newline, and the PNG bytes of the scenes one after the other.
+Unlike `multiprocessing`, plain child processes do not import the calling program again, do not load or fork TensorFlow,
+and work from a notebook. A child answers each line `split start stop` with one frame: uint32 length, a JSON list of
+fields, a newline, and the PNG bytes of the scenes one after the other.
 """
 
 import collections
@@ -27,7 +26,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def render_scenes(options, *, counts, processes=None):
-    """Yields all scenes of all splits in order, whatever the number of processes.
+    """Yields all scenes of all splits in order, independent of the number of processes.
 
     Args:
         options: `SceneOptions`.
@@ -46,7 +45,7 @@ def render_scenes(options, *, counts, processes=None):
         for start in range(0, count, _CHUNK)
     ]
     processes = min(processes or num_cores(), len(chunks))
-    # Rendering goes on while the reader writes a finished split to disk, as far as memory allows.
+    # Rendering continues while the caller writes a finished split to disk, within a limit of memory.
     height, width = options.image_size
     ahead = max(2 * processes, _BYTES_AHEAD // (_CHUNK * 3 * height * width))
     with contextlib.ExitStack() as stack:
@@ -119,16 +118,8 @@ def _serve(options):
         for index in range(int(start), int(stop)):
             scene = render_scene(options, split=split, index=index)
             images.append(stored_png(scene.image))
-            rows.append(
-                {
-                    "size": len(images[-1]),
-                    "label": scene.label,
-                    "box": scene.objects[scene.target].box,
-                    "num_objects": len(scene.objects),
-                    "caption": scene.caption,
-                    "scene": scene.to_json(),
-                }
-            )
+            row = {"size": len(images[-1]), "label": scene.label, "box": scene.objects[scene.target].box}
+            rows.append(row | {"num_objects": len(scene.objects), "caption": scene.caption, "scene": scene.to_json()})
         frame = b"\n".join([json.dumps(rows).encode(), b"".join(images)])
         sys.stdout.buffer.write(_LENGTH.pack(len(frame)) + frame)
         sys.stdout.buffer.flush()

@@ -1,7 +1,7 @@
-"""Bytes or files to upright 8-bit images, with Pillow.
+"""Decodes bytes or files to upright 8-bit gray or RGB images with Pillow.
 
-Whatever a folder may hold becomes gray or RGB: EXIF-rotated, CMYK, 16-bit, palette, animated (its first frame) and
-transparent images (on white). Shape letters: H W C pixels.
+It handles EXIF-rotated, CMYK, 16-bit, palette, animated (first frame) and transparent (on white) images. Shape letters:
+H W C pixels.
 """
 
 import io
@@ -12,10 +12,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitcross.data.problems import UnreadableImage
 
-# Larger images are refused before they are decoded: a few kilobytes can unpack to gigabytes.
+# Larger images are rejected before decoding, since a few kilobytes can unpack to gigabytes.
 MAX_PIXELS = 2**26
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-# EXIF orientation -> what makes the image upright; from 5 on it exchanges height and width.
+# EXIF orientation -> the operation that makes the image upright; from 5 on it swaps height and width.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -29,11 +29,11 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 class EncodedImage:
-    """An image that is opened (header read) but not decoded yet.
+    """An image that is opened (header read) but not yet decoded.
 
     Args:
         content: bytes, a path, or a uint8 array (h, w), (h, w, 1) or (h, w, 3).
-        name: str, what error messages call it.
+        name: str, its name in error messages.
 
     Raises:
         UnreadableImage: if Pillow does not know the format or the image is larger than `MAX_PIXELS`.
@@ -54,10 +54,9 @@ class EncodedImage:
         return (width, height) if self._orientation in _SIDEWAYS else (height, width)
 
     def load(self, *, channels, at_least=None):
-        """Decodes it: an upright PIL image, mode L (channels = 1) or RGB (3).
+        """Decodes to an upright PIL image, mode L (channels = 1) or RGB (3).
 
-        `at_least` (height, width) lets JPEG decode at a half, quarter or eighth of the size where that is still as
-        large.
+        `at_least` (height, width) lets JPEG decode at 1/2, 1/4 or 1/8 of its size if that is large enough.
         """
         return self._guarded(lambda: _load(self._image, channels, at_least, self._orientation))
 
@@ -66,7 +65,7 @@ class EncodedImage:
             return function()
         except MemoryError:
             raise
-        except Image.DecompressionBombError as error:  # Pillow has a limit too, and names no width and height
+        except Image.DecompressionBombError as error:  # Pillow's own limit; its message has no width and height
             raise UnreadableImage(self.name, f"the limit is {MAX_PIXELS} pixels. {error}") from None
         except UnidentifiedImageError:
             raise UnreadableImage(self.name, "no image in a known format") from None
@@ -91,14 +90,14 @@ def _open(content):
         return Image.open(io.BytesIO(content))
     if os.path.getsize(content) == 0:
         raise ValueError("the file is empty")
-    with open(content, "rb") as file:  # read whole, so that no file handle stays open
+    with open(content, "rb") as file:  # read completely, so that no file handle stays open
         return Image.open(io.BytesIO(file.read()))
 
 
 def _orientation(image):
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001 - a broken note about the image does not make the image unreadable
+    except Exception:  # noqa: BLE001 - broken metadata does not make the image unreadable
         return 1
 
 
@@ -118,7 +117,5 @@ def _load(image, channels, at_least, orientation):
     elif image.mode == "F":
         raise ValueError("floating-point pixels have no defined range")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(canvas, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image if image.mode == mode else image.convert(mode)

@@ -1,4 +1,4 @@
-"""Single image files as a source, without labels."""
+"""Finds image files and offers them as a source without labels."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from vitcross.data.sources.source import Source
 
 
 class ImageFiles(Source):
-    """Image files by their paths; no labels. `channels` is 1 or 3."""
+    """Image files by path, without labels; `channels` is 1 or 3."""
 
     def __init__(self, paths, *, name, channels=3):
         super().__init__(name=name, class_names=(), channels=channels)
@@ -24,11 +24,7 @@ class ImageFiles(Source):
 
 
 def find_images(pattern):
-    """The files that a path, a folder (searched to its depth) or a pattern names, sorted.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The sorted files of a path, a folder (recursive) or a pattern. Raises ValueError if there are none."""
     path = Path(pattern).expanduser()
     if path.is_dir():
         found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]

@@ -1,7 +1,7 @@
-"""A folder of images as a data set: a class per subfolder. Imports no TensorFlow, so that a listing is there at once.
+"""Reads a folder of images with one subfolder per class, without importing TensorFlow.
 
-Either `root/<class>/*.jpg`, from which validation (and test) images are cut, or `root/train/<class>/*.jpg` beside
-`root/validation` (or `val`) and, where there is one, `root/test`.
+The layout is `root/<class>/*.jpg`, from which validation (and test) images are split off, or `root/train/<class>/*.jpg`
+with `root/validation` (or `val`) and optionally `root/test`.
 """
 
 import dataclasses
@@ -19,37 +19,18 @@ SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FolderListing:
-    """What a folder holds.
-
-    Attributes:
-        root: path.
-        class_names: tuple of str, sorted; the label is the position.
-        splits: dict of `train`, `validation` and, where there is one, `test` to a list of (path, label).
-    """
+    """Contents of a folder: sorted class names (the label is the position), and (path, label) of each split."""
 
     root: pathlib.Path
     class_names: tuple[str, ...]
     splits: dict[str, list[tuple[str, int]]]
 
-    @property
-    def num_classes(self):
-        return len(self.class_names)
-
 
 def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=0):
-    """Finds classes and images under `root`.
+    """The `FolderListing` of the classes and images under `root`; arguments as in `ImageFolderOptions`.
 
-    Splits that have no folder of their own are cut from the training images, class by class; which image goes
-    where depends on the seed, the class and the file's name alone, so that added images move few others.
-
-    Args:
-        root: path of the folder.
-        validation_share: float in (0, 1), share of the images of each class (at least one where a class has two).
-        test_share: float in [0, 1).
-        split_seed: int.
-
-    Returns:
-        `FolderListing`.
+    Splits without a folder are split off the training images class by class, at least one image if a class has two.
+    The choice depends only on the seed, the class and the file name, so that adding images moves few others.
 
     Raises:
         ValueError: if the folder is missing, has fewer than two classes, or a class has no image to train on.
@@ -74,14 +55,14 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
     shares = {"validation": validation_share, "test": test_share}
     for split, share in shares.items():
         if split not in splits and share:
-            # The share is of the whole class: what validation has taken is not there to be counted again.
-            taken = sum(shares[done] for done in ("validation",) if split == "test" and "validation" not in folders)
+            # The share refers to the whole class, of which validation may already have taken a part.
+            taken = validation_share if split == "test" and "validation" not in folders else 0
             splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
     return FolderListing(root=root, class_names=class_names, splits=splits)
 
 
 class ImageFolderSource(Source):
-    """One split of a `FolderListing`; `channels` 1 or 3."""
+    """One split of a `FolderListing`; `channels` is 1 or 3."""
 
     def __init__(self, *, listing, split, channels=3):
         super().__init__(name=f"{listing.root.name}/{split}", class_names=listing.class_names, channels=channels)
@@ -102,12 +83,12 @@ class ImageFolderSource(Source):
 
 
 def as_text(path):
-    """A path as text that any file can take: bytes that are no UTF-8 become `\\xff`."""
+    """A path as valid UTF-8 text: other bytes become `\\xff`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _split_folders(root):
-    """Split name -> folder, where `root` is laid out by splits; else empty."""
+    """dict of split name to folder; empty if `root` has no training folder."""
     found = {}
     for split, names in SPLIT_FOLDERS.items():
         for name in names:
@@ -117,7 +98,7 @@ def _split_folders(root):
 
 
 def _classes(folder, allowed=None):
-    """Class name -> sorted paths of its images."""
+    """dict of class name to the sorted paths of its images."""
     entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
     folders = {as_text(entry.name): folder / entry.name for entry in entries}
     names = sorted(folders)
@@ -127,8 +108,8 @@ def _classes(folder, allowed=None):
             raise ValueError(f"{folder} must hold the same classes as the training folder. Received also: {unknown}")
     elif len(names) < 2:
         loose = any(_is_image(entry.name) for entry in os.scandir(folder))
-        hint = " (its images lie in no subfolder: make one folder a class)" if loose else ""
-        raise ValueError(f"{folder} must hold at least two folders, one a class. Received: {names or 'none'}{hint}")
+        hint = " (its images are in no subfolder: make one folder per class)" if loose else ""
+        raise ValueError(f"{folder} must hold at least two folders, one per class. Received: {names or 'none'}{hint}")
     classes = {name: _images(folders[name]) for name in names}
     empty = [name for name, paths in classes.items() if not paths]
     if empty:
@@ -156,7 +137,7 @@ def _pairs(classes, class_names):
 
 
 def _cut(pairs, share, seed):
-    """(rest, cut): `share` of each class, but one at least and never all; both keep their order."""
+    """Splits off `share` of each class, at least one and never all: (rest, cut), both in order."""
     by_class = {}
     for path, label in pairs:
         by_class.setdefault(label, []).append(path)

@@ -1,28 +1,27 @@
-"""Pairs of an image and a text as a source: an image with five captions is five examples, decoded as one image.
+"""A source of pairs of an image and a text: an image with five captions gives five examples and is decoded once.
 
-A text is a caption, or a question with one answer (or one from each of several annotators).
+A text is a caption, or a question with an answer from each annotator.
 """
 
 import typing
 
 import numpy as np
 
-from vitcross.data.scenes.word_boxes import scene_links
 from vitcross.data.sources.source import Source
 
 CAPTION = "caption"
 
 
 class Pair(typing.NamedTuple):
-    """One text and what is known about it.
+    """One text with its image and answers.
 
     Attributes:
-        image: int, position of its image in the source of images.
+        image: int, position of the image in the source of images.
         text: str, a caption or a question.
-        label: str or None: class of the image (captions), or the most frequent answer (questions).
-        question_type: str, `caption`, or the type of the question.
+        label: str or None, the class of the image (captions) or the most frequent answer (questions).
+        question_type: str, `caption` or the type of the question.
         answers: tuple of str, one from each annotator; () for captions.
-        name: str or None, what messages call it.
+        name: str or None, the name of the text in messages.
     """
 
     image: int
@@ -34,16 +33,17 @@ class Pair(typing.NamedTuple):
 
 
 class PairSource(Source):
-    """One split of pairs; `len` is the number of pairs, `labels` are -1 where the class or answer is not known.
+    """One split of pairs; `len` is the number of pairs, `labels` are -1 where the class or answer is unknown.
 
     Args:
         name: str, e.g. `scenes/train`.
-        images: `Source` of images; those without a text are left out.
+        images: `Source` of images; images without a text are ignored.
         pairs: list of `Pair`.
-        class_names: sequence of str: classes of the images, or answers.
+        class_names: sequence of str, the classes of the images or the answers.
+        find_links: function (scene, text, is_caption=bool) -> what `links` returns, for rendered scenes.
     """
 
-    def __init__(self, *, name, images, pairs, class_names=()):
+    def __init__(self, *, name, images, pairs, class_names=(), find_links=None):
         super().__init__(
             name=name,
             class_names=class_names,
@@ -51,7 +51,7 @@ class PairSource(Source):
             image_shape=images.image_shape,
             optional_keys=images.optional_keys,
         )
-        self._every_image, self.pairs = images, list(pairs)
+        self._every_image, self.pairs, self._find_links = images, list(pairs), find_links
         used, self.image_ids = np.unique([pair.image for pair in self.pairs], return_inverse=True)
         self.images = images if len(used) == len(images) else Subset(images, used)
         number = {name: k for k, name in enumerate(self.class_names)}
@@ -67,6 +67,7 @@ class PairSource(Source):
             images=self._every_image,
             pairs=[self.pairs[index] for index in indices],
             class_names=self.class_names,
+            find_links=self._find_links,
         )
 
     def record(self, index):
@@ -76,15 +77,15 @@ class PairSource(Source):
         return self._labels
 
     def example_name(self, index):
-        """The name of its image."""
+        """The name of the pair's image."""
         return self.images.example_name(self.image_of(index))
 
     def text_name(self, index):
-        """What messages call the text: file and line, or split and position."""
+        """The name of a text in messages: file and line, or split and position."""
         return self.pairs[index].name or f"{self.name}/{index}"
 
     def image_of(self, index):
-        """Position of its image in `images`."""
+        """Position of the pair's image in `images`."""
         return int(self.image_ids[index])
 
     def text(self, index):
@@ -92,19 +93,15 @@ class PairSource(Source):
         return self.pairs[index].text
 
     def texts(self):
-        """All of them, in order."""
+        """All captions or questions, in order."""
         return [pair.text for pair in self.pairs]
 
-    def question_type(self, index):
-        """`caption`, or the type of the question."""
-        return self.pairs[index].question_type
-
     def answers(self, index):
-        """One answer of each annotator: tuple of str; () for captions."""
+        """The answer of each annotator: tuple of str; () for captions."""
         return self.pairs[index].answers
 
     def references(self, index):
-        """All texts of its image: list of str."""
+        """All texts of the pair's image: list of str."""
         if not hasattr(self, "_pairs_of_image"):
             order = np.argsort(self.image_ids, kind="stable")
             ends = np.cumsum(np.bincount(self.image_ids, minlength=len(self.images)))
@@ -112,17 +109,17 @@ class PairSource(Source):
         return [self.text(k) for k in self._pairs_of_image[self.image_of(index)]]
 
     def scene(self, index):
-        """What is in its image (`Scene.to_json`, scenes.py): dict, or None where that is not known."""
         return self.images.scene(self.image_of(index))
 
     def links(self, index):
-        """Words that name objects: list of (start, end, boxes, part).
+        """The words that name objects: list of (start, end, boxes, part), empty if the scene is unknown.
 
         Characters [start, end) of the text; boxes (K, 4) float32 of the K objects in the whole image; part `shape`,
-        `color` or `size`. Empty where nothing is known.
+        `color` or `size`.
         """
-        scene = self.scene(index)
-        return [] if scene is None else scene_links(scene, self.text(index), is_caption=not self.answers(index))
+        if self._find_links is None:
+            return []
+        return self._find_links(self.scene(index), self.text(index), is_caption=not self.answers(index))
 
 
 class Subset(Source):

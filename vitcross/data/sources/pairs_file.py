@@ -1,8 +1,8 @@
-"""Pairs of images and texts from a CSV or JSONL file. Imports no TensorFlow, so that a listing is there at once.
+"""Reads pairs of images and texts from a CSV or JSONL file, without importing TensorFlow.
 
-One pair a line, columns (keys in JSONL): `image`, a path relative to the file's own folder, and either `text` or
-`question` with `answer` (or `answers`, several annotators: a list in JSONL, separated by `|` in CSV). Optional:
-`split`, `category` (the class of the image) and `type` (of the question). An image may occur in several lines.
+Each line is one pair. Its columns (keys in JSONL) are `image`, a path relative to the file's folder, and `text`, or
+`question` with `answer` (or `answers` of several annotators: a list in JSONL, separated by `|` in CSV). Optional:
+`split`, `category` (the class of the image) and `type` (of the question). Several lines may name one image.
 """
 
 import collections
@@ -24,20 +24,19 @@ NOT_UTF8, NOT_READABLE, EMPTY_TEXT = "not UTF-8", "not a line of the format", "e
 NO_IMAGE, MISSING_IMAGE, IN_TWO_SPLITS = "no image named", "missing image", "image of the training split"
 NO_ANSWER = "empty answer"
 _TEXT_COLUMNS = ("image", "text", "question", "answer", "split", "category", "type")
-_ONE_TYPE = "question"  # of files that have no types
+_ONE_TYPE = "question"  # the type of questions without one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairsListing:
-    """What a file of pairs holds.
+    """Contents of a file of pairs.
 
     Attributes:
         file: path.
-        images: list of paths, each once.
-        splits: dict of `train`, `validation` and, where there is one, `test` to a list of `Pair`, whose images are
-            positions in `images`.
-        class_names: tuple of str: categories, or answers, of the training pairs, sorted; () where there are none.
-        missing: list of paths of images that are not there.
+        images: list of distinct paths.
+        splits: dict of split to a list of `Pair`, whose images are positions in `images`.
+        class_names: tuple of str, the sorted categories or answers of the training pairs; () if there are none.
+        missing: list of paths of missing images.
     """
 
     file: pathlib.Path
@@ -48,25 +47,15 @@ class PairsListing:
 
 
 def list_pairs(file, *, validation_share=0.1, test_share=0.0, split_seed=0, problems):
-    """Reads a file of pairs; lines that cannot be used are noted and left out.
+    """The `PairsListing` of a file; other arguments as in `PairsOptions`.
 
-    Splits that the file does not name are cut from the training pairs, image by image: all texts of an image stay
-    together, and where it goes depends on the seed and its path alone. With `validation_share` 0 the test pairs of a
-    file without validation pairs stand in for them.
-
-    Args:
-        file: path, `*.csv` or `*.jsonl`.
-        validation_share: float in [0, 1), share of the images, cut off where the file has no validation pairs.
-        test_share: float in [0, 1), cut off where it has no test pairs.
-        split_seed: int.
-        problems: `TextProblems`; names are `<file>:<line>`.
-
-    Returns:
-        `PairsListing`.
+    Unusable lines are skipped and recorded in `problems` (`TextProblems`) as `<file>:<line>`. Splits that the file does
+    not name are split off the training pairs image by image: all texts of an image stay together, and the choice
+    depends only on the seed and the image's path.
 
     Raises:
-        ValueError: if the file is missing, of another format, lacks a column, names an unknown split, or leaves no
-            pair to train on or to validate with.
+        ValueError: if the file is missing, has another format, lacks a column, names an unknown split, or leaves no
+            pair for training or validation.
     """
     file = _existing(file)
     shares = {"validation": validation_share, "test": test_share}
@@ -88,7 +77,7 @@ def list_pairs(file, *, validation_share=0.1, test_share=0.0, split_seed=0, prob
 
 
 def _pairs(file, problems):
-    """dict of split to `Pair`s as the file names them (without a split: `train`), the images, the missing ones."""
+    """dict of split (default `train`) to its `Pair`s, the images, and the missing images."""
     splits, images, missing = {}, {}, {}
     for name, row in _rows(file, problems):
         pair = _pair(name, row, problems)
@@ -116,20 +105,21 @@ def _existing(file):
 
 
 def _rows(file, problems):
-    """Yields (name, dict of str) for each usable line; checks that the columns are there."""
+    """List of (name, dict of str) of the usable lines; checks that the required columns exist."""
     content = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
     rows = list((_csv_rows if file.suffix.lower() == ".csv" else _json_rows)(file, content, problems))
     columns = dict.fromkeys(key for _, row in rows for key in row)
-    what = "'text', or 'question' with 'answer' or 'answers'"
-    if "image" not in columns or ("text" in columns) == ("question" in columns):
-        raise ValueError(f"{file} must have the columns 'image' and {what}. Received: {list(columns) or 'no line'}")
-    if "question" in columns and not {"answer", "answers"} & columns.keys():
-        raise ValueError(f"{file} must have the columns 'image' and {what}. Received: {list(columns)}")
+    has_question, has_answer = "question" in columns, bool({"answer", "answers"} & columns.keys())
+    if "image" not in columns or ("text" in columns) == has_question or (has_question and not has_answer):
+        raise ValueError(
+            f"{file} must have the columns 'image' and 'text', or 'question' with 'answer' or 'answers'. "
+            f"Received: {list(columns) or 'no line'}"
+        )
     return rows
 
 
 def _csv_rows(file, content, problems):
-    # What is no UTF-8 becomes a surrogate, which no text holds: the line is known after quoting is undone.
+    # Invalid UTF-8 becomes surrogates, which no valid text contains, so that it is found after unquoting.
     text = content.decode("utf-8", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = None
@@ -184,7 +174,7 @@ def _is_value(key, value):
 
 
 def _pair(name, row, problems):
-    """The `Pair` of a line, its image not known yet; None where something is missing."""
+    """The `Pair` of a line, with its image not yet set; None if the line is unusable."""
     is_question = "question" in row
     text = row.get("question" if is_question else "text", "")
     answers = row.get("answers", [row.get("answer", "")]) if is_question else ()
@@ -204,7 +194,7 @@ def _pair(name, row, problems):
         problems.add(problem, name)
         return None
     if is_question:
-        label = collections.Counter(answers).most_common(1)[0][0]  # the first one of those that are as frequent
+        label = collections.Counter(answers).most_common(1)[0][0]  # the first of equally frequent answers
         return Pair(
             image=-1, text=text, label=label, question_type=row.get("type") or _ONE_TYPE, answers=answers, name=name
         )
@@ -212,7 +202,7 @@ def _pair(name, row, problems):
 
 
 def _is_broken(text):
-    """Half of a surrogate pair, which JSON can write and UTF-8 cannot; or NUL, which no path holds."""
+    """Whether a text contains half a surrogate pair (valid in JSON, not in UTF-8) or NUL (invalid in a path)."""
     return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -227,7 +217,7 @@ def _split(name, value):
 
 
 def _completed(splits, images, *, shares, seed, file):
-    """The splits with those that the file does not name, cut from the training pairs."""
+    """All splits: those that the file does not name are split off the training pairs."""
     if "train" not in splits:
         raise ValueError(f"{file} must hold pairs to train on (split train). Received: {sorted(splits)}")
     named = set(splits)
@@ -241,7 +231,7 @@ def _completed(splits, images, *, shares, seed, file):
     if "validation" not in splits:
         if "test" not in splits:
             raise ValueError(f"validation_share must be > 0: {file} holds training pairs only. Received: 0")
-        logger.info("%s: the test pairs are watched during training too (data.validation_share=0)", file)
+        logger.info("%s: the test pairs also serve for validation (data.validation_share=0)", file)
         splits["validation"] = splits["test"]
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty:
@@ -250,7 +240,7 @@ def _completed(splits, images, *, shares, seed, file):
 
 
 def _cut(names, share, seed):
-    """The positions of `share` of the images, but one at least and never all; `names`: dict of position to path."""
+    """Positions of `share` of the images, at least one and never all; `names` is a dict of position to path."""
     number = min(max(1, round(share * len(names))), len(names) - 1)
     ranked = sorted(names, key=lambda k: hashlib.sha256(f"{seed}/{names[k]}".encode()).digest())
     return set(ranked[:number])

@@ -1,7 +1,6 @@
-"""Random access to examples: what every data set looks like to the pipeline.
+"""Defines `Source`, the interface of every data set: random access to examples.
 
-An example is a dict: `image` uint8 (h, w, c), `label` int and, where the data set has them, `box` float32 (4,) =
-(y_min, x_min, y_max, x_max) in [0, 1], `num_objects` int and `mark_box` like `box`.
+An example is a dict of `image` uint8 (h, w, c), `label` int and the optional keys of `batch.py`.
 """
 
 import abc
@@ -16,10 +15,10 @@ class Source(abc.ABC):
 
     Args:
         name: str, e.g. `fashion_mnist/train`.
-        class_names: sequence of str; their number is the number of classes.
+        class_names: sequence of str.
         channels: 1 or 3, channels of the decoded images.
         image_shape: (h, w, c) if all images have this shape, else None.
-        optional_keys: keys of `batch.OPTIONAL_KEYS` that every example has.
+        optional_keys: the keys of `batch.OPTIONAL_KEYS` that every example has.
     """
 
     def __init__(self, *, name, class_names, channels, image_shape=None, optional_keys=()):
@@ -35,18 +34,18 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def record(self, index):
-        """The example, image still encoded: dict of `image` (bytes, path, uint8 array), `label`, optional keys."""
+        """The example with an encoded image: dict of `image` (bytes, path or uint8 array), `label`, optional keys."""
 
     def example_name(self, index):
-        """What messages call the example: a file path, or split and position."""
+        """The name of the example in messages: a file path, or split and position."""
         return f"{self.name}/{index}"
 
     def scene(self, index):
-        """What is in the image, where it was rendered: dict of `Scene.to_json` (scenes.py); else None."""
-        return None  # noqa: RET501 - a value, which says that nothing is known
+        """The content of a rendered image as a dict (`Scene.to_json`); None if unknown."""
+        return None  # noqa: RET501 - the value for an unknown scene
 
     def labels(self):
-        """All labels, (n,) int64, read without decoding an image."""
+        """All labels (n,) int64, read without decoding images."""
         return np.array([self.record(index)["label"] for index in range(len(self))], np.int64)
 
     def image(self, index, record):

@@ -1,4 +1,4 @@
-"""Captions of a TensorFlow Datasets set: found among its features, several for one image."""
+"""Finds the captions of a TensorFlow Datasets set and pairs them with its images."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -10,12 +10,8 @@ EMPTY_TEXT, NOT_UTF8 = "empty text", "not UTF-8"
 
 
 def caption_key(info):
-    """Name of the feature that holds the captions, as it is stored: `caption`, `captions/text`.
-
-    The only text feature that is called a caption, else the only text feature.
-
-    Raises:
-        ValueError: where it is not clear which one is meant.
+    """Stored name of the caption feature, e.g. `captions/text`: the only text feature with "caption" in its name, or
+    the only text feature. Raises ValueError if neither exists.
     """
     texts = list(_text_features("", info.features))
     captions = [key for key in texts if "caption" in key.lower()]
@@ -29,7 +25,7 @@ def caption_key(info):
 
 
 def caption_pairs(images, *, key, problems: TextProblems):
-    """`PairSource` of all captions of a `TFDSSource`; empty ones are noted and left out.
+    """`PairSource` of all captions of a `TFDSSource`; unusable captions are skipped and recorded in `problems`.
 
     Args:
         images: `TFDSSource`.
@@ -56,7 +52,7 @@ def _text_features(prefix, features):
         name = f"{prefix}{key}"
         while isinstance(feature, tfds.features.Sequence):
             feature = feature.feature
-        # Text features, and plain strings, which NumPy knows as objects.
+        # Text features and plain strings; the NumPy type of both is object.
         if isinstance(feature, tfds.features.Tensor) and feature.shape == () and feature.np_dtype == np.object_:
             yield name
         elif isinstance(feature, tfds.features.FeaturesDict):

@@ -1,7 +1,7 @@
-"""Finds a prepared TFDS data set, or says within seconds what is missing and how to get it.
+"""Finds or prepares a TFDS data set, and reports within seconds what is missing and how to get it.
 
-TFDS itself retries a missing network for minutes before it gives up; so the prepared folder is looked for first, and a
-download begins only when it was asked for and a first request to the data set's own host was answered.
+TFDS retries for minutes without a network. Therefore the prepared folder is checked first, and a download starts only
+on request and after the data set's host has answered.
 """
 
 import contextlib
@@ -18,20 +18,16 @@ from vitcross.typos import nearest_names
 
 logger = logging.getLogger(__name__)
 PREFLIGHT_SECONDS = 8.0
+REMEDY = "Delete {} and prepare the set again (rendered scenes are drawn again automatically)"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 
 
 def prepared_builder(*, name, data_dir=None, download=False):
-    """The builder of `name` (`cifar10`, `imagenet_v2/topimages`), prepared.
-
-    Args:
-        name: str, a name that TFDS knows, or one that was prepared into `data_dir`.
-        data_dir: path, or None for TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets).
-        download: bool, whether to download and prepare what is missing.
+    """The builder of a prepared set; arguments as in `TFDSOptions` and `ImageOptions`.
 
     Raises:
-        ValueError: for an unknown name; it names the nearest ones. For a folder that holds half of a set.
-        FileNotFoundError: if it is not prepared and `download` is false, or it needs files that only people can get.
+        ValueError: for an unknown name (the message names the nearest ones) or an incomplete folder.
+        FileNotFoundError: if it is not prepared and `download` is false, or needs files that must be fetched manually.
         ConnectionError: if its host does not answer.
     """
     with readable_description(f"{data_dir or 'the data folder of TFDS'}/{name}"):
@@ -43,26 +39,21 @@ def prepared_builder(*, name, data_dir=None, download=False):
         logger.info("Downloading and preparing %s into %s", name, builder.data_dir)
         try:
             prepare(builder, data_dir)
-        except AssertionError as error:  # how TFDS reports files that have to be fetched by hand
+        except AssertionError as error:  # how TFDS reports files that must be fetched by hand
             raise FileNotFoundError(f"{name} cannot be prepared: {error}") from None
-    return builder if builder.info.splits else _find(name, data_dir)  # another process may have prepared it just now
+    return builder if builder.info.splits else _find(name, data_dir)  # another process may just have prepared it
 
 
 def prepare(builder, data_dir):
-    """Prepare the set of a builder; safe to call from several processes at once (the first to finish wins).
+    """Prepares the set of a `tfds.core.DatasetBuilder`; several processes may do so at once (the first to finish wins).
 
-    Args:
-        builder: `tfds.core.DatasetBuilder`.
-        data_dir: what the user chose, or None.
-
-    Raises:
-        OSError: if it cannot be written; it names the key of another folder.
+    Raises OSError if the set cannot be written below `data_dir`; the message names the key to change.
     """
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except OSError as error:
         if builder.data_path.exists():
-            return  # another process renamed its finished folder to this name first; the content is the same
+            return  # another process finished the same folder first
         if error.errno not in _NOT_WRITABLE:
             raise
         raise OSError(
@@ -86,31 +77,24 @@ def _find(name, data_dir):
 
 
 def is_prepared(builder):
-    """Whether the folder of a builder holds its data.
-
-    Raises:
-        ValueError: if it holds half of it, which TFDS takes for all.
-    """
+    """Whether the folder of a builder holds its data. Raises ValueError if incomplete, which TFDS does not notice."""
     if not builder.data_path.exists():
         return False
     if not (builder.data_path / "dataset_info.json").exists():
-        raise ValueError(
-            f"{builder.data_path} is not a whole prepared set: its dataset_info.json is missing. "
-            "Delete that folder and prepare the set again (rendered scenes are drawn again by themselves)"
-        )
+        remedy = REMEDY.format("that folder")
+        raise ValueError(f"{builder.data_path} is not a whole prepared set: its dataset_info.json is missing. {remedy}")
     return True
 
 
 @contextlib.contextmanager
 def readable_description(folder):
-    """Turns what TFDS raises of a damaged `dataset_info.json` into a ValueError that names the set's folder."""
+    """Replaces TFDS's error for a damaged `dataset_info.json` with a ValueError that names the set's folder."""
     try:
         yield
     except ParseError as error:
         reason = str(error).split("\n")[0]
         raise ValueError(
-            f"a dataset_info.json below {folder} is damaged ({reason}). "
-            "Delete that folder and prepare the set again (rendered scenes are drawn again by themselves)"
+            f"a dataset_info.json below {folder} is damaged ({reason}). {REMEDY.format('that folder')}"
         ) from None
 
 
@@ -123,11 +107,11 @@ def _not_prepared(builder, name, data_dir):
         "Where it is prepared elsewhere, name that folder: data.data_dir=DIR (or TFDS_DATA_DIR)."
     )
     manual = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
-    return text + (f"\nSome of its files have to be fetched by hand: {manual.strip()}" if manual else "")
+    return text + (f"\nSome of its files must be fetched by hand: {manual.strip()}" if manual else "")
 
 
 def _preflight(builder):
-    """Raises ConnectionError unless one of the data set's own files answers in time (an HTTP error is an answer)."""
+    """Raises ConnectionError unless the host of the data set answers in time (an HTTP error is an answer)."""
     urls = [url for url in (builder.url_infos or {}) if url.startswith(("http://", "https://"))]
     if not urls:
         return
@@ -143,7 +127,7 @@ def _preflight(builder):
         except OSError as error:
             outcome.append(error)
 
-    # In a thread, since name resolution has no time limit of its own.
+    # In a thread, since name resolution has no timeout.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PREFLIGHT_SECONDS)

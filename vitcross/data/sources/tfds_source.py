@@ -1,8 +1,7 @@
-"""Any set of images of TensorFlow Datasets, with random access to any split expression.
+"""Reads any split expression of any image set of TensorFlow Datasets with random access, offline.
 
-Examples are read as they are stored (ArrayRecord by its own reader, TFRecord by `tfrecord.py`) and their images
-decoded by `decode.py`, so that a set behaves like a folder of the same images. Offline: nothing here reaches for the
-network.
+It reads stored examples (ArrayRecord with its reader, TFRecord with `tfrecord.py`) and decodes images with `decode.py`,
+so that a set behaves like a folder of the same images.
 """
 
 import bisect
@@ -18,9 +17,11 @@ import tensorflow_datasets as tfds
 from vitcross.data.batch import OPTIONAL_KEYS
 from vitcross.data.problems import check_still_there
 from vitcross.data.sources.source import Source
+from vitcross.data.sources.tfds_prepare import REMEDY
 from vitcross.data.sources.tfrecord import FOOTER, HEADER, TFRecordFile
 
-_OF_THE_PROCESS = ("can't start new thread", "Too many open files", "Cannot allocate memory")  # no fault of a file
+# Errors of the process, which do not mean that a file is damaged.
+_OF_THE_PROCESS = ("can't start new thread", "Too many open files", "Cannot allocate memory")
 
 
 class TFDSSource(Source):
@@ -29,13 +30,13 @@ class TFDSSource(Source):
     Args:
         builder: `tfds.core.DatasetBuilder` whose data is prepared.
         split: str, any TFDS split expression: `train`, `train[:90%]`, `train[:10%]+test`.
-        channels: 1 or 3, or None for those of the data set.
-        labeled: bool, whether the set has labels; without them, every label is -1.
+        channels: 1, 3 or None for those of the data set.
+        labeled: bool, whether the set has labels; otherwise every label is -1.
 
     Raises:
-        ValueError: for an unknown split, a set without image and label, a file format without random access, or a file
-            that is missing or cut short; also later, for one that is damaged inside.
-        DataVanished: when an example is read, if the folder of the set has gone.
+        ValueError: for an unknown split, a set without image and label, a file format without random access, a missing
+            or truncated file, and, when an example is read, a damaged file.
+        DataVanished: when an example is read, if the folder of the set no longer exists.
     """
 
     def __init__(self, *, builder, split, channels=None, labeled=True):
@@ -63,7 +64,7 @@ class TFDSSource(Source):
         return self._ends[-1]
 
     def example(self, index):
-        """The stored `tf.train.Example` at `index`, with everything that the data set has."""
+        """The stored `tf.train.Example` at `index` with all features of the data set."""
         if not 0 <= index < len(self):
             raise IndexError(f"index must be in [0, {len(self)}). Received: {index}")
         place = bisect.bisect_right(self._ends, index)
@@ -91,31 +92,37 @@ class TFDSSource(Source):
 
 
 def image_and_label_keys(info):
-    """Names of the image and the label feature: the supervised pair, else the only Image and the only ClassLabel."""
+    """Names of the image and label features: the supervised pair, or the only Image and the only ClassLabel."""
     features = info.features
     pair = info.supervised_keys
     if pair and len(pair) == 2 and all(isinstance(key, str) and key in features for key in pair):
         image, label = pair
         if isinstance(features[image], tfds.features.Image) and isinstance(features[label], tfds.features.ClassLabel):
             return _checked(info, image), label
-    images = [key for key, feature in features.items() if type(feature) is tfds.features.Image]
+    images = _image_keys(features)
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     if len(images) != 1 or len(labels) != 1:
-        kinds = {key: type(feature).__name__ for key, feature in features.items()}
         raise ValueError(
             f"An image classification set needs one Image and one ClassLabel feature. "
-            f"Received: {info.name} with {len(images)} and {len(labels)}: {kinds}"
+            f"Received: {info.name} with {len(images)} and {len(labels)}: {_kinds(features)}"
         )
     return _checked(info, images[0]), labels[0]
 
 
 def only_image_key(info):
     """Name of the only Image feature of a set."""
-    images = [key for key, feature in info.features.items() if type(feature) is tfds.features.Image]
+    images, kinds = _image_keys(info.features), _kinds(info.features)
     if len(images) != 1:
-        kinds = {key: type(feature).__name__ for key, feature in info.features.items()}
         raise ValueError(f"A set of images needs one Image feature. Received: {info.name} with {len(images)}: {kinds}")
     return _checked(info, images[0])
+
+
+def _image_keys(features):
+    return [key for key, feature in features.items() if type(feature) is tfds.features.Image]
+
+
+def _kinds(features):
+    return {key: type(feature).__name__ for key, feature in features.items()}
 
 
 def _checked(info, key):
@@ -145,7 +152,7 @@ class _ArrayRecords:
 
 @contextlib.contextmanager
 def _named(path):
-    """Whatever a reader says of a broken file of a set becomes one message that names the file and what to do."""
+    """Replaces a reader's error for a broken file with one message that names the file and the remedy."""
     from google.protobuf.message import DecodeError
 
     try:
@@ -154,16 +161,14 @@ def _named(path):
         if any(words in str(error) for words in _OF_THE_PROCESS):
             raise
         check_still_there(path)
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reason = said.split("\n")[0].removeprefix(f"{path} ") or "cut short"
-        raise ValueError(
-            f"{path} is missing or damaged ({reason}). Delete the folder {pathlib.Path(path).parent} and prepare the "
-            "set again (rendered scenes are drawn again by themselves)"
-        ) from None
+        message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = message.split("\n")[0].removeprefix(f"{path} ") or "truncated"
+        remedy = REMEDY.format(f"the folder {pathlib.Path(path).parent}")
+        raise ValueError(f"{path} is missing or damaged ({reason}). {remedy}") from None
 
 
 def _open_files(builder, split):
-    """[(file, first record)] and the running number of examples after each."""
+    """List of (file, first record) and the cumulative number of examples after each."""
     readers = {"array_record": _ArrayRecords, "tfrecord": TFRecordFile}
     suffix = builder.info.file_format.file_suffix
     if suffix not in readers:
@@ -194,20 +199,17 @@ def _open_files(builder, split):
 
 
 def _check_sizes(splits, files):
-    """Raises ValueError for a TFRecord file that is missing or cut short, before a run begins and without reading all.
+    """Raises ValueError for a missing or truncated file before a run begins, usually without reading the files.
 
-    Args:
-        splits: of the builder's info.
-        files: dict of path to `TFRecordFile`, those that will be read.
+    `splits` are those of the builder's info, `files` a dict of path to `TFRecordFile`.
     """
     for split in splits.values():
-        paths = [path for path in map(str, split.filepaths) if path in files]
-        sizes = []
+        paths, sizes = [path for path in map(str, split.filepaths) if path in files], []
         for path in paths:
             with _named(path):
                 sizes.append(os.path.getsize(path))
         promised = split.num_bytes + (HEADER + FOOTER) * split.num_examples
         if len(paths) == split.num_shards and sum(sizes) < promised:
-            for path in paths:  # which one it is only its records tell
+            for path in paths:  # only the records show which file it is
                 with _named(path):
                     files[path].index()

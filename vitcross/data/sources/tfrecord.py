@@ -1,7 +1,7 @@
-"""Random access to TFRecord files: the offset of every record, found by walking over the length headers.
+"""Gives random access to TFRecord files by finding the offset of every record from the length headers.
 
-No file is kept open, and none stays mapped: a large set has more files than a process may hold open, and touching a map
-whose file was cut short kills the process.
+No file stays open or mapped: a large set has more files than a process may open, and accessing a map of a file that was
+truncated kills the process.
 
 Record layout (tensorflow/core/lib/io/record_writer.h): uint64 length, uint32 masked crc of the length, the data,
 uint32 masked crc of the data.
@@ -20,13 +20,11 @@ HEADER, FOOTER = 12, 4
 class TFRecordFile:
     """One TFRecord file as a sequence of bytes; indexed at the first access, safe to read from several threads.
 
-    Args:
-        path: str or path.
-        num_records: int, how many records the data set's own description promises.
+    `num_records` is the number of records in the data set's description.
 
     Raises:
-        ValueError: at the first access, if the file is cut off or holds another number of records.
-        OSError: if it is not there, or no longer.
+        ValueError: at the first access, if the file is truncated or holds another number of records.
+        OSError: if it does not exist.
     """
 
     def __init__(self, path, *, num_records):
@@ -49,26 +47,24 @@ class TFRecordFile:
         return content
 
     def index(self):
-        """Find the offsets of all records, if they are not known yet."""
+        """Finds the offsets of all records if they are not yet known."""
         with self._lock:
             if self._offsets is None:
-                self._offsets = self._checked(self._find())
+                offsets = self._find()
+                if len(offsets) - 1 != self._num_records:
+                    raise ValueError(f"{self.path} must hold {self._num_records} records. Received: {len(offsets) - 1}")
+                self._offsets = offsets
 
     def _find(self):
         with open(self.path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+            if os.fstat(file.fileno()).st_size == 0:  # an empty file cannot be mapped
                 return record_offsets(b"", name=self.path)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return record_offsets(content, name=self.path)
 
-    def _checked(self, offsets):
-        if len(offsets) - 1 != self._num_records:
-            raise ValueError(f"{self.path} must hold {self._num_records} records. Received: {len(offsets) - 1}")
-        return offsets
-
 
 def record_offsets(content, *, name):
-    """Start of every record and the end of the last: (n + 1,) int64. Raises ValueError if the file is cut off."""
+    """Start of every record and the end of the last: (n + 1,) int64. Raises ValueError if the file is truncated."""
     offsets, position, size = [0], 0, len(content)
     unpack = struct.Struct("<Q").unpack_from
     while position < size:
