@@ -44,8 +44,8 @@ class Augmentation:
         mixup: a of Beta(a, a) for the share of an image; the rest is another's (`mixing.py`); 0: off.
         cutmix: the same for the area of one that replaces a part of the other; with mixup, each half of the time.
         mix_probability: of an image to be mixed, where mixup or cutmix is on.
-        repeats: how often each example is in a batch, each time changed differently (repeated augmentation, Hoffer et al.
-            2020, arXiv 1901.09335); a pass over the data then takes so many epochs.
+        repeats: how often a batch holds each example, each time changed differently (repeated augmentation, Hoffer et
+            al. 2020, arXiv 1901.09335); a pass over the data then takes so many epochs.
     """
 
     flip: Bool = False
