@@ -1,4 +1,4 @@
-"""Measure a finished run, or explain own images: `python evaluate.py --help`."""
+"""Measures a finished run, or explains the user's images: `python evaluate.py --help`."""
 
 import sys
 from pathlib import Path
@@ -18,12 +18,13 @@ def evaluate(settings, run_config):
         if settings["compare"] is not None:
             compare(settings)
             return
-        checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
-        say(f"{settings['checkpoint']} checkpoint: {checkpoint}", "starting TensorFlow ...")
+        say("starting TensorFlow ...")
         with quiet_start():
             from vitcross.training.device import describe_device
 
             describe_device()  # TensorFlow looks for devices now
+        checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
+        say(f"{settings['checkpoint']} checkpoint: {checkpoint}")
         task = finished_run.load_task(run_config, checkpoint)
         sink = finished_run.evaluation_sink(settings, run_config, settings["run"])
         status = 1

@@ -113,6 +113,11 @@ def test_sinks_only_write_what_is_finished(path):
     assert all(module.startswith(media) for module in imports(path) if module.startswith("vitcross.attention_maps"))
 
 
+def test_sources_do_not_know_the_scenes():
+    sources = [path for path in FILES if ROOT / "vitcross" / "data" / "sources" in path.parents]
+    assert sources and not [n for p in sources for n in imports(p) if n.startswith("vitcross.data.scenes")]
+
+
 def test_no_room_is_called_utils():
     assert not [name(path) for path in FILES if "util" in path.stem]
 
