@@ -19,7 +19,7 @@ from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
 from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation.files import write_evaluation
 from vitcross.pages.json_text import to_json
-from vitcross.sinks.console_text import table
+from vitcross.sinks.console import table
 from vitcross.tasks.evaluation import predict_all
 
 RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression

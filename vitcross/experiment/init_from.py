@@ -91,5 +91,6 @@ def initialize_from(folder, network, class_names):
     load_network(source, path)
     taken = initialize(network, source, same_classes=tuple(header["class_names"]) == tuple(class_names))
     counts = [f"{len(paths)} {how}" for how, paths in taken.items() if paths]
-    anew = f"; anew: {', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''}" if taken["anew"] else ""
-    say(f"init_from   {path}: variables {', '.join(counts)}{anew}")
+    new = taken["re-initialized"]
+    examples = f"; re-initialized: {', '.join(new[:4])}{', ...' if len(new) > 4 else ''}" if new else ""
+    say(f"init_from   {path}: variables {', '.join(counts)}{examples}")

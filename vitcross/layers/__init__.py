@@ -1,4 +1,4 @@
-"""Exports the layers that the models are made of, one idea per file."""
+"""Layers of the models, one idea per file."""
 
 from vitcross.layers.attention import MultiHeadAttention, dot_product_attention_weights
 from vitcross.layers.attention_controls import AttentionControls

@@ -1,7 +1,8 @@
-"""Defines the call argument that intervenes in a model's attention, and the addresses that it uses.
+"""Defines `AttentionControls`, the one way to intervene in a model's attention, and the addresses of its layers.
 
-Layers read what concerns them and pass the rest on with `scope`; without controls, results do not change by a bit.
-Trust measures (kept patches), relevance (weight offsets) and head importance (head gates) build on it.
+It is a call argument, never state: layers read their own part and pass the rest on with `scope`. Without it results are
+the same to the last bit. Trust measures (kept patches), relevance (weight offsets) and head importance (head gates)
+are all built on it.
 
 An address is a path such as `image_encoder/block_03/self_attention`; zero-padded, so that sorted order is depth order.
 
@@ -49,7 +50,7 @@ class AttentionControls:
         )
 
     def within(self, name: str) -> "AttentionControls":
-        """The controls of one tower of a model: only addresses below `name` are kept, unchanged."""
+        """The controls for one encoder of a model: only the addresses below `name`, unchanged."""
         start = f"{name}/"
 
         def kept(entries):

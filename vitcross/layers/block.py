@@ -1,4 +1,4 @@
-"""Implements the pre-norm transformer block: self-attention, optional cross-attention, MLP, each with a residual.
+"""Implements a pre-norm transformer block: self-attention, optional cross-attention, MLP, each with a residual.
 "An Image is Worth 16x16 Words" (arXiv 2010.11929), equations 2 and 3; cross-attention between the two as in the
 decoder of arXiv 1706.03762, section 3.1.
 

@@ -1,4 +1,4 @@
-"""Implements a stack of transformer blocks that returns its attention weights by address.
+"""Stacks transformer blocks and returns their attention weights by address.
 
 Shapes: B batch, T tokens, S context tokens, N heads, D embed_dim, Dc embed_dim of the context, L blocks.
 """

@@ -1,4 +1,4 @@
-"""Embeds images as the tokens that enter the first block: patches, class token, positions, registers.
+"""Turns images into the tokens of the first block: patches, class token, positions, registers.
 
 Shapes: B batch, H W C pixels, P patches, T tokens (class token, registers, patches), D embed_dim.
 """

@@ -1,4 +1,4 @@
-"""Implements LayerScale, a learned factor per channel on a residual branch.
+"""Scales a residual branch by a learned factor per channel.
 
 "Going deeper with Image Transformers" (arXiv 2103.17239), section 2.
 

@@ -1,4 +1,4 @@
-"""Implements the MLP of a transformer block.
+"""Implements the MLP of a transformer block, two dense layers.
 
 "An Image is Worth 16x16 Words" (arXiv 2010.11929), equation 3 and table 1 (`mlp_ratio` is MLP size / hidden size).
 

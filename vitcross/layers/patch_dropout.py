@@ -1,4 +1,4 @@
-"""Drops a random share of the patches in training: faster, and missing tokens become ordinary input.
+"""Trains on a random part of the patches, which is faster and accustoms the model to dropped tokens.
 "PatchDropout: Economizing Vision Transformers Using Patch Dropout" (arXiv 2208.07220), section 3; also "Scaling
 Language-Image Pre-training via Masking" (arXiv 2212.00794).
 

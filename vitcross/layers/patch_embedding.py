@@ -1,5 +1,5 @@
-"""Embeds each patch of an image as one token.
-Two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv
+"""Turns pixels into one token per patch.
+There are two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv
 2010.11929, equation 1). `conv`: three stages of 3x3 convolutions, each with batch normalization and ReLU, the first of
 a stage with stride 2 and the others with stride 1, then a 1x1 projection ("Early Convolutions Help Transformers See
 Better", arXiv 2106.14881, section 4 and appendix A), which learns faster from few images.

@@ -1,4 +1,4 @@
-"""Pools tokens into one vector: their mean, the last real token, or a learned query that attends to them.
+"""Pools many tokens into one vector: their mean, the last real one, or a learned query that attends to them.
 Mean pooling as in arXiv 2205.01580; attention pooling is the MAP head of "Scaling Vision Transformers" (arXiv
 2106.04560, section 3.2; `MAPHead` in big_vision): a learned probe, cross-attention, then an MLP with a
 residual. The last token of a text, its end, as in CLIP (arXiv 2103.00020, section 2.4).

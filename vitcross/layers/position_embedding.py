@@ -1,4 +1,4 @@
-"""Adds a position embedding to each token.
+"""Adds the position of each patch to its token.
 Learned positions, one per patch and one per prefix token that has one ("An Image is Worth 16x16 Words", arXiv
 2010.11929, equation 1 and appendix D.4; resampled for other grids, section 3.2), or a fixed 2-D sine-cosine table
 ("Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580, `posemb_sincos_2d` of big_vision).

@@ -1,4 +1,4 @@
-"""Embeds token ids as the tokens that enter the first block: a learned vector each, plus its position.
+"""Turns token ids into the tokens of the first block of a text encoder: a learned vector each, plus its position.
 
 "Attention Is All You Need" (arXiv 1706.03762), section 3.4, with learned positions as in GPT (Radford et al., 2018);
 they are multiplied by sqrt(D) like the tokens.

@@ -1,4 +1,4 @@
-"""Maps between the tokens of a sequence and the patch grid; no other file does token <-> grid arithmetic.
+"""Describes where the patches are in a sequence of tokens, and owns all token <-> grid arithmetic.
 
 Order of the tokens: `[prefix (class token, registers) | patches, row-major]`. Nothing else in the package may slice the
 prefix away or reshape tokens into a grid. Pure Python; the arrays handed to it may be of any backend.
