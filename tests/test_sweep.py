@@ -100,7 +100,7 @@ def test_optuna_continues_after_a_failed_trial_and_the_sweep_exits_1(tiny_scenes
 def test_a_sweep_passes_a_signal_to_its_trial_and_later_resumes_it(tiny_scenes, tmp_path):
     length = ["attention_maps=off", "trainer.steps=100000"]
     typed = ["train.py", "-m", *tiny_scenes, *length, "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
-    for expected in ("starting TensorFlow", "goes on at step"):
+    for expected in ("starting TensorFlow", "resume      at step"):
         steps = (tmp_path / "0/metrics.jsonl").stat().st_size if (tmp_path / "0/metrics.jsonl").exists() else 0
         process = start(*typed)
         wait_for_training(process, tmp_path / "0")

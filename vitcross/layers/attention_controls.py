@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionControls:
-    """What to change in the attention of one call, and which weights to return.
+    """Says what to change in the attention of one call, and which weights to return.
 
     Args:
         kept_patches: bool (B, P) or None. False = the patch is dropped as a token: its key is masked in every layer

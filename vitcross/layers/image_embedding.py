@@ -68,7 +68,7 @@ class ImageEmbedding(Configured, keras.layers.Layer):
             name="position_embedding",
         )
         self.positions.build(tokens_shape)
-        # Registers have no position (arXiv 2309.16588): they come in after positions were added.
+        # Registers have no position (arXiv 2309.16588): they are inserted after the positions are added.
         self.register_layer = self._prefix_tokens(
             "register_tokens", self.options.num_register_tokens, int(self.options.class_token)
         )

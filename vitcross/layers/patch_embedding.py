@@ -89,9 +89,9 @@ class PatchEmbedding(keras.layers.Layer):
             return
         self.convolutions = []
         shape = (None, None, None, images_shape[-1])
-        # Widths D/4, D/2, D: the cost stays level as the resolution halves.
-        widths = (max(1, self.embed_dim // 4), max(1, self.embed_dim // 2), self.embed_dim)
-        for stage, (channels, depth) in enumerate(zip(widths, self.stem_depths, strict=True)):
+        # D/4, D/2, D channels: the cost stays level as the resolution halves.
+        stage_channels = (max(1, self.embed_dim // 4), max(1, self.embed_dim // 2), self.embed_dim)
+        for stage, (channels, depth) in enumerate(zip(stage_channels, self.stem_depths, strict=True)):
             for index in range(depth):
                 number = f"{stage}_{index}" if index else f"{stage}"
                 self.convolutions.append(self._convolution(number, channels, 1 if index else 2, shape))

@@ -74,15 +74,15 @@ class PositionEmbedding(keras.layers.Layer):
         self.interpolation = interpolation
 
     def build(self, tokens_shape):
-        width = tokens_shape[-1]
+        embed_dim = tokens_shape[-1]
         num_positions = self.num_prefix_positions + self.grid[0] * self.grid[1]
         if self.method == "learned":
             self.embeddings = self.add_weight(
-                shape=(num_positions, width), initializer=token_initializer(), name="embeddings"
+                shape=(num_positions, embed_dim), initializer=token_initializer(), name="embeddings"
             )
         else:
-            prefix = np.zeros((self.num_prefix_positions, width))
-            self.table = np.concatenate([prefix, sincos2d_table(*self.grid, width)])
+            prefix = np.zeros((self.num_prefix_positions, embed_dim))
+            self.table = np.concatenate([prefix, sincos2d_table(*self.grid, embed_dim)])
 
     def call(self, tokens, grid=None):
         grid = self.grid if grid is None else tuple(grid)
@@ -105,14 +105,14 @@ class PositionEmbedding(keras.layers.Layer):
             return stored
         stored = ops.convert_to_tensor(stored)
         prefix_RD, patches_PD = stored[: self.num_prefix_positions], stored[self.num_prefix_positions :]
-        width = stored.shape[-1]
+        embed_dim = stored.shape[-1]
         rows, columns = (
             ops.cast(resampling_matrix(source, target, self.interpolation), stored.dtype)
             for source, target in zip(self.grid, grid, strict=True)
         )
-        by_row = ops.matmul(rows, ops.reshape(patches_PD, (self.grid[0], self.grid[1] * width)))
-        by_column = ops.matmul(columns, ops.reshape(by_row, (grid[0], self.grid[1], width)))
-        return ops.concatenate([prefix_RD, ops.reshape(by_column, (grid[0] * grid[1], width))], axis=0)
+        by_row = ops.matmul(rows, ops.reshape(patches_PD, (self.grid[0], self.grid[1] * embed_dim)))
+        by_column = ops.matmul(columns, ops.reshape(by_row, (grid[0], self.grid[1], embed_dim)))
+        return ops.concatenate([prefix_RD, ops.reshape(by_column, (grid[0] * grid[1], embed_dim))], axis=0)
 
     def get_config(self):
         return {

@@ -39,7 +39,7 @@ class TokenEmbedding(Configured, keras.layers.Layer):
     def build(self, token_ids_shape=None):
         # Cast where they are used: logits read the table in float32 also in mixed precision.
         # Multiplied by sqrt(D) where they enter, both have variance 1: what the first attention adds, which is near the
-        # mean of the text, would drown tokens of 0.02 (a model of questions then learns nothing of single words).
+        # mean of the text, would drown tokens of 0.02 (a question-answering model then learns nothing of single words).
         initializer = keras.initializers.RandomNormal(stddev=self.options.embed_dim**-0.5)
         self.embeddings = self.add_weight(
             shape=(self.options.vocabulary_size, self.options.embed_dim),

@@ -94,6 +94,6 @@ class TokenLayout:
 
 
 def _slice_at(x, axis: int, part: slice) -> tuple:
-    """An index that takes `part` of `x` along `axis` and everything else whole."""
+    """An index that takes `part` of `x` along `axis` and all of every other axis."""
     axis = axis % len(x.shape)
     return (slice(None),) * axis + (part,)
