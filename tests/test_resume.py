@@ -48,7 +48,7 @@ def test_a_classifier_stopped_by_sigterm_and_killed_in_a_checkpoint_is_the_same_
     assert runs.run(f"resume={folder}", log=log, die_in="checkpoints/.step_00000009.writing") == -signal.SIGKILL
     assert not (folder / "summary.json").exists()
     assert runs.run(*command, log=log) == 0, log.read_text()
-    assert log.read_text().count("resume      goes on at step") == 2
+    assert log.read_text().count("resume      at step") == 2
     assert differences(undisturbed, folder) == []
     assert json.loads((folder / "summary.json").read_text())["state"] == "finished"
 

@@ -78,7 +78,7 @@ def test_a_disk_that_fails_now_and_then_costs_checkpoints_and_no_numbers(runs, u
     command = [*tiny_classifier(data_dir), *RHYTHM, f"hydra.run.dir={folder}"]
     assert runs.run(*command, log=log, fault="fail_now_and_then") == 0, log.read_text()
     text = log.read_text()  # where the folder cannot be flushed, which some file systems cannot, nothing is told
-    assert text.count("fault at") >= 5 and "Training goes on" in text
+    assert text.count("fault at") >= 5 and "Training continues" in text
     assert differences(undisturbed[0], folder) == []
 
 
@@ -93,8 +93,8 @@ def test_a_full_disk_ends_with_a_message_and_the_last_good_checkpoint(runs, undi
         command = [*tiny_classifier(data_dir), *RHYTHM, "attention_maps=off"]
         assert runs.run(*command, f"hydra.run.dir={folder}", log=log) == 1
         text = log.read_text()
-        assert text.count("Training goes on; without room") == 1 and "No space left" in text
-        assert "the last good one is step_" in text and "Make room, then go on with resume=" in text
+        assert text.count("Training continues, without checkpoints") == 1 and "No space left" in text
+        assert "the last good one is step_" in text and "Free some disk space, then continue with resume=" in text
         subprocess.run(["mount", "-o", "remount,size=40m", disk], check=True)
         assert runs.run(f"resume={folder}", log=log) == 0, log.read_text()
         roomy = tmp_path / "roomy"

@@ -78,8 +78,8 @@ def test_resume_is_the_configuration_of_the_run_and_what_is_typed(begun):
     [
         (["optimizer.lrr=1"], "Did you mean 'optimizer.learning_rate'"),
         (["optimizer.learning_rate=fast"], "optimizer.learning_rate must be"),
-        (["model=vision_transformer"], "model cannot be chosen anew"),
-        (["experiment=fashion_mnist"], "experiment cannot be chosen anew"),
+        (["model=vision_transformer"], "model cannot be chosen again"),
+        (["experiment=fashion_mnist"], "experiment cannot be chosen again"),
         (["+trainer.more=1"], "keys that its run has"),
         (["seed=1,2"], "keys that its run has"),
         (["trainer.steps=5", "trainer.epochs=2"], "type one of them"),

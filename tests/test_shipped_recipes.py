@@ -107,7 +107,7 @@ def test_fine_tuning_to_other_classes_and_another_size(how, tiny_scenes, tmp_pat
     capsys.readouterr()
     take_steps([*overrides, f"data.root={tmp_path / 'images'}", "data.image_size=[48,40]"], tmp_path / "run")
     said = capsys.readouterr().out
-    assert "copied, 1 resampled, 2 anew, 2 not used; anew: head/kernel, head/bias" in said
+    assert "copied, 1 resampled, 2 re-initialized, 2 unused; re-initialized: head/kernel, head/bias" in said
     _, _, class_names = vitcross.load(tmp_path / "run")
     assert class_names == tuple(sorted(classes))
 

@@ -22,8 +22,7 @@ from vitcross.sweep.charts import key_axis
 from vitcross.sweep.page import page
 from vitcross.sweep.process import outcome
 from vitcross.sweep.record import Record, open_record
-from vitcross.sweep.report import failures, table_text, write_report
-from vitcross.sweep.table import console_table, print_table
+from vitcross.sweep.report import console_table, failures, print_table, table_text, write_report
 
 RATES = "optimizer.learning_rate=tag(log,interval(1e-4,3e-3))"
 OPTUNA = ["hydra/sweeper=optuna", RATES, "model.depth=choice(2,4,6)"]
@@ -61,7 +60,7 @@ def record_of_all_kinds(folder, mode="max"):
 # ---------------------------------------------------------------------------------------------------- real processes
 
 
-def test_a_grid_runs_each_trial_in_a_process_of_its_own_and_ends_with_a_table(tiny_scenes, tmp_path):
+def test_a_grid_runs_each_trial_in_its_own_process_and_ends_with_a_table(tiny_scenes, tmp_path):
     typed = ["-m", *tiny_scenes, "trainer.steps=2", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'a, b'}"]
     done = run("train.py", *typed)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -83,14 +82,14 @@ def test_a_grid_runs_each_trial_in_a_process_of_its_own_and_ends_with_a_table(ti
     assert again.stdout[again.stdout.index("┏") :] == ending and "2 of them finished before" in again.stdout
 
 
-def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scenes, tmp_path):
+def test_optuna_continues_after_a_failed_trial_and_the_sweep_exits_1(tiny_scenes, tmp_path):
     needs_optuna()
     done = run(
         "train.py", "-m", "hydra/sweeper=optuna", *tiny_scenes, "attention_maps=off", "trainer.steps=2",
         "optimizer.warmup=0", "optimizer.learning_rate=choice(1e38,1e-3)", f"hydra.sweep.dir={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "the sweep goes on" in done.stderr and "1 trials failed" in done.stderr
+    assert "the sweep continues" in done.stderr and "1 trials failed" in done.stderr
     assert "all 2 combinations have been tried" in done.stdout
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     states = {trial["values"]["optimizer.learning_rate"]: trial["state"] for trial in trials}
@@ -98,10 +97,10 @@ def test_optuna_goes_on_after_a_trial_that_fails_and_the_sweep_exits_1(tiny_scen
     assert "not finite" in next(trial["note"] for trial in trials if trial["state"] == "failed")
 
 
-def test_a_sweep_hands_a_signal_to_its_trial_ends_and_goes_on_with_it(tiny_scenes, tmp_path):
+def test_a_sweep_passes_a_signal_to_its_trial_and_later_resumes_it(tiny_scenes, tmp_path):
     length = ["attention_maps=off", "trainer.steps=100000"]
     typed = ["train.py", "-m", *tiny_scenes, *length, "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
-    for expected in ("starting TensorFlow", "goes on at step"):
+    for expected in ("starting TensorFlow", "resume      at step"):
         steps = (tmp_path / "0/metrics.jsonl").stat().st_size if (tmp_path / "0/metrics.jsonl").exists() else 0
         process = start(*typed)
         wait_for_training(process, tmp_path / "0")
@@ -120,9 +119,9 @@ def test_a_sweep_hands_a_signal_to_its_trial_ends_and_goes_on_with_it(tiny_scene
     ("typed", "message"),
     [
         ([*OPTUNA, "model.dpth=1"], "Did you mean 'model.depth'"),
-        (["--cfg", "job", "seed=1,2"], "no other flag beside -m"),
-        (["resume=x", "seed=1,2"], "a sweep goes on by"),
-        (["seed=1,2", "hydra.sweep.dir=."], "must be the folder of a sweep"),
+        (["--cfg", "job", "seed=1,2"], "no flag besides -m"),
+        (["resume=x", "seed=1,2"], "to continue a sweep, type it again"),
+        (["seed=1,2", "hydra.sweep.dir=."], "must be a new folder or that of a sweep"),
     ],
 )
 def test_a_wrong_sweep_ends_with_status_2_and_one_message(typed, message, tmp_path):
@@ -163,7 +162,7 @@ def test_what_cannot_be_swept_is_refused_before_a_trial_starts(typed, message):
         compose.check_trials(compose.read_sweep(typed))
 
 
-def test_optuna_is_asked_for_where_it_is_missing(monkeypatch):
+def test_missing_optuna_is_reported_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)  # what an import takes for "not installed"
     with pytest.raises(ConfigError, match=r"hydra/sweeper=optuna needs Optuna: pip install -e '.\[sweep\]'"):
         compose.read_sweep(OPTUNA)
@@ -244,7 +243,7 @@ def test_optuna_learns_from_the_trials_before(mode, tmp_path):
     assert sum(scores[20:]) / 10 > sum(scores[:10]) / 10 + 0.1
 
 
-def test_optuna_keeps_away_from_what_failed(tmp_path):
+def test_optuna_avoids_values_that_failed(tmp_path):
     record = optuna_record(tmp_path)
     from vitcross.sweep.optuna_proposals import propose
 
@@ -271,7 +270,7 @@ def test_no_combination_is_proposed_twice_and_a_small_space_ends(tmp_path):
 # ------------------------------------------------------------------------------------------------- record and outcome
 
 
-def test_a_record_is_read_back_and_what_was_running_goes_on_as_stopped(tmp_path):
+def test_a_record_is_read_back_and_a_running_trial_counts_as_stopped(tmp_path):
     record = record_of_all_kinds(tmp_path)
     record.trials[2].state = "running"
     record.save()
@@ -377,7 +376,7 @@ class Elements(HTMLParser):
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_the_page_draws_every_trial_in_every_panel_and_trusts_no_text(mode, tmp_path):
+def test_the_page_draws_every_trial_in_every_chart_and_escapes_text(mode, tmp_path):
     record = record_of_all_kinds(tmp_path, mode)
     elements = Elements(page(record))
     assert elements.open == []
@@ -425,7 +424,7 @@ def test_a_logarithmic_axis_has_2_to_7_numbers_inside(low, ratio):
     assert ticks[0] >= low and ticks[-1] <= low * ratio
 
 
-def test_axes_suit_what_is_swept():
+def test_axes_suit_the_swept_values():
     assert key_axis(Values(("2", "4", "6"))).ticks == (2, 4, 6)
     assert key_axis(Values(("8", "512", "64"))).log and not key_axis(Values(("0", "512", "64"))).log
     assert key_axis(Values(("small", "2"))) is None and key_axis(Values(("nan", "1"))) is None

@@ -133,7 +133,7 @@ def test_what_a_run_needs_of_a_text_is_said_before_anything_starts(trained, tmp_
         return
     assert done.returncode == 2 and "text must be given" in done.stderr
     done = run("evaluate.py", f"run={folder}", "text=hello")
-    assert done.returncode == 2 and "need own images beside them" in done.stderr
+    assert done.returncode == 2 and "need images to apply to" in done.stderr
 
 
 def test_load_gives_the_model_for_a_notebook(trained):

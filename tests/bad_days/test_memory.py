@@ -21,7 +21,7 @@ def test_a_batch_that_does_not_fit_ends_with_one_message(runs, tmp_path):
     assert runs.run(*command, f"hydra.run.dir={folder}", log=log, fault=fault) == 1, log.read_text()
     printed = log.read_text()
     message = printed[printed.rindex("vitcross: ") :]
-    assert message.startswith("vitcross: memory ran out at a tensor of shape (512, 8, 1025, 1025). What needs less: ")
+    assert message.startswith("vitcross: memory ran out at a tensor of shape (512, 8, 1025, 1025). These need less: ")
     for key in ("data.batch_size", "trainer.accumulate_steps", "data.image_size", "trainer.dtype_policy"):
         assert key in message
     assert len(message.splitlines()) <= 3 and "Traceback" not in printed

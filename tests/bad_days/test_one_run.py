@@ -67,6 +67,6 @@ def test_it_ends_as_if_nothing_had_happened(runs, command, undisturbed, tmp_path
     content[-3] ^= 4
     weights.write_bytes(content)
     assert runs.run(f"resume={folder}", log=log) == 0, log.read_text()
-    assert "the checkpoint step_00000009 is left out: weights.safetensors is damaged" in log.read_text()
-    assert f"resume      goes on at step 6, from {folder / 'checkpoints/step_00000006'}" in log.read_text()
+    assert "step_00000009 cannot be used and is deleted: weights.safetensors is damaged" in log.read_text()
+    assert f"resume      at step 6, from {folder / 'checkpoints/step_00000006'}" in log.read_text()
     assert differences(undisturbed, folder) == []

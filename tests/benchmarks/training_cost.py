@@ -42,7 +42,7 @@ def make(variant, name):
     ways = {
         "adamw": optimizers.adamw,
         "adamw, average": functools.partial(optimizers.adamw, ema_steps=1000),
-        "adamw, rates by layer": functools.partial(optimizers.adamw, layer_decay=0.75),
+        "adamw, layer-wise decay": functools.partial(optimizers.adamw, layer_decay=0.75),
         "adamw, 4 parts": optimizers.adamw,
         "lion": optimizers.lion,
         "muon": optimizers.muon,

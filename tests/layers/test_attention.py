@@ -160,7 +160,7 @@ def test_errors_name_what_is_wrong(cross, arguments, message):
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="num_heads=5, width 33"):
+    with pytest.raises(ValueError, match="num_heads=5, embed_dim=33"):
         MultiHeadAttention(num_heads=5).build((None, None, D))
     with pytest.raises(ValueError, match="num_heads=0"):
         MultiHeadAttention(num_heads=0)

@@ -8,8 +8,7 @@ from rich.console import Console as RichConsole
 
 from tests.sinks.samples import sample_media
 from vitcross.pages.numbers import padded_number
-from vitcross.sinks.console import Console
-from vitcross.sinks.console_text import duration, metrics, table
+from vitcross.sinks.console import Console, duration, metrics, table
 from vitcross.terminal import printable
 
 TRAIN = {"epoch": 0.5, "train/loss": 0.53125, "train/accuracy": 0.75, "speed/images_per_second": 1210.4}
@@ -61,7 +60,7 @@ def test_a_log_file_gets_plain_lines():
     ]
 
 
-def test_lines_are_not_closer_than_asked_but_the_last_step_is_told():
+def test_lines_keep_their_distance_but_the_last_step_is_printed():
     console, out, clock = plain(seconds_between_lines=10)
     for step in range(1, 101):
         clock.now = step / 4
@@ -95,7 +94,7 @@ def test_a_narrow_terminal_never_breaks_the_bar_into_two_lines():
     assert all(len(frame) <= 40 for frame in frames)
 
 
-def test_strangers_words_move_no_cursor_and_are_no_markup():
+def test_foreign_text_moves_no_cursor_and_is_no_markup():
     evil = "x\x1b[31m\x1b]0;title\x07[bold red]y[/bold red]\r\nz\u202e\udcff"
     for make in (plain, terminal):
         console, out, _ = make()
@@ -146,7 +145,7 @@ def test_numbers_and_times():
     assert [duration(s) for s in (-1, 7.4, 200, 3725)] == ["0:00", "0:07", "3:20", "1:02:05"]
 
 
-def test_metrics_put_the_loss_first_and_leave_deeper_levels_out():
+def test_metrics_put_the_loss_first_and_omit_deeper_levels():
     values = {"val/top_5": 0.5, "val/loss": 1.0, "val/accuracy/3": 0.1, "train/loss": 9.0}
     assert metrics(values, "val/", 4) == "loss 1.0000  top 5 0.5000"
 

@@ -126,10 +126,10 @@ def test_a_jump_to_a_section_leaves_the_picked_capture_in_the_address(seen):
 
 
 @pytest.mark.parametrize("width", ["wide", "phone"])
-def test_nothing_is_cut_off(seen, width):
+def test_no_content_is_cut_off(seen, width):
     assert seen[width]["beyond"] == [] and seen[width]["overflow"] <= 0 and seen[width]["cut"] == 0
     assert seen[width]["tiles"] == [2.5] * 15  # images of 12 x 30 pixels
 
 
-def test_every_image_is_there(seen):
+def test_every_image_is_loaded(seen):
     assert len(seen["images"]) == 5 and min(seen["images"]) > 0

@@ -95,7 +95,7 @@ def test_a_capture_is_png_files_of_the_right_size_and_a_record(tmp_path):
         np.testing.assert_array_equal(record["images"], media.record.images)
 
 
-def test_the_film_lies_beside_the_captures(tmp_path):
+def test_the_animation_is_beside_the_captures(tmp_path):
     LocalFiles(run_folder=tmp_path).animation(20, b"GIF89a film")
     assert (tmp_path / "attention" / "evolution.gif").read_bytes() == b"GIF89a film"
 

@@ -35,7 +35,7 @@ class Essential(Broken):
         raise OSError(28, "No space left on device", "metrics.jsonl")
 
 
-def test_base_class_takes_everything_and_does_nothing():
+def test_base_class_accepts_everything_and_does_nothing():
     sink = Sink()
     assert (sink.scalars(1, {}), sink.media(1, None), sink.animation(1, b""), sink.close({}, 0)) == (None,) * 4
 
@@ -56,14 +56,14 @@ def test_everything_reaches_every_sink_in_order():
     assert log == [(name, *call) for call in expected for name in "ab"]
 
 
-def test_a_failing_sink_is_told_once_and_the_others_go_on():
+def test_a_failing_sink_is_reported_once_and_the_others_continue():
     told = []
     healthy, broken = Recorder(), Broken()
     sinks = FanOut([broken, healthy], report=told.append)
     for step in range(3):
         sinks.scalars(step, {})
     sinks.media(3, None)
-    assert told == ["Broken failed and is left out, the run goes on: ConnectionError: the cable is\nout"]
+    assert told == ["Broken failed, the run continues without it: ConnectionError: the cable is\nout"]
     assert [call[1] for call in healthy.calls] == ["scalars"] * 3 + ["media"]
     assert broken.calls == []
 

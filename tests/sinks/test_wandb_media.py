@@ -156,7 +156,7 @@ def rows_of(wandb, folder, *, captures, planned, keys=SHEETS, probes=2, viewer=N
     return rows, [(step, set(row)) for step, row in uploads.rest(folder)], uploads
 
 
-def test_few_captures_go_up_whole_and_the_viewer_at_powers_of_two(wandb, tmp_path):
+def test_few_captures_are_all_uploaded_and_the_viewer_at_powers_of_two(wandb, tmp_path):
     rows, rest, uploads = rows_of(wandb, tmp_path, captures=10, planned=10, viewer="v")
     assert all(row - {VIEWER} == set(SHEETS) for row in rows)
     assert [number for number, row in enumerate(rows, start=1) if VIEWER in row] == [1, 2, 4, 8]
@@ -178,7 +178,7 @@ def test_more_captures_than_were_planned_stop_before_the_limit(wandb, tmp_path):
     assert media.MOST_FILES >= (17 + 1) * 48
 
 
-def test_the_viewer_is_handed_on_as_it_is(wandb, tmp_path):
+def test_the_viewer_is_uploaded_unchanged(wandb, tmp_path):
     page = "<!doctype html><head></head><p>\u05d0 </script>\r\n"
     html = media.html(wandb, page, tmp_path)
     assert (tmp_path / "viewer.html").read_bytes() == page.encode()
@@ -233,13 +233,13 @@ def test_a_run_with_too_many_captures_says_so_once_and_ends_with_the_last(home, 
     files = [path for path in (sink.folder / "files").rglob("*") if path.is_file()]
     assert len(files) < media.MOST_FILES
     assert [line for line in lines if "too many" in line] == [
-        "Weights & Biases: captures of 102 files each are too many, it gets some and the last; all of them are in the "
-        "run folder"
+        "Weights & Biases: captures of 102 files each are too many, only some and the last are uploaded; all of them "
+        "are in the run folder"
     ]
     assert [step for step, _ in ReadBack(sink.folder, home).curve(OVERLAY)] == [0, 2, 4, 6, 8, 10, 12]
 
 
-def test_a_last_capture_that_fails_is_told_and_the_run_is_finished(home, tmp_path, monkeypatch):
+def test_a_last_capture_that_fails_is_reported_and_the_run_is_finished(home, tmp_path, monkeypatch):
     def broken(*arguments):
         raise OSError("no space left")
 

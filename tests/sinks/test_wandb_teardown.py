@@ -15,14 +15,14 @@ def session(process):
     return types.SimpleNamespace(sdk=types.SimpleNamespace(wandb_setup=setup), teardown=lambda: process.wait())
 
 
-def test_a_process_that_does_not_end_is_stopped():
+def test_a_process_that_does_not_end_is_killed():
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     began = time.monotonic()
     tear_down(session(process), patience=0.5)
     assert process.returncode == -9 and time.monotonic() - began < 60
 
 
-def test_one_that_ends_by_itself_is_left_alone():
+def test_a_process_that_ends_by_itself_is_not_killed():
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     tear_down(session(process), patience=300)
     assert process.returncode == 0

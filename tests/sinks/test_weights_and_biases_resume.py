@@ -31,7 +31,7 @@ def test_offline_parts_are_appended_by_one_sync(tmp_path, home):
     assert list(server.runs) == [first.run_id]
 
 
-def test_online_it_goes_on_in_the_run_of_the_server(tmp_path, home, monkeypatch):
+def test_online_the_run_of_the_server_is_continued(tmp_path, home, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", API_KEY)
     with LoopbackServer() as server:
         first, _ = part(tmp_path, (0, 10), base_url=server.url, entity="lab", project="p")
@@ -43,7 +43,7 @@ def test_online_it_goes_on_in_the_run_of_the_server(tmp_path, home, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["a new run", "an evaluation"])
-def test_others_in_the_folder_are_runs_of_their_own(tmp_path, home, kind):
+def test_other_runs_in_the_folder_are_separate(tmp_path, home, kind):
     first, _ = part(tmp_path, (0,))
     settings = {"resume": True, "job_type": "evaluation"} if kind == "an evaluation" else {}
     second, _ = part(tmp_path, (0,), **settings)

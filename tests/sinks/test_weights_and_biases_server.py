@@ -116,7 +116,7 @@ def test_server_that_cannot_be_used_means_offline(tmp_path, home, key, fault):
 
 
 @pytest.mark.parametrize("death", ["closed port", 500, 403])
-def test_server_that_dies_in_mid_run_costs_nothing_but_the_upload(tmp_path, home, key, death):
+def test_a_server_that_fails_during_the_run_costs_only_the_upload(tmp_path, home, key, death):
     with LoopbackServer() as server:
         sink, lines = start(tmp_path, base_url=server.url, finish_timeout=3)
         if death == "closed port":

@@ -20,7 +20,7 @@ def gradients_of(variables, seed):
 
 
 @pytest.mark.parametrize("make", [adamw, lion, muon])
-def test_it_equals_numpy_and_leaves_the_training_alone(make):
+def test_the_average_equals_numpy_and_does_not_change_training(make):
     trained, alone = tiny_task().network, tiny_task().network
     optimizer = make(model=trained, ema_steps=5, **SHORT)
     other = make(model=alone, **SHORT)
@@ -57,7 +57,7 @@ def test_the_state_of_the_optimizer_holds_no_weights_of_the_model(make):
     assert len({v.path for v in optimizer.variables}) == len(optimizer.variables)
 
 
-def test_a_refused_update_does_not_move_it():
+def test_a_refused_update_does_not_change_the_average():
     network = tiny_task().network
     optimizer = adamw(model=network, ema_steps=3, **SHORT)
     before = [np.asarray(average) for _, average in optimizer.averaged_weights()]
@@ -70,7 +70,7 @@ class Interruption(BaseException):
     pass
 
 
-def test_trained_weights_come_back_to_the_bit_whatever_happens(monkeypatch):
+def test_trained_weights_are_restored_exactly_after_any_interruption(monkeypatch):
     network = tiny_task().network
     optimizer = adamw(model=network, ema_steps=3, **SHORT)
     optimizer.apply(gradients_of(network.trainable_variables, 0))
@@ -101,7 +101,7 @@ def test_trained_weights_come_back_to_the_bit_whatever_happens(monkeypatch):
         assert all(np.array_equal(v.numpy(), t) for v, t in zip(network.weights, trained, strict=True)), moment
 
 
-def test_it_begins_where_it_is_told():
+def test_start_average_sets_it_to_the_current_weights():
     network = tiny_task().network
     optimizer = adamw(model=network, ema_steps=3, **SHORT)
     network.weights[0].assign(network.weights[0] + 1.0)

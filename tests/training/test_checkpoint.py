@@ -39,7 +39,7 @@ def test_weights_come_back_bit_by_bit_into_a_network_of_another_name(task, tmp_p
     }
 
 
-def test_keeps_latest_and_best_and_remembers_the_best_in_a_new_process(task, tmp_path):
+def test_latest_and_best_are_kept_and_a_new_process_knows_the_best(task, tmp_path):
     for step, accuracy in ((2, 0.5), (4, 0.9), (6, 0.7)):
         Checkpoints(tmp_path, keep=1).save(task, progress=at(step), metrics={"accuracy": accuracy})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["index.json", "step_00000004", "step_00000006"]
@@ -54,7 +54,7 @@ def test_mode_min(task, tmp_path):
     assert checkpoints.path("best").name == "step_00000002"
 
 
-def test_a_write_that_fails_leaves_the_last_checkpoint(task, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_previous_checkpoint(task, tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(task, progress=at(2), metrics={"accuracy": 0.5})
     from vitcross import atomic_files
@@ -81,7 +81,7 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path):
         Checkpoints(tmp_path).path("best")
 
 
-def test_the_last_ones_stay_and_the_best(task, tmp_path):
+def test_the_last_ones_and_the_best_are_kept(task, tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step, accuracy in enumerate((0.1, 0.9, 0.2, 0.3, 0.4, 0.5), start=1):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})
@@ -90,7 +90,7 @@ def test_the_last_ones_stay_and_the_best(task, tmp_path):
     assert checkpoints.path("latest").name == "step_00000007"
 
 
-def test_optimizer_random_state_means_and_state_of_callbacks_come_back(task, tmp_path):
+def test_optimizer_random_state_means_and_callbacks_are_restored(task, tmp_path):
     state = {"steps": np.array([0, 3]), "table_a/b": np.arange(6.0).reshape(2, 3), "last_row": 2, "best": None}
     path = Checkpoints(tmp_path).save(task, progress=at(2, rows=5, maps=state, rows_of={"last_row": 2}))
     task.reset_metrics()
@@ -141,7 +141,7 @@ def tear(path, how):
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "training_state.safetensors", "checkpoint.json"])
 @pytest.mark.parametrize("how", ["cut short", "one bit", "missing"])
-def test_a_torn_checkpoint_is_told_and_left_out_for_the_one_before(task, tmp_path, file, how):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(task, tmp_path, file, how):
     checkpoints = Checkpoints(tmp_path)
     for step, accuracy in ((2, 0.5), (4, 0.9)):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})
@@ -150,12 +150,12 @@ def test_a_torn_checkpoint_is_told_and_left_out_for_the_one_before(task, tmp_pat
     told = []
     again = Checkpoints(tmp_path)
     assert again.newest(0, told.append).name == "step_00000002"
-    assert len(told) == 1 and "step_00000004 is left out" in told[0]
+    assert len(told) == 1 and "step_00000004 cannot be used and is deleted" in told[0]
     assert again.path("best").name == again.path("latest").name == "step_00000002"
     assert again.index["best_value"] == 0.5
 
 
-def test_a_checkpoint_that_counts_rows_that_are_gone_is_left_out(task, tmp_path):
+def test_a_checkpoint_that_counts_missing_rows_is_not_used(task, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step, rows in ((2, 3), (4, 6)):
         checkpoints.save(task, progress=at(step, rows=rows))
@@ -164,7 +164,7 @@ def test_a_checkpoint_that_counts_rows_that_are_gone_is_left_out(task, tmp_path)
     assert "metrics.jsonl has 5 of the 6 rows" in told[0]
 
 
-def test_the_index_is_made_anew_from_what_is_there(task, tmp_path):
+def test_the_index_is_rebuilt_from_the_folder(task, tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step, accuracy in ((2, 0.9), (4, 0.9), (6, 0.7)):
         checkpoints.save(task, progress=at(step), metrics={"accuracy": accuracy})
@@ -175,7 +175,7 @@ def test_the_index_is_made_anew_from_what_is_there(task, tmp_path):
     assert (tmp_path / "index.json").read_bytes() == index and again.path("best").name == "step_00000002"
 
 
-def test_what_a_killed_process_left_is_cleared_up(task, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed(task, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(task, progress=at(2))
     (tmp_path / ".step_00000004.writing").mkdir()
@@ -195,5 +195,5 @@ def test_a_header_of_another_version_or_without_its_seal_is_not_read(change, tas
     assert problem_of(path)
 
 
-def test_nothing_to_go_on_from_is_none(tmp_path):
+def test_newest_is_none_without_a_usable_checkpoint(tmp_path):
     assert Checkpoints(tmp_path / "none").newest(0) is None and not (tmp_path / "none").exists()

@@ -20,11 +20,11 @@ print(tf.config.threading.get_intra_op_parallelism_threads())
     ("setting", "is_accelerator", "expected"),
     [("auto", False, True), ("auto", True, False), (True, True, True), (False, False, False)],
 )
-def test_the_same_bits_by_default_on_cpu(setting, is_accelerator, expected):
+def test_training_is_deterministic_by_default_on_cpu(setting, is_accelerator, expected):
     assert choose_deterministic(setting, is_accelerator) is expected
 
 
-def test_xla_gives_way_to_the_same_bits_on_a_gpu_alone():
+def test_determinism_turns_xla_off_only_on_a_gpu():
     assert choose_jit_compile("auto", True, False) is True
     assert choose_jit_compile("auto", True, True) is False
     assert choose_jit_compile(True, False, True) is True

@@ -1,7 +1,7 @@
 import pytest
 
+from vitcross.training.callbacks import EarlyStopping
 from vitcross.training.checkpoints import Checkpoints
-from vitcross.training.early_stopping import EarlyStopping
 
 
 class Model:
@@ -44,13 +44,13 @@ def validated(callback, values, every=10, model=None):
         ("max", [float("nan"), 0.1, 0.0, 0.2, 0.0], 50),
     ],
 )
-def test_it_ends_after_so_many_steps_without_a_better_value(tmp_path, mode, values, last, capsys):
+def test_it_ends_after_patience_steps_without_a_better_value(tmp_path, mode, values, last, capsys):
     callback = EarlyStopping(checkpoints=Checkpoints(tmp_path, mode=mode), validation=Validation(), patience=20)
     assert validated(callback, values)[-1] == last
     assert ("early stopping at step 40" in capsys.readouterr().out) == (last == 40)
 
 
-def test_it_remembers_over_a_stop(tmp_path):
+def test_early_stopping_keeps_its_state_when_resumed(tmp_path):
     def make():
         return EarlyStopping(checkpoints=Checkpoints(tmp_path), validation=Validation(), patience=20)
 

@@ -32,7 +32,7 @@ def test_a_nan_at_step_k_stops_the_run_and_leaves_the_weights_of_step_k_minus_on
         np.testing.assert_array_equal(expected.numpy(), actual.numpy())
 
 
-def test_weights_stay_also_where_nobody_looks_after_the_bad_step():
+def test_weights_stay_unchanged_without_a_callback_that_stops():
     good, bad = tiny_batch(), poisoned(tiny_batch())
     reference = compiled(tiny_task())
     reference.fit(endless(good), steps_per_epoch=1, verbose=0)
@@ -85,7 +85,7 @@ def test_a_signal_inside_a_step_waits_for_its_end(number):
     assert int(task.optimizer.iterations.value) == 3
 
 
-def test_a_signal_outside_a_step_ends_at_once_and_handlers_are_put_back():
+def test_a_signal_outside_a_step_ends_at_once_and_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted), StopOnSignal():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -23,14 +23,14 @@ def test_the_same_model_with_the_same_classes_is_the_same_function():
     found = initialize(network, source, same_classes=True)
     np.testing.assert_array_equal(np.asarray(source(images)), np.asarray(network(images)))
     assert len(found["copied"]) == len(network.weights)
-    assert not found["resampled"] + found["anew"] + found["not used"]
+    assert not found["resampled"] + found["re-initialized"] + found["unused"]
 
 
 def test_other_classes_and_another_size_of_images():
     source, network = vision(1), vision(2, num_classes=5, image_size=(16, 20))
     head = [v.numpy() for v in network.weights if "/head/" in v.path]
     found = initialize(network, source, same_classes=False)
-    assert found["anew"] == ["head/kernel", "head/bias"]
+    assert found["re-initialized"] == ["head/kernel", "head/bias"]
     assert found["resampled"] == ["embedding/position_embedding/embeddings"]
     kept = [v.numpy() for v in network.weights if "/head/" in v.path]
     assert all(np.array_equal(before, after) for before, after in zip(head, kept, strict=True))
@@ -42,9 +42,9 @@ def test_other_classes_and_another_size_of_images():
     assert own.shape == (21, 8)
 
 
-def test_as_many_classes_that_are_others_get_a_new_head():
+def test_equally_many_other_classes_get_a_new_head():
     source, network = vision(1), vision(2)
-    assert initialize(network, source, same_classes=False)["anew"] == ["head/kernel", "head/bias"]
+    assert initialize(network, source, same_classes=False)["re-initialized"] == ["head/kernel", "head/bias"]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_model_that_does_not_fit_is_refused(changes, named):
         initialize(vision(2, **changes), vision(1), same_classes=True)
 
 
-def test_towers_of_images_are_shared_with_image_text_models():
+def test_image_encoders_are_shared_with_image_text_models():
     both = image_text.dual_encoder()
     tower = both.image_encoder
     for variable in tower.weights:
@@ -69,10 +69,11 @@ def test_towers_of_images_are_shared_with_image_text_models():
         num_classes=7, image_size=image_text.IMAGE_SIZE, patch_size=8, embed_dim=16, depth=1, num_heads=2, pooling="gap"
     )
     found = initialize(classifier, both, same_classes=False)
-    assert found["anew"] == ["head/kernel", "head/bias"] and len(found["copied"]) == len(classifier.weights) - 2
+    assert found["re-initialized"] == ["head/kernel", "head/bias"]
+    assert len(found["copied"]) == len(classifier.weights) - 2
     other = image_text.captioner()
     found = initialize(other, classifier, same_classes=False)
-    assert any("text_decoder" in path for path in found["anew"])
+    assert any("text_decoder" in path for path in found["re-initialized"])
     by_end = {v.path.rpartition("image_encoder/")[2]: v.numpy() for v in tower.weights}
     for variable in other.image_encoder.weights:
         np.testing.assert_array_equal(variable.numpy(), by_end[variable.path.rpartition("image_encoder/")[2]])
@@ -83,7 +84,7 @@ def test_grids_of_equally_many_patches_are_resampled_too():
     assert initialize(network, source, same_classes=True)["resampled"] == ["embedding/position_embedding/embeddings"]
 
 
-def test_image_text_models_of_other_sizes_and_other_kinds():
+def test_image_text_models_of_other_sizes_and_types():
     def both(size, **options):
         tower = VisionTransformer(
             num_classes=None,
@@ -99,15 +100,17 @@ def test_image_text_models_of_other_sizes_and_other_kinds():
     found = initialize(both((32, 48)), both((16, 24)), same_classes=True)
     assert [path.rpartition("image_encoder/")[2] for path in found["resampled"]] == [
         "embedding/position_embedding/embeddings"
-    ] and not found["anew"]
-    # A pooling that the source lacks starts anew; one that the network lacks is not used.
+    ] and not found["re-initialized"]
+    # A pooling that the source lacks is re-initialized; one that the network lacks is not used.
     classifier = VisionTransformer(
         num_classes=7, image_size=(16, 24), patch_size=8, embed_dim=16, depth=1, num_heads=2, pooling="gap"
     )
     found = initialize(both((16, 24), pooling="map"), classifier, same_classes=False)
-    assert any("pooling/probe" in path for path in found["anew"]) and found["not used"] == ["head/kernel", "head/bias"]
+    assert any("pooling/probe" in path for path in found["re-initialized"])
+    assert found["unused"] == ["head/kernel", "head/bias"]
     found = initialize(classifier, both((16, 24), pooling="map"), same_classes=False)
-    assert any("pooling/probe" in path for path in found["not used"]) and found["anew"] == ["head/kernel", "head/bias"]
+    assert any("pooling/probe" in path for path in found["unused"])
+    assert found["re-initialized"] == ["head/kernel", "head/bias"]
     captioner = image_text.captioner()
     found = initialize(captioner, both((32, 40)), same_classes=True)
-    assert all("image_encoder" not in path for path in found["anew"]) and len(found["copied"]) > 10
+    assert all("image_encoder" not in path for path in found["re-initialized"]) and len(found["copied"]) > 10

@@ -23,7 +23,7 @@ def test_one_step_equals_adamw_in_numpy_with_decay_on_the_kernel_only():
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_muon_moves_block_matrices_by_orthogonal_steps_and_all_else_by_adamw():
+def test_muon_updates_block_matrices_orthogonally_and_others_by_adamw():
     network = VisionTransformer(num_classes=3, image_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2)
     matrices = {v.path for v in block_matrices(network)}
     assert {path.split("/block_00/")[1] for path in matrices} == {
@@ -50,7 +50,7 @@ def test_muon_moves_block_matrices_by_orthogonal_steps_and_all_else_by_adamw():
         assert np.all((scale > 0.3) & (scale < 1.4))
 
 
-def test_lion_moves_by_the_sign_of_its_mean():
+def test_lion_updates_by_the_sign_of_its_mean():
     task = tiny_task()
     kernel = task.network.weights[0]
     optimizer = lion(
@@ -75,7 +75,7 @@ def test_lion_moves_by_the_sign_of_its_mean():
 
 
 @pytest.mark.parametrize("make", [adamw, lion, muon, schedule_free_adamw])
-def test_layers_move_at_their_own_rate_and_frozen_ones_not_at_all(make):
+def test_layers_have_their_learning_rate_and_frozen_ones_do_not_change(make):
     """Step and weight decay of a layer are those of the optimizer at the layer's own learning rate."""
 
     def moved(learning_rate, **options):

@@ -36,7 +36,7 @@ def test_every_parameter_is_covered_by_exactly_one_group(layer_decay):
     assert len(parameter_table(groups).splitlines()) == len(groups) + 2
 
 
-def test_scales_by_layer():
+def test_learning_rate_scales_of_layers():
     network = vision()
     scales = learning_rate_scales(network, 0.5)
     by_end = {path.partition("/")[2]: scale for path, scale in scales.items()}
@@ -46,7 +46,7 @@ def test_scales_by_layer():
     assert by_end["norm/gamma"] == by_end["head/kernel"] == 1.0
 
 
-def test_each_tower_counts_its_own_blocks():
+def test_each_encoder_counts_its_own_blocks():
     text = TextTransformer(vocabulary_size=11, max_length=5, embed_dim=8, depth=1, num_heads=2)
     network = DualEncoder(image_encoder=vision(num_classes=None), text_encoder=text, projection_dim=7)
     by_end = {p.split("_encoder/")[-1]: s for p, s in learning_rate_scales(network, 0.5).items()}
@@ -107,7 +107,7 @@ def test_frozen_blocks_count_and_tied_token_vectors_are_the_head():
     assert captioner.tie_embeddings and scales[tied] == 1.0
 
 
-def test_the_table_names_layers_and_their_towers():
+def test_the_table_names_layers_and_their_encoders():
     names = [group.name for group in parameter_groups(image_text.dual_encoder(), 0.5)]
     assert "kernels of image_encoder/block_00, text_encoder/block_00" in names
     assert "kernels of norm, pooling, head" in names

@@ -23,7 +23,7 @@ def algorithm_1(y0, gradients, *, rate, warmup, beta_1, beta_2, epsilon, weight_
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_it_equals_the_paper(weight_decay):
+def test_schedule_free_equals_the_algorithm_of_the_paper(weight_decay):
     network = tiny_task().network
     kernel, bias = network.weights
     start = kernel.numpy(), bias.numpy()
@@ -51,6 +51,6 @@ def test_it_equals_the_paper(weight_decay):
     assert optimizer.metric_suffix == ""
 
 
-def test_the_average_needs_a_share():
+def test_beta_1_must_be_less_than_1():
     with pytest.raises(ValueError, match="expected a number less than 1. Received: beta_1=1.0"):
         schedule_free_adamw(model=tiny_task().network, total_steps=9, learning_rate=0.1, warmup_steps=0, beta_1=1.0)

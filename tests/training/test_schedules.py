@@ -17,7 +17,7 @@ def test_cosine_equals_its_formula():
     assert rates(steps, warmup_steps=7, total_steps=101, final_share=0.1) == pytest.approx(expected, rel=1e-5)
 
 
-def test_wsd_is_constant_then_falls_by_the_root():
+def test_wsd_is_constant_then_decays_by_the_root():
     steps = (0, 3, 7, 50, 80, 85, 97)
     begun = {85: 5 / 17, 97: 1.0}
     expected = [0.3 * step / 7 if step < 7 else 0.3 * (1 - 0.9 * np.sqrt(begun.get(step, 0.0))) for step in steps]
@@ -35,7 +35,7 @@ def test_reciprocal_square_root_with_a_linear_end():
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
-def test_what_is_left_open_is_a_fifth_of_the_run_and_the_warmup():
+def test_default_cooldown_is_a_fifth_of_the_run_and_default_timescale_the_warmup():
     common = {"warmup_steps": 10, "total_steps": 100}
     assert rates((80, 90), schedule="wsd", **common) == rates((80, 90), schedule="wsd", cooldown_steps=20, **common)
     assert rates((30, 90), schedule="rsqrt", **common) == rates(

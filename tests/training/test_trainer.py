@@ -173,7 +173,7 @@ def test_rows_are_means_since_the_last_row_and_end_with_each_interval(undisturbe
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_stopped_anywhere_and_gone_on_with_it_is_the_same_run(undisturbed, tmp_path, moment):
+def test_a_run_stopped_anywhere_and_resumed_is_the_same_run(undisturbed, tmp_path, moment):
     # Stopped three times, each time for another reason and later; then left alone.
     reasons = [Stop(), OSError(5, "gone"), Interrupted(signal.SIGTERM)]
     stops = 0
@@ -194,7 +194,7 @@ WITH_AVERAGE = {"ema": functools.partial(adamw, ema_steps=5), "schedule_free": s
 
 
 @pytest.mark.parametrize("kind", WITH_AVERAGE)
-def test_runs_with_an_average_that_stop_early_go_on_too(tmp_path, kind):
+def test_runs_with_an_average_that_stop_early_are_resumed_too(tmp_path, kind):
     options = {"make": WITH_AVERAGE[kind], "early_stopping": 10}
     train(tmp_path / "whole", Bomb(), **options)
     assert rows(tmp_path / "whole")[-1]["step"] == 15  # the first value stays the best: all are right from step 5 on
@@ -216,7 +216,7 @@ def test_runs_with_an_average_that_stop_early_go_on_too(tmp_path, kind):
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
-def test_patience_is_asked_for_at_validations_only(tmp_path):
+def test_patience_is_checked_only_at_validations(tmp_path):
     """Steps 5, 10, 15, ... are validated: patience of 7 is over at 12, and is told at 15, also after a stop at 13."""
     train(tmp_path / "whole", Bomb(), early_stopping=7)
     with pytest.raises(Exception, match="stop"):  # a checkpoint of step 12 is there
@@ -228,7 +228,7 @@ def test_patience_is_asked_for_at_validations_only(tmp_path):
     assert rows(tmp_path / "whole")[-1]["step"] == 15
 
 
-def test_an_average_that_comes_on_the_way_begins_at_the_weights(tmp_path):
+def test_an_average_added_on_resume_starts_at_the_weights(tmp_path):
     with pytest.raises(Exception, match="stop"):
         train(tmp_path, Bomb("batch", 9, RuntimeError("stop")))
     trainer = train(tmp_path, Bomb(), make=WITH_AVERAGE["ema"])
@@ -236,7 +236,7 @@ def test_an_average_that_comes_on_the_way_begins_at_the_weights(tmp_path):
     assert trainer.step == STEPS
 
 
-def test_a_checkpoint_of_another_optimizer_is_refused_before_anything_is_touched(tmp_path):
+def test_a_checkpoint_of_another_optimizer_is_refused_before_any_change(tmp_path):
     with pytest.raises(Exception, match="stop"):
         train(tmp_path, Bomb("batch", 9, RuntimeError("stop")))
     folder = Checkpoints(tmp_path / "checkpoints").path("latest")
@@ -250,7 +250,7 @@ def test_a_checkpoint_of_another_optimizer_is_refused_before_anything_is_touched
 
 
 @pytest.mark.parametrize("kind", WITH_AVERAGE)
-def test_the_average_is_what_is_kept_to_predict(tmp_path, kind):
+def test_the_average_is_saved_for_prediction(tmp_path, kind):
     trainer = train(tmp_path, Bomb(), make=WITH_AVERAGE[kind])
     suffix = {"ema": "_ema", "schedule_free": ""}[kind]
     last = [row for row in rows(tmp_path) if "val/loss" in row][-1]
@@ -283,7 +283,7 @@ def test_a_full_disk_costs_checkpoints_but_the_last_one_must_be_written(undistur
         patch.setattr(checkpoints, "write_checkpoint", full_after_the_first)
         with pytest.raises(RuntimeError, match="step 23 could not be written.*last good one is step_00000004.*resume="):
             train(tmp_path, Bomb())
-    assert capsys.readouterr().out.count("Training goes on") == 1
+    assert capsys.readouterr().out.count("Training continues") == 1
     train(tmp_path, Bomb())
     assert rows(tmp_path) == rows(undisturbed) and contents(tmp_path) == contents(undisturbed)
 

@@ -1,4 +1,4 @@
-"""Checks what was typed for `evaluate.py` before TensorFlow starts. Imports nothing heavy."""
+"""Checks the command of `evaluate.py` before TensorFlow starts; it imports nothing heavy."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def check_target(run_config, settings):
     try:
         names = class_names_of(settings["run"], settings["checkpoint"])
     except (OSError, ValueError, KeyError, TypeError):
-        return  # opening the checkpoint says what is wrong with it
+        return  # opening the checkpoint reports what is wrong
     wanted = settings["target"]
     if wanted.isdecimal() and int(wanted) < len(names) or wanted.casefold() in [name.casefold() for name in names]:
         return

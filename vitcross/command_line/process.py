@@ -39,7 +39,7 @@ def quiet_start():
     if Path("/dev/nvidiactl").exists():
         yield
         return
-    # Later notes (of costs that it cannot guess, say) are warnings; errors are still shown.
+    # Later notes (such as costs that it cannot estimate) are warnings; errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -72,7 +72,7 @@ def report_errors(folder):
         except OSError:  # the disk that is full may be the reason
             where = traceback.format_exc()
         text = "\n".join([*(str(error).strip().splitlines()[:12] or ["no message"]), *getattr(error, "__notes__", ())])
-        # Our own errors are sentences; of others the kind says more than the words.
+        # Our own errors are sentences; those of others need their type.
         kind = "" if isinstance(error, ValueError | OSError | RuntimeError) else f"{type(error).__name__}: "
         fail(f"{kind}{text}\n{where}", status=1)
     except BaseException as interruption:

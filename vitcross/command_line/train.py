@@ -1,7 +1,4 @@
-"""Checks what was typed for `train.py` before TensorFlow starts, and prints the header of a run.
-
-Imports nothing heavy.
-"""
+"""Checks the command of `train.py` before TensorFlow starts, and prints the header of a run; imports nothing heavy."""
 
 from vitcross.command_line.arguments import HELP_FLAGS, answer_flags, split_arguments
 from vitcross.command_line.process import fail
@@ -47,7 +44,7 @@ def header(command):
 
 
 def _tower(sizes):
-    return f"{sizes['depth']} blocks, width {sizes['embed_dim']}, {sizes['num_heads']} heads"
+    return f"{sizes['depth']} blocks, embed_dim {sizes['embed_dim']}, {sizes['num_heads']} heads"
 
 
 def _by(size):

@@ -1,7 +1,7 @@
-"""Checks what of Hydra itself a command or a configuration uses. Plain Python in; no Hydra.
+"""Checks which features of Hydra a command or a configuration uses. It takes plain Python and does not import Hydra.
 
-Hydra can import and call anything that a configuration names, read configurations of other places, and unpickle: of all
-that, a run needs little.
+Hydra can import and call anything that a configuration names, read configurations elsewhere, and unpickle; a run needs
+little of that.
 """
 
 from vitcross.config.compatibility import ConfigError

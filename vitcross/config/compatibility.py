@@ -1,5 +1,6 @@
-"""Checks that the values of a configuration fit each other: task, model and data; patches and images; heads and widths.
-And fills in what only the data knows, once that is there. Plain dicts in; no TensorFlow.
+"""Checks that the values of a configuration fit each other, and fills in those that only the data knows.
+
+It takes plain dicts and does not import TensorFlow.
 """
 
 from vitcross.data.scenes.scene import SHAPES, SceneOptions
@@ -11,14 +12,14 @@ class ConfigError(ValueError):
     """What was typed cannot be run; the message names the key, the rule and what was received."""
 
 
-# What a task trains, and on which data.
+# Which models a task trains, and on which data.
 KINDS = {
-    "Classification": ("VisionTransformer", ("tfds", "scenes", "image_folder")),
-    "Contrastive": ("DualEncoder", ("scene_texts of captions", "pairs", "tfds_captions")),
-    "Captioning": ("CaptioningModel", ("scene_texts of captions", "pairs", "tfds_captions")),
-    "QuestionAnswering": ("QuestionAnsweringModel", ("scene_texts of questions", "pairs")),
+    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder")),
+    "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions")),
+    "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions")),
+    "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs")),
 }
-# What evaluate.py must be told of own images.
+# What evaluate.py must be told about the user's images.
 NEEDS_TEXT = {
     "Contrastive": "what the images are compared with, text='a red star'; or names, classes=[star,ring]",
     "QuestionAnswering": "the question, text='What color is the star?'",
@@ -27,23 +28,23 @@ TEXT_TOWERS = ("text_encoder", "text_decoder")
 
 
 def check_kind(config):
-    """Task, model and data are made for each other.
+    """Checks that task, model and data are made for each other.
 
     Raises:
         ConfigError
     """
     task, model, data = (config[group]["_target_"].rpartition(".")[2] for group in ("task", "model", "data"))
     data += f" of {config['data']['texts']}" if "texts" in config["data"] else ""
-    network, sources = KINDS[task]
-    if model != network or data not in sources:
+    models, sources = KINDS[task]
+    if model not in models or data not in sources:
         raise ConfigError(
-            f"task {task} trains the model {network} on data of {' or '.join(sources)}. "
+            f"task {task} trains the model {' or '.join(models)} on data of {' or '.join(sources)}. "
             f"Received: model {model}, data {data}; experiment=NAME chooses all three"
         )
 
 
 def check_own_text(config, settings):
-    """Whether a run can use the text that was typed for own images, or do without one.
+    """Checks whether a run can use the text that was typed for the user's images, or needs one.
 
     Args:
         config: dict, of the run.
@@ -54,7 +55,7 @@ def check_own_text(config, settings):
     """
     task, text = config["task"]["_target_"].rpartition(".")[2], settings["text"]
     if settings["images"] is None and (text is not None or settings["classes"]):
-        raise ConfigError("text and classes need own images beside them: images='DIR/*.jpg'")
+        raise ConfigError("text and classes need images to apply to: images='DIR/*.jpg'")
     if task == "Classification" and text is not None:
         raise ConfigError(f"text is for runs of images with texts; this one classifies images. Received: {text}")
     if settings["classes"] and (task != "Contrastive" or text is not None):
@@ -64,7 +65,7 @@ def check_own_text(config, settings):
     if any("{}" not in template for template in settings["templates"]):
         raise ConfigError(f"templates must have {{}} for the name of a class. Received: {settings['templates']}")
     if settings["target"] is not None and settings["images"] is None:
-        raise ConfigError(f"target needs own images beside it: images='DIR/*.jpg'. Received: {settings['target']}")
+        raise ConfigError(f"target needs images to apply to: images='DIR/*.jpg'. Received: {settings['target']}")
     if settings["target"] is not None and task == "Contrastive":
         raise ConfigError(
             f"target is a class, an answer or a word; of a contrastive run the match is explained. "
@@ -75,7 +76,7 @@ def check_own_text(config, settings):
 
 
 def image_tower(model):
-    """`(keys, prefix)`: the section of a model that describes its vision transformer, and how its keys are typed."""
+    """`(keys, prefix)`: the section of a model for its vision transformer, and the prefix of its keys."""
     if "image_encoder" in model:
         return model["image_encoder"], "model.image_encoder"
     return model, "model"
@@ -109,8 +110,8 @@ def model_sizes(model, prefix="model"):
 
 
 def check_model(model, data):
-    """Patches divide images, heads divide widths, and the model fits its data; sizes that only the data knows are
-    checked when it is there.
+    """Checks that patches divide images, that heads divide embed_dim, and that the model fits its data; sizes that only
+    the data knows are checked once it is loaded.
 
     Raises:
         ConfigError
@@ -123,21 +124,21 @@ def check_model(model, data):
 
 
 def _check_heads(sizes, prefix):
-    width, heads = sizes["embed_dim"], sizes["num_heads"]
-    if width % heads:
+    embed_dim, heads = sizes["embed_dim"], sizes["num_heads"]
+    if embed_dim % heads:
         raise ConfigError(
             f"{prefix}.num_heads must divide {prefix}.embed_dim. "
-            f"Received: {prefix}.num_heads={heads}, {prefix}.embed_dim={width}"
+            f"Received: {prefix}.num_heads={heads}, {prefix}.embed_dim={embed_dim}"
         )
 
 
 def _check_image_tower(model, data, prefix):
     sizes = model_sizes(model, prefix)
-    width, patch_size = sizes["embed_dim"], height_and_width(sizes["patch_size"])
+    embed_dim, patch_size = sizes["embed_dim"], height_and_width(sizes["patch_size"])
     _check_heads(sizes, prefix)
-    if model["position_embedding"] == "sincos2d" and width % 4:
+    if model["position_embedding"] == "sincos2d" and embed_dim % 4:
         raise ConfigError(
-            f"{prefix}.embed_dim must be a multiple of 4 for sincos2d. Received: {prefix}.embed_dim={width}"
+            f"{prefix}.embed_dim must be a multiple of 4 for sincos2d. Received: {prefix}.embed_dim={embed_dim}"
         )
     if model["stem"] == "conv" and patch_size != (8, 8):
         raise ConfigError(f"{prefix}.patch_size must be 8 with {prefix}.stem=conv. Received: {patch_size}")
@@ -146,7 +147,8 @@ def _check_image_tower(model, data, prefix):
         raise ConfigError(f"{prefix}.stem_depths must be [1, 1, 1] with {prefix}.stem=linear. Received: {depths}")
     if prefix != "model" and model["num_classes"] is not None:
         raise ConfigError(
-            f"{prefix}.num_classes must be null: a tower gives features, no classes. Received: {model['num_classes']}"
+            f"{prefix}.num_classes must be null: an image encoder gives features, no classes. "
+            f"Received: {model['num_classes']}"
         )
     owners = {"in_channels": "channels"} | ({"num_classes": "num_classes"} if prefix == "model" else {})
     for key, owner in owners.items():
@@ -167,7 +169,7 @@ def _check_image_tower(model, data, prefix):
 
 
 def check_data(data):
-    """What scenes may be, asked of the class that will draw them.
+    """Checks the options of scenes with the class that will draw them.
 
     Raises:
         ConfigError
@@ -187,20 +189,22 @@ def check_data(data):
         raise ConfigError(f"data: {error}") from error
 
 
-def check_parts(config):
-    """A batch can be computed in parts: they are equal, and the loss is a mean over rows.
+def check_accumulation(config):
+    """Checks gradient accumulation: microbatches must be equal, and the loss a mean over rows.
 
     Raises:
         ConfigError
     """
-    parts, data = config["trainer"]["accumulate_steps"], config["data"]
+    microbatches, data = config["trainer"]["accumulate_steps"], config["data"]
     images = data["batch_size"] // (data.get("texts_per_image") or 1)
-    if images % parts:
-        raise ConfigError(f"trainer.accumulate_steps must divide the {images} images of a batch. Received: {parts}")
-    if parts > 1 and config["task"]["_target_"].endswith("Contrastive"):
+    if images % microbatches:
+        raise ConfigError(
+            f"trainer.accumulate_steps must divide the {images} images of a batch. Received: {microbatches}"
+        )
+    if microbatches > 1 and config["task"]["_target_"].endswith("Contrastive"):
         raise ConfigError(
             "trainer.accumulate_steps must be 1 with contrastive losses, which compare all rows of a batch; "
-            f"task.chunk_size saves memory there. Received: {parts}"
+            f"task.chunk_size saves memory there. Received: {microbatches}"
         )
 
 
@@ -223,7 +227,7 @@ def _filled_model(section, facts, prefix):
     filled = {}
     for key, value in section.items():
         if isinstance(value, dict):
-            # A tower gives features: the number of classes is that of the whole.
+            # An image encoder gives features: the number of classes is that of the whole model.
             inner = {name: fact for name, fact in facts.items() if name != "num_classes"}
             filled[key] = _filled_model(value, inner, f"{prefix}.{key}")
         elif key in facts:

@@ -115,7 +115,7 @@ def print_as_hydra(name, arguments):
 
 
 def read_sweep(overrides):
-    """What was typed with `-m`.
+    """Reads what was typed with `-m`.
 
     Args:
         overrides: list of str.
@@ -219,8 +219,8 @@ def _parse(text):
 
 
 def instantiate(section, **more):
-    """Hydra's `instantiate`, with plain Python arguments. Parts that have a `_target_` of their own (the towers of an
-    image-text model) are made first. Every `_target_` was checked against the known ones.
+    """Hydra's `instantiate`, with plain Python arguments. Parts that have a `_target_` of their own (the encoders of
+    an image-text model) are made first. Every `_target_` was checked against the known ones.
     """
     section = {key: instantiate(value) if _is_part(value) else value for key, value in section.items()}
     try:
@@ -235,7 +235,7 @@ def _is_part(value):
 
 
 def accepted_arguments(section, offered):
-    """Those of the offered arguments that the `_target_` of a section takes."""
+    """The offered arguments that the `_target_` of a section takes."""
     names = inspect.signature(hydra.utils.get_class(section["_target_"])).parameters
     return {key: value for key, value in offered.items() if key in names}
 
@@ -253,7 +253,7 @@ def open_run(folder, key="run"):
     """
     config = read_run(folder, key)
     if (Path(folder) / TOKENIZER).is_file():
-        # The folder may have moved; the words that the model knows moved with it.
+        # The folder may have moved, and the tokenizer of the model with it.
         config["data"]["tokenizer"] = str(Path(folder) / TOKENIZER)
     return config
 
@@ -280,7 +280,7 @@ def resumed(folder, overrides):
 
     Args:
         folder: of the run.
-        overrides: list of str; of groups only `attention_maps` and `sinks` can be chosen anew.
+        overrides: list of str; of groups only `attention_maps` and `sinks` can be chosen again.
 
     Raises:
         ConfigError: for an unknown key, a value that cannot be, another model or data set by its group.
@@ -292,7 +292,7 @@ def resumed(folder, overrides):
         if override.is_sweep_override() or override.is_delete() or override.is_add():
             raise ConfigError(f"resume takes key=value of keys that its run has. Received: {text}")
         if (CONF / key).is_dir() and key not in RESUMABLE_GROUPS:
-            raise ConfigError(f"{key} cannot be chosen anew with resume; type its single keys. Received: {text}")
+            raise ConfigError(f"{key} cannot be chosen again with resume; type its single keys. Received: {text}")
         if (CONF / key).is_dir():
             chosen, _ = compose("train", [text])
             now[key] = chosen[key]

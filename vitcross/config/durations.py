@@ -1,4 +1,4 @@
-"""Turns all durations of a run into steps: what may be typed for them, and what they come to once the data is there."""
+"""Checks the durations of a run as they are typed, and converts them into steps once the size of the data is known."""
 
 import dataclasses
 import re
@@ -15,7 +15,7 @@ class Durations:
     """All durations of a run in steps; None where there is no such duration.
 
     Args:
-        total_steps: int, of the whole run.
+        total_steps: int, of the run.
         steps_per_epoch: float.
         trainer: dict with each of `TRAINER_DURATIONS`.
         optimizer: dict with `<duration>_steps` of each of `OPTIMIZER_DURATIONS` that the optimizer has.
@@ -55,10 +55,10 @@ def check_lengths(config):
         ConfigError
     """
     trainer, optimizer = config["trainer"], config["optimizer"]
-    whole = {key: trainer[key] for key in ("steps", "epochs")}
-    if (whole["steps"] is None) == (whole["epochs"] is None):
-        raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {whole}")
-    for key, value in whole.items():
+    lengths = {key: trainer[key] for key in ("steps", "epochs")}
+    if (lengths["steps"] is None) == (lengths["epochs"] is None):
+        raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {lengths}")
+    for key, value in lengths.items():
         _check(f"trainer.{key}", value, total_steps=None)
     for key in TRAINER_DURATIONS:
         _check(f"trainer.{key}", trainer[key])
@@ -79,7 +79,7 @@ def _check(key, value, total_steps=1000, minimum=1):
 
 
 def _check_schedule(config):
-    """What needs the size of the data is checked when that is there (`vitcross.training.schedules`)."""
+    """Checks the schedule; what needs the size of the data is checked later (`vitcross.training.schedules`)."""
     optimizer, steps = config["optimizer"], config["trainer"]["steps"]
     schedule = optimizer.get("schedule")
     for key, owners in (("cooldown", ("wsd", "rsqrt")), ("timescale", ("rsqrt",))):

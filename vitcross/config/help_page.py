@@ -1,4 +1,4 @@
-"""The pages of `--help`: commands, groups with their options, the keys that people change most."""
+"""Makes the pages of `--help`: commands, groups with their options, the keys that people change most."""
 
 import re
 import textwrap
@@ -27,7 +27,7 @@ vitcross trains a Vision Transformer, or a model of images and texts, and shows,
   python train.py -m optimizer.learning_rate=1e-3,3e-4  a sweep, each trial in a process of its own
   python train.py -m hydra/sweeper=optuna 'optimizer.learning_rate=tag(log,interval(1e-4,3e-3))'
                                                         a sweep that learns from its trials; needs the extra `sweep`
-  python train.py resume=RUN_FOLDER                     goes on exactly where a run stopped, in its folder
+  python train.py resume=RUN_FOLDER                     resumes a run exactly where it stopped, in its folder
   python train.py --cfg job [key=value ...]             print the whole configuration and exit
   python evaluate.py run=RUN_FOLDER                     metrics and attention maps of a finished run
 

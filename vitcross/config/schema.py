@@ -1,4 +1,4 @@
-"""The whole of what may be configured: which class of options checks which section, and the roots of the two scripts.
+"""Maps each section of a configuration to the class of options that checks it, and defines the roots of both scripts.
 
 Imports no TensorFlow, so that a wrong command is answered in a second or two. A section with choices is checked by the
 class of its `_target_`; the classes below add what stands in a configuration only.
@@ -12,7 +12,6 @@ from vitcross.options import data, models, optimizers, tasks
 from vitcross.options.fields import Bool, Count, CountOrZero, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
-    ConsoleOptions,
     SinksOptions,
     TrainerOptions,
     WeightsAndBiasesOptions,
@@ -21,7 +20,7 @@ from vitcross.options.run import (
 
 @options
 class VisionTransformerConfig(models.VisionTransformerOptions):
-    """What the data knows may be null until it is there."""
+    """A Vision Transformer; what the data decides may be null until the data is loaded."""
 
     image_size: Size | None
     in_channels: Count | None
@@ -29,7 +28,7 @@ class VisionTransformerConfig(models.VisionTransformerOptions):
 
 @options
 class ImageEncoderConfig(VisionTransformerConfig):
-    """The image tower of a model: no classes."""
+    """An image encoder, which has no classes."""
 
     target: Annotated[Literal["vitcross.models.VisionTransformer"], Field(alias="_target_")]
     num_classes: None
@@ -37,14 +36,14 @@ class ImageEncoderConfig(VisionTransformerConfig):
 
 @options
 class ContextEncoderConfig(ImageEncoderConfig):
-    """The image tower whose tokens a text reads: a pooling head would never be trained."""
+    """The image encoder whose tokens a text reads: a pooling head would never be trained."""
 
     pooling: Literal["gap", "cls"]
 
 
 @options
 class TextTowerConfig(models.TextTransformerOptions):
-    """A text tower; what the data knows may be null until it is there."""
+    """A text encoder or decoder; what the data decides may be null until the data is loaded."""
 
     target: Annotated[Literal["vitcross.models.TextTransformer"], Field(alias="_target_")]
     vocabulary_size: Count | None
@@ -53,7 +52,7 @@ class TextTowerConfig(models.TextTransformerOptions):
 
 @options
 class TextEncoderConfig(TextTowerConfig):
-    """The text tower of a dual encoder."""
+    """The text encoder of a dual encoder."""
 
     pooling: Literal["eos", "gap", "map"]
     cross_attention: Literal[False]
@@ -61,7 +60,7 @@ class TextEncoderConfig(TextTowerConfig):
 
 @options
 class QuestionEncoderConfig(TextTowerConfig):
-    """The text tower that reads an image and is pooled."""
+    """The text encoder that reads an image and is pooled."""
 
     pooling: Literal["eos", "gap", "map"]
     cross_attention: Literal[True]
@@ -69,7 +68,7 @@ class QuestionEncoderConfig(TextTowerConfig):
 
 @options
 class TextDecoderConfig(TextTowerConfig):
-    """The text tower that reads an image and writes."""
+    """The text decoder, which reads an image."""
 
     causal: Literal[True]
     pooling: None
@@ -127,7 +126,7 @@ SCHEMAS = {
 
 @options
 class TrainConfig:
-    """The whole of `python train.py`; groups with choices are checked by `SCHEMAS`."""
+    """All keys of `python train.py`; groups with choices are checked by `SCHEMAS`."""
 
     seed: CountOrZero
     init_from: str | None
@@ -149,14 +148,13 @@ class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
 
 
 @options
-class EvaluationSinksConfig:
+class EvaluationSinksConfig(SinksOptions):
     wandb: EvaluationWeightsAndBiasesConfig
-    console: ConsoleOptions
 
 
 @options
 class EvaluateConfig:
-    """The whole of `python evaluate.py`."""
+    """All keys of `python evaluate.py`."""
 
     run: str
     split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]

@@ -1,4 +1,4 @@
-"""What is swept: of each key a list of values or an interval, all of them texts as they are typed."""
+"""Defines the search space of a sweep: for each key a list of values or an interval, as texts that can be typed."""
 
 import dataclasses
 import itertools

@@ -1,6 +1,4 @@
-"""Checks what was typed of a sweep itself: Hydra's own keys, the options of the sweeper, what each can sweep. Plain
-values in; no Hydra.
-"""
+"""Checks the command of a sweep: Hydra's own keys, the options of the sweeper, and what each sweeper can search."""
 
 import dataclasses
 import importlib.util
@@ -13,7 +11,7 @@ from vitcross.config.validate import check_section
 from vitcross.options.fields import Count, CountOrZero, options
 
 SWEEPERS = ("basic", "optuna")
-# The trials run one after the other, in folders 0, 1, ... of the sweep: nothing else of Hydra's has a say there.
+# The trials run one after the other, in folders 0, 1, ... of the sweep: no other key of Hydra's has an effect.
 OWN_KEYS = ("hydra/sweeper", "hydra.sweep.dir")
 
 
@@ -55,7 +53,7 @@ def check_sweeper(name, options):
 
 
 def sweeper_problem(text):
-    """Hydra's message about `hydra/sweeper` or an option of it in other words; None where it is about something else.
+    """A clearer form of Hydra's message about `hydra/sweeper` or its options; None where it is about something else.
 
     Args:
         text: what Hydra said.
@@ -80,7 +78,7 @@ def check_space(sweeper, space):
 
 
 def whole_numbers(error, space):
-    """How to type an interval of whole numbers, where that is what a ConfigError is about; else nothing."""
+    """A hint on typing an interval of integers, where a ConfigError is about one; else an empty text."""
     for key, part in space.items():
         mixed_up = isinstance(part, Interval) and not part.integer
         if mixed_up and key in str(error) and "integer" in str(error):

@@ -1,5 +1,5 @@
 """Checks that a composed configuration can be run: unknown keys, wrong types and impossible combinations get one
-message each, which names the key, the rule and what was received. Plain dicts in; no Hydra, no TensorFlow.
+message each, which names the key, the rule and what was received. It takes plain dicts; no Hydra, no TensorFlow.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from typing import get_args
 from pydantic import TypeAdapter, ValidationError
 
 from vitcross.config.allowed_hydra import nodes
-from vitcross.config.compatibility import ConfigError, check_data, check_kind, check_model, check_parts
+from vitcross.config.compatibility import ConfigError, check_accumulation, check_data, check_kind, check_model
 from vitcross.config.durations import check_lengths
 from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
 from vitcross.data.sources.image_folder import list_image_folder
@@ -60,8 +60,8 @@ def _group_problems(group, section, schemas):
 def check_stored(config, path):
     """Check what was read from a run's `config.yaml`, perhaps a stranger's.
 
-    It is kept resolved: an interpolation could only read what is not its own, an environment variable for one, and
-    carry it to Weights & Biases.
+    It is stored resolved: an interpolation could only read something foreign, such as an environment variable, and send
+    it to Weights & Biases.
 
     Args:
         config: what the file holds.
@@ -122,11 +122,11 @@ def _check_combinations(config):
     check_kind(config)
     check_model(model, data)
     check_data(data)
-    check_parts(config)
+    check_accumulation(config)
 
 
 def check_folder(data):
-    """What can be known of an image folder by listing it: it is there, its classes hold images, their count.
+    """Checks an image folder by listing it: it exists, its classes hold images, and their number is right.
 
     Raises:
         ConfigError

@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: `metrics.json`, `predictions.csv`, a confusion matrix as PNG and JSON.
+"""Writes the files of an evaluation: `metrics.json`, `predictions.csv`, a confusion matrix as PNG and JSON.
 
 K classes, n examples.
 """

@@ -1,6 +1,6 @@
-"""What `evaluate.py` does with own images: writes what the model predicts for them, and shows where it looks.
+"""Writes what the model predicts for the user's images, and shows where it looks.
 
-Results go to files and to a sink; what is shown on the console is returned as text.
+Results go to files and to a sink; the text for the console is returned.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from vitcross.tasks.image_query import Answer
 from vitcross.terminal import printable
 
 PER_SHEET = 16  # images on one sheet of maps
-MOST_UPLOADED = 20  # sheets of own images that go to a sink; all are in the folder
+MOST_UPLOADED = 20  # sheets of the user's images that go to a sink; all are in the folder
 MOST_NAMED = 10  # images that one note names
 
 
@@ -35,8 +35,8 @@ class _Group:
 
 
 def report_images(task, paths, query, *, preprocess, folder, sink, step, style=None):
-    """Say what the task sees in own images, and where it looks: `predictions.csv`, and maps of every image, a sheet
-    for each `PER_SHEET` of them. The first sheets go to the sink too.
+    """Write `predictions.csv` for the user's images and maps of every image, a sheet for each `PER_SHEET` of them. The
+    first sheets go to the sink too.
 
     Args:
         query: `vitcross.tasks.image_query.ImageQuery`.
@@ -46,7 +46,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
         unreadable one its message; lines about the maps.
 
     Raises:
-        ValueError: where no image could be read, or none has the target that is wished; what the model says is
+        ValueError: where no image could be read, or none has the requested target; the predictions are
             written before.
     """
     folder = Path(folder)
@@ -59,7 +59,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
     columns = ["example", *groups[0].answer.columns]
     atomic_files.write_text(folder / "predictions.csv", csv_text(columns, rows))
     targets, notes = _targets(task.network, groups, query)
-    # Made once, for every group of one size compiles once.
+    # Made once, so that groups of one size compile once.
     capture, checks = (
         Capture(task.network, explain=True),
         OwnChecks(task.network, query.class_names, groups[0].answer.choices),
@@ -118,8 +118,8 @@ def _texts(group, query):
 
 
 def _targets(network, groups, query):
-    """What the maps of every group explain, and notes. Of captions that the model writes itself not all need have a
-    word that is wished."""
+    """What the maps of every group explain, and notes. Not every generated caption has the requested
+    word."""
     paths = [path for group in groups for path in group.paths]
     if query.target is None or network.words is None:
         return [query.target] * len(groups), []
@@ -137,7 +137,7 @@ def _targets(network, groups, query):
 
 
 def image_lines(names, words, unreadable, notes=(), text=None):
-    """Predictions of own images as lines for the console: image, what the model says, and notes."""
+    """Predictions for the user's images as lines for the console: image, what the model says, and notes."""
     width = max(len(printable(Path(name).name)) for name in names)
     about = f" and the text {printable(text)!r}" if text else ""
     rows = [

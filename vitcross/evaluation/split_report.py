@@ -1,6 +1,6 @@
-"""What `evaluate.py` does with a split: metrics, predictions, and maps of some of its examples.
+"""Evaluates a split: metrics, predictions, and maps of some of its examples.
 
-Results go to files and to a sink; what is shown on the console is returned as text.
+Results go to files and to a sink; the text for the console is returned.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
 from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation.files import write_evaluation
 from vitcross.pages.json_text import to_json
-from vitcross.sinks.console_text import table
+from vitcross.sinks.console import table
 from vitcross.tasks.evaluation import predict_all
 
 RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
@@ -45,7 +45,7 @@ def report_split(
     Args:
         num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
-        seed: int, of the run: the untrained model that maps are held against has another one.
+        seed: int, of the run; the untrained model that maps are compared with has another one.
 
     Returns:
         `(report, evaluation)`: dict of the task (`task.report`), and `TrustEvaluation` or None.
@@ -64,7 +64,7 @@ def report_split(
     lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
     confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
     probes = spread(rows["index"], num_probes)
-    # Examples of their own, where there are others than those that are shown.
+    # Other examples than those shown, where there are any.
     others = np.setdiff1d(rows["index"], probes)
     measured = spread(others if len(others) else rows["index"], num_trust)
     images, found = write_maps(

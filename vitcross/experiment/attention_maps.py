@@ -1,4 +1,4 @@
-"""Builds the attention maps of an experiment: which images are shown and which are measured, when, and by whom.
+"""Builds the attention maps of an experiment: which images are shown and which are measured, and when.
 
 TensorFlow is imported when something is built.
 """

@@ -1,7 +1,6 @@
-"""Builds an experiment from a validated configuration: the one place that puts the rooms together.
+"""Builds an experiment from a validated configuration: the one place that connects all packages.
 
-TensorFlow is imported when something is built, not before. Nobody reaches forward: training receives its callbacks,
-callbacks receive their sinks.
+TensorFlow is imported only when something is built. Training receives its callbacks, and callbacks receive their sinks.
 """
 
 import functools
@@ -70,8 +69,8 @@ def build_training(command, *, stop_on_signal, started):
 
 
 def open_data(command):
-    """`(data, settings)`: the data of a run, and its configuration with what only the data knows. Its words are kept in
-    the run folder, and those of a resumed run are taken from there."""
+    """`(data, settings)`: the data of a run, and its configuration with what only the data knows. Its tokenizer is kept
+    in the run folder, and a resumed run takes it from there."""
     settings, tokenizer = command.settings, command.folder / TOKENIZER
     data = build_data(with_own_tokenizer(settings, tokenizer) if command.resume else settings)
     settings = fill_from_dataset(settings, dataset_properties(data))
@@ -138,7 +137,7 @@ def build_sinks(settings, command, durations, resume_from=None):
 
     folder, of_wandb = command.folder, settings["sinks"]["wandb"]
     console = Console(total_steps=durations.total_steps, **settings["sinks"]["console"])
-    # The files come first, the gallery reads them; the console has the last word.
+    # Local files come first since the gallery reads them; the console comes last.
     files = LocalFiles(
         run_folder=folder,
         config_text=as_yaml(settings),

@@ -67,7 +67,7 @@ def load_tokenizer(config):
 
 
 def preprocess_of(config):
-    """A function from one own image to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
+    """A function from one image of the user to what the network of this run expects: (H, W, C) float32 in [-1, 1]."""
     from vitcross.data.preprocess import preprocess
 
     section = dict(config["data"])

@@ -1,5 +1,5 @@
-"""Starts a run from the best weights of another: `init_from=RUN_FOLDER`. What was typed is checked before anything
-heavy is there; the weights are taken when the network is built.
+"""Starts a run from the best weights of another: `init_from=RUN_FOLDER`. The command is checked before
+anything heavy is imported; the weights are copied when the network is built.
 """
 
 import json
@@ -42,7 +42,7 @@ def check_init_from(settings):
 
 
 def _check_words(folder, settings, source):
-    """Vectors of words are of use for the same words only."""
+    """Checks that the tokenizers agree, since token embeddings belong to their tokens."""
     words = Path(folder) / compose.TOKENIZER
     typed = settings["data"].get("tokenizer")
     if settings["model"]["_target_"] != source["model"]["_target_"] or not words.is_file():
@@ -59,7 +59,7 @@ def _has_checkpoint(folder):
 
 
 def _shape(tower):
-    """What decides which variables a vision transformer has, and what they mean."""
+    """The options that decide which variables a vision transformer has, and what they mean."""
     sizes = model_sizes(tower) | {"class_token": tower["class_token"] or tower["pooling"] == "cls"}
     kept = {
         k: v
@@ -91,5 +91,6 @@ def initialize_from(folder, network, class_names):
     load_network(source, path)
     taken = initialize(network, source, same_classes=tuple(header["class_names"]) == tuple(class_names))
     counts = [f"{len(paths)} {how}" for how, paths in taken.items() if paths]
-    anew = f"; anew: {', '.join(taken['anew'][:4])}{', ...' if len(taken['anew']) > 4 else ''}" if taken["anew"] else ""
-    say(f"init_from   {path}: variables {', '.join(counts)}{anew}")
+    new = taken["re-initialized"]
+    examples = f"; re-initialized: {', '.join(new[:4])}{', ...' if len(new) > 4 else ''}" if new else ""
+    say(f"init_from   {path}: variables {', '.join(counts)}{examples}")

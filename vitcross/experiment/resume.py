@@ -1,5 +1,6 @@
-"""Checks what was typed to resume a run, before anything heavy is there: `resume=FOLDER`, or the folder of a run typed
-again as `hydra.run.dir`; and finds the checkpoint from which the run resumes.
+"""Checks the command that resumes a run, and finds the checkpoint from which it resumes.
+
+A run is resumed by `resume=FOLDER`, or by typing its folder again as `hydra.run.dir`.
 """
 
 from pathlib import Path
@@ -60,8 +61,8 @@ def _resume(folder, choices, before, now, allowed):
     changes = run_folder.differences(before, now)
     if changes and not allowed:
         raise ValueError(
-            f"{folder} holds a run with other settings; another folder takes another run, and with allow_changes=true "
-            "this one changes on its way:\n  " + "\n  ".join(changes)
+            f"{folder} holds a run with other settings; use another folder for another run, or type allow_changes=true "
+            "to resume with these changes:\n  " + "\n  ".join(changes)
         )
     if frozen := [change for change in changes if change.startswith(FIXED_ON_RESUME)]:
         raise ValueError(f"what is trained cannot change on the way, also with allow_changes=true: {'; '.join(frozen)}")
@@ -77,7 +78,7 @@ def _resume(folder, choices, before, now, allowed):
 
 
 def find_checkpoint(checkpoints, folder):
-    """`(path, (step, rows))`: from where a run resumes; path None and step 0 where it has no whole checkpoint."""
+    """`(path, (step, rows))`: from where a run resumes; path None and step 0 where it has no usable checkpoint."""
     from vitcross.sinks.local_files import count_rows
     from vitcross.training.checkpoint import read_header
 
@@ -86,10 +87,10 @@ def find_checkpoint(checkpoints, folder):
         say("resume      no checkpoint: the run starts at step 0")
         return None, (0, 0)
     header = read_header(path)
-    say(f"resume      goes on at step {header['step']}, from {path}")
+    say(f"resume      at step {header['step']}, from {path}")
     return path, (header["step"], header["progress"]["rows"])
 
 
 def with_own_tokenizer(config, path):
-    """The configuration with the words that the run already has, where it has any: they are not counted anew."""
+    """The configuration with the tokenizer that the run already has, if any, so that none is trained again."""
     return config | {"data": config["data"] | {"tokenizer": str(path)}} if path.is_file() else config

@@ -1,4 +1,4 @@
-"""Begins a run in a folder, and says whether the run of a folder is in use, has finished, is another experiment.
+"""Begins a run in a folder, and tells whether the run of a folder is in use, has finished, or is another experiment.
 
 Imports nothing heavy.
 """
@@ -14,7 +14,7 @@ from vitcross.config.compose import as_yaml
 from vitcross.cores import num_cores
 
 LOCK, ORIGIN = ".lock", "run.json"
-# What may be typed on the way: it changes where results go and how often the run is saved, not the run.
+# What may change on resume: where results go and how often the run is saved.
 RESUMABLE_KEYS = (
     "resume",
     "allow_changes",
@@ -26,7 +26,7 @@ RESUMABLE_KEYS = (
     "trainer.keep_checkpoints",
     *(f"attention_maps.{key}" for key in ("opacity", "color_map", "resampling", "panel_size", "record_megabytes")),
 )
-# What the data says where the configuration leaves it open; `config.yaml` has it filled in.
+# What the data decides where the configuration leaves it open; `config.yaml` has it filled in.
 FROM_DATA = ("num_classes", "image_size", "channels", "in_channels", "num_answers", "vocabulary_size", "max_length")
 _LOCKS = []  # open for as long as the process lives
 
@@ -39,7 +39,7 @@ class Command:
         settings: dict, the validated configuration.
         choices: dict of group to option name.
         folder: path of the run.
-        resume: bool, whether the run goes on from its newest checkpoint.
+        resume: bool, whether the run resumes from its newest checkpoint.
     """
 
     settings: dict
@@ -84,7 +84,7 @@ def lock(folder):
 
 
 def finished(folder):
-    """The last word of a run that came to its end: its `summary.json`; None for any other."""
+    """The `summary.json` of a run that has finished; None for any other."""
     try:
         summary = json.loads((Path(folder) / "summary.json").read_text())
     except (OSError, ValueError):
@@ -95,9 +95,9 @@ def finished(folder):
 def begin(settings, choices, folder=None):
     """Begin a run in a folder, which is made where it is not there.
 
-    The folder keeps what the run is, so that it can go on from its first second: the configuration before the data has
-    filled it in; which option of each group was chosen, which names the run and which the configuration has lost; the
-    threads that share one operation, on whose number the last bits depend.
+    The folder keeps what a resume needs from the first second: the configuration before the data has filled it in; the
+    chosen option of each group, which names the run and is not in the configuration; the number of threads that share
+    one operation, on which the last bits depend.
 
     Args:
         settings: dict, the validated configuration.
@@ -161,7 +161,7 @@ def differences(old, new):
 
 
 def may_change_on_resume(key):
-    """Whether a key may change on the way without making another run."""
+    """Whether a key may change on resume without making another experiment."""
     return any(key == harmless or key.startswith(f"{harmless}.") for harmless in RESUMABLE_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""The layers that the models are made of, one idea a file. They import the ground and no other room of the package."""
+"""Layers of the models, one idea per file."""
 
 from vitcross.layers.attention import MultiHeadAttention, dot_product_attention_weights
 from vitcross.layers.attention_controls import AttentionControls

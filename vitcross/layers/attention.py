@@ -1,10 +1,10 @@
-"""Multi-head attention, for self- and cross-attention, that can show its weights.
-One code path computes outputs and weights: what is shown is what was trained with. The weights are the softmax output
-in float32 whatever the compute dtype, before attention dropout. Scaled dot-product attention is equation 1 of
+"""Implements multi-head self- and cross-attention that can return its weights.
+One code path computes outputs and weights, so the weights shown are those used in training: the softmax output in
+float32, whatever the compute dtype, before attention dropout. Scaled dot-product attention is equation 1 of
 "Attention Is All You Need" (arXiv 1706.03762); the optional normalization of queries and keys is section 2 of
 "Scaling Vision Transformers to 22 Billion Parameters" (arXiv 2302.05442).
 
-Shapes: B batch, T query tokens, S key tokens, N heads, D width of the query, Dc width of the context, Dh = D / N.
+Shapes: B batch, T query tokens, S key tokens, N heads, D embed_dim, Dc embed_dim of the context, Dh = D / N.
 """
 
 import keras
@@ -44,7 +44,7 @@ def dot_product_attention_weights(query, key, mask=None):
 
 
 def combine_masks(attention_mask=None, padding_mask=None):
-    """One boolean mask of rank 4, or None, from who may attend to whom and which keys are real.
+    """Combines the attention mask and the padding mask of the keys into one boolean mask of rank 4, or None.
 
     Args:
         attention_mask: bool (B, T, S) or (B, N, T, S), any axis but the last may be 1; True = may attend.
@@ -74,7 +74,7 @@ def combine_masks(attention_mask=None, padding_mask=None):
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class MultiHeadAttention(Configured, keras.layers.Layer):
-    """Attention of the query tokens to themselves, or to a context of other length and width.
+    """Attention of the query tokens to themselves, or to a context of another length and embed_dim.
 
     Self-attention if built with the query's shape alone, cross-attention if built with a context's shape too. Masked
     keys get weight exactly 0; a query that may attend to nothing gets a zero row (and the output bias).
@@ -95,7 +95,7 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         float32 (only the rows of `attention_controls.query_rows`, where given).
 
     Raises:
-        ValueError: heads do not divide the width, or context given to self-attention or missing in cross-attention.
+        ValueError: num_heads does not divide embed_dim, or a context that is unexpected or missing.
 
     Reference: arXiv 1706.03762, section 3.2; arXiv 2302.05442, section 2 (qk_norm).
     """
@@ -107,20 +107,22 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         self.is_cross_attention = None  # decided in build
 
     def build(self, query_shape, context_shape=None):
-        width = query_shape[-1]
-        if width % self.options.num_heads:
+        embed_dim = query_shape[-1]
+        if embed_dim % self.options.num_heads:
             raise ValueError(
-                f"expected num_heads to divide the width of the query. "
-                f"Received: num_heads={self.options.num_heads}, width {width}"
+                f"expected num_heads to divide embed_dim of the query. "
+                f"Received: num_heads={self.options.num_heads}, embed_dim={embed_dim}"
             )
         self.is_cross_attention = context_shape is not None
-        self.head_dim = width // self.options.num_heads
+        self.head_dim = embed_dim // self.options.num_heads
         if self.is_cross_attention:
-            self.query_projection = self._projection("query", query_shape, 1, width, self.options.qkv_bias)
-            self.key_value_projection = self._projection("key_value", context_shape, 2, width, self.options.qkv_bias)
+            self.query_projection = self._projection("query", query_shape, 1, embed_dim, self.options.qkv_bias)
+            self.key_value_projection = self._projection(
+                "key_value", context_shape, 2, embed_dim, self.options.qkv_bias
+            )
         else:
             self.query_key_value_projection = self._projection(
-                "query_key_value", query_shape, 3, width, self.options.qkv_bias
+                "query_key_value", query_shape, 3, embed_dim, self.options.qkv_bias
             )
         if self.options.qk_norm:
             head_shape = (None, self.options.num_heads, None, self.head_dim)
@@ -130,7 +132,7 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
             rate=self.options.attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout"
         )
         self.dropout.build()
-        self.output_projection = self._projection("output", query_shape, 1, width, True)
+        self.output_projection = self._projection("output", query_shape, 1, embed_dim, True)
 
     def call(
         self,
@@ -160,19 +162,19 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         return output_BTD, _select_rows(weights_BNTS, attention_controls)
 
     def project_context(self, context):
-        """context (B, S, Dc) -> its keys and values, (B, N, S, Dh) each: all that `decode` needs to know of it."""
+        """context (B, S, Dc) -> its keys and values, (B, N, S, Dh) each, which is all that `decode` needs."""
         self._check_context(context)
         key_BNSDh, value_BNSDh = self._split_heads(self.key_value_projection(context), 2)
         return self.key_norm(key_BNSDh) if self.options.qk_norm else key_BNSDh, value_BNSDh
 
     def decode(self, query, keys_values, position=None):
-        """As `call` in inference for one token of a causal text, from keys and values that are already there.
+        """Does what `call` does in inference, for one token of a causal text, from cached keys and values.
 
         Args:
             query: (B, 1, D).
             keys_values: cross-attention: `project_context(context)`. Self-attention: keys and values (B, N, M, Dh) of
-                the M places of a text, those before `position` filled.
-            position: self-attention: int scalar, the token's place; it may attend to itself and those before it.
+                the M positions of a text, those before `position` filled.
+            position: self-attention: int scalar, the token's position; it may attend to itself and those before it.
 
         Returns:
             (B, 1, D) and the keys and values, in self-attention with those of this token at `position`.
@@ -224,12 +226,12 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         length = ops.shape(heads_BNTDh)[2]
         return self.output_projection(ops.reshape(heads_BTNDh, (-1, length, self.options.num_heads * self.head_dim)))
 
-    def _projection(self, name: str, input_shape, parts: int, width: int, use_bias: bool):
-        """A built Dense layer that holds `parts` projections to `width` side by side."""
+    def _projection(self, name: str, input_shape, parts: int, embed_dim: int, use_bias: bool):
+        """A built Dense layer that holds `parts` projections to `embed_dim` side by side."""
         projection = keras.layers.Dense(
-            parts * width,
+            parts * embed_dim,
             use_bias=use_bias,
-            kernel_initializer=projection_initializer(input_shape[-1], width),
+            kernel_initializer=projection_initializer(input_shape[-1], embed_dim),
             dtype=self.dtype_policy,
             name=name,
         )
@@ -254,7 +256,7 @@ def _broadcast_gates(gates, dtype):
 
 
 def _select_rows(weights_BNTS, attention_controls: AttentionControls | None):
-    """The query rows that are asked for, all of them by default."""
+    """Returns the requested query rows, all of them by default."""
     if attention_controls is None or attention_controls.query_rows is None:
         return weights_BNTS
     num_rows = weights_BNTS.shape[2]

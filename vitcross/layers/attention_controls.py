@@ -1,7 +1,7 @@
-"""The one way to intervene in a model's attention, and the addresses by which it is done.
+"""Defines `AttentionControls`, the one way to intervene in a model's attention, and the addresses of its layers.
 
-A call argument, never state: layers read from it what concerns them and hand the rest on with `scope`. Leaving it out
-changes no bit of any result. Trust measures (kept patches), relevance (weight offsets) and head importance (head gates)
+It is a call argument, never state: layers read their own part and pass the rest on with `scope`. Without it results are
+the same to the last bit. Trust measures (kept patches), relevance (weight offsets) and head importance (head gates)
 are all built on it.
 
 An address is a path such as `image_encoder/block_03/self_attention`; zero-padded, so that sorted order is depth order.
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionControls:
-    """What to change in the attention of one call, and which weights to return.
+    """Says what to change in the attention of one call, and which weights to return.
 
     Args:
         kept_patches: bool (B, P) or None. False = the patch is dropped as a token: its key is masked in every layer
@@ -50,7 +50,7 @@ class AttentionControls:
         )
 
     def within(self, name: str) -> "AttentionControls":
-        """The controls of one tower of a model: addresses that are not below `name` are left out, none is changed."""
+        """The controls for one encoder of a model: only the addresses below `name`, unchanged."""
         start = f"{name}/"
 
         def kept(entries):

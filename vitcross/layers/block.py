@@ -1,8 +1,8 @@
-"""One pre-norm transformer block: self-attention, optional cross-attention, perceptron, each with a residual.
+"""Implements a pre-norm transformer block: self-attention, optional cross-attention, MLP, each with a residual.
 "An Image is Worth 16x16 Words" (arXiv 2010.11929), equations 2 and 3; cross-attention between the two as in the
 decoder of arXiv 1706.03762, section 3.1.
 
-Shapes: B batch, T query tokens, S context tokens, N heads, D width, Dc width of the context.
+Shapes: B batch, T query tokens, S context tokens, N heads, D embed_dim, Dc embed_dim of the context.
 """
 
 import keras
@@ -46,7 +46,7 @@ class TransformerBlock(Configured, keras.layers.Layer):
     def build(self, tokens_shape, context_shape=None):
         if (context_shape is not None) != self.options.cross_attention:
             raise ValueError(self._context_error(context_shape))
-        width = tokens_shape[-1]
+        embed_dim = tokens_shape[-1]
         self.attention_norm = self._norm("attention_norm", tokens_shape)
         self.self_attention = self._attention("self_attention", tokens_shape)
         self.attention_scale = self._scale("attention_scale", tokens_shape)
@@ -56,7 +56,7 @@ class TransformerBlock(Configured, keras.layers.Layer):
             self.cross_attention_scale = self._scale("cross_attention_scale", tokens_shape)
         self.mlp_norm = self._norm("mlp_norm", tokens_shape)
         self.mlp = MLP(
-            hidden_dim=round(width * self.options.mlp_ratio),
+            hidden_dim=round(embed_dim * self.options.mlp_ratio),
             gelu=self.options.gelu,
             dropout_rate=self.options.dropout_rate,
             dtype=self.dtype_policy,
@@ -105,7 +105,7 @@ class TransformerBlock(Configured, keras.layers.Layer):
         return (tokens, weights) if return_attention_scores else tokens
 
     def decode(self, tokens, keys_values, context_keys_values, position):
-        """As `call` in inference for the token at `position` of a causal text (`MultiHeadAttention.decode`).
+        """Does what `call` does in inference for the token at `position` (`MultiHeadAttention.decode`).
 
         Args:
             tokens: (B, 1, D).
@@ -133,7 +133,7 @@ class TransformerBlock(Configured, keras.layers.Layer):
         return attention(tokens, attention_controls=controls, **arguments), {}
 
     def _branch(self, branch, scale, training):
-        """What is added to the residual stream of an attention branch."""
+        """Returns what an attention branch adds to the residual stream."""
         if self.options.dropout_rate:
             branch = self.dropout(branch, training=training)
         return self._scaled_drop_path(branch, scale, training)

@@ -1,4 +1,4 @@
-"""Layers whose options are declared by a class of `vitcross.options`, and handed down from one to the next."""
+"""Provides the base class of layers whose options are declared in `vitcross.options` and passed down to their parts."""
 
 import dataclasses
 

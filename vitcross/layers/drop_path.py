@@ -1,4 +1,4 @@
-"""Stochastic depth: leaves a residual branch out for some examples of a training batch.
+"""Implements stochastic depth, which drops a residual branch for some examples of a training batch.
 "Deep Networks with Stochastic Depth" (arXiv 1603.09382), with the surviving branches scaled up, so that inference
 needs no change, and the linear rule of its section 4 for the rate of each block.
 

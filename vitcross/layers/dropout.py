@@ -1,14 +1,13 @@
-"""Dropout whose random state has a fixed place among the model's variables.
+"""Implements dropout whose random state has a fixed path among the model's variables.
 "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (Srivastava et al., JMLR 2014). Keras's own layer
-numbers its random states by how many the process has made (`seed_generator_7`), so that a checkpoint keyed by path
-could not find them again.
+numbers its random states per process (`seed_generator_7`), so that a checkpoint keyed by path could not find them.
 """
 
 import keras
 
 
 def random_state(seed: int | None) -> keras.random.SeedGenerator:
-    """A random state to be made in a layer's `build`, which gives its variable the path of the layer."""
+    """A random state; created in a layer's `build`, its variable gets the path of the layer."""
     return keras.random.SeedGenerator(seed, name="random_state")
 
 

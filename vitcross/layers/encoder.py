@@ -1,6 +1,6 @@
-"""A stack of transformer blocks that returns its attention weights by address.
+"""Stacks transformer blocks and returns their attention weights by address.
 
-Shapes: B batch, T tokens, S context tokens, N heads, D width, Dc width of the context, L blocks.
+Shapes: B batch, T tokens, S context tokens, N heads, D embed_dim, Dc embed_dim of the context, L blocks.
 """
 
 import keras

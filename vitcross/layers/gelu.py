@@ -1,4 +1,4 @@
-"""GELU, x times the normal distribution function of x, with its gradient written out.
+"""Implements GELU, x times the normal distribution function of x, with an explicit gradient.
 
 "Gaussian Error Linear Units" (arXiv 1606.08415), section 2: the exact form, and the tanh approximation. Automatic
 differentiation keeps and revisits every intermediate of the wide hidden layer; written out, a training step on a CPU is

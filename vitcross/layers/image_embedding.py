@@ -1,6 +1,6 @@
-"""From images to the tokens that enter the first block: patches, class token, positions, registers.
+"""Turns images into the tokens of the first block: patches, class token, positions, registers.
 
-Shapes: B batch, H W C pixels, P patches, T tokens (class token, registers, patches), D width.
+Shapes: B batch, H W C pixels, P patches, T tokens (class token, registers, patches), D embed_dim.
 """
 
 from dataclasses import replace
@@ -68,7 +68,7 @@ class ImageEmbedding(Configured, keras.layers.Layer):
             name="position_embedding",
         )
         self.positions.build(tokens_shape)
-        # Registers have no position (arXiv 2309.16588): they come in after positions were added.
+        # Registers have no position (arXiv 2309.16588): they are inserted after the positions are added.
         self.register_layer = self._prefix_tokens(
             "register_tokens", self.options.num_register_tokens, int(self.options.class_token)
         )

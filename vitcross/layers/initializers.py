@@ -1,4 +1,4 @@
-"""Initial values of the projections in a transformer.
+"""Initializes the projections of a transformer.
 Glorot-uniform kernels as in the original ViT (`nn.initializers.xavier_uniform`, arXiv 2010.11929, code) and zero
 biases. A fused projection holds several kernels side by side; its limit is that of one of them, so that fusing
 changes nothing.

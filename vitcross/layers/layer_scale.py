@@ -1,8 +1,8 @@
-"""A learned factor per channel on a residual branch.
+"""Scales a residual branch by a learned factor per channel.
 
 "Going deeper with Image Transformers" (arXiv 2103.17239), section 2.
 
-Shapes: D width.
+Shapes: D embed_dim.
 """
 
 import keras

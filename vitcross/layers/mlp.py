@@ -1,8 +1,8 @@
-"""The two-layer perceptron of a transformer block.
+"""Implements the MLP of a transformer block, two dense layers.
 
 "An Image is Worth 16x16 Words" (arXiv 2010.11929), equation 3 and table 1 (`mlp_ratio` is MLP size / hidden size).
 
-Shapes: B batch, T tokens, D width.
+Shapes: B batch, T tokens, D embed_dim.
 """
 
 import keras
@@ -15,10 +15,10 @@ from vitcross.options.block import GELU_FORMS
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class MLP(keras.layers.Layer):
-    """Dense, GELU, Dense back to the width that came in, dropout after each.
+    """Dense, GELU, Dense back to embed_dim, with dropout after each.
 
     Args:
-        hidden_dim: int, width between the two layers.
+        hidden_dim: int, units between the two layers.
         gelu: "erf" or "tanh", as in `vitcross.options.block.PoolingOptions`.
         dropout_rate: float in [0, 1). Default 0.
 
@@ -30,7 +30,7 @@ class MLP(keras.layers.Layer):
         (B, T, D).
 
     Raises:
-        ValueError: unknown form of GELU, or a hidden width that is not positive.
+        ValueError: unknown form of GELU, or a hidden_dim that is not positive.
     """
 
     def __init__(self, *, hidden_dim: int, gelu: str, dropout_rate: float = 0.0, **kwargs):
@@ -44,9 +44,9 @@ class MLP(keras.layers.Layer):
         self.dropout_rate = dropout_rate
 
     def build(self, tokens_shape):
-        width = tokens_shape[-1]
-        self.expand = self._dense("expand", width, self.hidden_dim)
-        self.contract = self._dense("contract", self.hidden_dim, width)
+        embed_dim = tokens_shape[-1]
+        self.expand = self._dense("expand", embed_dim, self.hidden_dim)
+        self.contract = self._dense("contract", self.hidden_dim, embed_dim)
         self.dropout = Dropout(rate=self.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.dropout.build()
 

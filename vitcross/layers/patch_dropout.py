@@ -1,8 +1,8 @@
-"""Trains on a random part of the patches: faster, and makes dropped tokens ordinary input.
+"""Trains on a random part of the patches, which is faster and accustoms the model to dropped tokens.
 "PatchDropout: Economizing Vision Transformers Using Patch Dropout" (arXiv 2208.07220), section 3; also "Scaling
 Language-Image Pre-training via Masking" (arXiv 2212.00794).
 
-Shapes: B batch, T tokens (prefix + P patches), K kept patches, D width.
+Shapes: B batch, T tokens (prefix + P patches), K kept patches, D embed_dim.
 """
 
 import keras
@@ -52,7 +52,7 @@ class PatchDropout(keras.layers.Layer):
     def call(self, tokens, training=None):
         if not training or not self.rate:
             return tokens
-        batch_size, num_tokens, width = ops.shape(tokens)
+        batch_size, num_tokens, embed_dim = ops.shape(tokens)
         num_patches = num_tokens - self.num_prefix_tokens
         num_kept = self.num_kept(num_patches)
         noise_BP = keras.random.uniform((batch_size, num_patches), dtype="float32", seed=self.seed_generator)
@@ -64,8 +64,8 @@ class PatchDropout(keras.layers.Layer):
         # One flat gather of whole rows: several times faster on a CPU than indexing every number.
         first_row_B1 = ops.arange(batch_size, dtype="int32")[:, None] * num_tokens
         rows = ops.reshape(index_BK + first_row_B1, (-1,))
-        gathered = ops.take(ops.reshape(tokens, (-1, width)), rows, axis=0)
-        return ops.reshape(gathered, (-1, self.num_prefix_tokens + num_kept, width))
+        gathered = ops.take(ops.reshape(tokens, (-1, embed_dim)), rows, axis=0)
+        return ops.reshape(gathered, (-1, self.num_prefix_tokens + num_kept, embed_dim))
 
     def get_config(self):
         return {

@@ -1,10 +1,10 @@
-"""From pixels to one token per patch.
-Two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv
+"""Turns pixels into one token per patch.
+There are two stems. `linear`: each non-overlapping patch through one linear map ("An Image is Worth 16x16 Words", arXiv
 2010.11929, equation 1). `conv`: three stages of 3x3 convolutions, each with batch normalization and ReLU, the first of
 a stage with stride 2 and the others with stride 1, then a 1x1 projection ("Early Convolutions Help Transformers See
 Better", arXiv 2106.14881, section 4 and appendix A), which learns faster from few images.
 
-Shapes: B batch, H W C pixels, gh gw patch grid, P = gh gw patches, D width.
+Shapes: B batch, H W C pixels, gh gw patch grid, P = gh gw patches, D embed_dim.
 """
 
 import keras
@@ -89,9 +89,9 @@ class PatchEmbedding(keras.layers.Layer):
             return
         self.convolutions = []
         shape = (None, None, None, images_shape[-1])
-        # Widths D/4, D/2, D: the cost stays level as the resolution halves.
-        widths = (max(1, self.embed_dim // 4), max(1, self.embed_dim // 2), self.embed_dim)
-        for stage, (channels, depth) in enumerate(zip(widths, self.stem_depths, strict=True)):
+        # D/4, D/2, D channels: the cost stays level as the resolution halves.
+        stage_channels = (max(1, self.embed_dim // 4), max(1, self.embed_dim // 2), self.embed_dim)
+        for stage, (channels, depth) in enumerate(zip(stage_channels, self.stem_depths, strict=True)):
             for index in range(depth):
                 number = f"{stage}_{index}" if index else f"{stage}"
                 self.convolutions.append(self._convolution(number, channels, 1 if index else 2, shape))

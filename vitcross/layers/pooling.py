@@ -1,9 +1,9 @@
-"""From many tokens to one vector: their mean, the last real one, or a learned query that attends to them.
+"""Pools many tokens into one vector: their mean, the last real one, or a learned query that attends to them.
 Mean pooling as in arXiv 2205.01580; attention pooling is the MAP head of "Scaling Vision Transformers" (arXiv
-2106.04560, section 3.2; `MAPHead` in big_vision): a learned probe, cross-attention, then a perceptron with a
+2106.04560, section 3.2; `MAPHead` in big_vision): a learned probe, cross-attention, then an MLP with a
 residual. The last token of a text, its end, as in CLIP (arXiv 2103.00020, section 2.4).
 
-Shapes: B batch, T tokens, P patches, N heads, D width.
+Shapes: B batch, T tokens, P patches, N heads, D embed_dim.
 """
 
 from dataclasses import replace
@@ -63,16 +63,16 @@ class AttentionPooling(Configured, keras.layers.Layer):
     OPTIONS = PoolingOptions
 
     def build(self, tokens_shape):
-        width = tokens_shape[-1]
-        probe_shape = (None, 1, width)
-        self.probe = self.add_weight(shape=(1, width), initializer=token_initializer(), name="probe")
+        embed_dim = tokens_shape[-1]
+        probe_shape = (None, 1, embed_dim)
+        self.probe = self.add_weight(shape=(1, embed_dim), initializer=token_initializer(), name="probe")
         self.cross_attention = self.part(MultiHeadAttention, "cross_attention")
         self.cross_attention.build(probe_shape, tokens_shape)
         self.mlp_norm = keras.layers.LayerNormalization(
             epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name="mlp_norm"
         )
         self.mlp_norm.build(probe_shape)
-        hidden_dim = round(width * self.options.mlp_ratio)
+        hidden_dim = round(embed_dim * self.options.mlp_ratio)
         self.mlp = MLP(hidden_dim=hidden_dim, gelu=self.options.gelu, dtype=self.dtype_policy, name="mlp")
         self.mlp.build(probe_shape)
 

@@ -1,9 +1,9 @@
-"""Where each patch lies, added to its token.
+"""Adds the position of each patch to its token.
 Learned positions, one per patch and one per prefix token that has one ("An Image is Worth 16x16 Words", arXiv
 2010.11929, equation 1 and appendix D.4; resampled for other grids, section 3.2), or a fixed 2-D sine-cosine table
 ("Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580, `posemb_sincos_2d` of big_vision).
 
-Shapes: B batch, gh gw patch grid, P = gh gw patches, R prefix positions, D width.
+Shapes: B batch, gh gw patch grid, P = gh gw patches, R prefix positions, D embed_dim.
 """
 
 import keras
@@ -74,15 +74,15 @@ class PositionEmbedding(keras.layers.Layer):
         self.interpolation = interpolation
 
     def build(self, tokens_shape):
-        width = tokens_shape[-1]
+        embed_dim = tokens_shape[-1]
         num_positions = self.num_prefix_positions + self.grid[0] * self.grid[1]
         if self.method == "learned":
             self.embeddings = self.add_weight(
-                shape=(num_positions, width), initializer=token_initializer(), name="embeddings"
+                shape=(num_positions, embed_dim), initializer=token_initializer(), name="embeddings"
             )
         else:
-            prefix = np.zeros((self.num_prefix_positions, width))
-            self.table = np.concatenate([prefix, sincos2d_table(*self.grid, width)])
+            prefix = np.zeros((self.num_prefix_positions, embed_dim))
+            self.table = np.concatenate([prefix, sincos2d_table(*self.grid, embed_dim)])
 
     def call(self, tokens, grid=None):
         grid = self.grid if grid is None else tuple(grid)
@@ -105,14 +105,14 @@ class PositionEmbedding(keras.layers.Layer):
             return stored
         stored = ops.convert_to_tensor(stored)
         prefix_RD, patches_PD = stored[: self.num_prefix_positions], stored[self.num_prefix_positions :]
-        width = stored.shape[-1]
+        embed_dim = stored.shape[-1]
         rows, columns = (
             ops.cast(resampling_matrix(source, target, self.interpolation), stored.dtype)
             for source, target in zip(self.grid, grid, strict=True)
         )
-        by_row = ops.matmul(rows, ops.reshape(patches_PD, (self.grid[0], self.grid[1] * width)))
-        by_column = ops.matmul(columns, ops.reshape(by_row, (grid[0], self.grid[1], width)))
-        return ops.concatenate([prefix_RD, ops.reshape(by_column, (grid[0] * grid[1], width))], axis=0)
+        by_row = ops.matmul(rows, ops.reshape(patches_PD, (self.grid[0], self.grid[1] * embed_dim)))
+        by_column = ops.matmul(columns, ops.reshape(by_row, (grid[0], self.grid[1], embed_dim)))
+        return ops.concatenate([prefix_RD, ops.reshape(by_column, (grid[0] * grid[1], embed_dim))], axis=0)
 
     def get_config(self):
         return {

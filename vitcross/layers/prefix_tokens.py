@@ -1,8 +1,8 @@
-"""Learned tokens that stand beside the patches: the class token and the registers.
+"""Adds learned tokens to the patches: the class token and the registers.
 Class token: arXiv 2010.11929, equation 1. Registers, which take up the role of sinks from background patches: "Vision
 Transformers Need Registers" (arXiv 2309.16588), section 2.2.
 
-Shapes: B batch, R prefix tokens, D width.
+Shapes: B batch, R prefix tokens, D embed_dim.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Resizing along one axis as a matrix, so that it is differentiable and compiles on every backend.
+"""Resizes along one axis by a matrix, which is differentiable and compiles on every backend.
 Antialiased as in Pillow, `jax.image.resize` and `tf.image.resize(antialias=True)`: the kernel is widened when
 shrinking, centers of samples lie at half integers, and rows are renormalized at the border. Cubic is Keys' kernel
 with a = -0.5 ("Cubic Convolution Interpolation for Digital Image Processing", 1981).

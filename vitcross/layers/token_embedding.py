@@ -1,10 +1,10 @@
-"""From token ids to the tokens that enter the first block of a text tower: a learned vector each, plus its position.
+"""Turns token ids into the tokens of the first block of a text encoder: a learned vector each, plus its position.
 
 "Attention Is All You Need" (arXiv 1706.03762), section 3.4, with learned positions as in GPT (Radford et al., 2018);
 they are multiplied by sqrt(D) like the tokens.
 The table can turn tokens back into logits: "Using the Output Embedding to Improve Language Models" (arXiv 1608.05859).
 
-Shapes: B batch, T tokens, V vocabulary, M positions, D width.
+Shapes: B batch, T tokens, V vocabulary, M positions, D embed_dim.
 """
 
 import keras
@@ -39,7 +39,7 @@ class TokenEmbedding(Configured, keras.layers.Layer):
     def build(self, token_ids_shape=None):
         # Cast where they are used: logits read the table in float32 also in mixed precision.
         # Multiplied by sqrt(D) where they enter, both have variance 1: what the first attention adds, which is near the
-        # mean of the text, would drown tokens of 0.02 (a model of questions then learns nothing of single words).
+        # mean of the text, would drown tokens of 0.02 (a question-answering model then learns nothing of single words).
         initializer = keras.initializers.RandomNormal(stddev=self.options.embed_dim**-0.5)
         self.embeddings = self.add_weight(
             shape=(self.options.vocabulary_size, self.options.embed_dim),

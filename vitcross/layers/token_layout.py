@@ -1,4 +1,4 @@
-"""Where the patches lie in a sequence of tokens: the one owner of token <-> grid arithmetic.
+"""Describes where the patches are in a sequence of tokens, and owns all token <-> grid arithmetic.
 
 Order of the tokens: `[prefix (class token, registers) | patches, row-major]`. Nothing else in the package may slice the
 prefix away or reshape tokens into a grid. Pure Python; the arrays handed to it may be of any backend.
@@ -94,6 +94,6 @@ class TokenLayout:
 
 
 def _slice_at(x, axis: int, part: slice) -> tuple:
-    """An index that takes `part` of `x` along `axis` and everything else whole."""
+    """An index that takes `part` of `x` along `axis` and all of every other axis."""
     axis = axis % len(x.shape)
     return (slice(None),) * axis + (part,)

@@ -1,6 +1,6 @@
-"""The models. They know nothing of losses, data or logging; imported from `vitcross.layers` only.
+"""Exports the models, which know nothing of losses, data or logging.
 
-Loaded on first use: the table of variants is read where a command is checked, before Keras is there.
+They are loaded on first use: a command is checked with the table of variants before Keras is imported.
 """
 
 import importlib

@@ -1,8 +1,8 @@
-"""From an image to a text about it: an image encoder and a causal decoder whose every block reads the image.
+"""Implements the captioning model: an image encoder, and a causal decoder that reads the image in every block.
 
 Encoder and decoder as in "Attention Is All You Need" (arXiv 1706.03762, section 3.1), over patches instead of words.
 
-Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, V vocabulary.
+Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D embed_dim, V vocabulary.
 """
 
 import functools
@@ -22,7 +22,7 @@ from vitcross.options.models import CaptioningOptions
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class CaptioningModel(ContextModel):
-    """Images and the beginning of a text to logits of its next token. Built as soon as it is constructed.
+    """Maps images and the beginning of a text to logits of its next token. It is built when constructed.
 
     Args:
         image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
@@ -36,17 +36,17 @@ class CaptioningModel(ContextModel):
         padding_mask: bool (B, T), True = real token; None = all real.
         training: bool.
         return_attention_scores: bool.
-        attention_controls: AttentionControls by the addresses of `attention_addresses`, each tower gets its own.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`, split between the two parts.
             Patches that are not kept are masked in the cross-attention too.
 
     Returns:
         logits (B, T, V), float32 also in mixed precision: position t predicts token t + 1; with
-        `return_attention_scores` a tuple of them and a dict from address to weights of both towers:
+        `return_attention_scores` a tuple of them and a dict from address to weights of both parts:
         `image_encoder/block_00/self_attention`, ..., `text_decoder/block_00/self_attention` (B, N, T, T),
         `text_decoder/block_00/cross_attention` (B, N, T, S), ...
 
     Raises:
-        ValueError: towers that do not fit, or controls that name an unknown address.
+        ValueError: an encoder and a decoder that do not fit, or controls that name an unknown address.
     """
 
     TOWERS = ("image_encoder", "text_decoder")

@@ -1,5 +1,6 @@
-"""Compiles an inference function of a model as its backend does it: `tf.function`, `jax.jit` of a stateless call, on
-torch eager without gradients. A function that is compiled may differentiate by some of its tensors (`gradient`).
+"""Compiles an inference function of a model for its backend: `tf.function`, a stateless `jax.jit`, or eager torch.
+
+A compiled function may differentiate with respect to some of its tensors (`gradient`).
 """
 
 import keras
@@ -9,8 +10,8 @@ def compiled(model, function, *, any_length: bool = False, as_numpy: bool = Fals
     """`function` of array nests (None allowed) to tensor nests, reading `model`'s variables as they are when called.
 
     Args:
-        any_length: bool. False: compiled anew for each shape and structure of the arguments. True: on TensorFlow once
-            for every number of rows and tokens, so that dropping tokens does not compile anew for each length. Every
+        any_length: bool. False: compiled again for each shape and structure of the arguments. True: on TensorFlow once
+            for every number of rows and tokens, so that dropping tokens does not compile again for each length. Every
             axis is free then but the last one of float arrays (their features) and the sides of images (B, H, W, C).
             On JAX shapes are static: it compiles for each either way.
         as_numpy: bool, give NumPy arrays. Dicts come back sorted by key.
@@ -39,7 +40,7 @@ def _compiled(model, function, any_length: bool):
 
 
 def gradient(function, at):
-    """Differentiates inside of a function that is compiled: `(gradient, rest)`.
+    """Differentiates inside a compiled function; returns `(gradient, rest)`.
 
     Args:
         function: of a nest like `at` to `(scalar, rest)`, where `rest` is any nest of tensors.
@@ -49,7 +50,7 @@ def gradient(function, at):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        # No variable is differentiated by.
+        # Gradients are taken with respect to `at` only.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(at)
             scalar, rest = function(at)

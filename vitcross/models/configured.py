@@ -1,4 +1,4 @@
-"""Models whose options are declared by a class of `vitcross.options`."""
+"""Provides the base class of models whose options are declared in `vitcross.options`."""
 
 import keras
 

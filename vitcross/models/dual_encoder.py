@@ -1,9 +1,9 @@
-"""Two towers that meet in one space: an image and its text point the same way.
+"""Implements the dual encoder, which embeds images and texts in one space.
 
 CLIP, "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020), section 2.3; the
 bias of the sigmoid loss from SigLIP (arXiv 2303.15343), section 3.2.
 
-Shapes: B batch, H W C pixels, P patches, T tokens, S image tokens, D width of a tower, E width of the space.
+Shapes: B batch, H W C pixels, P patches, T tokens, S image tokens, D embed_dim of an encoder, E projection_dim.
 """
 
 import functools
@@ -23,7 +23,7 @@ from vitcross.options.models import MAX_LOGIT_SCALE, DualEncoderOptions
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class DualEncoder(ImageTextModel):
-    """Images and texts to embeddings of length 1. Its variables exist as soon as it is constructed.
+    """Maps images and texts to embeddings of length 1. It is built when constructed.
 
     Args:
         image_encoder: VisionTransformer with `num_classes=None`.
@@ -37,14 +37,14 @@ class DualEncoder(ImageTextModel):
         padding_mask: bool (B, T), True = real token; None = all real.
         training: bool.
         return_attention_scores: bool.
-        attention_controls: AttentionControls by the addresses of `attention_addresses`, each tower gets its own.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`, split between the encoders.
 
     Returns:
         (image_embedding (B, E), text_embedding (B, E)), float32 also in mixed precision, of Euclidean length 1; with
-        `return_attention_scores` also a dict from address to weights of both towers, the image tower's first.
+        `return_attention_scores` also a dict from address to weights of both encoders, the image encoder's first.
 
     Raises:
-        ValueError: towers that do not fit, a scale out of its range, or controls that name an unknown address.
+        ValueError: encoders that do not fit, a scale out of its range, or controls that name an unknown address.
     """
 
     OPTIONS = DualEncoderOptions
@@ -77,16 +77,16 @@ class DualEncoder(ImageTextModel):
                 name="logit_bias",
             )
 
-    def _projection(self, name: str, width: int):
+    def _projection(self, name: str, embed_dim: int):
         """A built projection without bias, in the variables' dtype: embeddings stay float32."""
         projection = keras.layers.Dense(
             self.projection_dim,
             use_bias=False,
-            kernel_initializer=projection_initializer(width, self.projection_dim),
+            kernel_initializer=projection_initializer(embed_dim, self.projection_dim),
             dtype=self.dtype_policy.variable_dtype,
             name=name,
         )
-        projection.build((None, width))
+        projection.build((None, embed_dim))
         return projection
 
     @property
@@ -116,19 +116,19 @@ class DualEncoder(ImageTextModel):
         return repeated(image[0], token_ids), text[0], {**image[1], **text[1]}
 
     def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
-        """images (B, H, W, C) -> embedding (B, E) [, weights of the image tower by address]."""
+        """images (B, H, W, C) -> embedding (B, E) [, weights of the image encoder by address]."""
         options = self._options_of(0, training, return_attention_scores, attention_controls)
         return _embedded(self.image_encoder(images, **options), self.image_projection)
 
     def encode_texts(
         self, token_ids, padding_mask=None, training=None, return_attention_scores=False, attention_controls=None
     ):
-        """token_ids, padding_mask (B, T) -> embedding (B, E) [, weights of the text tower by address]."""
+        """token_ids, padding_mask (B, T) -> embedding (B, E) [, weights of the text encoder by address]."""
         options = self._options_of(1, training, return_attention_scores, attention_controls)
         return _embedded(self.text_encoder(token_ids, padding_mask=padding_mask, **options), self.text_projection)
 
     def patch_embeddings(self, images):
-        """images (B, H, W, C) -> (B, P, E) float32 of length 1: what each patch alone would be embedded as.
+        """images (B, H, W, C) -> (B, P, E) float32 of length 1: the embedding of each patch alone.
 
         Attention pooling is given that one token (its value alone, as in MaskCLIP, arXiv 2112.01071, section 3.2);
         after mean pooling or a class token the patch's own token is projected.
@@ -219,15 +219,15 @@ def _embedded(features, projection):
     return normalize(projection(features))
 
 
-def _embed_each(tower, tokens, projection):
+def _embed_each(encoder, tokens, projection):
     """tokens (B, T, D) -> (B, T, E), each token embedded as if it were the only one."""
-    if tower.pooling == "map":
-        tokens = tower.attention_pooling.pool_each(tokens)
+    if encoder.pooling == "map":
+        tokens = encoder.attention_pooling.pool_each(tokens)
     return normalize(projection(tokens))
 
 
 class _AtMost(keras.constraints.Constraint):
-    """Keeps a variable below a limit after each update. Clipped where it is read, it would be stuck beyond."""
+    """Keeps a variable below a limit after each update. Clipped on reading, it would be stuck beyond."""
 
     def __init__(self, limit: float):
         self.limit = limit

@@ -1,9 +1,9 @@
-"""What a model tells of itself, so that its attention can be captured, explained and measured whatever it is.
+"""Defines the interface through which the attention of any model is captured, explained and measured.
 
-A model that implements `Explainable` says which towers it has and how they hang together, computes its outputs from any
-of its image tokens, and says what can be explained of them. The maps follow from that: nobody asks what a model is.
+A model that implements `Explainable` lists its towers and what they read, computes its outputs from any subset of its
+image tokens, and says which targets can be explained. The code of the maps never asks which class a model is.
 
-Shapes: B batch, H W C pixels, P patches, S image tokens (prefix + P, or those that are left), T text tokens, D features
+Shapes: B batch, H W C pixels, P patches, S image tokens (prefix + P, or a subset), T text tokens, D features
 of a token, K choices, N heads.
 """
 
@@ -53,12 +53,12 @@ class Tower:
 
 
 class Reading(NamedTuple):
-    """What a model makes of some tokens.
+    """The result of running a model on some tokens.
 
     Fields:
         outputs: nest of tensors that the model's own `score`, `probability`, `logits_of` and `similarities` understand.
         weights: dict address -> (B, N, T, S) float32 of all towers that took part.
-        tokens: (B, S, D), tokens of the first tower behind its last block, before the final norm.
+        tokens: (B, S, D), tokens of the first tower after its last block, before the final norm.
     """
 
     outputs: Any
@@ -68,7 +68,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """What is asked of every image, each answered by one number (`Explainable.probability`).
+    """A question about every image, each answered by one number (`Explainable.probability`).
 
     Args:
         rows: dict of arrays with a row for each image: `target` (B,) int32, the right one among the choices, -1 for
@@ -90,23 +90,23 @@ class Query:
         return {**self.rows, **self.shared}
 
     def take(self, rows) -> "Query":
-        """What is asked of some of the images."""
+        """The query for some of the images."""
         return replace(self, rows={key: array[rows] for key, array in self.rows.items()})
 
     def with_target(self, target) -> "Query":
-        """The same with another target."""
+        """The same query with another target."""
         return replace(self, rows={**self.rows, "target": np.asarray(target, np.int32)})
 
 
 def unchanged(tower: str, tokens):
-    """The `averaged` that nobody differentiates by."""
+    """The default `averaged`, with respect to which nothing is differentiated."""
     return tokens
 
 
 class Explainable:
-    """Mixin of models that explain themselves. What is not implemented here is to be there in the model.
+    """Mixin of models that explain themselves. A model must implement what is not implemented here.
 
-    The methods that a model may leave as they are fit one that chooses among K: `outputs` of `read` are logits (B, K).
+    The default implementations fit a model that chooses among K: `outputs` of `read` are logits (B, K).
 
     Attributes:
         batch_keys: tuple of str, what the model reads of a batch, the images (B, H, W, C) first; further keys are
@@ -141,7 +141,7 @@ class Explainable:
 
     @property
     def words(self) -> Tower | None:
-        """The tower of the words; None for a model of images alone."""
+        """The tower over words; None for a model of images alone."""
         return next((tower for tower in self.towers if tower.tokens == WORDS), None)
 
     @property
@@ -155,7 +155,7 @@ class Explainable:
         return {key: np.asarray(batch[key], dtypes.get(key, np.float32)) for key in self.batch_keys}
 
     def text_of(self, batch) -> dict[str, np.ndarray]:
-        """What it reads of a batch besides the images."""
+        """What the model reads of a batch besides the images."""
         return {key: array for key, array in self.inputs_of(batch).items() if key != self.batch_keys[0]}
 
     def check_explainable(self):
@@ -215,7 +215,7 @@ class Explainable:
         return pick(outputs, target)
 
     def make_query(self, batch, target=None, choices=None) -> Query:
-        """What is asked of every image of a batch, to be answered again when some of its patches are missing.
+        """The query for every image of a batch, to be answered again when some of its patches are missing.
 
         Args:
             batch: dict of arrays, the batch contract.

@@ -1,10 +1,10 @@
-"""Writes texts about images, token by token: greedy, or with several beams.
+"""Generates texts about images, token by token: greedily or with beam search.
 
 Each step computes one token: keys and values of earlier tokens are kept, those of the image are projected once. Beam
 search as in "Google's Neural Machine Translation System" (arXiv 1609.08144), section 7, with one pool of finished and
 unfinished beams, ranked by log-probability / length ** length_penalty; one beam is greedy decoding.
 
-Shapes: B batch, K beams, R = B K rows, M places of a text, S image tokens, N heads, Dh head width, V vocabulary.
+Shapes: B batch, K beams, R = B K rows, M positions of a text, S image tokens, N heads, Dh head_dim, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class GenerationSteps:
 
     Attributes:
         read: images (B, H, W, C) -> keys and values (B, N, S, Dh) of the image in every block of the decoder.
-        step: token ids (R,), rows (R,) of the former step that they go on or None for the same, position (), keys and
+        step: token ids (R,), previous rows (R,) that they continue, or None for the same, position (), keys and
             values (R, N, M, Dh) and those of the image -> log-probabilities (R, V) float32 of the next token, and the
             new keys and values.
     """
@@ -118,10 +118,10 @@ class Beams:
         return self.log_probabilities / np.maximum(self.lengths, 1) ** length_penalty
 
     def extend(self, log_probabilities_RV, position: int, *, special: dict, length_penalty: float) -> np.ndarray | None:
-        """Writes the K best continuations of each example at `position` + 1; a finished text goes on as it is.
+        """Writes the K best continuations of each example at `position` + 1; a finished text stays as it is.
 
         Returns:
-            (R,) int32, for each row the row that it goes on; None for one beam.
+            (R,) int32, for each row the previous row that it continues; None for one beam.
         """
         batch_size, beam_size, _ = self.token_ids.shape
         next_BKV = log_probabilities_RV.reshape(batch_size, beam_size, -1).astype(np.float64)

@@ -1,4 +1,6 @@
-"""What the image-text models have in common: an image tower, a text tower, and one set of addresses for both.
+"""Provides the base classes of image-text models: an image encoder, a text tower, and one set of addresses for both.
+
+The text tower is a text encoder or decoder.
 
 Shapes: B batch, T tokens, N heads.
 """
@@ -15,7 +17,7 @@ from vitcross.models.explainable import Explainable, Reading, Tower, unchanged
 
 
 class ImageTextModel(Explainable, ConfiguredModel):
-    """Base of the models of images and texts; the subclass says what becomes of the two towers.
+    """Base of the models of images and texts; the subclass combines the two towers.
 
     Args:
         image_encoder: VisionTransformer without classification head (`num_classes=None`).
@@ -57,7 +59,7 @@ class ImageTextModel(Explainable, ConfiguredModel):
 
     @property
     def patch_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the image tower's patches."""
+        """(height, width) in pixels of the image encoder's patches."""
         return self.image_encoder.patch_size
 
     def token_layout_for(self, image_size=None) -> TokenLayout:
@@ -69,7 +71,7 @@ class ImageTextModel(Explainable, ConfiguredModel):
         return self.image_encoder.embed(images, training=training)
 
     def _controls_of(self, tower: int, attention_controls: AttentionControls | None):
-        """The controls of the image tower, 0, or of the text tower, 1, to which kept patches mean nothing."""
+        """The controls of the image encoder (0), or of the text tower (1), which has no patches to keep."""
         if attention_controls is None:
             return None
         attention_controls.check_addresses(self.attention_addresses)
@@ -95,10 +97,10 @@ class ImageTextModel(Explainable, ConfiguredModel):
 
 
 class ContextModel(ImageTextModel):
-    """Base of the models whose text tower reads the image: its context are all image tokens after the final norm.
+    """Base of the models whose text tower reads the image: its context is all image tokens after the final norm.
 
-    Args, Raises: as `ImageTextModel`; also ValueError for an image encoder with a pooling head, which would have no
-    part in anything, and for a text tower that reads no context or one of another width.
+    Args, Raises: as `ImageTextModel`; also ValueError for an image encoder with a pooling head, which would
+    never be used, and for a text tower that reads no context or one of another embed_dim.
     """
 
     def __init__(self, *, image_encoder, text_tower, **options):
@@ -112,18 +114,18 @@ class ContextModel(ImageTextModel):
             raise ValueError(f"expected cross_attention=True of the {self.TOWERS[1]}. Received: cross_attention=False")
         if text_tower.context_dim != image_encoder.embed_dim:
             raise ValueError(
-                f"expected {self.TOWERS[1]}.context_dim to be the width of the image encoder, "
+                f"expected {self.TOWERS[1]}.context_dim to be embed_dim of the image encoder, "
                 f"{image_encoder.embed_dim}. Received: context_dim={text_tower.context_dim}"
             )
 
     @property
     def towers(self) -> tuple[Tower, ...]:
         image, text = super().towers
-        # What is explained reads the text; no pooling of the image has a part in it.
+        # The explained output reads the text; no pooling of the image takes part.
         return replace(image, pooling=None), replace(text, reads=image.name)
 
     def read(self, tokens, inputs, attention_controls=None, averaged=unchanged) -> Reading:
-        """Of `Explainable`: outputs are what the text tower makes of its text, (B, D) or without pooling (B, T, D)."""
+        """Of `Explainable`: outputs are the features of the text, (B, D) or without pooling (B, T, D)."""
         tokens, weights = self.image_encoder.encode_tokens(
             tokens, **self._options_of(0, False, True, attention_controls)
         )
@@ -138,7 +140,7 @@ class ContextModel(ImageTextModel):
 
     def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
         """images (B, H, W, C) -> the context, image tokens (B, S, Dc) after the final norm, prefix tokens included, and
-        its mask, bool (B, S) or None [, weights of the image tower by address].
+        its mask, bool (B, S) or None [, weights of the image encoder by address].
         """
         options = self._options_of(0, training, return_attention_scores, attention_controls)
         tokens, weights = self.image_encoder.encode(images, **options), {}

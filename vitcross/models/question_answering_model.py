@@ -1,9 +1,9 @@
-"""From an image and a question to one of K answers: the words of the question read the image in every block.
+"""Implements the question-answering model: the words of a question read the image in every block.
 
 Answers as classes as in "VQA: Visual Question Answering" (arXiv 1505.00468), section 5; cross-attention from the
 question to image tokens as in LXMERT (arXiv 1908.07490), section 2.2, in one direction.
 
-Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D width, K answers.
+Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D embed_dim, K answers.
 """
 
 import keras
@@ -16,7 +16,7 @@ from vitcross.options.models import QuestionAnsweringOptions
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class QuestionAnsweringModel(ContextModel):
-    """Images and questions to logits of the answers. Built as soon as it is constructed.
+    """Maps images and questions to logits of the answers. It is built when constructed.
 
     Args:
         image_encoder: VisionTransformer with `num_classes=None` and pooling "gap" or "cls".
@@ -30,16 +30,16 @@ class QuestionAnsweringModel(ContextModel):
         padding_mask: bool (B, T), True = real token; None = all real.
         training: bool.
         return_attention_scores: bool.
-        attention_controls: AttentionControls by the addresses of `attention_addresses`, each tower gets its own.
+        attention_controls: AttentionControls by the addresses of `attention_addresses`, split between the encoders.
             Patches that are not kept are masked in the cross-attention too.
 
     Returns:
         logits (B, K), float32 also in mixed precision; with `return_attention_scores` a tuple of them and a dict from
-        address to weights of both towers: `image_encoder/block_00/self_attention`, ...,
+        address to weights of both encoders: `image_encoder/block_00/self_attention`, ...,
         `text_encoder/block_00/self_attention` (B, N, T, T), `text_encoder/block_00/cross_attention` (B, N, T, S), ...
 
     Raises:
-        ValueError: towers that do not fit, or controls that name an unknown address.
+        ValueError: encoders that do not fit, or controls that name an unknown address.
     """
 
     OPTIONS = QuestionAnsweringOptions

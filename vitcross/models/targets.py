@@ -1,4 +1,4 @@
-"""Finds what a map is to explain, by name or number: one of K choices (a class, an answer) or a word of a text.
+"""Finds the target that a map explains, by name or number: one of K choices (a class, an answer) or a word of a text.
 
 Pure NumPy. A text is what `vitcross.attention_maps.ProbeText` holds: its tokens, its words with the positions of their
 tokens, and the boxes of what the words name.

@@ -1,9 +1,10 @@
-"""The transformer over a text: causal or bidirectional, alone or reading a context (cross-attention in every block).
+"""Implements the transformer over a text: causal or bidirectional, with or without cross-attention to a context.
 
-Pre-norm as in GPT-2 and in the text tower of CLIP (arXiv 2103.00020, section 2.4); with a context, the decoder of
+Pre-norm as in GPT-2 and in the text encoder of CLIP (arXiv 2103.00020, section 2.4); with a context, the decoder of
 "Attention Is All You Need" (arXiv 1706.03762, section 3.1).
 
-Shapes: B batch, T tokens, S context tokens, M places of a text, N heads, D width, Dc width of the context, Dh = D / N.
+Shapes: B batch, T tokens, S context tokens, M positions of a text, N heads, D embed_dim, Dc embed_dim of the context,
+Dh = D / N.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from vitcross.options.models import TextTransformerOptions
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class TextTransformer(ConfiguredModel):
-    """Token ids to features of the text, or to its tokens. Its variables exist as soon as it is constructed.
+    """Maps token ids to features of the text, or to its tokens. It is built when constructed.
 
     Padding keys get weight exactly 0 in every layer and padding has no part in the pooling: the features of a text do
     not depend on how far it is padded.
@@ -46,7 +47,7 @@ class TextTransformer(ConfiguredModel):
         `text_encoder/pooling/cross_attention` (B, N, 1, T).
 
     Raises:
-        ValueError: an unknown option, heads that do not divide the width, a context where there is no cross-attention
+        ValueError: an unknown option, heads that do not divide embed_dim, a context where there is no cross-attention
             or none where there is, more tokens than `max_length`, or controls that do not fit.
     """
 
@@ -71,7 +72,7 @@ class TextTransformer(ConfiguredModel):
 
     @property
     def tower(self) -> Tower:
-        """What a model that has this tower tells of it (`Explainable`); which tower it reads only the model knows."""
+        """The description of this tower for `Explainable`; only the model knows which tower it reads."""
         return Tower(
             name=self.name,
             tokens=WORDS,
@@ -174,7 +175,7 @@ class TextTransformer(ConfiguredModel):
         return (features, weights) if return_attention_scores else features
 
     def empty_keys_values(self, batch_size: int, max_length: int):
-        """What `decode` starts from: per block, keys and values (B, N, M, Dh) of M = `max_length` places, all zeros."""
+        """The empty cache of `decode`: per block, keys and values (B, N, M, Dh) of M = `max_length` positions."""
         shape = (batch_size, self.num_heads, max_length, self.embed_dim // self.num_heads)
         return [(ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)) for _ in range(self.depth)]
 

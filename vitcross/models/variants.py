@@ -1,7 +1,7 @@
-"""Sizes of Vision Transformers with a name, as `Ti/16`: size, slash, patch size in pixels.
+"""Defines the named sizes of Vision Transformers, such as `Ti/16`: size, slash, patch size in pixels.
 B and L: table 1 of "An Image is Worth 16x16 Words" (arXiv 2010.11929). Ti and S: table 1 of "Training data-efficient
 image transformers" (DeiT, arXiv 2012.12877); both again in table 2 of "Scaling Vision Transformers" (arXiv
-2106.04560). The perceptron is 4 times as wide as the tokens in all of them.
+2106.04560). The hidden size of the MLP is 4 times embed_dim in all of them.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variant:
-    """Width, number of blocks and number of heads of a size."""
+    """The dimensions of one size."""
 
     embed_dim: int
     depth: int

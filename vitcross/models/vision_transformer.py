@@ -1,8 +1,8 @@
-"""The Vision Transformer, which returns its attention weights by address.
+"""Implements the Vision Transformer, which returns its attention weights by address.
 "An Image is Worth 16x16 Words" (arXiv 2010.11929); pooling by mean or attention as in "Better plain ViT baselines"
 (arXiv 2205.01580) and "Scaling Vision Transformers" (arXiv 2106.04560); the network knows nothing of loss or data.
 
-Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S = T), N heads, D width, K classes.
+Shapes: B batch, H W C pixels, P patches, T tokens (prefix + P), S key tokens (S = T), N heads, D embed_dim, K classes.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _ROOT = "image_encoder"
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class VisionTransformer(Explainable, ConfiguredModel):
-    """Images to class logits. Its variables exist as soon as it is constructed.
+    """Maps images to class logits. It is built when constructed.
 
     Args: the options of `vitcross.options.models.VisionTransformerOptions`.
 
@@ -36,7 +36,7 @@ class VisionTransformer(Explainable, ConfiguredModel):
         training: bool.
         return_attention_scores: bool.
         attention_controls: AttentionControls by the addresses of `attention_addresses`. Where `kept_patches` is
-            given, patch dropout does not act: which patches stay is prescribed.
+            given, patch dropout is off.
 
     Returns:
         logits (B, K), float32 also in mixed precision; with `return_attention_scores` a tuple of them and a dict in
@@ -45,7 +45,7 @@ class VisionTransformer(Explainable, ConfiguredModel):
         patches that stayed.
 
     Raises:
-        ValueError: unknown variant or option, a missing size, heads that do not divide the width, an image that patches
+        ValueError: unknown variant or option, a missing size, heads that do not divide embed_dim, an image that patches
             do not divide, or controls that name an address this model does not have.
     """
 
@@ -214,7 +214,7 @@ class VisionTransformer(Explainable, ConfiguredModel):
 
 
 def _required(name: str, given, from_variant):
-    """What was given, else what the variant says. Raises ValueError if neither is there."""
+    """The given value, else that of the variant. Raises ValueError if neither exists."""
     value = from_variant if given is None else given
     if value is None:
         raise ValueError(f"expected {name}, or a variant that fills it. Received: neither {name} nor variant")

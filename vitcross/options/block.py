@@ -1,4 +1,4 @@
-"""Options of attention, of transformer blocks and of stacks of them. A tower's options extend those of its blocks."""
+"""Declares the options of attention, of transformer blocks and of encoders, which extend those of their blocks."""
 
 from typing import Literal, get_args
 
@@ -42,10 +42,10 @@ class PoolingOptions(AttentionOptions):
 
 @options
 class BlockOptions(PoolingOptions):
-    """A transformer block: what all towers let choose.
+    """A transformer block.
 
     Args:
-        dropout_rate: after the attention projections and in the MLP; in a tower also after the positions.
+        dropout_rate: after the attention projections and in the MLP; in an encoder also after the positions.
         drop_path_rate: stochastic depth of each branch; in a stack of blocks that of the last, linear from 0.
         layer_scale_init: initial LayerScale of each branch, or None for none.
     """

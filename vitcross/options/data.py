@@ -1,4 +1,4 @@
-"""Options of data sets: size, transforms and limits of images, tokens of texts, and what each source takes."""
+"""Declares the options of data sets: size, transforms and limits of images, tokens of texts, and each source."""
 
 from typing import Annotated, Literal, get_args
 
@@ -44,8 +44,8 @@ class Augmentation:
         mixup: a of Beta(a, a) for the share of an image; the rest is another's (`mixing.py`); 0: off.
         cutmix: the same for the area of one that replaces a part of the other; with mixup, each half of the time.
         mix_probability: of an image to be mixed, where mixup or cutmix is on.
-        repeats: how often each example stands in a batch, each time changed anew (repeated augmentation, Hoffer et al.
-            2020, arXiv 1901.09335); a pass over the data then takes so many epochs.
+        repeats: how often a batch holds each example, each time changed differently (repeated augmentation, Hoffer et
+            al. 2020, arXiv 1901.09335); a pass over the data then takes so many epochs.
     """
 
     flip: Bool = False
@@ -235,7 +235,7 @@ class TextOptions:
         evaluation_examples: the other splits keep only their first so many pairs; None: all.
         distinct_texts: the other splits keep only the first pair of each text (before `evaluation_examples`).
         baseline: what a model is to be compared with, or None for the real pairs. `blind`: each image is replaced by
-            one of another pair, in training drawn anew at every position, so that only the text says anything.
+            one of another pair, in training drawn again at every position, so that only the text says anything.
             `shuffled`: in training the texts of each image belong to another one, the same one throughout, so that
             nothing but learning by heart helps; the other splits are right.
     """
@@ -292,7 +292,7 @@ class SceneTextsOptions(ImageTextOptions, DrawnOptions):
 
 @options
 class PairsOptions(ImageTextOptions):
-    """Own images with captions or questions: a CSV or JSONL file of pairs.
+    """The user's images with captions or questions: a CSV or JSONL file of pairs.
 
     Args:
         file: its path.
@@ -320,6 +320,6 @@ def check_augmentation(augmentation):
     for key, off in (("mixup", 0), ("cutmix", 0), ("repeats", 1)):
         if getattr(augmentation, key) != off:
             raise ValueError(
-                f"augmentation.{key} must be {off} with texts: a text belongs to one whole image, and two equal ones "
+                f"augmentation.{key} must be {off} with texts: a text describes one unmixed image, and two equal ones "
                 f"in a batch are no contrast. Received: {getattr(augmentation, key)}"
             )

@@ -1,4 +1,4 @@
-"""Types and limits that options share, and the decorator that makes a class of options."""
+"""Defines the types and limits that options share, and the decorator that makes a class of options."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with options, in words that name the option, the rule and what was received."""
+"""Words the errors of pydantic so that they name the option, the rule and what was received."""
 
 import re
 

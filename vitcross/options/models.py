@@ -1,4 +1,4 @@
-"""Options of the models: what their constructors take, and what must fit within one."""
+"""Declares the options of the models, and checks that those of one model fit each other."""
 
 from typing import Annotated, Literal
 
@@ -117,7 +117,7 @@ class TextTransformerOptions(TokenEmbeddingOptions, EncoderOptions):
 
 @options
 class DualEncoderOptions:
-    """Two towers that meet in one space.
+    """An image encoder and a text encoder with one embedding space.
 
     Args:
         projection_dim: size of the space.
@@ -144,7 +144,7 @@ class CaptioningOptions:
 
 @options
 class QuestionAnsweringOptions:
-    """A text tower that reads an image and answers.
+    """A text encoder that reads an image and answers.
 
     Args:
         num_answers: K.

@@ -1,4 +1,4 @@
-"""Options of the optimizers; lengths are steps, or carry a unit (`vitcross/config/durations.py`)."""
+"""Declares the options of the optimizers; lengths are steps, or carry a unit (`vitcross/config/durations.py`)."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ class RulesOptions:
         warmup: length of the linear warm-up.
         weight_decay: decoupled decay of kernels, multiplied by the current learning rate.
         max_gradient_norm: clipping by global L2 norm, or None.
-        layer_decay: each layer below the head learns at so much of the rate of the one above.
+        layer_decay: layer-wise learning-rate decay: the rate of each layer / that of the one above.
         frozen: patterns of variable paths that are not trained.
     """
 

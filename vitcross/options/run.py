@@ -1,4 +1,4 @@
-"""Options of a run beside data, model, task and optimizer: trainer, attention maps, sinks. `conf/` explains them."""
+"""Declares the options of trainer, attention maps and sinks; `conf/` explains them."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Options of the tasks."""
+"""Declares the options of the tasks."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ class ClassificationOptions:
 
 @options
 class ContrastiveOptions:
-    """Images and texts near each other.
+    """Matching images and texts near each other.
 
     Args:
         loss: `softmax` (CLIP) or `sigmoid` (SigLIP).

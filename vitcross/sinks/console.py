@@ -1,8 +1,9 @@
-"""What a person sees while a run goes on: a live bar on a terminal, plain lines in a log file.
+"""Shows a run on the console: a live bar on a terminal, plain lines in a log file.
 
-The run's header is printed by the command line; this sink speaks from the first training step to the last word.
+The header is printed by the command line; this sink prints from the first training step to the final table.
 """
 
+import numbers
 import time
 
 from rich.console import Console as RichConsole
@@ -12,26 +13,25 @@ from rich.text import Text
 
 from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, lookup, train, val
 from vitcross.pages.numbers import padded_number
-from vitcross.sinks.console_text import duration, metrics, table
 from vitcross.sinks.sink import Sink
 from vitcross.terminal import printable
 
 PROGRESS = ("auto", "bar", "lines")
 COMPILING = "compiling the training step, 10 to 30 seconds ..."
-# Shown below the table as a place to go to, in this order.
+# Shown below the final table, in this order.
 PLACES = {"run_folder": "run folder", "gallery": "attention maps", "wandb_url": "Weights & Biases"}
 
 
 class Console(Sink):
-    """Progress, validation results, capture notices, and the final table.
+    """Prints progress, validation results, captures, and the final table.
 
-    Nothing that a user or a data set named can move the cursor, change colors or be read as markup.
+    No name from a user or a data set can move the cursor, change colors or be read as markup.
 
     Args:
         total_steps: int, optimizer steps of the whole run.
-        progress: "bar", "lines", or "auto": the bar where the output is a terminal, else lines without escape codes.
-        seconds_between_lines: float, lines of training progress are at least this far apart; the first and the last
-            step and every validation are always told.
+        progress: "bar", "lines" (without escape codes), or "auto": the bar if the output is a terminal.
+        seconds_between_lines: float, shortest time between lines of training progress; the first and the last step and
+            every validation are always printed.
         console: `rich.console.Console` or None for standard output.
         clock: callable without arguments, seconds; for tests.
 
@@ -46,15 +46,17 @@ class Console(Sink):
             )
         self._total, self._pause, self._clock = total_steps, seconds_between_lines, clock
         self._console = console or RichConsole()
-        self._live = progress == "bar" or (progress == "auto" and _is_live_terminal(self._console))
+        # With FORCE_COLOR set rich considers a log file a terminal; a bar needs a real one.
+        is_terminal = self._console.is_interactive and self._console.file.isatty()
+        self._live = progress == "bar" or (progress == "auto" and is_terminal)
         self._bar = self._task = None
         self._begun = False
-        self._first = None  # (step, time) of the first row: before it lies the compilation, which says nothing of speed
+        self._first = None  # (step, time) of the first row; the compilation before it must not count as speed
         self._last_line = None
         self._values = {}
 
     def begin(self):
-        """Say that the first step is being compiled. The first event calls it too; a second call does nothing."""
+        """Say that the first step is being compiled. Every event calls this; a second call does nothing."""
         if self._begun:
             return
         self._begun = True
@@ -64,7 +66,7 @@ class Console(Sink):
         self._bar = Progress(
             SpinnerColumn(finished_text=" "),
             BarColumn(bar_width=24 if self._console.width >= 110 else 10),
-            # No markup, and cut off at the right edge instead of a second line.
+            # No markup; text that is too long is cut off instead of wrapped.
             TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._console,
             refresh_per_second=4,
@@ -73,7 +75,7 @@ class Console(Sink):
         self._bar.start()
 
     def line(self, text, style=""):
-        """Print one line, above the bar where there is one. Also what other sinks use to tell something."""
+        """Print one line, above the bar if there is one. Other sinks print their messages with it, too."""
         text = printable(text, self._console.encoding)
         if self._live:
             self._console.print(Text(text, style=style), soft_wrap=True, highlight=False)
@@ -102,8 +104,6 @@ class Console(Sink):
             for row in table(rows):
                 self.line(row)
 
-    # ------------------------------------------------------------------------------------------------------ inner part
-
     def _train_row(self, step):
         now = self._clock()
         self._first = self._first or (step, now)
@@ -115,7 +115,7 @@ class Console(Sink):
             self.line(f"step {status}")
 
     def _status(self, step, now):
-        """Most wanted first: a narrow terminal cuts off the rest."""
+        """Text of the progress, most important first: a narrow terminal cuts off the rest."""
         parts = [f"{step}/{self._total}", f"{100 * step // self._total} %", self._left(step, now)]
         parts.append(metrics(self._values, train(""), 2))
         if (accuracy := val("accuracy")) in self._values:
@@ -125,13 +125,42 @@ class Console(Sink):
         return "  ".join(part for part in parts if part)
 
     def _left(self, step, now):
-        """Time left at the mean pace since the first row, validation and captures included."""
+        """Time left at the mean speed since the first row, including validation and captures."""
         first_step, began = self._first
         if step <= first_step or step >= self._total:
             return ""
         return f"{duration((now - began) / (step - first_step) * (self._total - step))} left"
 
 
-def _is_live_terminal(console):
-    # rich calls a log file a terminal when FORCE_COLOR is set; a bar needs a real one.
-    return console.is_interactive and console.file.isatty()
+def duration(seconds):
+    """`0:07`, `3:20`, `1:02:05`."""
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def metrics(values, prefix, limit):
+    """`loss 0.5312  accuracy 0.8310`: at most `limit` of the values directly below `prefix`, loss first."""
+    names = [key.removeprefix(prefix) for key in values if key.startswith(prefix)]
+    names = sorted((name for name in names if "/" not in name), key=lambda name: name != "loss")
+    return "  ".join(f"{name.replace('_', ' ')} {padded_number(values[prefix + name])}" for name in names[:limit])
+
+
+def table(summary):
+    """A summary as lines of two aligned columns; nested dicts become `outer/inner`, None is omitted."""
+    rows = [(printable(key), value) for key, value in _flat(summary) if value is not None]
+    width = max((len(key) for key, _ in rows), default=0)
+    return [f"  {key:<{width}}  {_cell(value)}" for key, value in rows]
+
+
+def _flat(summary, prefix=""):
+    """Pairs of key and value of a nested dict, in its order."""
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _cell(value):
+    return str(value) if isinstance(value, bool | str) or not isinstance(value, numbers.Real) else padded_number(value)

@@ -1,14 +1,14 @@
-"""The run folder: rows, configuration, summary, sheets and records as plain files that outlive everything else.
+"""Writes the run folder: configuration, metrics, summary, sheets and records as plain files.
 
-    config.yaml                  the resolved configuration, as it was handed over
-    metrics.jsonl                one JSON object a line, appended and flushed row by row
-    summary.json                 the run's last word
+    config.yaml                  the resolved configuration
+    metrics.jsonl                one JSON object per line, appended and flushed row by row
+    summary.json                 final metrics and exit state, written at the end
     attention/step_00000500/     one PNG per sheet, and record.npz
     attention/viewer.html        the interactive viewer of all captures so far
-    attention/evolution.gif      the animation of all captures, at the end
+    attention/evolution.gif      the animation of all captures, written at the end
 
-All but `metrics.jsonl` are written whole or not at all. JSON here is strict (RFC 8259), so that any reader takes it: a
-value that is not finite is `null`, a gap in a curve; the run itself says where its loss ceased to be finite.
+All files but `metrics.jsonl` are replaced as a whole. The JSON is strict (RFC 8259) so that any parser reads it: values
+that are not finite are `null`, a gap in a curve.
 """
 
 import logging
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 
 class LocalFiles(Sink):
-    """Writes the run folder. Essential: a run whose rows cannot be kept ends with the reason (disk full).
+    """Writes the run folder. The sink is essential: if rows cannot be written (disk full), the run ends.
 
     Args:
-        run_folder: str or path, made when needed.
-        config_text: str or None, what goes into `config.yaml`.
+        run_folder: str or path, created when needed.
+        config_text: str or None, content of `config.yaml`.
         record_megabytes: float, most MiB of weights in one `record.npz`; of a larger one the first images are kept.
-        resume_from: None for a new run; else `(step, rows)` from which a run goes on: later rows and captures, which it
-            will make again, are removed.
+        resume_from: None for a new run; else `(step, rows)` from which it is resumed: later rows and captures are
+            removed, since the run makes them again.
 
     Raises:
         OSError: from any method; the message names the file.
@@ -48,22 +48,22 @@ class LocalFiles(Sink):
         if config_text is not None:
             atomic_files.write_text(self.run_folder / "config.yaml", config_text)
         self._path = self.run_folder / "metrics.jsonl"
-        # Unbuffered: every row is one write, seen at once by whoever follows the file.
+        # Unbuffered: every row is one write and can be read at once.
         self._rows = open(self._path, "ab", buffering=0)  # noqa: SIM115 (open for as long as the run)
         if resume_from is None:
             self._cut(self._path.read_bytes().count(b"\n"))
         else:
-            self._go_back(*resume_from)
+            self._remove_later(*resume_from)
 
     def scalars(self, step, values):
-        """Append one row: `step`, `epoch` where it is known, then the rest in the order given."""
+        """Append one row: `step`, `epoch` if it is known, then the rest in the given order."""
         row = {"step": int(step)}
         if EPOCH in values:
             row[EPOCH] = values[EPOCH]
         line = (to_json(row | values) + "\n").encode()
         try:
             written = self._rows.write(line)
-        except OSError as error:  # names no file by itself
+        except OSError as error:  # its message names no file
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         if written != len(line):
             raise OSError(f"the disk took {written} of {len(line)} bytes of a row: {self._path}")
@@ -78,8 +78,8 @@ class LocalFiles(Sink):
         kept.save(folder / "record.npz")
         if step == 0 and len(kept.images) < len(media.record.images):
             logger.info(
-                "record.npz of each capture holds the weights of the first %d of %d images: more than "
-                "attention_maps.record_megabytes=%g would be needed for all",
+                "record.npz of each capture holds the weights of the first %d of %d images: all of them need more than "
+                "attention_maps.record_megabytes=%g",
                 len(kept.images),
                 len(media.record.images),
                 self._record_megabytes,
@@ -97,8 +97,8 @@ class LocalFiles(Sink):
     def flush(self):
         os.fsync(self._rows.fileno())
 
-    def _go_back(self, step, rows):
-        (self.run_folder / "summary.json").unlink(missing_ok=True)  # it speaks of an earlier end
+    def _remove_later(self, step, rows):
+        (self.run_folder / "summary.json").unlink(missing_ok=True)  # it describes an earlier end
         self._cut(rows)
         for folder in (self.run_folder / "attention").glob("step_*"):
             if folder.name > folder_name(step):
@@ -108,12 +108,12 @@ class LocalFiles(Sink):
                 half_written.unlink()
 
     def _cut(self, rows):
-        # A process that was killed while it wrote leaves half a row; the next row must not be glued to it.
+        # A killed process may leave half a row, to which the next row must not be appended.
         lines = self._path.read_bytes().splitlines(keepends=True)
         os.truncate(self._path, sum(map(len, lines[:rows])))
 
 
 def count_rows(run_folder):
-    """Complete rows of a run folder's `metrics.jsonl`."""
+    """Number of complete rows in a run folder's `metrics.jsonl`."""
     path = Path(run_folder) / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0

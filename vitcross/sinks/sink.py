@@ -1,6 +1,6 @@
-"""Where a run reports to: a base class of methods that do nothing, and a fan-out that no broken sink can stop.
+"""Defines the interface of sinks, to which a run reports, and a fan-out that a broken sink cannot stop.
 
-The design is torchtitan's `metrics.py`: who trains knows one sink; who adds a sink overrides what it wants to show.
+The design is that of torchtitan's `metrics.py`: training knows one sink; a new sink overrides the methods it needs.
 """
 
 import contextlib
@@ -11,24 +11,24 @@ from vitcross.terminal import say
 
 
 class Sink:
-    """A place that a run reports to. Every method does nothing until a subclass says otherwise.
+    """Base class of sinks; its methods do nothing.
 
-    `essential`: bool. An error of an essential sink ends the run (the disk is full: nothing of the run would remain);
-    an error of any other leaves that sink out and the run goes on.
+    `essential`: bool. An error in an essential sink ends the run; after an error in another sink the run continues
+    without that sink.
     """
 
     essential = False
 
     def scalars(self, step, values):
-        """Take one row of numbers.
+        """Receive one row of metrics.
 
         Args:
             step: int, optimizer step of the row.
-            values: dict key -> float, keys as in the dashboard (`train/loss`); `epoch` may be among them.
+            values: dict of key to float, keys as in the dashboard (`train/loss`); `epoch` may be among them.
         """
 
     def media(self, step, media):
-        """Take what one capture produced.
+        """Receive the sheets, masks and records of one capture.
 
         Args:
             step: int, optimizer step of the capture.
@@ -36,50 +36,49 @@ class Sink:
         """
 
     def animation(self, step, gif):
-        """Take the animation of all captures, once, at the end of training.
+        """Receive the animation of all captures, once, at the end of training.
 
         Args:
             step: int, optimizer step of the last capture.
-            gif: bytes of an animated GIF (`attention_maps.evolution.animation_gif`).
+            gif: bytes of an animated GIF.
         """
 
     def flush(self):
-        """Make all rows so far survive a power cut; called before a checkpoint that counts them."""
+        """Write all rows so far to disk; called before a checkpoint that counts them."""
 
     def close(self, summary, exit_code):
-        """Take the last word of a run and let go of files and connections.
+        """Receive the summary of a run and close files and connections.
 
         Args:
-            summary: dict key -> number, str or None: what `summary.json` holds.
-            exit_code: int, 0 for a run that ended well.
+            summary: dict of key to number, str or None, the content of `summary.json`.
+            exit_code: int, 0 for a run that finished.
         """
 
 
 class FanOut(Sink):
-    """Hands everything on to several sinks, in their order.
+    """Passes everything on to several sinks, in their order.
 
-    An exception of one of them is told once, by name and with its message, and that sink gets no more rows and media;
-    `close` still reaches it, so that it lets go of what it holds. An exception of an essential sink is raised, after
-    the others had the same call.
+    If one raises, that is reported once with its name and message, and afterwards the sink gets only `close`. The
+    exception of an essential sink is raised after the others were called.
 
     Args:
         sinks: sequence of `Sink`.
         report: callable of one str, shows a warning; default: a line on stderr.
-        steps_per_epoch: float, with which every row gets its `epoch`; None: rows stay as they are.
-        rows: int, rows that the run has already, where one goes on.
+        steps_per_epoch: float, to add the `epoch` to every row; None: rows are passed on as they are.
+        rows: int, rows that a resumed run has already.
 
     Attributes:
         rows: int, rows of the run so far.
 
     Raises:
-        RuntimeError: from any method, when an essential sink failed; the message names the sink and what it said.
+        RuntimeError: from any method, if an essential sink failed; names the sink and its error.
     """
 
     def __init__(self, sinks, *, report=None, steps_per_epoch=None, rows=0):
         self.sinks, self.rows = list(sinks), rows
         self._failed = []
         self.steps_per_epoch = steps_per_epoch
-        self._report = report or _warn
+        self._report = report or (lambda text: say(f"warning: {text}", file=sys.stderr))
 
     def scalars(self, step, values):
         epoch = {} if self.steps_per_epoch is None else {EPOCH: step / self.steps_per_epoch}
@@ -112,9 +111,9 @@ class FanOut(Sink):
                 self._failed.append(sink)
                 text = f"{type(sink).__name__} failed"
                 if sink.essential:
-                    fatal = fatal or (f"{text}, and without it nothing of the run is kept: {_described(error)}", error)
+                    fatal = fatal or (f"{text}, and the run cannot be recorded without it: {_described(error)}", error)
                 else:
-                    self._report(f"{text} and is left out, the run goes on: {_described(error)}")
+                    self._report(f"{text}, the run continues without it: {_described(error)}")
         if fatal:
             message, error = fatal
             raise RuntimeError(message) from error
@@ -123,7 +122,3 @@ class FanOut(Sink):
 def _described(error):
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _warn(text):
-    say(f"warning: {text}", file=sys.stderr)

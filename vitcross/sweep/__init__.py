@@ -1,4 +1,1 @@
-"""Many runs of one command, `python train.py -m ...`: what is swept, one process per trial, and what came out of it.
-
-Imports nothing heavy: the trials have TensorFlow, their parent only waits.
-"""
+"""Runs a sweep, `python train.py -m ...`: one process per trial. The parent process imports nothing heavy."""

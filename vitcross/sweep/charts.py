@@ -8,18 +8,18 @@ from vitcross.config.search_space import Interval, Values
 from vitcross.pages.axes import Axis, axis_around, axis_between, nice_ticks
 from vitcross.pages.svg_charts import LETTER, TOP, WIDTH, Drawing, Plot, figure
 
-LOG_RATIO = 20  # listed numbers that span more than this stand on a logarithmic axis
-MAX_LISTED = 8  # so many listed numbers are the numbers of their axis
+LOG_RATIO = 20  # listed numbers whose largest ratio is at least this get a logarithmic axis
+MAX_LISTED = 8  # up to so many listed numbers are themselves the ticks of their axis
 HEIGHT = 220
 LEFT, RIGHT, BOTTOM = 52, 18, 42
-STRIP = 28  # where there are trials without a value: room for them outside the axes
+STRIP = 28  # height of the strip below the axes for trials without a value
 INSET = 8  # between the ends of an axis and its values
-LETTER_OF_NAME = 7.4  # pixels, about
+LETTER_OF_NAME = 7.4  # approximate width in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Dot:
-    """A trial as charts draw it: `value` None without one; `href`, where its maps are; `tip`, what is said of it."""
+    """A trial in a chart: `value` or None, `href` leads to its maps, `tip` is its tooltip."""
 
     number: int
     values: dict
@@ -42,7 +42,7 @@ def charts(space, dots, metric):
     plot = _over_numbers("trial", trials, dots, lambda dot: dot.number, staircase=True)
     figures = [_figure("From trial to trial", "line: the best so far", metric, plot, f"{metric} of {len(dots)} trials")]
     for key, part in space.items():
-        if isinstance(part, Values):  # a list that has changed since keeps the trials of before
+        if isinstance(part, Values):  # earlier trials may have values that are no longer listed
             part = dataclasses.replace(part, texts=tuple(dict.fromkeys([*part.texts, *(d.values[key] for d in dots)])))
         axis = key_axis(part)
         if axis is None:
@@ -55,7 +55,7 @@ def charts(space, dots, metric):
 
 
 def key_axis(part):
-    """The axis of what is swept, as wide as what may be chosen; None where it is no numbers."""
+    """The axis of a swept key, as wide as its space; None if the values are not numbers."""
     if isinstance(part, Interval):
         return axis_between(part.low, part.high, part.log)
     try:
@@ -78,7 +78,7 @@ def _metric_axis(dots):
 
 
 def _over_numbers(name, axis, dots, value_of, staircase=False):
-    """The metric, upwards, over numbers; trials without a value stand in a strip below."""
+    """The metric (vertical) over numbers; trials without a value are in a strip below."""
     strip = STRIP if any(dot.value is None for dot in dots) else 0
     size = {"height": HEIGHT, "left": LEFT, "right": RIGHT, "bottom": BOTTOM + strip, "inset": INSET}
     plot = Plot(axis, _metric_axis(dots), **size)
@@ -96,7 +96,7 @@ def _over_numbers(name, axis, dots, value_of, staircase=False):
 
 
 def _over_names(key, part, dots, metric):
-    """One row for each listed value, its whole name above its trials; the metric to the right."""
+    """One row for each listed value, with its full name above its trials; the metric is horizontal."""
     failed = any(dot.value is None for dot in dots)
     left = INSET + (60 if failed else 8)
     axis, drawing, top = _metric_axis(dots), Drawing(0), TOP + 2
@@ -127,7 +127,7 @@ def _mark(drawing, dot, x, y):
 
 
 def _running_best(dots):
-    """Corners (trial, value) of a staircase through the best value so far, to the last trial."""
+    """Corners (trial, value) of the staircase of the best value so far, up to the last trial."""
     corners, best, sign = [], None, _sign(dots)
     for dot in dots:
         if dot.value is not None and (best is None or sign * dot.value > sign * best):
@@ -137,17 +137,17 @@ def _running_best(dots):
 
 
 def _sign(dots):
-    """1 where more is better, -1 where less is, told by the best one."""
+    """1 if a higher value is better, else -1, judging by the best trial."""
     values = [dot.value for dot in dots if dot.value is not None]
     best = next((dot.value for dot in dots if dot.best), None)
     return -1 if values and best == min(values) != max(values) else 1
 
 
 def _best_last(dots):
-    """The best one is drawn over the others."""
+    """In drawing order: the best one over the others."""
     return sorted(dots, key=lambda dot: dot.best)
 
 
 def _cut(name):
     room = int((WIDTH - LEFT - RIGHT) / LETTER)
-    return name if len(name) <= room else f"...{name[3 - room :]}"  # the last parts say more
+    return name if len(name) <= room else f"...{name[3 - room :]}"  # the end of a name is the most specific

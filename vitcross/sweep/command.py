@@ -1,4 +1,4 @@
-"""`python train.py -m ...`, from what was typed to the exit status."""
+"""Runs `python train.py -m ...`: checks what was typed, runs the trials one by one, and reports."""
 
 import sys
 import time
@@ -13,14 +13,13 @@ from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import typed_value
 from vitcross.experiment.run_folder import claim_folder
 from vitcross.sweep.process import Signals, outcome, stopped_by
-from vitcross.sweep.proposals import upcoming
 from vitcross.sweep.record import has_record, open_record
-from vitcross.sweep.report import failures, header, last_words, write_report
+from vitcross.sweep.report import failures, header, print_results, write_report
 from vitcross.terminal import printable, say
 
 
 def main(script, arguments):
-    """Run a sweep; exits with status 2 and one message where what was typed is wrong.
+    """Run a sweep; exit with status 2 and one message if what was typed is wrong.
 
     Args:
         script: path of `train.py`.
@@ -32,14 +31,16 @@ def main(script, arguments):
     overrides, flags = split_arguments(arguments)
     try:
         if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
-            raise ValueError(f"a sweep takes no other flag beside -m. Received: {' '.join(others)}")
+            raise ValueError(f"a sweep accepts no flag besides -m. Received: {' '.join(others)}")
         if typed_value(overrides, "resume"):
-            raise ValueError("resume goes on with one run; a sweep goes on by typing it again with its hydra.sweep.dir")
+            raise ValueError(
+                "resume continues a single run; to continue a sweep, type it again with its hydra.sweep.dir"
+            )
         sweep = compose.read_sweep(overrides)
         folder = typed_value(overrides, "hydra.sweep.dir")
         for settings, _ in compose.check_trials(sweep):
             check_folder(settings["data"])
-            if folder is None or not has_record(folder):  # trials that have begun need it no more
+            if folder is None or not has_record(folder):  # trials that have begun no longer need it
                 check_init_from(settings)
         folder = folder or claim_folder("multirun")
         run_folder.lock(folder)
@@ -50,7 +51,7 @@ def main(script, arguments):
 
 
 def run(script, record):
-    """Run what is left of a sweep, one trial after the other, and report; returns the exit status."""
+    """Run the remaining trials of a sweep one after the other and report; returns the exit status."""
     print(header(record), flush=True)
     stopped = None
     with Signals() as signals:
@@ -61,7 +62,7 @@ def run(script, record):
             if stopped is not None:
                 break
         write_report(record)
-        last_words(record)
+        print_results(record)
     if stopped is not None:
         return 128 + stopped
     if failed := failures(record):
@@ -69,18 +70,47 @@ def run(script, record):
     return 1 if failed else 0
 
 
+def upcoming(record):
+    """Yields the trials to run; the next one may depend on how the one before ended.
+
+    Finished trials are not repeated, stopped ones are resumed, failed ones are run again.
+    """
+    return _grid(record) if record.sweep.sweeper == "basic" else _optuna(record)
+
+
+def _grid(record):
+    begun = set()
+    for values in record.sweep.grid():
+        trial = record.find(values) or record.add(values)
+        if trial.state != "finished" and trial.number not in begun:
+            begun.add(trial.number)
+            yield trial
+
+
+def _optuna(record):
+    from vitcross.sweep.optuna_proposals import propose
+
+    yield from [trial for trial in record.trials if trial.state != "finished"]
+    while len(record.trials) < record.sweep.options["n_trials"]:
+        values = propose(record)
+        if values is None:
+            print(f"all {len(record.trials)} combinations have been tried", flush=True)
+            return
+        yield record.add(values)
+
+
 def run_trial(script, record, trial, signals):
-    """Run one trial in a process of its own and note how it ended; returns its exit status."""
+    """Run one trial in its own process and note how it ended; returns its exit status."""
     overrides, folder = record.sweep.overrides(trial.values), record.trial_folder(trial)
     swept = " ".join(f"{key}={text}" for key, text in trial.values.items())
     print(f"\ntrial {trial.number}: {printable(swept)}", flush=True)
     trial.state, trial.note = "running", ""
     write_report(record)
     try:
-        compose.check_arguments("train", overrides)  # of Optuna's space only the corners were checked
+        compose.check_arguments("train", overrides)  # only the corners of Optuna's space have been checked
     except ValueError as error:
         trial.state, trial.note = "failed", str(error)
-        say(f"trial {trial.number} cannot be run: {error}; the sweep goes on", file=sys.stderr)
+        say(f"trial {trial.number} cannot be run: {error}; the sweep continues", file=sys.stderr)
         return 2
     began = time.perf_counter()
     status = signals.run([sys.executable, str(script), *overrides, f'hydra.run.dir="{folder}"'])
@@ -91,16 +121,16 @@ def run_trial(script, record, trial, signals):
     if ended.state == "finished" and record.metric and _base(ended.metric) != _base(record.metric):
         trial.state, trial.value = "failed", None
         trial.note = f"it is judged by {ended.metric}, the trials before it by {record.metric}"
-        say(f"trial {trial.number}: {trial.note}; the sweep goes on", file=sys.stderr)
+        say(f"trial {trial.number}: {trial.note}; the sweep continues", file=sys.stderr)
     elif ended.state == "finished":
         record.metric, record.mode = record.metric or ended.metric, record.mode or ended.mode
         print(f"trial {trial.number}: {ended.metric} {ended.value:.4f} after {seconds:.0f} s", flush=True)
     elif ended.state == "failed":
         how = f"ended with exit status {status}: {ended.note}"
-        say(f"trial {trial.number} {how}; the sweep goes on", file=sys.stderr)
+        say(f"trial {trial.number} {how}; the sweep continues", file=sys.stderr)
     return status
 
 
 def _base(metric):
-    """A metric without the ending that says which weights it is of: trials with and without an average compare."""
+    """The metric without the ending of averaged weights, so that trials with and without an average are comparable."""
     return metric.removesuffix("_ema")

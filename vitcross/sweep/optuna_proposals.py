@@ -1,4 +1,4 @@
-"""What Optuna proposes next, from the trials so far: the only file that knows Optuna.
+"""Asks Optuna for the next values, given the trials so far; the only file that imports Optuna.
 
 Reference: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011 (TPE);
     https://optuna.readthedocs.io, the ask-and-tell interface.
@@ -17,10 +17,10 @@ ATTEMPTS = 20
 
 
 def propose(record):
-    """Values that no trial has had yet, as a dict of key to text; None where there are none left.
+    """Values that no trial has had yet, as a dict of key to text; None if there are none left.
 
-    It follows from the seed, the number of the trial and the trials before it alone: a sweep that was stopped goes on
-    with what it would have proposed.
+    They depend only on the seed, the number of the trial and the trials before it, so that a resumed sweep proposes the
+    same values as one that was not stopped.
 
     Args:
         record: `vitcross.sweep.record.Record`.
@@ -38,15 +38,11 @@ def propose(record):
         study.add_trials(past)
         params = study.ask(distributions).params
         values = {key: _text(part, params[key]) for key, part in sweep.space.items()}
-        # The same values give the same run.
-        if record.find(values) is None:
+        if record.find(values) is None:  # the same values would give the same run
             return values
-    # In a small space what is left may be unlikely.
-    return next((v for v in sweep.grid() if record.find(v) is None), None) if _listed(sweep) else None
-
-
-def _listed(sweep):
-    return all(isinstance(part, Values) for part in sweep.space.values())
+    # In a small space the remaining values may be improbable: take the first of them.
+    is_listed = all(isinstance(part, Values) for part in sweep.space.values())
+    return next((v for v in sweep.grid() if record.find(v) is None), None) if is_listed else None
 
 
 def _sampler(options, seed):
@@ -80,5 +76,5 @@ def _past(trial, space, distributions):
     params = {key: _param(part, trial.values[key]) for key, part in space.items()}
     if trial.state == "finished":
         return create_trial(params=params, distributions=distributions, value=trial.value)
-    # To TPE a trial in state FAIL never happened; a pruned one without values is worse than all that have one.
+    # TPE ignores trials in state FAIL; a pruned one without values counts as worse than all that have a value.
     return create_trial(params=params, distributions=distributions, state=TrialState.PRUNED)

@@ -1,4 +1,4 @@
-"""Makes the page of a sweep, `trials.html`: charts and the table of its trials."""
+"""Renders the page of a sweep, `trials.html`: charts and the table of its trials."""
 
 from urllib.parse import quote
 
@@ -7,7 +7,7 @@ from vitcross.sweep.charts import Dot, charts
 
 
 def page(record):
-    """The whole page of a `vitcross.sweep.record.Record`, as far as its sweep has come."""
+    """The whole page of a `vitcross.sweep.record.Record` in its current state."""
     best = next(iter(record.finished()), None)
     metric = record.metric or "value"
     links = [_link(record, trial) for trial in record.trials]
@@ -43,6 +43,6 @@ def _tip(trial, metric):
 
 
 def _link(record, trial):
-    """Where a trial is to be looked at: its gallery, or its folder where it has none."""
+    """Link to a trial's gallery, or to its folder if it has none."""
     gallery = record.trial_folder(trial) / "attention" / "index.html"
     return quote(f"{trial.number}/attention/index.html" if gallery.is_file() else f"{trial.number}/")

@@ -1,4 +1,4 @@
-"""One trial in a process of its own, and how it ended."""
+"""Runs one trial in its own process and reads how it ended."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM go to the running trial, which saves and closes; the sweep ends after it.
+    """Context manager that passes SIGINT and SIGTERM on to the running trial, which saves and closes.
 
-    `received` is the number of the last one, or None.
+    `received` is the number of the last signal, or None: the sweep ends after the trial.
     """
 
     def __init__(self):
@@ -28,11 +28,11 @@ class Signals:
             signal.signal(number, handler)
 
     def run(self, command):
-        """Run a command, a list of str, to its end; returns its exit status, that of `subprocess`."""
-        # A session of its own: else a terminal's Ctrl-C would reach the trial twice, and the second means "at once".
+        """Run a command, a list of str, to its end; returns its exit status as `subprocess` does."""
+        # In the same session Ctrl-C would reach the trial twice, and a second signal stops it at once.
         self._process = subprocess.Popen(command, start_new_session=True)
         try:
-            if self.received is not None:  # while the process was being made
+            if self.received is not None:  # while the process was starting
                 self._process.send_signal(self.received)
             return self._process.wait()
         finally:
@@ -46,7 +46,7 @@ class Signals:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: its state, the metric that decides with its best value and mode, why it failed."""
+    """How a trial ended: its state, the monitored metric with its best value and mode, why it failed."""
 
     state: str
     value: float | None = None
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def outcome(folder, status):
-    """Read what a trial left in its folder, after its exit status, that of `subprocess`."""
+    """The Outcome of a trial, from its folder and its exit status (as `subprocess` returns it)."""
     if stopped_by(status) is not None:
         return Outcome("stopped", note=f"stopped by {stopped_by(status).name}")
     if status < 0:
@@ -73,7 +73,7 @@ def outcome(folder, status):
 
 
 def stopped_by(status):
-    """The signal that ended a trial and was meant for the sweep, or None."""
+    """The signal that ended a trial and also ends the sweep, or None."""
     return next((number for number in SIGNALS if status in (-number, 128 + number)), None)
 
 

@@ -1,6 +1,4 @@
-"""The trials of a sweep and its `trials.json`, written before and after every trial: from it a sweep that was stopped
-goes on, and table and page are made.
-"""
+"""Records the trials of a sweep in `trials.json`, from which a stopped sweep is resumed and its reports are made."""
 
 import dataclasses
 import json
@@ -14,14 +12,14 @@ FILE, VERSION = "trials.json", 1
 
 @dataclasses.dataclass
 class Trial:
-    """One run of a sweep; its folder is its number.
+    """One run of a sweep; its folder is named by its number.
 
     Args:
         number: int, from 0.
-        values: dict of key to text, what is swept.
-        state: "running", "finished", "failed" or "stopped". A process that was killed leaves `running` behind.
-        value: float or None, of the metric that decides, at its best.
-        minutes: float, of all its attempts.
+        values: dict of key to text, the swept values.
+        state: "running", "finished", "failed" or "stopped". A process that was killed leaves `running`.
+        value: float or None, best value of the monitored metric.
+        minutes: float, of all attempts.
         note: str, why it failed.
     """
 
@@ -34,13 +32,13 @@ class Trial:
 
 
 class Record:
-    """What is known of a sweep.
+    """A sweep and its trials.
 
     Args:
         folder: path of the sweep.
         sweep: `vitcross.config.search_space.Sweep`.
         trials: list of Trial, by number.
-        metric, mode: str and `max` or `min`, as the first finished trial says; None before.
+        metric, mode: str and `max` or `min`, those of the first finished trial; None before.
     """
 
     def __init__(self, folder, sweep, trials=(), metric=None, mode=None):
@@ -57,19 +55,19 @@ class Record:
         return self.trials[-1]
 
     def texts(self, trial):
-        """What is swept of a trial, in the order of the keys."""
+        """The swept values of a trial, in the order of the keys."""
         return [trial.values.get(key, "") for key in self.sweep.space]
 
     def trial_folder(self, trial):
         return self.folder / str(trial.number)
 
     def finished(self):
-        """The trials that have a value, best first; of equals the earlier one."""
+        """The finished trials, best first; ties are in order of their number."""
         sign = -1 if self.mode == "max" else 1
         return sorted((t for t in self.trials if t.state == "finished"), key=lambda t: (sign * t.value, t.number))
 
     def ranked(self):
-        """All trials, best first, those without a value behind them."""
+        """All trials: the finished ones, best first, then the others."""
         return [*self.finished(), *(trial for trial in self.trials if trial.state != "finished")]
 
     def save(self):
@@ -92,59 +90,50 @@ def has_record(folder):
 
 
 def open_record(folder, sweep):
-    """The record of a sweep folder, new or to go on with.
+    """The record of a sweep folder, new or read from the folder.
 
     Raises:
-        ValueError: where the folder holds a run, another sweep, or a record that cannot be read.
+        ValueError: if the folder holds a run, another sweep, or a record that cannot be read.
     """
     path = Path(folder) / FILE
     if run_folder.holds_run(folder):
-        raise ValueError(f"hydra.sweep.dir must be the folder of a sweep, new or begun. Received: {folder}, a run")
+        raise ValueError(f"hydra.sweep.dir must be a new folder or that of a sweep. Received: {folder}, a run")
     if not has_record(folder):
         return Record(folder, sweep)
     try:
         kept = json.loads(path.read_text())
-        # What was running when its process was killed goes on as what was stopped.
+        # A trial that was running when its process was killed is resumed like a stopped one.
         trials = [Trial(**{**t, "state": "stopped" if t["state"] == "running" else t["state"]}) for t in kept["trials"]]
-        before = Typed(kept["sweeper"], kept["fixed"], kept["swept"], kept["options"])
+        changes = _changes(kept, sweep)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read as the record of a sweep: {error}") from error
-    if changes := before.changes(sweep):
+    if changes:
         raise ValueError(
-            f"{folder} holds another sweep; another hydra.sweep.dir takes this one:\n  " + "\n  ".join(changes)
+            f"{folder} holds another sweep; choose another hydra.sweep.dir for this one:\n  " + "\n  ".join(changes)
         )
     return Record(folder, sweep, trials, kept["metric"], kept["mode"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Typed:
-    """What a begun sweep was typed with, as its record keeps it."""
+def _changes(kept, sweep):
+    """List of `key: before -> now` of all that makes it another sweep than the recorded one.
 
-    sweeper: str
-    fixed: list
-    swept: list
-    options: dict
-
-    def changes(self, sweep):
-        """`key: before -> now` of all that makes another sweep of it. A grid may grow: its trials are found by their
-        values; Optuna learns from all trials of one space."""
-        before = {"hydra/sweeper": self.sweeper, **_that_counts(self.fixed), **_by_key(self.swept)}
-        now = {"hydra/sweeper": sweep.sweeper, **_that_counts(sweep.fixed), **_by_key(sweep.typed)}
-        before, now = before | _of_sweeper(self.options), now | _of_sweeper(sweep.options)
-        if sweep.sweeper == self.sweeper == "basic":
-            for key in _by_key(self.swept).keys() & _by_key(sweep.typed).keys():
-                now[key] = before[key]
-        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        return [f"{key}: {before.get(key, 'not typed')} -> {now.get(key, 'not typed')}" for key in keys]
+    The values of a grid may change, since its trials are found by their values. Optuna learns from all trials of one
+    space, which may not change.
+    """
+    swept_before, swept = _by_key(kept["swept"]), _by_key(sweep.typed)
+    before = _identity(kept["sweeper"], kept["fixed"], kept["options"]) | swept_before
+    now = _identity(sweep.sweeper, sweep.fixed, sweep.options) | swept
+    if sweep.sweeper == kept["sweeper"] == "basic":
+        now |= {key: swept_before[key] for key in swept_before.keys() & swept.keys()}
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return [f"{key}: {before.get(key, 'not typed')} -> {now.get(key, 'not typed')}" for key in keys]
 
 
-def _of_sweeper(options):
-    """All but how many trials there are, and what is swept, which is compared by key."""
-    return {f"hydra.sweeper.{key}": value for key, value in options.items() if key not in ("n_trials", "params")}
-
-
-def _that_counts(overrides):
-    return {key: text for key, text in _by_key(overrides).items() if not run_folder.may_change_on_resume(key)}
+def _identity(sweeper, fixed, options):
+    """Dict of key to value of all that identifies a sweep, besides what is swept."""
+    fixed = {key: text for key, text in _by_key(fixed).items() if not run_folder.may_change_on_resume(key)}
+    options = {f"hydra.sweeper.{key}": v for key, v in options.items() if key not in ("n_trials", "params")}
+    return {"hydra/sweeper": sweeper, **fixed, **options}
 
 
 def _by_key(overrides):

@@ -1,4 +1,4 @@
-"""Tasks: forward pass, loss and metrics of what a model is trained for."""
+"""Exports the tasks: forward pass, loss and metrics of what a model is trained for."""
 
 from vitcross.tasks.captioning import Captioning
 from vitcross.tasks.classification import Classification

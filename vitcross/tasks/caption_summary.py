@@ -1,4 +1,4 @@
-"""Scalars of generated captions. Pure NumPy. n examples, T token positions."""
+"""Computes the metrics of generated captions in NumPy. n examples, T token positions."""
 
 import re
 
@@ -40,15 +40,15 @@ def summarize(rows, tokenizer, references=None):
 
 
 def scene_metrics(captions, indices, references):
-    """Shares of right attributes where every image's scene is known, {} elsewhere.
+    """Shares of correct attributes where every image's scene is known, {} elsewhere.
 
     Where scenes hold (shape, color) combinations that training never saw, `attribute_accuracy` is over those objects
-    alone, and `attribute_accuracy_all_objects` over the whole captions.
+    alone, and `attribute_accuracy_all_objects` over all objects.
     """
     scenes = [references.scene(index) for index in indices]
     if any(scene is None for scene in scenes):
         return {}
-    whole = attribute_accuracy(
+    overall = attribute_accuracy(
         [
             score_caption(caption, scene, references.text(index))
             for caption, scene, index in zip(captions, scenes, indices, strict=True)
@@ -60,8 +60,8 @@ def scene_metrics(captions, indices, references):
         if scene.get("held_out")
     ]
     if not held_out:
-        return whole
-    return {"attribute_accuracy_all_objects": whole["attribute_accuracy"], **attribute_accuracy(held_out)}
+        return overall
+    return {"attribute_accuracy_all_objects": overall["attribute_accuracy"], **attribute_accuracy(held_out)}
 
 
 _WORD = re.compile(r"\w+")

@@ -1,4 +1,4 @@
-"""Captioning: teacher forcing, and captions of its own measured against the images' texts.
+"""Implements the captioning task: teacher forcing in training, generated captions compared with the given ones.
 
 Shape letters: B images, T token positions, V vocabulary.
 """
@@ -28,8 +28,8 @@ class Captioning(Configured, GradientAccumulation, keras.Model):
     Args:
         network: `vitcross.models.CaptioningModel`: images and token ids to logits `(B, T, V)`.
         tokenizer: `vitcross.data.tokenizer.Tokenizer`.
-        has_scenes: bool, whether the data knows what is in its images (rendered scenes): then the share of right
-            attributes decides which checkpoint is the best, else CIDEr.
+        has_scenes: bool, whether the data knows what is in its images (rendered scenes): then the share of
+            correct attributes decides which checkpoint is the best, else CIDEr.
         **options: those of `vitcross.options.tasks.CaptioningTaskOptions`.
 
     Call arguments:
@@ -131,7 +131,7 @@ class Captioning(Configured, GradientAccumulation, keras.Model):
         }
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(text, truth, correct)`: its caption and the given one, if known."""
+        """Describes each prediction, `(text, truth, correct)`: the generated caption and the given one, if known."""
         _, lines = self.predictions(rows, class_names, references)
         return [(line[0], line[1] if len(line) > 1 else "", None) for line in lines]
 
@@ -144,8 +144,7 @@ class Captioning(Configured, GradientAccumulation, keras.Model):
         return ["caption", "text"], [list(line) for line in zip(captions, texts, strict=True)]
 
     def answer_images(self, images, query, first=0, choices=None):
-        """A caption of each of a user's own images, and the loss of a caption that the user gives: `Answer`, where the
-        arguments are described too."""
+        """A caption for each of the user's images, and the loss of a caption that the user gives (`Answer`)."""
         texts = [query.text] * len(images) if query.text else self.caption(images)
         batch = batch_of(images, query, first, texts)
         rows = self.predict_rows(batch)

@@ -1,7 +1,4 @@
-"""Classification: a network's forward pass, its loss and its metrics. B batch, K classes.
-
-The task is the `keras.Model` that `fit` trains; the network inside it knows nothing of losses.
-"""
+"""Implements the classification task: forward pass, loss and metrics. B batch, K classes."""
 
 import keras
 import numpy as np
@@ -27,8 +24,8 @@ LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}
 class Classification(Configured, GradientAccumulation, keras.Model):
     """One of K classes per image, by softmax or sigmoid cross-entropy.
 
-    Rows with `valid` False count neither in the loss nor in a metric. Of an image that two are mixed in, each label
-    counts by its share in the loss; the accuracy is that of the label with the larger share.
+    Rows with `valid` False count neither in the loss nor in a metric. In a mix of two images each label counts by its
+    share in the loss; the accuracy is that of the label with the larger share.
 
     Args:
         network: `keras.Model`, images `(B, H, W, C)` to logits `(B, K)`.
@@ -107,7 +104,7 @@ class Classification(Configured, GradientAccumulation, keras.Model):
         }
 
     def summarize(self, rows, references=None):
-        """Scalars of a set of predictions (`classification_metrics.summarize`); the references are of no use here."""
+        """Scalars of a set of predictions (`classification_metrics.summarize`); the references are not used."""
         return summarize(rows, rows["probabilities"].shape[-1])
 
     def report(self, rows, class_names, references=None):
@@ -119,7 +116,7 @@ class Classification(Configured, GradientAccumulation, keras.Model):
         return predictions(rows, class_names)
 
     def answer_images(self, images, query, first=0, choices=None):
-        """The class of each of a user's own images: `Answer`, where the arguments are described too."""
+        """The class of each of the user's images (`Answer`)."""
         probabilities = self.probabilities(images)
         columns, lines = predictions({"probabilities": probabilities}, query.class_names)
         words = two_most_probable(probabilities, query.class_names)

@@ -1,4 +1,4 @@
-"""Metrics of a classifier from its predictions, each example counted once. Pure NumPy. n examples, K classes."""
+"""Computes metrics of a classifier from its predictions, each example counted once. n examples, K classes."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def confusion_matrix(predictions_n, labels_n, num_classes):
 
 
 def expected_calibration_error(probabilities_nK, labels_n, num_bins=15):
-    """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their size, in [0, 1].
+    """Mean gap between confidence and accuracy over confidence bins of equal size, weighted by their size, in [0, 1].
 
     Reference: Guo et al. 2017, equation 3, arXiv 1706.04599.
     """
@@ -76,7 +76,7 @@ def report(rows, class_names):
 
 def predictions(rows, class_names):
     """`(columns, lines)`: the prediction for each example, its probability and, where labels are known, whether it is
-    right.
+    correct.
 
     Args:
         rows: dict of arrays over the same n examples: `probabilities` (n, K) and perhaps `labels` (n,).

@@ -1,4 +1,4 @@
-"""Contrastive training of an image and a text tower, measured by retrieval. B pairs, D width of the embedding."""
+"""Implements the contrastive task, measured by retrieval. B pairs, D embedding dimension."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ INPUTS = ("images", "token_ids", "padding_mask")
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class Contrastive(Configured, keras.Model):
-    """Matching images and texts near each other, others apart.
+    """Pulls matching images and texts together and pushes others apart.
 
     Rows with `valid` False count neither in the loss nor in a metric; pairs that share an image or a text are no
     negatives of one another (`contrastive_losses.py`).
@@ -98,9 +98,8 @@ class Contrastive(Configured, keras.Model):
     def summarize(self, rows, references=None):
         """Scalars of a set of predictions: `retrieval_metrics`, and `loss`.
 
-        The loss is that of the whole split as one batch, so that it does not depend on how the split was cut into
-        batches. With more negatives than a training batch has it is larger than the training loss: chance is `log n`
-        for the softmax.
+        The loss treats the split as one batch, so that it does not depend on how the split was cut into batches. It is
+        larger than the training loss, since there are more negatives: chance is `log n` for the softmax.
         """
         embeddings = rows["image_embeddings"], rows["text_embeddings"]
         loss = self._loss(*embeddings, {key: rows[key] for key in ("image_id", "text_id")}, EVALUATION_CHUNK)
@@ -138,7 +137,7 @@ class Contrastive(Configured, keras.Model):
         return ["nearest_text", "cosine", "cosine_of_own_text", "correct"], lines
 
     def describe_predictions(self, rows, class_names=(), references=None):
-        """What the model says of each example, `(text, truth, correct)`: the rank of its text among those of `rows`."""
+        """Describes each prediction, `(text, truth, correct)`: the rank of its text among those of `rows`."""
         images_nD, texts_nD = rows["image_embeddings"], rows["text_embeddings"]
         _, first = np.unique(rows.get("text_id", np.arange(len(texts_nD))), return_index=True)
         found = []
@@ -149,8 +148,7 @@ class Contrastive(Configured, keras.Model):
         return found
 
     def answer_images(self, images, query, first=0, choices=None):
-        """How well a text fits each of a user's own images, or which class fits best: `Answer`, where the arguments are
-        described too."""
+        """How well a text fits each of the user's images, or which class fits best (`Answer`)."""
         if query.classes:
             return self._choose(images, query, first, choices)
         texts = [query.text] * len(images)

@@ -1,9 +1,9 @@
-"""Contrastive losses a few rows of the similarity table at a time, with the gradient written out.
+"""Computes contrastive losses a few rows of the similarity table at a time, with explicit gradients.
 
-Automatic differentiation would keep every chunk of the table, which is the whole table. So each loss has its own
-gradient, which makes the chunks again: what is kept in between is one number per pair.
+Automatic differentiation would keep every chunk of the table. The explicit gradient recomputes the chunks instead, and
+only one number per pair is kept in between.
 
-Shape letters: B pairs, D width of the embedding, c the images of one chunk, R the images padded to full chunks.
+Shape letters: B pairs, D embedding dimension, c the images of one chunk, R the images padded to full chunks.
 """
 
 from keras import ops
@@ -83,7 +83,7 @@ def chunked_sigmoid_loss(image_BD, text_BD, scale, bias, pairs, chunk_size):
 
 def in_batch_accuracy(image_BD, text_BD, pairs, chunk_size=None):
     """Share of the valid pairs whose own text is nearer to the image than every negative text of the batch, and the
-    same for the own image: the mean of both, scalar float32 in [0, 1]. A tie counts against the model.
+    same for the image of each text: the mean of both, scalar float32 in [0, 1]. A tie counts against the model.
 
     Args:
         image_BD, text_BD: `(B, D)` L2-normalized float32.
@@ -164,7 +164,7 @@ class _Chunks:
     def _loop(self, body, start):
         # The condition reads a sum that the body makes: TensorFlow then runs one chunk after the other instead of ten
         # side by side. A sum that is NaN stays NaN, so leaving the loop early changes nothing.
-        def going_on(index, total, *rest):
+        def unfinished(index, total, *rest):
             return ops.logical_and(index < self.number, ops.logical_not(ops.isnan(total)))
 
-        return ops.while_loop(going_on, body, (0, *start))[1:]
+        return ops.while_loop(unfinished, body, (0, *start))[1:]

@@ -1,14 +1,14 @@
-"""Contrastive losses of image and text embeddings: softmax (CLIP) and sigmoid (SigLIP).
+"""Defines the contrastive losses of image and text embeddings: softmax (CLIP) and sigmoid (SigLIP).
 
 Both compare every image of a batch with every text. The direct form holds the `(B, B)` table of similarities and
-several more for the gradient; with `chunk_size` the table is made a few rows at a time, forward and again backward
+several more for the gradient; with `chunk_size` the table is made a few rows at a time, forward and backward
 (`contrastive_chunks.py`), so that memory grows with B and not with its square, at the price of one more
 multiplication of the embeddings.
 
-What is not a negative: a pair i != j of equal `text_id` or equal `image_id` matches too, and is left out: of the
-softmax's denominator, or of the sigmoid's sum. Rows with `valid` False are neither positive nor negative.
+A pair i != j of equal `text_id` or equal `image_id` also matches, so it is left out of the softmax's denominator or of
+the sigmoid's sum. Rows with `valid` False are neither positive nor negative.
 
-Shape letters: B pairs, D width of the embedding.
+Shape letters: B pairs, D embedding dimension.
 """
 
 from keras import ops
@@ -28,8 +28,7 @@ def softmax_contrastive_loss(
 
     Args:
         image_embeddings_BD, text_embeddings_BD: `(B, D)` L2-normalized, row i of one matches row i of the other;
-        computed
-            in float32.
+            computed in float32.
         logit_scale: positive scalar s.
         image_id, text_id: None, or `(B,)` integers: equal for the same image, for equal texts.
         valid: None, or `(B,)` bool.
@@ -61,7 +60,7 @@ def sigmoid_contrastive_loss(
     valid=None,
     chunk_size=None,
 ):
-    """Binary cross-entropy of every compared pair by itself: does the text match the image?
+    """Binary cross-entropy of every compared pair: does the text match the image?
 
     With `z_ij = s x_i . y_j + b`: `loss = -1/n sum_i log sigmoid(z_ii) - 1/n sum_{negative (i, j)} log sigmoid(-z_ij)`,
     n the number of valid pairs. Per pair, not per comparison: it grows with the number of negatives, as in the paper.

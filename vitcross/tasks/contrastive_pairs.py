@@ -1,8 +1,7 @@
-"""Which pairs of a batch a contrastive loss compares: the matching ones, and those that are surely wrong.
+"""Finds which pairs of a batch a contrastive loss compares: the matching ones and the true negatives.
 
-A batch holds B matching (image, text) pairs. Image i and text j with i != j are a negative pair, unless they
-match as
-well: where texts i and j are equal, or images i and j are the same, the pair is neither positive nor negative.
+A batch holds B matching (image, text) pairs. Image i and text j with i != j are a negative pair, unless texts i and j
+or images i and j are equal: such a pair is neither positive nor negative.
 
 Shape letters: B pairs, c the pairs of one chunk.
 """
@@ -15,7 +14,7 @@ MASKED = -1e30  # a logit that takes no part; finite, so that a row without any 
 
 
 class Pairs(typing.NamedTuple):
-    """What tells pairs apart: tensors over the same pairs, None where everything is distinct.
+    """Identifies pairs: tensors over the same pairs, None where everything is distinct.
 
     Attributes:
         position: `(B,)` int32, the place in the batch.

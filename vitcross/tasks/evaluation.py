@@ -1,4 +1,4 @@
-"""Model and data to metrics, each example counted once.
+"""Computes the metrics of a split, each example counted once.
 
 Validation during training and `evaluate.py` both call `predict_all`, so that their numbers are equal.
 """

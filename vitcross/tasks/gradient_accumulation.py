@@ -1,7 +1,7 @@
-"""A training step whose batch is computed in parts, one after the other, in the memory of one part.
+"""Implements gradient accumulation: microbatches one after the other, in the memory of one.
 
-The gradients of the parts are summed and applied once, so that schedule, average of the weights, and everything that
-counts steps see a single batch (as `grad_accum_steps` of big_vision does). B batch, K parts.
+Their gradients are summed and applied once, so that the schedule, the weight average and everything that counts steps
+see a single batch (as `grad_accum_steps` of big_vision does). B batch, K microbatches.
 """
 
 import keras
@@ -10,8 +10,8 @@ import keras
 class GradientAccumulation:
     """Mix-in for a task, put before `keras.Model`.
 
-    The gradient equals that of the whole batch within float error, also where parts hold different numbers of valid
-    rows or tokens; batch normalization sees the parts, and dropout draws anew for each.
+    The gradient equals that of the batch within float error, even where microbatches hold different numbers of valid
+    rows or tokens; batch normalization sees microbatches, and dropout draws a new mask for each.
 
     Attributes:
         accumulate_steps: int, K >= 1; must divide the batch. Set before the task is compiled. Default 1.
@@ -42,10 +42,10 @@ class GradientAccumulation:
         """`(loss, gradients)` of the batch, each the mean over its rows; metrics are updated on the way."""
         import tensorflow as tf
 
-        parts = {key: _in_parts(value, self.accumulate_steps, key) for key, value in batch.items()}
+        microbatches = {key: _microbatches(value, self.accumulate_steps, key) for key, value in batch.items()}
 
-        def add_part(number, losses, weights, sums):
-            part = {key: value[number] for key, value in parts.items()}
+        def add_microbatch(number, losses, weights, sums):
+            part = {key: value[number] for key, value in microbatches.items()}
             weight = tf.cast(self.loss_weight(part), tf.float32)
             loss, gradients = self._gradients(part)
             sums = [s + weight * tf.convert_to_tensor(g) for s, g in zip(sums, gradients, strict=True)]
@@ -54,7 +54,7 @@ class GradientAccumulation:
         zeros = [tf.zeros(v.shape, v.dtype) for v in self.trainable_weights]
         _, losses, weights, sums = tf.while_loop(
             lambda number, *_: number < self.accumulate_steps,
-            add_part,
+            add_microbatch,
             (tf.constant(0), tf.constant(0.0), tf.constant(0.0), zeros),
             parallel_iterations=1,
             maximum_iterations=self.accumulate_steps,
@@ -74,7 +74,7 @@ class GradientAccumulation:
         return loss, tape.gradient(scaled, [v.value for v in self.trainable_weights], unconnected_gradients=zero)
 
 
-def _in_parts(value, count, key):
+def _microbatches(value, count, key):
     """(B, ...) -> (K, B / K, ...)."""
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What a user wants to know of own images, and what a task predicts (`answer_images` of each task).
+"""Defines a query about the user's images and the answer of a task (`answer_images` of each task).
 
 Shape letters: B images, H W C pixels, K classes, E features of an embedding.
 """
@@ -12,7 +12,7 @@ from vitcross.tasks.zero_shot import TEMPLATES
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageQuery:
-    """What a user wants to know of own images.
+    """A query about the user's images.
 
     Args:
         text: str or None: what a contrastive model compares the images with, the question to answer, or a caption to
@@ -37,8 +37,10 @@ class ImageQuery:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a task predicts for B own images. The arguments of `answer_images` are `images` (B, H, W, C) float32 in
-    [-1, 1], an `ImageQuery`, `first`, the number of the first image, and `choices` of an earlier answer to this query.
+    """The predictions of a task for B images of the user.
+
+    The arguments of `answer_images` are `images` (B, H, W, C) float32 in [-1, 1], an `ImageQuery`,
+    `first`, the number of the first image, and `choices` of an earlier answer to this query.
 
     Attributes:
         batch: dict of the batch contract (`vitcross.data.batch`), truth unknown.

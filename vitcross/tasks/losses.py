@@ -1,4 +1,4 @@
-"""Losses as pure functions of logits and labels. B batch, K classes."""
+"""Defines losses as pure functions of logits and labels. B batch, K classes."""
 
 from keras import ops
 

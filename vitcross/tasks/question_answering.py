@@ -1,4 +1,4 @@
-"""Question answering with answers as classes: forward pass, loss and metrics. B questions, K answers."""
+"""Implements the question-answering task with answers as classes: loss and metrics. B questions, K answers."""
 
 import keras
 import numpy as np
@@ -103,7 +103,7 @@ class QuestionAnswering(Configured, GradientAccumulation, keras.Model):
         return question_metrics.predictions(rows, class_names, None if references is None else references.text)
 
     def describe_predictions(self, rows, class_names, references=None):
-        """What the model says of each example, `(text, truth, correct)`: its answer with the probability."""
+        """Describes each prediction, `(text, truth, correct)`: its answer with the probability."""
         found = []
         for predicted, confidence, label in zip(rows["predictions"], rows["confidence"], rows["labels"], strict=True):
             right = None if label == question_metrics.UNKNOWN else bool(predicted == label)
@@ -112,7 +112,7 @@ class QuestionAnswering(Configured, GradientAccumulation, keras.Model):
         return found
 
     def answer_images(self, images, query, first=0, choices=None):
-        """The answer to a question about each of a user's own images: `Answer`, where the arguments are described."""
+        """The answer to a question about each of the user's images (`Answer`)."""
         texts = [query.text] * len(images)
         batch = batch_of(images, query, first, texts)
         rows = self.predict_rows(batch)

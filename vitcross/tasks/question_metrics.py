@@ -1,4 +1,4 @@
-"""Metrics of answers to questions, each question counted once. Pure NumPy. n questions, A annotators."""
+"""Computes metrics of answers, each question counted once. n questions, A annotators."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ UNKNOWN = -1  # an answer that is no class of the model
 def vqa_accuracy(predictions_n, annotator_answers_nA, num_annotators_n=None):
     """The VQA rule for several annotators, mean over questions, in [0, 1].
 
-    An answer is as right as there are annotators who gave it, up to three; averaged over leaving one annotator out:
+    An answer scores by the number of annotators who gave it, up to three, averaged over leaving one annotator out:
     `mean_a min(#{b != a that gave the predicted answer} / 3, 1)`.
 
     Args:
@@ -70,8 +70,7 @@ def report(rows, class_names, references=None):
 
 
 def predictions(rows, class_names, text=None):
-    """`(columns, lines)`: the answer to each question, its probability, the right answer, and whether they are the
-    same.
+    """`(columns, lines)`: the answer to each question, its probability, the true answer, and whether they agree.
 
     Args:
         text: None, or a function from an example's index to its question.

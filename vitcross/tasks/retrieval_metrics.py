@@ -1,12 +1,11 @@
-"""Retrieval among all images and texts of a split: recall at k and median rank in both directions. Pure NumPy.
+"""Computes recall at k and median rank of retrieval among all images and texts of a split, in both directions.
 
-What is searched: each image of the split once (`image_id`), each text once (`text_id`): examples that share a
-image or a text do not compete with themselves. A text belongs to an image where any example of the split pairs the
-two, so that an image with five captions is found by each, and equal captions of two images are right for both. The
-rank of a query is that of its best match; other matches are not ahead of it. Ties count against the model: a model
-that gives the same embedding to everything has the last rank, not the first.
+Each image (`image_id`) and each text (`text_id`) of the split is searched once. A text belongs to an image where any
+example of the split pairs the two: an image with five captions is found by each, and a caption that two images share is
+correct for both. The rank of a query is that of its best match; other matches are not ahead of it. Ties count
+against the model: a model that gives the same embedding to everything has the last rank, not the first.
 
-Shape letters: n examples, Q queries, G the images or texts searched, D width of the embedding, c the queries of one
+Shape letters: n examples, Q queries, G the images or texts searched, D embedding dimension, c the queries of one
 chunk.
 """
 

@@ -1,8 +1,8 @@
-"""What a caption says of a rendered scene, held against what is in it: the share of attributes that are right.
+"""Scores captions of rendered scenes by the share of attributes that are correct.
 
 A caption of the scenes' language (`vitcross.data.scenes.language`) names objects, each by size, color and shape, and
 one relation of two objects, or the place of a single one. It is read word by word, so that a broken sentence still
-counts for what it gets right.
+scores for its correct words.
 """
 
 import dataclasses

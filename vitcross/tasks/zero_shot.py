@@ -1,7 +1,7 @@
-"""Zero-shot classification: a class is the mean embedding of sentences that name it.
+"""Classifies images zero-shot: a class is the mean embedding of sentences that name it.
 
 Reference: CLIP, arXiv 2103.00020, section 3.1.4 (prompt ensembling).
-Shape letters: n images, K classes, D width of the embedding.
+Shape letters: n images, K classes, D embedding dimension.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""The weights that predict, where they are an average of those that are trained.
+"""Averages the trained weights and lets the network predict with the average.
 
-An exponential moving average (Polyak & Juditsky 1992; as in Inception, arXiv 1512.00567, section 8) is kept inside the
-optimizer, so that it moves once per update and is part of every checkpoint. Optimizers with an average of their own
-(schedule-free) answer the same three questions: `metric_suffix`, `averaged_weights()`, `stored_averages`.
+The exponential moving average (Polyak & Juditsky 1992; as in Inception, arXiv 1512.00567, section 8) is part of the
+optimizer, so that it is updated with the weights and saved in every checkpoint. Schedule-free optimizers, which have
+their own average, offer the same members: `metric_suffix`, `averaged_weights()`, `stored_averages`, `start_average()`.
 """
 
 import types
@@ -11,20 +11,21 @@ from keras import ops
 
 
 class MovingAverage:
-    """Optimizer mix-in: an exponential moving average of the weights, one step of it per update.
+    """Optimizer mix-in that keeps an exponential moving average of the weights.
 
     `average += (1 - d) (weights - average)` with `d = min(1 - 1 / ema_steps, (1 + t) / (10 + t))` after update `t + 1`,
-    so that the first weights are soon forgotten (as `num_updates` of `tf.train.ExponentialMovingAverage`).
+    so that the initial weights soon lose their influence (as `num_updates` of `tf.train.ExponentialMovingAverage`).
 
-    Put between `FiniteUpdates` and a Keras optimizer: an update that is refused does not move the average.
+    In the class list it stands between `FiniteUpdates` and the Keras optimizer: a refused update leaves the average as
+    it is.
 
     Args:
-        ema_steps: number of updates over which is averaged, at least 1: 1000 is a decay of 0.999. None: no average.
-        ema_besides: variables that are no parameters and are averaged too: moving statistics.
+        ema_steps: number of updates to average over, at least 1: 1000 is a decay of 0.999. None: no average.
+        ema_besides: further variables to average, which are not parameters: moving statistics.
 
     Attributes:
-        metric_suffix: of the names of metrics that the average has; None where there is no average, `""` where the
-            average alone is worth a look.
+        metric_suffix: str, appended to the names of the average's metrics; None without an average, `""` where only the
+            average is evaluated.
     """
 
     def __init__(self, *, ema_steps=None, ema_besides=(), **kwargs):
@@ -32,7 +33,7 @@ class MovingAverage:
             raise ValueError(f"ema must be at least one step. Received: {ema_steps}")
         super().__init__(**kwargs)
         self.ema_steps = ema_steps
-        # Keras takes what it finds in an attribute for a variable of the optimizer; it does not look into this.
+        # Keras tracks variables in attributes as the optimizer's own; it does not look inside a namespace.
         self._average = types.SimpleNamespace(besides=tuple(ema_besides), pairs=[])
 
     @property
@@ -41,11 +42,11 @@ class MovingAverage:
 
     @property
     def stored_averages(self):
-        """list of `(variable, variable of its average)`."""
+        """List of `(variable, variable that holds its average)`."""
         return list(self._average.pairs)
 
     def averaged_weights(self):
-        """list of `(variable, its average as a tensor)`."""
+        """List of `(variable, its average as a tensor)`."""
         return [(variable, average.value) for variable, average in self.stored_averages]
 
     def build(self, variables):
@@ -59,7 +60,7 @@ class MovingAverage:
         self.start_average()
 
     def start_average(self):
-        """The average begins at the weights of now."""
+        """Set the average to the current weights."""
         for variable, average in self.stored_averages:
             average.assign(variable.value)
 
@@ -74,10 +75,9 @@ class MovingAverage:
 
 
 class averaged_weights_in_use:
-    """The network has its averaged weights inside `with`; afterwards the trained ones, to the bit.
+    """Context manager in which the network has its averaged weights; afterwards it has exactly its trained ones.
 
-    A signal may end the block at any point, also while weights are exchanged: then `restore` must be called again
-    before anything is made of the weights.
+    A signal may interrupt the exchange of weights itself: call `restore` again before you use the weights.
 
     Args:
         optimizer: has `averaged_weights()`.
@@ -97,7 +97,7 @@ class averaged_weights_in_use:
         self.restore()
 
     def restore(self):
-        """Give the network its trained weights back, where it does not have them."""
+        """Put the trained weights back, unless they are in place already."""
         for variable, value in self._trained or ():
             variable.assign(value)
         self._trained = None

@@ -1,6 +1,6 @@
-"""Keras callbacks for what happens beside the training steps: rows of metrics, validation, checkpoints.
+"""Keras callbacks that log metrics, validate, write checkpoints and end training.
 
-Those that a run needs to resume from a checkpoint keep a `state` (`vitcross.training.progress`).
+Callbacks whose state a resumed run needs have `state()` and `load_state()` (`vitcross.training.progress`).
 """
 
 import dataclasses
@@ -18,16 +18,13 @@ from vitcross.training.progress import INTERVAL_END, NOTHING
 
 
 def ends_interval(callback, batch):
-    """Whether the batch that a callback just heard of is the last before a validation."""
+    """Whether this batch, which a callback was just called for, is the last one before a validation."""
     return batch + 1 == callback.params["steps"] or callback.model.stop_training
 
 
 class MetricRows(keras.callbacks.Callback):
-    """Hands a row of training metrics to the sinks every `every` steps, and at the end of each interval: means since
-    the previous row.
-
-    `speed/images_per_second` counts the time of the training steps alone; validation and captures have their own
-    (`time/...` in the summary).
+    """Sends the means of the training metrics since the previous row to the sinks, every `every` steps and at the end
+    of each interval. `speed/images_per_second` counts only the time of training steps.
     """
 
     state_name = "rows"
@@ -47,13 +44,13 @@ class MetricRows(keras.callbacks.Callback):
         self._last_row = state["last_row"]
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Keras fetches the batch inside the step: waiting for data counts.
+        # Keras fetches the batch inside the step, so waiting for data counts.
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         if self.first_step_at is None:
-            self.first_step_at = now  # it traced and compiled: not a speed
+            self.first_step_at = now  # this step also traced and compiled, which says nothing about speed
         else:
             self._row_seconds += now - self._began
             self._row_steps += 1
@@ -62,7 +59,7 @@ class MetricRows(keras.callbacks.Callback):
             self._write(step, logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
-        # Keras starts the means anew with each interval.
+        # Keras resets the means at the start of each interval.
         self._write(optimizer_step(self.model.optimizer), logs or {})
 
     def _write(self, step, logs):
@@ -85,18 +82,18 @@ class MetricRows(keras.callbacks.Callback):
 
     @property
     def images_per_second(self):
-        """Mean over the run without its first step; None before there is one."""
+        """Mean over all steps but the first; None before the second."""
         return self.images / self.seconds if self.seconds else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationSplit:
-    """A split that is evaluated while a model trains.
+    """A data split that is evaluated during training.
 
     Args:
-        name: str; metrics of the split `validation` are logged as they are, those of another with `_<name>` behind.
+        name: str; the metric names of all splits but `validation` end in `_<name>`.
         batches: callable without arguments, returns the finite iterable of evaluation batches.
-        references: what is true of the split's examples (`vitcross.data`), for tasks whose truth is no array; or None.
+        references: ground truth of the split's examples (`vitcross.data`), for tasks whose truth is no array; or None.
     """
 
     name: str
@@ -104,16 +101,16 @@ class EvaluationSplit:
     references: Any = None
 
     def metrics(self, task, suffix=""):
-        """Scalar metrics of the split: dict of float; `suffix` is put behind each name."""
+        """Scalar metrics of the split, dict of float; `suffix` is appended to each name."""
         suffix = suffix if self.name == "validation" else f"_{self.name}{suffix}"
         values = evaluate(task, self.batches(), self.references)
         return {f"{name}{suffix}": value for name, value in values.items()}
 
 
 class Validation(keras.callbacks.Callback):
-    """Evaluates the validation splits at the end of each interval and hands the metrics on.
+    """Evaluates the validation splits at the end of each interval and sends the metrics to the sink.
 
-    Where the optimizer keeps an average of the weights, that has an evaluation of its own.
+    An average of the weights, if the optimizer keeps one, is evaluated separately.
 
     Args:
         splits: sequence of `EvaluationSplit`.
@@ -156,19 +153,63 @@ class Validation(keras.callbacks.Callback):
         return {name: value for split in self.splits for name, value in split.metrics(self.model, suffix).items()}
 
 
-class KeepCheckpoints(keras.callbacks.Callback):
-    """Writes checkpoints: at the end of each interval, and every so many steps and minutes between.
+class EarlyStopping(keras.callbacks.Callback):
+    """Ends `fit` after a validation if the monitored metric has not improved for `patience` steps.
 
-    Comes after all that has a state, so that a step and all that belongs to it is done. A disk that is full costs a
-    checkpoint and not the run; only where the last one of the run cannot be written the run fails.
+    It comes after validation and before the checkpoint is written.
+
+    Args:
+        checkpoints: `vitcross.training.checkpoints.Checkpoints`.
+        validation: `Validation`.
+        patience: int, steps.
+        report: callable of one str.
+    """
+
+    state_name = "early_stopping"
+
+    def __init__(self, *, checkpoints, validation, patience, report=print):
+        super().__init__()
+        self.checkpoints, self.validation, self.patience = checkpoints, validation, patience
+        self._report = report
+        self._best, self._best_step, self._stopped = None, 0, False
+
+    def state(self):
+        return {"best": self._best, "best_step": self._best_step, "stopped": self._stopped}
+
+    def load_state(self, state):
+        self._best, self._best_step, self._stopped = state["best"], state["best_step"], state["stopped"]
+
+    def on_train_begin(self, logs=None):
+        # The run may have been killed after it had stopped and written its last checkpoint.
+        self.model.stop_training = self.model.stop_training or self._stopped
+
+    def on_epoch_end(self, epoch, logs=None):
+        value, step = self.validation.latest[self.checkpoints.monitor], optimizer_step(self.model.optimizer)
+        if self.checkpoints.is_better(value, self._best):
+            self._best, self._best_step = value, step
+        if self._best is None or step - self._best_step < self.patience or self.model.stop_training:
+            return
+        self._stopped = self.model.stop_training = True
+        self._report(
+            f"early stopping at step {step}: {metric_keys.val(self.checkpoints.monitor)} has not been better than "
+            f"{self._best:.4g} since step {self._best_step}"
+        )
+
+
+class KeepCheckpoints(keras.callbacks.Callback):
+    """Writes checkpoints at the end of each interval, and in between every `checkpoint_every` steps and
+    `checkpoint_minutes` minutes.
+
+    It comes after all callbacks with a state, so that the step is complete. If the disk is full, training continues
+    without the checkpoint; the run fails only if its last checkpoint cannot be written.
 
     Args:
         settings: `vitcross.training.trainer.TrainerSettings`.
         checkpoints: `vitcross.training.checkpoints.Checkpoints`.
         position: `vitcross.training.progress.ProgressTracker`.
         validation: `Validation`, whose metrics decide which checkpoint is the best.
-        sink: has `flush()`: rows must be on disk before a checkpoint counts them.
-        report: callable of one str, tells of a checkpoint that could not be written.
+        sink: has `flush()`; rows must be on disk before a checkpoint counts them.
+        report: callable of one str, shows a warning.
         clock: callable without arguments, seconds.
     """
 
@@ -198,10 +239,10 @@ class KeepCheckpoints(keras.callbacks.Callback):
         self._save_if_possible(self.validation.latest, is_last=is_last)
 
     def save(self, metrics=None):
-        """Write a checkpoint of the last moment from which the run can be continued.
+        """Write a checkpoint of the last consistent state.
 
         Raises:
-            OSError: disk full, for one.
+            OSError: if it cannot be written, e.g. because the disk is full.
         """
         progress = self.position.now()
         if progress.step > 0:
@@ -223,16 +264,16 @@ class KeepCheckpoints(keras.callbacks.Callback):
             kept = self.checkpoints.index["latest"] or "none so far"
             text = f"the checkpoint of step {step} could not be written ({error}); the last good one is {kept}"
             if is_last:
-                raise RuntimeError(f"{text}. Make room, then go on with resume=RUN_FOLDER") from error
-            if not self._failed:  # told once, not at every attempt
-                self._report(f"warning: {text}. Training goes on; without room the next ones will be missing too")
+                raise RuntimeError(f"{text}. Free some disk space, then continue with resume=RUN_FOLDER") from error
+            if not self._failed:  # reported once, not at every attempt
+                self._report(f"warning: {text}. Training continues, without checkpoints until they can be written")
             self._failed = True
         self._saved_at = self._clock()
         self.seconds += time.perf_counter() - began
 
 
 class StopAfter(keras.callbacks.Callback):
-    """Ends `fit` after a number of updates, also in the middle of an interval."""
+    """Ends `fit` after `steps` updates, even in the middle of an interval."""
 
     def __init__(self, steps):
         super().__init__()

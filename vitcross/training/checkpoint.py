@@ -1,14 +1,13 @@
-"""Checkpoints: arrays in `safetensors` keyed by variable path, and a versioned JSON. Nothing is unpickled.
+"""Reads and writes one checkpoint: arrays in `safetensors`, keyed by variable path, and a versioned JSON header.
 
     checkpoints/step_00000500/weights.safetensors          the network's weights
-    checkpoints/step_00000500/average.safetensors          their average, which predicts, in a run that keeps one
+    checkpoints/step_00000500/average.safetensors          their average, which predicts, if the run keeps one
     checkpoints/step_00000500/training_state.safetensors   optimizer, random state, running means, state of callbacks
-    checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress; written last,
-                                                           with size and SHA-256 of the others and a seal of its
-                                                           own content
+    checkpoints/step_00000500/checkpoint.json              version, step, metrics, class names, progress, size and
+                                                           SHA-256 of the other files, SHA-256 of this content
 
-A checkpoint is written into a temporary folder, flushed to disk and renamed: a process killed at any moment leaves the
-previous one intact. The files hold no time, path or id: equal runs make equal bytes.
+Nothing is unpickled. A checkpoint is written to a temporary folder, flushed to disk and renamed, so that a process that
+is killed leaves the previous one intact. The files hold no time, path or id: equal runs write equal bytes.
 """
 
 import hashlib
@@ -32,7 +31,7 @@ PREDICTS = (WEIGHTS, AVERAGE)  # the files from which a network is loaded
 
 
 def variables_by_path(network):
-    """The variables of a network, or of a tower of one, keyed by their path without its own name."""
+    """The variables of a network or of one of its encoders, keyed by their path without the model's own name."""
     variables = {}
     for variable in network.weights:
         key = variable.path.removeprefix(f"{network.name}/")
@@ -46,23 +45,24 @@ def network_arrays(network, instead=()):
     """The network's weights as NumPy, keyed by variable path without the network's own name.
 
     Args:
-        instead: pairs of a variable and the value that stands in for its own.
+        instead: pairs of a variable and the value to use in place of its own.
     """
     values = {id(variable): value for variable, value in instead}
     return {key: np.asarray(values.get(id(v), v.value)) for key, v in variables_by_path(network).items()}
 
 
-def _rooms(task):
-    """What training has besides the weights: room -> variables.
+def _state_variables(task):
+    """The variables of training besides the weights, keyed by group and position.
 
-    Paths of optimizer slots and seed generators hold counters of the process; their order is fixed by the model.
+    The paths of optimizer slots and seed generators contain counters of the process; their order is fixed by the model.
     """
     weights = {id(variable) for variable in task.weights}
-    return {
+    groups = {
         "optimizer": _slots(task.optimizer),
         "random": [v for v in task.non_trainable_variables if id(v) not in weights],
         "metrics": task.metrics_variables,
     }
+    return {f"{group}/{i:05d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
 
 def _stored_averages(optimizer):
@@ -70,22 +70,18 @@ def _stored_averages(optimizer):
 
 
 def _slots(optimizer):
-    """The optimizer's variables without the averages of weights, which have a file of their own."""
+    """The optimizer's variables without the averages of the weights, which are saved in their own file."""
     averages = {id(average) for _, average in _stored_averages(optimizer)}
     return [v for v in optimizer.variables if id(v) not in averages]
 
 
 def training_arrays(task):
-    """Optimizer variables, random state and running means of a compiled task, keyed by room and position."""
-    return {
-        f"{room}/{number:05d}": np.asarray(variable.value)
-        for room, variables in _rooms(task).items()
-        for number, variable in enumerate(variables)
-    }
+    """Optimizer variables, random state and running means of a compiled task as NumPy, keyed by group and position."""
+    return {key: np.asarray(variable.value) for key, variable in _state_variables(task).items()}
 
 
 def load_network(network, folder):
-    """Put the weights of a checkpoint folder that predict into a built network: their average where the run kept one.
+    """Load the weights that predict into a built network: their average, if the run kept one.
 
     Raises:
         ValueError: names the variables that are missing, left over or of another shape.
@@ -96,7 +92,7 @@ def load_network(network, folder):
 
 
 def load_training(task, folder):
-    """Put all of a checkpoint folder into a compiled task: weights, their average, optimizer, random state, means.
+    """Load a whole checkpoint folder into a compiled task: weights, their average, optimizer, random state, means.
 
     Raises:
         ValueError: names the variables that are missing, left over or of another shape.
@@ -104,17 +100,14 @@ def load_training(task, folder):
     paths = variables_by_path(task.network)
     _assign(paths, load_file(Path(folder) / WEIGHTS), f"the checkpoint {folder} does not fit this model")
     arrays = {key: array for key, array in load_file(Path(folder) / STATE).items() if not key.startswith("callbacks/")}
-    variables = {
-        f"{room}/{number:05d}": variable
-        for room, variables in _rooms(task).items()
-        for number, variable in enumerate(variables)
-    }
-    _assign(variables, arrays, f"the state of the checkpoint {folder} does not fit this task and optimizer")
+    _assign(
+        _state_variables(task), arrays, f"the state of the checkpoint {folder} does not fit this task and optimizer"
+    )
     _load_average(task, paths, Path(folder) / AVERAGE)
 
 
 def _load_average(task, paths, file):
-    """The average of a checkpoint; it begins at the weights where the run kept none before (`allow_changes`)."""
+    """Load the average of the weights; start it at the weights if the run kept none before (`allow_changes`)."""
     stored = _stored_averages(task.optimizer)
     if stored and not file.exists():
         inner_optimizer(task.optimizer).start_average()
@@ -125,7 +118,7 @@ def _load_average(task, paths, file):
 
 
 def check_fits(network, optimizer, folder):
-    """Whether a run can go on from a checkpoint folder with this network and this built optimizer.
+    """Check that a run can be resumed from a checkpoint folder with this network and this built optimizer.
 
     Raises:
         ValueError: names what differs.
@@ -134,16 +127,16 @@ def check_fits(network, optimizer, folder):
     _compare(variables_by_path(network), weights, f"the checkpoint {folder} does not fit this model")
     slots = [tuple(v.shape) for v in _slots(optimizer)]
     known = [state[key] for key in sorted(state) if key.startswith("optimizer/")]
-    # In mixed_float16 the loss scale and its counts come before the rest.
+    # In mixed_float16 the variables of loss scaling come first.
     if slots != known[-len(slots) :]:
         raise ValueError(
             f"the state of the checkpoint {folder} does not fit this optimizer and what it trains: optimizer and "
-            "optimizer.frozen cannot change on the way"
+            "optimizer.frozen cannot change when a run is resumed"
         )
 
 
 def _shapes(file):
-    """Shape of every array of a file, which are not read."""
+    """Shape of every array of a file, without reading the arrays."""
     with safe_open(file, framework="numpy") as arrays:
         return {key: tuple(arrays.get_slice(key).get_shape()) for key in arrays.keys()}  # noqa: SIM118 (no dict)
 
@@ -165,10 +158,10 @@ def _compare(variables, shapes, problem):
 
 
 def read_header(folder):
-    """Step, metrics, class names and progress of a checkpoint folder: the dict in its `checkpoint.json`.
+    """The dict in the `checkpoint.json` of a checkpoint folder: step, metrics, class names and progress.
 
     Raises:
-        ValueError: where it is damaged, or was written by a version of vitcross that this one does not know.
+        ValueError: if it is damaged, or its version is not the one that this vitcross reads.
     """
     try:
         header = json.loads((Path(folder) / HEADER).read_text())
@@ -190,7 +183,7 @@ def read_progress(folder):
 
 
 def problem_of(folder, files=None):
-    """Why these files of a checkpoint folder (None: all) cannot be used, str: it is torn; None where they are whole."""
+    """Why these files of a checkpoint folder (None: all) cannot be used, str; None if they are intact."""
     try:
         header = read_header(folder)
         for name, expected in header["files"].items():
@@ -205,10 +198,10 @@ def problem_of(folder, files=None):
 
 
 def write_checkpoint(folder, task, *, metrics, class_names, progress):
-    """Write the state of a task as a checkpoint folder: whole, or not there at all.
+    """Write the state of a task as a checkpoint folder, completely or not at all.
 
     Raises:
-        OSError: disk full, for one; what was in `folder` before is still there.
+        OSError: if it cannot be written, e.g. because the disk is full; what was in `folder` before is kept.
     """
     facts, callback_arrays = progress.to_parts()
     files = {
@@ -226,7 +219,7 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
         "progress": facts,
         "files": {name: fingerprint(content) for name, content in files.items()},
     }
-    header = json.loads(json.dumps(header))  # as it will be read
+    header = json.loads(json.dumps(header))  # the seal is that of what will be read
     files[HEADER] = json.dumps({**header, "seal": seal_of(header)}, indent=1).encode()
     temporary, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("writing", "replaced"))
     for leftover in (temporary, replaced):
@@ -236,10 +229,10 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
         for name, content in files.items():
             atomic_files.write_bytes(temporary / name, content)
         if folder.exists():
-            folder.rename(replaced)  # a folder cannot take the place of one that is not empty
+            folder.rename(replaced)  # a folder cannot replace one that is not empty
         temporary.rename(folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)  # half of it would fill a disk that is full
+        shutil.rmtree(temporary, ignore_errors=True)  # leave no partial files on a full disk
         if replaced.exists() and not folder.exists():
             replaced.rename(folder)
         raise
@@ -248,10 +241,10 @@ def write_checkpoint(folder, task, *, metrics, class_names, progress):
 
 
 def fingerprint(content):
-    """Size and SHA-256 of the bytes of a file, as the header of its checkpoint keeps them."""
+    """Size and SHA-256 of the bytes of a file, as the header keeps them."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def seal_of(header):
-    """SHA-256 of a header without its seal, by which a damaged one is recognized."""
+    """SHA-256 of a header without its seal, to detect a damaged one."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()

@@ -1,9 +1,7 @@
-"""The `checkpoints/` folder of a run: which of its checkpoints stay, which is the latest, which the best, from which a
-run goes on. What one of them holds is in `checkpoint.py`.
+"""Manages the `checkpoints/` folder of a run: which checkpoints are kept, the latest, the best, the one to resume from.
 
-    checkpoints/index.json                                 which step is the latest, which the best
-
-The index is replaced after a checkpoint is whole.
+`checkpoints/index.json` names the latest and the best; it is replaced after a checkpoint is complete. What a checkpoint
+holds is in `checkpoint.py`.
 """
 
 import json
@@ -19,10 +17,10 @@ class Checkpoints:
     """The `checkpoints/` folder of a run: keeps the last ones and the best.
 
     Args:
-        folder: path, made when needed.
-        monitor: name of the validation metric that decides, e.g. `accuracy`.
+        folder: path, created when needed.
+        monitor: name of the validation metric that selects the best, e.g. `accuracy`.
         mode: `max` or `min`.
-        keep: int, how many of the last ones stay, the best besides. Two, so that a damaged one has one before it.
+        keep: int, how many of the last ones are kept besides the best. With two, the one before a damaged one is left.
     """
 
     def __init__(self, folder, *, monitor="accuracy", mode="max", keep=2):
@@ -34,7 +32,7 @@ class Checkpoints:
         self.index = self._read_index()
 
     def _read_index(self):
-        """What is on disk; an empty one for none or a damaged one, which `newest` makes anew."""
+        """The index on disk; an empty one if there is none or it is damaged (`newest` rebuilds it)."""
         try:
             index = json.loads((self.folder / "index.json").read_text())
             if all(index[which] is None or isinstance(index[which], str) for which in ("latest", "best")):
@@ -48,22 +46,24 @@ class Checkpoints:
 
     def save(self, task, *, progress, metrics=None, class_names=()):
         """Write the task's state at `progress`; with `metrics` it may become the best. Returns its folder."""
-        target = self.folder / _name(progress.step)
+        target = self.folder / f"step_{progress.step:08d}"
         if metrics is None and target.is_dir():
-            metrics = read_header(target)["metrics"]  # this very state is on disk; the index may not know it yet
+            metrics = read_header(target)["metrics"]  # this state is on disk already, but perhaps not in the index
         else:
             metrics = dict(metrics or {})
             write_checkpoint(target, task, metrics=metrics, class_names=class_names, progress=progress)
         self._count(target.name, metrics)
         self._write_index()
-        self._delete_others()
+        for folder in sorted(self.folder.glob("step_*"))[: -self.keep]:
+            if folder.name != self.index["best"]:
+                shutil.rmtree(folder, ignore_errors=True)
         return target
 
     def path(self, which="best"):
         """Folder of the `best` or `latest` checkpoint.
 
         Raises:
-            ValueError: where the run has none, or none is known as the best.
+            ValueError: if the run has none, or it is not known which is the best.
         """
         name, found = self.index.get(which), sorted(folder.name for folder in self.folder.glob("step_*"))
         if found and name not in found and which == "latest":
@@ -73,18 +73,18 @@ class Checkpoints:
                 f"{self.folder / 'index.json'} is missing or damaged: the {which} checkpoint is {name or 'not known'}, "
                 f"there are {', '.join(found)}"
             )
-        # A name, and no way to another folder.
+        # The name must not lead out of the folder.
         if name is None or Path(name).name != name or not (self.folder / name).is_dir():
             raise ValueError(f"{self.folder} holds no {which} checkpoint; was the run stopped before its first one?")
         return self.folder / name
 
     def newest(self, num_rows, report=print):
-        """The newest checkpoint that a run can go on from, or None; what is newer and damaged is told and deleted.
+        """The newest checkpoint that a run can be resumed from, or None. Damaged ones are reported and deleted.
 
-        The index is made anew from what is there: a process may have been killed before it wrote it.
+        The index is rebuilt from the folder, since a process may have been killed before it wrote it.
 
         Args:
-            num_rows: int, rows of metrics that the run folder holds: a checkpoint that counts more is of no use.
+            num_rows: int, rows of metrics in the run folder; a checkpoint that counts more cannot be used.
             report: callable of one str.
         """
         self._clear_up()
@@ -94,7 +94,7 @@ class Checkpoints:
             if problem is None:
                 whole.append(folder)
                 continue
-            report(f"the checkpoint {folder.name} is left out: {problem}")
+            report(f"the checkpoint {folder.name} cannot be used and is deleted: {problem}")
             shutil.rmtree(folder, ignore_errors=True)
         self.index = self._empty_index()
         for folder in whole:
@@ -104,7 +104,7 @@ class Checkpoints:
         return whole[-1] if whole else None
 
     def _clear_up(self):
-        """What a process that was killed left behind: half of a new checkpoint, the old one it was to replace."""
+        """Remove the partial checkpoint of a killed process; put back the one that it was going to replace."""
         for leftover in self.folder.glob(".step_*"):
             target = leftover.with_name(leftover.name.split(".")[1])
             if leftover.suffix == ".replaced" and not target.exists():
@@ -119,7 +119,7 @@ class Checkpoints:
         return None if counted <= num_rows else f"metrics.jsonl has {num_rows} of the {counted} rows before it"
 
     def _count(self, name, metrics):
-        """Note a checkpoint in the index: the latest, and where it is better than all before it, the best."""
+        """Note a checkpoint in the index as the latest, and as the best if it is better than all before it."""
         value = metrics.get(self.monitor)
         if self.is_better(value, self.index.get("best_value")) or self.index["best"] is None:
             self.index |= {"best": name, "best_value": value}
@@ -135,13 +135,3 @@ class Checkpoints:
 
     def _write_index(self):
         atomic_files.write_text(self.folder / "index.json", json.dumps(self.index, indent=1))
-
-    def _delete_others(self):
-        folders = sorted(self.folder.glob("step_*"))
-        for folder in folders[: -self.keep]:
-            if folder.name != self.index["best"]:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _name(step):
-    return f"step_{step:08d}"

@@ -1,4 +1,4 @@
-"""What the training runs on, and what is chosen for it where the user leaves the choice."""
+"""Describes the device, resolves settings that are `auto`, and sets determinism and precision."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ def choose_jit_compile(setting, is_accelerator, deterministic=False):
     """Whether XLA compiles the step. `auto`: on an accelerator; on CPU it starts slower, and its dropout is slow.
 
     Raises:
-        ValueError: for XLA and the same bits on an accelerator: TensorFlow would turn XLA off without a word.
+        ValueError: for XLA and determinism together on an accelerator: TensorFlow would silently turn XLA off.
     """
     if is_accelerator and deterministic:
         if setting is True:
@@ -42,14 +42,14 @@ def choose_jit_compile(setting, is_accelerator, deterministic=False):
 
 
 def make_deterministic(is_accelerator, num_threads):
-    """From now on every operation gives the same bits in every run. Comes before anything is computed.
+    """Make every operation give the same bits in every run. Must be called before anything is computed.
 
-    On CPU the order of a sum depends on the number of threads and on nothing else, so that a fixed number is all it
-    takes. (TensorFlow's own switch would give the same bits, and read data with one thread besides.) On a GPU sums are
-    made in the order in which threads happen to finish, and the switch is needed.
+    On CPU the order of a sum depends only on the number of threads, so it is enough to fix that number. (TensorFlow's
+    own switch would also read data with one thread.) On a GPU the order depends on which thread finishes first, and the
+    switch is needed.
 
     Args:
-        num_threads: int, those that share one operation on CPU.
+        num_threads: int, threads that share one operation on CPU.
     """
     import tensorflow as tf
 
@@ -58,13 +58,13 @@ def make_deterministic(is_accelerator, num_threads):
     elif tf.config.threading.get_intra_op_parallelism_threads() != num_threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-        except RuntimeError:  # a notebook, or a test, that has computed something already
-            logger.info("the number of threads cannot be fixed to %d any more in this process", num_threads)
+        except RuntimeError:  # a notebook or a test has computed something already
+            logger.info("this process has computed already, its number of threads cannot be set to %d", num_threads)
 
 
 @contextlib.contextmanager
 def precision(dtype_policy):
-    """Layers made inside have this precision; afterwards the caller's own is back."""
+    """Context manager that gives the layers created in it this dtype policy, then restores the previous one."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)
     try:
@@ -74,7 +74,7 @@ def precision(dtype_policy):
 
 
 def peak_memory_gigabytes():
-    """Most memory that this process held so far, in GiB; None where the platform does not tell."""
+    """Most memory that this process has used so far, in GiB; None if the platform does not report it."""
     try:
         import resource
     except ImportError:  # Windows

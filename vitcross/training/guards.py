@@ -1,7 +1,7 @@
-"""What keeps a run honest and its weights whole: finite updates, and a clean end on a signal.
+"""Protects the weights: refuses updates that are not finite, and stops cleanly on a signal.
 
-A single NaN in one gradient, with clipping by global norm, turns every weight into NaN. So the norm is looked at before
-the update, inside the compiled step, and an update that is not finite is never made.
+With clipping by global norm, a single NaN in a gradient would turn every weight into NaN. So the norm is checked before
+the update, inside the compiled step, and an update that is not finite is never applied.
 """
 
 import signal
@@ -11,17 +11,17 @@ from keras import ops
 
 
 class FiniteUpdates:
-    """Optimizer mix-in: clip by global norm, record it, and refuse an update whose gradients are not finite.
+    """Optimizer mix-in that clips by global norm, records the norm, and refuses updates that are not finite.
 
-    Put before a Keras optimizer: `class AdamW(FiniteUpdates, keras.optimizers.AdamW)`. From the first refused update
-    on, every later one is refused too: the weights stay those of the last good step until the run is stopped.
+    It stands before the Keras optimizer: `class AdamW(FiniteUpdates, keras.optimizers.AdamW)`. After the first refused
+    update all later ones are refused too, so that the weights stay those of the last good step until the run stops.
 
     Args:
         max_gradient_norm: gradients are scaled down to this global L2 norm; None = no clipping.
 
     Attributes:
-        gradient_norm: scalar variable, the norm of the last gradients, before clipping.
-        refused_at: scalar variable, the count of updates at the first refused one; -1 while all were finite.
+        gradient_norm: scalar variable, the norm of the last gradients before clipping.
+        refused_at: scalar variable, the number of updates before the first refused one; -1 if none was refused.
     """
 
     def __init__(self, *, max_gradient_norm=None, **kwargs):
@@ -62,24 +62,24 @@ class FiniteUpdates:
 
 
 class NonFiniteError(RuntimeError):
-    """The loss or a gradient became NaN or infinite; the weights are those before it."""
+    """The loss or a gradient became NaN or infinite; the weights are those of the step before."""
 
 
 def inner_optimizer(optimizer):
-    """The `FiniteUpdates` inside an optimizer, which Keras wraps for loss scaling in mixed_float16."""
+    """The optimizer itself, without the loss scaling that Keras wraps around it in mixed_float16."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def optimizer_step(optimizer):
-    """Updates made so far, int: the step of a run. In mixed_float16 a batch that overflows makes none."""
+    """Number of updates so far, int: the step of a run. A batch that overflows in mixed_float16 makes no update."""
     return int(inner_optimizer(optimizer).iterations.value)
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Ends the run at the first step whose loss or gradient is not finite, before the weights have moved.
+    """Ends the run at the first step whose loss or gradient is not finite, before the weights change.
 
-    In mixed_float16 the loss scale is found by overflowing: there, only `MOST_SKIPPED` batches in a row without an
-    update end the run.
+    In mixed_float16 overflows are how the loss scale is found: only `MOST_SKIPPED` batches in a row without an update
+    end the run.
 
     Raises:
         NonFiniteError: names the quantity and the step.
@@ -99,14 +99,14 @@ class StopOnNonFinite(keras.callbacks.Callback):
             return
         quantity = "the gradient" if loss_is_finite else "the loss"
         raise NonFiniteError(
-            f"{quantity} is not finite at step {int(guard.iterations.value) + 1}. The weights were not touched by that "
-            "step, and the last good checkpoint is kept. A lower optimizer.learning_rate, a longer optimizer.warmup or "
-            "trainer.dtype_policy=float32 are the usual remedies."
+            f"{quantity} is not finite at step {int(guard.iterations.value) + 1}. The weights are those before it, and "
+            "the last good checkpoint is kept. A lower optimizer.learning_rate, a longer optimizer.warmup or "
+            "trainer.dtype_policy=float32 usually helps."
         )
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to end. Not an `Exception`, so that nothing on the way swallows it."""
+    """A signal asked the run to end. It is not an `Exception`, so that no `except Exception` catches it."""
 
     def __init__(self, signal_number):
         super().__init__(signal.Signals(signal_number).name)
@@ -114,16 +114,13 @@ class Interrupted(BaseException):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """SIGINT and SIGTERM end the run between two steps, never inside one; the same signal again ends it at once.
+    """Ends the run on SIGINT or SIGTERM between two steps, never inside one; a second signal ends it at once.
 
-    Use as a context manager around everything that has to be closed:
-
-        with StopOnSignal() as stop_on_signal: ...
-
-    `hold` keeps a first signal back, e.g. while the sinks are closed; `received` tells whether one came.
+    It is a context manager around everything that has to be closed. `hold` delays a first signal, e.g. while the sinks
+    close; `received` is the number of the last signal or None.
 
     Raises:
-        Interrupted: in the main thread, at the next moment outside a training step.
+        Interrupted: in the main thread, as soon as no training step is running.
     """
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -132,7 +129,7 @@ class StopOnSignal(keras.callbacks.Callback):
         super().__init__()
         self.received = None
         self._held = False
-        self._traced = False  # the first step traces for many seconds and may be left at any point
+        self._traced = False  # the first step traces for many seconds and may be interrupted
 
     def __enter__(self):
         self._previous = {number: signal.signal(number, self._on_signal) for number in self.signals}
@@ -149,7 +146,7 @@ class StopOnSignal(keras.callbacks.Callback):
             raise Interrupted(number)
 
     def hold(self):
-        """From now on a first signal is only noted; a second one still ends the process."""
+        """Only note a first signal from now on; a second one still ends the process."""
         self._held = True
 
     def on_train_batch_begin(self, batch, logs=None):

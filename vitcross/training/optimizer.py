@@ -1,8 +1,9 @@
-"""The optimizers: which update covers which parameter, with one schedule.
+"""Builds the optimizers: AdamW, Lion, Muon and schedule-free AdamW.
 
-AdamW (Loshchilov & Hutter, arXiv 1711.05101), Lion (Chen et al. 2023, arXiv 2302.06675), Muon (Jordan et al. 2024; as
-scaled in arXiv 2502.16982) and schedule-free AdamW (`schedule_free.py`). All share schedule, weight decay on kernels
-only, layer-wise decay, freezing, clipping, the refusal of what is not finite, and a moving average of the weights.
+AdamW: Loshchilov & Hutter, arXiv 1711.05101. Lion: Chen et al. 2023, arXiv 2302.06675. Muon: Jordan et al. 2024, scaled
+as in arXiv 2502.16982. Schedule-free AdamW: `schedule_free.py`. All have weight decay on kernels only, layer-wise
+learning-rate decay, freezing and clipping, and refuse updates that are not finite; all but the last have a schedule and
+a moving average of the weights.
 """
 
 import re
@@ -12,8 +13,13 @@ import keras
 from vitcross.options import optimizers
 from vitcross.training.averages import MovingAverage
 from vitcross.training.guards import FiniteUpdates
-from vitcross.training.layerwise_learning_rates import LayerwiseLearningRates
-from vitcross.training.parameter_groups import block_matrices, freeze, learning_rate_scales, parameter_groups
+from vitcross.training.parameter_groups import (
+    LayerwiseLearningRates,
+    block_matrices,
+    freeze,
+    learning_rate_scales,
+    parameter_groups,
+)
 from vitcross.training.schedule_free import ScheduleFree
 from vitcross.training.schedules import learning_rate_schedule
 
@@ -39,25 +45,26 @@ class ScheduleFreeAdamW(FiniteUpdates, LayerwiseLearningRates, ScheduleFree):
 
 
 def adamw(*, model, **given):
-    """AdamW: `AdamWOptions`, and what `build` takes."""
+    """AdamW, with `AdamWOptions` and the arguments of `build`."""
     return build(AdamW, optimizers.AdamWOptions, ("beta_1", "beta_2", "epsilon"), model=model, **given)
 
 
 def lion(*, model, **given):
-    """Lion, the sign of a mean of gradients: `LionOptions`, and what `build` takes. Its authors advise a third to a
-    tenth of AdamW's learning rate, and so many times its weight decay.
+    """Lion, which updates by the sign of a mean of gradients, with `LionOptions` and the arguments of `build`.
+
+    Its authors recommend 1/10 to 1/3 of AdamW's learning rate and 3 to 10 times its weight decay.
     """
     return build(Lion, optimizers.LionOptions, ("beta_1", "beta_2"), model=model, **given)
 
 
 def muon(*, model, **given):
-    """Muon on the matrices of the transformer blocks, AdamW on all else, one schedule and one learning rate for both:
-    `MuonOptions`, and what `build` takes.
+    """Muon for the matrices of the transformer blocks and AdamW for all other parameters, with one schedule for both,
+    `MuonOptions` and the arguments of `build`.
 
-    The momentum of a matrix is made nearly orthogonal before it is applied, so that a direction which few examples ask
-    for moves as far as one that all share. The update is scaled to the root mean square of AdamW's, 0.2 (arXiv
-    2502.16982, equation 4): learning rates of AdamW can be kept. AdamW keeps embeddings, heads, and kernels of
-    convolutions, as the method's authors advise.
+    The momentum of a matrix is made nearly orthogonal before it is applied, so that directions from few examples get as
+    large an update as those from many. The update is scaled to the root mean square of AdamW's, 0.2 (arXiv 2502.16982,
+    equation 4), so that learning rates of AdamW can be kept. AdamW updates embeddings, heads, and kernels of
+    convolutions, as the authors recommend.
     """
     matrices = {v.path for v in block_matrices(model)}
     own = {
@@ -68,7 +75,7 @@ def muon(*, model, **given):
         "epsilon": "epsilon",
     }
     fixed = {
-        # Keras takes every matrix that no expression matches; we name those that are to be left out one by one.
+        # Keras applies Muon to every matrix that no expression matches, so all others are named one by one.
         "exclude_layers": [f"^{re.escape(v.path)}$" for v in model.trainable_variables if v.path not in matrices],
         "exclude_embeddings": False,
     }
@@ -76,8 +83,8 @@ def muon(*, model, **given):
 
 
 def schedule_free_adamw(*, model, **given):
-    """Schedule-free AdamW, a warm-up, then a constant rate, to be stopped at any time; its average predicts:
-    `ScheduleFreeOptions`, and what `build` takes."""
+    """Schedule-free AdamW, with `ScheduleFreeOptions` and the arguments of `build`: a warm-up, then a constant learning
+    rate. Its average predicts, and it can be stopped at any time."""
     own = ("beta_1", "beta_2", "epsilon")
     return build(ScheduleFreeAdamW, optimizers.ScheduleFreeOptions, own, model=model, **given)
 
@@ -96,14 +103,14 @@ def build(
     ema_steps=None,
     **given,
 ):
-    """An optimizer with its variables for those of `model`, and the rules that all optimizers share.
+    """A built optimizer for the variables of `model`, with the options that all optimizers share.
 
     Args:
         optimizer_class: of this file.
-        options_class: of `vitcross.options.optimizers`; its lengths come in steps instead.
-        own: names of the options that the optimizer's class takes itself, or dict of its name to that of the option.
-        fixed: dict of further arguments of the optimizer's class.
-        model: built `keras.Model` whose variables are to be trained; those that are `frozen` no longer are.
+        options_class: of `vitcross.options.optimizers`; its durations are given in steps instead.
+        own: names of options that are arguments of the class, or dict of the argument's name to that of the option.
+        fixed: dict of further arguments of the class.
+        model: built `keras.Model`; its `frozen` variables become untrainable.
         total_steps, warmup_steps, cooldown_steps, timescale_steps: see
             `vitcross.training.schedules.learning_rate_schedule`.
         ema_steps: see `vitcross.training.averages.MovingAverage`.
@@ -132,7 +139,7 @@ def build(
         max_gradient_norm=options.max_gradient_norm,
         **arguments,
     )
-    # By variable, not by name: Keras matches names as regular expressions.
+    # Pass variables instead of names, which Keras matches as regular expressions.
     kept = [v for group in parameter_groups(model) if not group.decayed for v in group.variables]
     optimizer.exclude_from_weight_decay(var_list=kept)
     optimizer.build(model.trainable_variables)
@@ -141,6 +148,6 @@ def build(
 
 
 def _statistics(model):
-    """What a model keeps besides parameters and predicts with: the moving statistics of batch normalization."""
+    """The moving statistics of a model's batch normalization, with which it predicts."""
     trainable = {id(v) for v in model.trainable_weights}
     return [v for v in model.weights if id(v) not in trainable and v.name.startswith("moving_")]

@@ -1,30 +1,30 @@
-"""What is said when memory runs out: one sentence with what needs less. Imports nothing heavy."""
+"""Recognizes errors that mean too little memory and says what needs less. Imports no Keras."""
 
 import re
 
 _NAMES = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow, torch
 _REMEDY = (
-    "What needs less: trainer.accumulate_steps=4 (the same batch, a quarter at a time; contrastive losses: "
+    "These need less: trainer.accumulate_steps=4 (the same batch, a quarter at a time; contrastive losses: "
     "task.chunk_size), a smaller data.batch_size, "
     "a smaller data.image_size or a larger model.patch_size, a smaller model, trainer.dtype_policy=mixed_bfloat16"
 )
 
 
 class OutOfMemory(RuntimeError):
-    """Memory did not suffice for one step or one evaluation."""
+    """There was too little memory for a step or an evaluation."""
 
 
 def as_out_of_memory(error):
-    """`OutOfMemory` for an exception that means this, whoever raised it; any other comes back as it is."""
-    if not _means_it(error):
+    """`OutOfMemory` in place of any library's error about memory; other errors are returned unchanged."""
+    if not _is_out_of_memory(error):
         return error
     tensor = re.search(r"shape ?[\[(]([\d, ]+)[\])]", str(error))
     what = f" at a tensor of shape ({', '.join(tensor[1].replace(',', ' ').split())})" if tensor else ""
     return OutOfMemory(f"memory ran out{what}. {_REMEDY}")
 
 
-def _means_it(error):
-    if "No space left" in str(error):  # TensorFlow's name for a full disk too
+def _is_out_of_memory(error):
+    if "No space left" in str(error):  # TensorFlow raises ResourceExhaustedError for a full disk too
         return False
     if isinstance(error, MemoryError) or type(error).__name__ in _NAMES:
         return True

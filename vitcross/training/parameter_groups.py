@@ -1,10 +1,9 @@
-"""Which rule covers which parameter: weight decay, the scale of its learning rate, or frozen. Every parameter has
-exactly one.
+"""Assigns every parameter to exactly one optimizer rule: weight decay, scale of the learning rate, frozen.
 
-Weight decay is for kernels only, as in the ViT and DeiT recipes: biases, normalization scales, position embeddings and
-special tokens are left out. Layer-wise decay (BEiT, arXiv 2106.08254, appendix; Clark et al. 2020, ELECTRA): block `i`
-of `L` learns at `layer_decay ** (L - i)` of the rate, what comes before the blocks at `layer_decay ** (L + 1)`, what
-comes after them at all of it; each tower counts its own blocks.
+Only kernels have weight decay, as in the ViT and DeiT recipes: biases, normalization scales, position embeddings and
+special tokens have none. Layer-wise learning-rate decay (BEiT, arXiv 2106.08254, appendix; Clark et al. 2020, ELECTRA):
+block `i` of `L` has the factor `layer_decay ** (L - i)`, layers before the blocks have `layer_decay ** (L + 1)`, layers
+after them 1. Each encoder (tower) counts its own blocks.
 """
 
 import fnmatch
@@ -36,12 +35,12 @@ class ParameterGroup:
 
 
 def parameter_groups(model, layer_decay=1.0):
-    """Every variable of the model in exactly one group: kernels (decayed), the rest (not decayed), frozen; and by the
-    scale of their learning rate where `layer_decay` is below 1.
+    """Every variable of the model in exactly one group: kernels (with weight decay), others (without), frozen. If
+    `layer_decay` is below 1, there are such groups for each scale of the learning rate.
 
     Args:
         model: built `keras.Model`.
-        layer_decay: in (0, 1]; 1: all layers learn at the same rate.
+        layer_decay: in (0, 1]; 1: all layers have the same learning rate.
 
     Returns:
         tuple of `ParameterGroup`, none empty.
@@ -64,7 +63,7 @@ def parameter_groups(model, layer_decay=1.0):
 
 
 def parameter_table(groups):
-    """The groups as lines of text: count, weight decay, scale of the learning rate."""
+    """The groups as a text table: parameter count, weight decay, scale of the learning rate."""
     width = max(34, *(len(group.name) for group in groups))
     lines = [f"{'parameters':<{width + 2}}{'count':>12}  {'decay':<6}learning rate"]
     for group in groups:
@@ -75,26 +74,21 @@ def parameter_table(groups):
 
 
 def learning_rate_scales(model, layer_decay):
-    """dict of each trainable variable's path to the factor of its learning rate, in (0, 1]."""
+    """Dict of each trainable variable's path to the factor of its learning rate, in (0, 1]."""
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay}")
     depths = {}  # tower -> number of its blocks, frozen ones too
     for variable in model.weights:
         if block := _BLOCK.match(variable.path):
             depths[block["tower"]] = max(depths.get(block["tower"], 0), int(block["number"]) + 1)
-    return {
-        v.path: 1.0 if _is_head(model, v) else layer_decay ** _layers_above(v.path, depths)
-        for v in model.trainable_variables
-    }
-
-
-def _is_head(model, variable):
-    """Whether token vectors are the output layer too."""
-    return getattr(model, "tie_embeddings", False) and variable.path.endswith("text_decoder/embedding/embeddings")
+    scales = {v.path: layer_decay ** _layers_above(v.path, depths) for v in model.trainable_variables}
+    if getattr(model, "tie_embeddings", False):  # the token embedding is also the output layer
+        scales |= {path: 1.0 for path in scales if path.endswith("text_decoder/embedding/embeddings")}
+    return scales
 
 
 def _layers_above(path, depths):
-    """How many layers lie between a variable and the output: 0 behind the blocks, 1 in the last of them, ..."""
+    """How many layers are above a variable: 0 after the blocks, 1 in the last block, ..."""
     if block := _BLOCK.match(path):
         return depths[block["tower"]] - int(block["number"])
     before = _BEFORE_BLOCKS.match(path)
@@ -102,7 +96,7 @@ def _layers_above(path, depths):
 
 
 def _labels(model):
-    """dict of each variable's path to the layer that it is of, with its tower where there are several."""
+    """Dict of each variable's path to the name of its layer, with its tower if the model has several."""
     matches = {v.path: _BLOCK.match(v.path) or _BEFORE_BLOCKS.match(v.path) for v in model.weights}
     towers = {match["tower"] for match in matches.values() if match}
     labels = {}
@@ -115,16 +109,16 @@ def _labels(model):
 
 
 def freeze(model, patterns):
-    """From now on the variables whose path matches one of the patterns are not trained.
+    """Make the variables whose path matches one of the patterns untrainable.
 
-    A batch normalization all of whose parameters are frozen uses, and keeps, its statistics.
+    A batch normalization whose parameters are all frozen runs in inference mode and keeps its statistics.
 
     Args:
         model: built `keras.Model`.
         patterns: sequence of shell patterns (`fnmatch`) of variable paths, as `*/embedding/*`, `*/block_0[0-5]/*`.
 
     Raises:
-        ValueError: for a pattern that matches nothing, or where nothing is left to train.
+        ValueError: if a pattern matches nothing, or nothing is left to train.
     """
     paths = [v.path for v in model.trainable_variables]
     for pattern in patterns:
@@ -135,7 +129,9 @@ def freeze(model, patterns):
             )
     frozen = {path for pattern in patterns for path in fnmatch.filter(paths, pattern)}
     if len(frozen) == len(paths):
-        raise ValueError(f"frozen must leave something to train. Received: {list(patterns)}, which match all of it")
+        raise ValueError(
+            f"frozen must leave something to train. Received: {list(patterns)}, which match every parameter"
+        )
     for variable in model.trainable_variables:
         variable.trainable = variable.path not in frozen
     for layer in model._flatten_layers():
@@ -144,9 +140,39 @@ def freeze(model, patterns):
 
 
 def block_matrices(model):
-    """The 2-D kernels inside the model's transformer blocks: the projections of attention and the perceptrons."""
-    return [
-        v
-        for v in model.trainable_variables
-        if v.name == "kernel" and len(v.shape) == 2 and re.search(r"/block_\d+/", v.path)
-    ]
+    """The 2-D kernels in the model's transformer blocks: the projections of attention and MLP."""
+    kernels = [v for v in model.trainable_variables if v.name == "kernel" and len(v.shape) == 2]
+    return [v for v in kernels if re.search(r"/block_\d+/", v.path)]
+
+
+class LayerwiseLearningRates:
+    """Optimizer mix-in that multiplies each variable's update and weight decay by its scale.
+
+    Keras has one learning rate for all variables. The update of each is computed from it, so the rate is scaled.
+    """
+
+    def scale_learning_rates(self, scales):
+        """Set the scales: dict of variable path to a factor in (0, 1], for all variables of the built optimizer."""
+        self._scales = [scales[v.path] for v in self._trainable_variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        scale = self._scale_of(variable)
+        super().update_step(gradient, variable, learning_rate if scale == 1.0 else learning_rate * scale)
+
+    def _apply_weight_decay(self, variables):
+        decays = {name: getattr(self, name) for name in ("weight_decay", "adam_weight_decay") if hasattr(self, name)}
+        by_scale = {}
+        for variable in variables:
+            by_scale.setdefault(self._scale_of(variable), []).append(variable)
+        for scale, members in by_scale.items():
+            self._set({name: decay and decay * scale for name, decay in decays.items()})
+            super()._apply_weight_decay(members)
+        self._set(decays)
+
+    def _set(self, values):
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def _scale_of(self, variable):
+        scales = getattr(self, "_scales", None)
+        return 1.0 if scales is None else scales[self._get_variable_index(variable)]

@@ -1,9 +1,8 @@
-"""Keeps the last moment from which a run can be continued exactly: what counts besides the weights and the optimizer,
-when all of it fits together.
+"""Tracks the state besides weights and optimizer that an exactly resumed run needs.
 
-A signal or an error may end a run anywhere: in the middle of a validation, of a capture, of writing a row. What is
-saved then is the last such moment, with a note of what was pending: the callbacks of a step, or those of the end of an
-interval. A run that goes on makes up for them first.
+A signal or an error may end a run anywhere: during a validation, a capture, or while a row is written. What is saved
+then is the last consistent state, with a note of which callbacks are pending: those of a step, or those of the end of
+an interval. A resumed run calls them first.
 """
 
 import dataclasses
@@ -18,14 +17,14 @@ NOTHING, BATCH_END, INTERVAL_END = "nothing", "batch_end", "interval_end"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingProgress:
-    """One moment of a run.
+    """The state of a run between two steps.
 
     Args:
-        step: int, updates made.
-        batches: int, batches taken from the data; more than `step` where mixed_float16 has skipped some.
-        rows: int, rows of metrics handed to the sinks.
-        pending: what comes next before the next step: `nothing`, `batch_end` or `interval_end`.
-        callbacks: dict name -> state of a callback: dict of NumPy arrays and of what JSON holds.
+        step: int, number of updates.
+        batches: int, batches taken from the data; more than `step` if mixed_float16 has skipped some.
+        rows: int, rows of metrics sent to the sinks.
+        pending: callbacks to call before the next step: `nothing`, `batch_end` or `interval_end`.
+        callbacks: dict of name to the state of a callback, a dict of NumPy arrays and JSON values.
     """
 
     step: int
@@ -35,7 +34,7 @@ class TrainingProgress:
     callbacks: dict = dataclasses.field(default_factory=dict)
 
     def to_parts(self):
-        """`(facts, arrays)`: what JSON holds, and NumPy arrays keyed `callbacks/<name>/<key>`."""
+        """`(facts, arrays)`: a dict of JSON values, and NumPy arrays keyed `callbacks/<name>/<key>`."""
         facts = {"batches": self.batches, "rows": self.rows, "pending": self.pending, "callbacks": {}}
         arrays = {}
         for name, state in self.callbacks.items():
@@ -54,20 +53,20 @@ class TrainingProgress:
 
 
 class ProgressTracker(keras.callbacks.Callback):
-    """Knows the last moment from which the run can be continued exactly. Comes after what writes the row of a step,
-    and before all that takes long or may fail.
+    """Keeps the last consistent `TrainingProgress` of a run. It comes after the callback that writes the row of a step,
+    and before all that take long or may fail.
 
-    A callback takes part with three members: `state_name`, str, distinct and for ever; `state()`, which is called
-    after every step and must cost nothing; `load_state(state)`, called before training begins.
+    A callback with a state has three members: `state_name`, a unique str that never changes; `state()`, which is called
+    after every step and must be cheap; `load_state(state)`, which is called before training begins.
 
     Args:
-        sink: has `rows`, how many it was handed (`vitcross.sinks.sink.FanOut`).
-        callbacks: those of the run; the ones with a `state_name` take part.
+        sink: has `rows`, the number of rows it was given (`vitcross.sinks.sink.FanOut`).
+        callbacks: all callbacks of the run; those with a `state_name` are saved.
 
     Attributes:
         batches: int, taken from the data so far.
         last: `TrainingProgress`.
-        in_step: bool, whether a training step runs.
+        in_step: bool, whether a training step is running.
     """
 
     def __init__(self, *, sink, callbacks):
@@ -79,7 +78,7 @@ class ProgressTracker(keras.callbacks.Callback):
         self.in_step = False
 
     def load(self, progress):
-        """Go on at `progress`."""
+        """Continue from `progress`."""
         self.batches, self.last = progress.batches, progress
         for name, callback in self.with_state.items():
             if name in progress.callbacks:
@@ -98,11 +97,11 @@ class ProgressTracker(keras.callbacks.Callback):
         self.mark(BATCH_END)
 
     def mark(self, pending):
-        """All fits together now, and `pending` comes next."""
+        """Keep the current state, which is consistent; the callbacks named by `pending` come next."""
         self.last = self._take(pending, self.batches)
 
     def now(self):
-        """The moment to save: the last one marked; where a step was made since, that step with all of it pending."""
+        """The progress to save: the last one marked or, after a further step, that step with its callbacks pending."""
         if self.last is not None and self.last.step == optimizer_step(self.model.optimizer):
             return self.last
         return self._take(BATCH_END, self.batches + 1)

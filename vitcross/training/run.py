@@ -1,4 +1,4 @@
-"""Trains and closes: whatever happens, sinks are closed, the summary is written, the exit status says how it ended."""
+"""Runs the training and, however it ends, closes the sinks with a summary and an exit status."""
 
 from vitcross import metric_keys
 from vitcross.training import out_of_memory
@@ -11,14 +11,14 @@ def train_and_close(trainer, sink, output_locations, unreadable):
     Args:
         trainer: `vitcross.training.trainer.Trainer`.
         sink: `vitcross.sinks.sink.Sink`; its `close` gets the summary and the exit status.
-        output_locations: dict of str, where to look: it joins the summary.
+        output_locations: dict of str, added to the summary.
         unreadable: `vitcross.data.problems.UnreadableImages` of the data.
 
     Returns:
-        int, exit status: 0, or 128 + signal number for a run that a signal ended.
+        int, exit status: 0, or 128 + signal number if a signal ended the run.
 
     Raises:
-        Exception: what made the run fail, after the sinks were closed with exit status 1.
+        Exception: whatever made the run fail, after the sinks were closed with exit status 1.
     """
     state, status = "failed", 1
     try:
@@ -35,7 +35,7 @@ def train_and_close(trainer, sink, output_locations, unreadable):
             reason.add_note(note)
         raise reason from error
     finally:
-        trainer.stop_on_signal.hold()  # closing is short and is not to be torn
+        trainer.stop_on_signal.hold()  # closing is short and must not be interrupted
         skipped = {metric_keys.UNREADABLE_IMAGES: len(unreadable)} if len(unreadable) else {}
         sink.close({"state": state, **trainer.figures(), **skipped, **output_locations}, status)
     received = trainer.stop_on_signal.received

@@ -1,6 +1,6 @@
-"""AdamW that needs no schedule (Defazio et al. 2024, arXiv 2405.15682, algorithm 1).
+"""Implements schedule-free AdamW (Defazio et al. 2024, arXiv 2405.15682, algorithm 1).
 
-Three sequences: `z` takes the steps, `x` is their average, which predicts, and gradients are taken in between, at `y`.
+There are three sequences: `z` takes the steps, its average `x` predicts, and gradients are taken at `y` between them.
 
     y_t = (1 - beta_1) z_t + beta_1 x_t                          the weights of the model while it trains
     v_t = beta_2 v_(t-1) + (1 - beta_2) g_t ** 2                 g_t: gradient at y_t
@@ -9,7 +9,7 @@ Three sequences: `z` takes the steps, `x` is their average, which predicts, and 
     c_(t+1) = gamma_t ** 2 / (gamma_1 ** 2 + ... + gamma_t ** 2)
     x_(t+1) = (1 - c_(t+1)) x_t + c_(t+1) z_(t+1)
 
-`keras.optimizers.ScheduleFreeAdamW` weighs the steps of the warm-up like all others and has no way to `x`.
+`keras.optimizers.ScheduleFreeAdamW` gives warm-up steps the same weight as all others and does not expose `x`.
 """
 
 import keras
@@ -17,7 +17,7 @@ from keras import ops
 
 
 class ScheduleFree(keras.optimizers.Optimizer):
-    """Schedule-free AdamW. `y` and `z` are kept; `x` is made of them when it is asked for (`averaged_weights`).
+    """Schedule-free AdamW. It stores `y` and `z` and computes `x` from them on demand (`averaged_weights`).
 
     Args:
         learning_rate: float or schedule (a warm-up, then constant).
@@ -27,7 +27,7 @@ class ScheduleFree(keras.optimizers.Optimizer):
         weight_decay: decoupled decay, at `y`.
     """
 
-    metric_suffix = ""  # metrics are those of x; y is on the way to it
+    metric_suffix = ""  # only x is evaluated
     stored_averages = ()
 
     def __init__(self, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, **kwargs):
@@ -42,17 +42,16 @@ class ScheduleFree(keras.optimizers.Optimizer):
         super().build(variables)
         self._z = [self.add_variable_from_reference(v, "z") for v in variables]
         self._velocities = [self.add_variable_from_reference(v, "velocity") for v in variables]
-        self._gamma = self._scalar("gamma")
-        self._sum_of_squares = self._scalar("sum_of_squares")
+        self._gamma, self._sum_of_squares = (
+            self.add_variable(shape=(), dtype="float32", name=name, initializer="zeros")
+            for name in ("gamma", "sum_of_squares")
+        )
         self.start_average()
 
     def start_average(self):
-        """All three sequences begin at the weights of now."""
+        """Start all three sequences at the current weights."""
         for variable, z in zip(self._trainable_variables, self._z, strict=True):
             z.assign(variable.value)
-
-    def _scalar(self, name):
-        return self.add_variable(shape=(), dtype="float32", name=name, initializer="zeros")
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         step = ops.cast(self.iterations + 1, "float32")
@@ -61,7 +60,7 @@ class ScheduleFree(keras.optimizers.Optimizer):
         super()._backend_update_step(grads, trainable_variables, self._gamma.value)
 
     def _apply_weight_decay(self, variables):
-        """Part of the step, since it moves z and not y."""
+        """Does nothing: `update_step` applies the decay, since it changes z and not y."""
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -71,15 +70,15 @@ class ScheduleFree(keras.optimizers.Optimizer):
         direction = gradient / (ops.sqrt(velocity) + self.epsilon)
         if self._use_weight_decay(variable):
             direction = direction + self.weight_decay * variable
-        # The first steps of a warm-up may have a rate of 0: then there is nothing to average yet.
+        # The learning rate may be 0 in the first steps of a warm-up: there is nothing to average yet.
         share = ops.where(total > 0, ops.square(gamma) / ops.maximum(total, 1e-30), 1.0)
-        # x of these is (y - (1 - beta_1) z) / beta_1: written without it, nothing is divided by beta_1 at every step.
+        # The update of x = (y - (1 - beta_1) z) / beta_1 is written without x, so that no step divides by beta_1.
         mixed = (1.0 - share) * variable + share * z
         self.assign(variable, mixed + rate * (self.beta_1 * (1.0 - share) - 1.0) * direction)
         z.assign(z - rate * direction)
 
     def averaged_weights(self):
-        """list of `(variable, x as a tensor)`."""
+        """List of `(variable, x as a tensor)`."""
         return [
             (variable, (variable - (1.0 - self.beta_1) * z) / self.beta_1)
             for variable, z in zip(self._trainable_variables, self._z, strict=True)

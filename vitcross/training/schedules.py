@@ -1,6 +1,6 @@
-"""The learning rate by step: a linear warm-up, then one of four shapes.
+"""Computes the learning rate of each step: a linear warm-up, then one of four shapes.
 
-`t` is the update to come, `w` the warm-up, `T` the run, `c` the cool-down, all in steps; `f` the final share.
+`t` is the step, `w`, `T` and `c` are the lengths of warm-up, run and cool-down in steps, `f` is `final_share`.
 
     cosine     f + (1 - f) (1 + cos(pi (t - w) / (T - w))) / 2                           arXiv 1608.03983, equation 5
     wsd        1 until T - c, then f + (1 - f) (1 - sqrt((t - T + c) / c))               arXiv 2405.18392, section 3
@@ -13,7 +13,7 @@ from keras import ops
 
 SCHEDULES = ("cosine", "wsd", "rsqrt", "constant")
 WITH_COOLDOWN = ("wsd", "rsqrt")
-COOLDOWN_SHARE = 0.2  # of the run, where none is given; arXiv 2405.18392 finds 10 to 20 percent
+COOLDOWN_SHARE = 0.2  # of the run, by default; arXiv 2405.18392 recommends 10 to 20 percent
 
 
 def learning_rate_schedule(
@@ -26,24 +26,25 @@ def learning_rate_schedule(
     timescale_steps=None,
     final_share=0.0,
 ):
-    """Learning rate by step: linear from 0 to the peak, then the shape of the schedule.
+    """A learning rate that rises linearly from 0 to its peak, then follows the shape of the schedule.
 
     Args:
         learning_rate: the peak, positive.
-        total_steps: all of the run.
-        warmup_steps: steps of the warm-up, in `[0, total_steps)`.
+        total_steps: length of the run.
+        warmup_steps: length of the warm-up, in `[0, total_steps)`.
         schedule: `cosine`, `wsd` (warm-up, stable, decay), `rsqrt` (reciprocal square root) or `constant`.
-        cooldown_steps: of `wsd` and `rsqrt`, the last steps of the run, in which the rate falls; None: a fifth of the
-            run, at most what the warm-up leaves.
-        timescale_steps: of `rsqrt`, after how many steps behind the warm-up the rate has fallen to 1 / sqrt(2); None:
+        cooldown_steps: for `wsd` and `rsqrt`, length of the decay at the end of the run; None: a fifth of the run, at
+            most the part after the warm-up.
+        timescale_steps: for `rsqrt`, number of steps after the warm-up until the rate is 1 / sqrt(2) of the peak; None:
             the length of the warm-up.
-        final_share: what is left at the end, of the peak (with `rsqrt`: of what the root has left), in [0, 1].
+        final_share: learning rate at the end as a share of the peak (`rsqrt`: of its value without the cool-down), in
+            [0, 1].
 
     Returns:
         `keras.optimizers.schedules.LearningRateSchedule`.
 
     Raises:
-        ValueError: for lengths that do not fit into the run, and for those that the schedule does not have.
+        ValueError: if the parts do not fit into the run, or an argument does not belong to the schedule.
     """
     _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, timescale_steps, final_share)
     if schedule == "cosine":
@@ -72,7 +73,7 @@ def _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, t
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}. Received: schedule={schedule!r}")
     if schedule == "constant" and final_share:
-        raise ValueError(f"final_share belongs to schedules that fall. Received: final_share={final_share}, constant")
+        raise ValueError(f"final_share is not used by schedule=constant. Received: final_share={final_share}")
     if not 0 <= warmup_steps < total_steps:
         raise ValueError(
             f"the warm-up must be shorter than the run. Received: warmup={warmup_steps} of {total_steps} steps"
@@ -90,7 +91,7 @@ def _check(learning_rate, total_steps, warmup_steps, schedule, cooldown_steps, t
 
 @keras.saving.register_keras_serializable(package="vitcross")
 class WarmupThen(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, then `wsd`, `rsqrt` or `constant`. Arguments as for `learning_rate_schedule`, none left open."""
+    """Linear warm-up, then `wsd`, `rsqrt` or `constant`. Arguments as in `learning_rate_schedule`; none is None."""
 
     def __init__(
         self, schedule, *, learning_rate, total_steps, warmup_steps, cooldown_steps, timescale_steps, final_share
@@ -107,8 +108,8 @@ class WarmupThen(keras.optimizers.schedules.LearningRateSchedule):
             after_warmup = ops.maximum(step - self.warmup_steps, 0.0)
             share = share * ops.rsqrt(1.0 + after_warmup / self.timescale_steps)
         if self.schedule in WITH_COOLDOWN:
-            begun = step - (self.total_steps - self.cooldown_steps)
-            fallen = ops.clip(begun / self.cooldown_steps, 0.0, 1.0)
+            steps_into_cooldown = step - (self.total_steps - self.cooldown_steps)
+            fallen = ops.clip(steps_into_cooldown / self.cooldown_steps, 0.0, 1.0)
             fallen = ops.sqrt(fallen) if self.schedule == "wsd" else fallen
             share = share * (1.0 - (1.0 - self.final_share) * fallen)
         return self.learning_rate * share * ops.ones_like(step)

@@ -1,4 +1,4 @@
-"""Trains with Keras `fit` under a thin trainer: compile, the order of the callbacks, and how a run ends."""
+"""Trains a task with Keras `fit`: compiles it, orders the callbacks, and saves the state when a run ends early."""
 
 import dataclasses
 import math
@@ -7,27 +7,26 @@ import time
 import keras
 
 from vitcross import metric_keys
-from vitcross.training.callbacks import KeepCheckpoints, MetricRows, StopAfter, Validation
+from vitcross.training.callbacks import EarlyStopping, KeepCheckpoints, MetricRows, StopAfter, Validation
 from vitcross.training.checkpoint import load_training, read_progress
 from vitcross.training.device import peak_memory_gigabytes
-from vitcross.training.early_stopping import EarlyStopping
 from vitcross.training.guards import Interrupted, NonFiniteError, StopOnNonFinite, optimizer_step
 from vitcross.training.progress import BATCH_END, INTERVAL_END, ProgressTracker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """How a run trains; durations are in steps.
+    """Settings of the training loop; durations are in steps.
 
     Args:
         total_steps, evaluate_every, log_every: int.
         batch_size: int, for images/s and for the position in the data.
-        jit_compile: whether XLA compiles the step; explicit, since Keras's "auto" depends on the device.
-        class_names: tuple of str, kept in the checkpoint.
+        jit_compile: bool, whether XLA compiles the step; explicit, since Keras's "auto" depends on the device.
+        class_names: tuple of str, saved in the checkpoint.
         started: `time.perf_counter()` at the start of the process, for the time to the first step.
         checkpoint_every, checkpoint_minutes: checkpoints between two validations, in steps and minutes; or None.
-        accumulate_steps: int, parts in which a batch is computed (`vitcross.tasks.gradient_accumulation`).
-        early_stopping: int, steps without a better validation after which the run ends; None: it runs to its end.
+        accumulate_steps: int, microbatches per batch (`vitcross.tasks.gradient_accumulation`).
+        early_stopping: int, the run ends after so many steps without a better validation; None: never.
     """
 
     total_steps: int
@@ -46,14 +45,14 @@ class TrainerSettings:
 class Trainer:
     """Trains a task and reports to the sinks.
 
-    One endless iterator runs through the whole of `fit`; what Keras calls an epoch is the interval between two
-    validations. `fit` gets no validation data: `vitcross.tasks.evaluation` counts each example exactly once.
+    `fit` reads one endless iterator; what Keras calls an epoch is the interval between two validations. `fit` gets no
+    validation data: `vitcross.tasks.evaluation` counts each example exactly once.
 
     Args:
         settings: `TrainerSettings`.
         task: `keras.Model` with loss and metrics (`vitcross.tasks`), built.
         optimizer: built optimizer with `vitcross.training.guards.FiniteUpdates`.
-        batches: callable of `start_position`, the examples to leave out at the start: an endless iterable of training
+        batches: callable of `start_position`, the number of examples to skip; returns an endless iterable of training
             batches.
         validation_splits: sequence of `vitcross.training.callbacks.EvaluationSplit`, `validation` first.
         checkpoints: `vitcross.training.checkpoints.Checkpoints`.
@@ -77,8 +76,8 @@ class Trainer:
         self.keep = KeepCheckpoints(
             settings, checkpoints=checkpoints, position=self.position, validation=self.validation, sink=sink
         )
-        # Order: first what may refuse the step and what ends with it, then its row, then what only reads the weights,
-        # then what keeps all of it, last what may leave `fit`.
+        # Order: first the callbacks that may end training, then the row of the step, then those that only read the
+        # weights, then checkpoints, last the one that may raise out of `fit`.
         self.callbacks = [
             StopOnNonFinite(),
             StopAfter(settings.total_steps),
@@ -97,26 +96,26 @@ class Trainer:
 
     @property
     def step(self):
-        """Updates made so far."""
+        """Number of updates so far."""
         return optimizer_step(self.task.optimizer)
 
     def load(self, checkpoint):
-        """Go on from a checkpoint folder as if the run had never stopped. Returns the step.
+        """Continue from a checkpoint folder as if the run had never stopped. Returns the step.
 
         Raises:
-            ValueError: where it does not fit this model, task or optimizer.
+            ValueError: if it does not fit this model, task or optimizer.
         """
         load_training(self.task, checkpoint)
         self.position.load(read_progress(checkpoint))
         return self.step
 
     def fit(self):
-        """Train to the end. Whatever happens, what was learned is kept.
+        """Train to the end. If training fails or is interrupted, the current state is saved if possible.
 
         Raises:
-            NonFiniteError: the last good checkpoint is kept; the state of now is not saved, since moving statistics may
-                have seen what was not finite.
-            Interrupted: after the state of now was saved.
+            NonFiniteError: the current state is not saved, since moving statistics may contain values that are not
+                finite; the last good checkpoint is kept.
+            Interrupted: after the current state was saved.
         """
         callbacks = _OneTraining(self.callbacks, add_history=True, model=self.task)
         try:
@@ -125,16 +124,16 @@ class Trainer:
             callbacks.begin()
             self._replay_pending(callbacks)
             while self.step < self.settings.total_steps and not self.task.stop_training:
-                self._fit_stretch(callbacks)
+                self._fit_intervals(callbacks)
             callbacks.end()
         except NonFiniteError:
             raise
         except (Interrupted, Exception) as reason:
-            self._save_what_was_learned(reason)
+            self._save_after_failure(reason)
             raise
 
     def _replay_pending(self, callbacks):
-        """What was pending after the last step when the run was stopped."""
+        """Call the callbacks that were pending when the run was stopped."""
         pending, batches = self.position.last.pending, self.position.batches
         if pending == BATCH_END:
             logs = self.task.get_metrics_result()
@@ -144,8 +143,8 @@ class Trainer:
         if self.position.last.pending == INTERVAL_END:
             callbacks.on_epoch_end(batches // self.settings.evaluate_every, self.task.get_metrics_result())
 
-    def _fit_stretch(self, callbacks):
-        """Train to the end of the interval, where one was begun, else to the end of the run."""
+    def _fit_intervals(self, callbacks):
+        """Train to the end of an interval that has begun, else to the end of the run."""
         begun = self.position.batches % self.settings.evaluate_every
         steps = self.settings.evaluate_every - begun
         callbacks.set_params({"steps": steps})
@@ -159,19 +158,19 @@ class Trainer:
             shuffle=False,
         )
 
-    def _save_what_was_learned(self, reason):
-        self.validation.with_average.restore()  # a signal may have come while weights were exchanged
+    def _save_after_failure(self, reason):
+        self.validation.with_average.restore()  # the exchange of weights may have been interrupted
         if self.position.in_step and not isinstance(reason, Interrupted):
-            # TensorFlow had begun what does not depend on the batch that failed: counts, random states.
+            # TensorFlow may have updated what does not depend on the failed batch: counts, random states.
             reason.add_note(f"a step failed halfway: {self.checkpoints.index['latest'] or 'no checkpoint'} is kept")
             return
         try:
             self.keep.save()
-        except OSError as error:  # a full disk, say: it must not hide why the run ended
+        except OSError as error:  # e.g. a full disk, which must not hide why the run ended
             reason.add_note(f"the state of step {self.step} could not be saved: {error}")
 
     def figures(self):
-        """What `summary.json` holds of the training itself; usable after an interruption too."""
+        """The training's part of `summary.json`; available after an interruption too."""
         first = self.rows.first_step_at
         seconds = {
             "to_first_step": None if first is None else first - self.settings.started,
@@ -196,8 +195,8 @@ class Trainer:
 
 
 class _OneTraining(keras.callbacks.CallbackList):
-    """The callbacks of a run that calls Keras `fit` more than once: training begins and ends once for all of them, and
-    means that were begun before a `fit` are gone on with."""
+    """Callbacks of a run that calls Keras `fit` several times: training begins and ends only once for them, and metric
+    means continue from one `fit` to the next."""
 
     begin = keras.callbacks.CallbackList.on_train_begin
     end = keras.callbacks.CallbackList.on_train_end
@@ -210,7 +209,7 @@ class _OneTraining(keras.callbacks.CallbackList):
         pass
 
     def keep_metrics(self, task):
-        """The means of now are those with which the next interval begins."""
+        """Start the next interval with the current means."""
         self._means = [(v, v.numpy()) for v in task.metrics_variables]
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -1,4 +1,4 @@
-"""Draws the curves of a run from its `metrics.jsonl`: a figure for each row of `metric_keys.KEYS` that is drawn."""
+"""Draws the curves of a run from its `metrics.jsonl`: one figure for each drawn row of `metric_keys.KEYS`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from vitcross.pages.numbers import is_number
 from vitcross.pages.svg_charts import Line, line_figure
 
 MAX_POINTS = 300  # about one for every pixel
-# Of more curves that one figure could have, the first, the last and some between them.
-MAX_SERIES = 6
-# The table of methods above the curves holds the newest numbers of these.
+MAX_SERIES = 6  # most curves of a figure; of more, the first, the last and some in between are drawn
+# Shown in the table of methods above the curves instead.
 IN_THE_TABLE = ("verdict", "deletion", "insertion", "gap_share", "{examples,explainable}")
-# Endings of keys of another split, and of the average of the weights.
+# An open part of a key must not match the ending of another split or of the averaged weights.
 NOT_ANOTHER = "".join(f"(?<!{ending})" for ending in VARIANTS if ending)
 
 
@@ -26,7 +25,7 @@ TRUST, HEALTH, TRAINING = map(_section, ("trust", "health", "training"))
 
 
 def read_rows(path) -> list[dict]:
-    """The rows of a `metrics.jsonl`; a missing file has none, and a line that is half written is left out."""
+    """The rows of a `metrics.jsonl`, without incomplete lines; empty if there is no file."""
     rows = []
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -43,7 +42,7 @@ def read_rows(path) -> list[dict]:
 
 
 def by_key(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
-    """Key -> its points `(step, value)`, ascending; the last of several values of one step."""
+    """Dict of key to its points `(step, value)`, ascending; of several values of one step the last counts."""
     found: dict[str, dict] = {}
     for row in rows:
         for key, value in row.items():
@@ -53,19 +52,19 @@ def by_key(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
 
 
 def thinned(points: list) -> list:
-    """At most `MAX_POINTS` of some points, the first and the last among them."""
+    """At most `MAX_POINTS` of the points, including the first and the last."""
     stride = max((len(points) - 1) / (MAX_POINTS - 1), 1)
     return [points[round(i * stride)] for i in range(min(len(points), MAX_POINTS))]
 
 
 def charts(rows: list[dict], wanted) -> list[str]:
-    """One HTML figure for every MetricKey of `wanted` of which the rows have at least one value."""
+    """One HTML figure for every MetricKey of `wanted` that has at least one value in the rows."""
     curves = {key: thinned(points) for key, points in by_key(rows).items()}
     return [figure for key in wanted if (figure := _figure(curves, key))]
 
 
 def _figure(curves, wanted: MetricKey):
-    # What an open name stands for is found among the keys; its first curve is that of validation.
+    # Open names are matched against the logged keys; the first curve is that of validation.
     known = list(wanted.curves.items())[: 1 if "<" in wanted.pattern else MAX_SERIES]
     found = [pair for key, label in known for pair in _matching(curves, key, "{}" if "<" in key else label)]
     lines = []
@@ -86,8 +85,8 @@ def _figure(curves, wanted: MetricKey):
 
 
 def _matching(curves, key: str, label: str = "") -> list[tuple[str, str]]:
-    """(key, label) of the logged keys that an open key stands for, sorted; of a key that is not open itself."""
-    # No slash in what is open: `val/accuracy/<group>` is not `val/accuracy/x/y`.
+    """`(key, label)` of the logged keys that an open key matches, sorted; a key that is not open matches itself."""
+    # The open part holds no slash: `val/accuracy/<group>` does not match `val/accuracy/x/y`.
     pattern = re.sub(r"\{[^}]*\}|<[^>]*>", f"([^/]+){NOT_ANOTHER}", key)
     if pattern == key:
         return [(key, label)]

@@ -1,5 +1,8 @@
-"""Makes the gallery's page: what its template shows. Without scripts all captures are listed below each other."""
+"""Renders the gallery's page from its captures and curves; without scripts it lists the captures below each other."""
 
+from __future__ import annotations
+
+import dataclasses
 import functools
 import math
 
@@ -12,7 +15,7 @@ SHEETS = {media.key: media for media in MEDIA if media.section in ("self", "text
 
 
 def _column(measure, family=trust, field=None):
-    """(field of a method's row, title of its column, what it says)."""
+    """`(field of a method's row, title of the column, its meaning)`."""
     row = lookup(family("raw", measure))
     return field or measure, row.title, row.meaning + ("; in brackets: by chance" if row.reference == "chance" else "")
 
@@ -22,17 +25,48 @@ COLUMNS = (
     (
         "gap_other",
         "Gap to another image's map",
-        "the same against the map of another image; near 0: the map does not know this one",
+        "the same against the map of another image; near 0: the map does not depend on the image",
     ),
-    ("gap_center", "Gap to the center", "the same against pointing at the center; near 0: objects lie there anyway"),
+    ("gap_center", "Gap to the center", "the same against pointing at the center; near 0: objects are there anyway"),
     *map(_column, ("gap_share", "sanity")),
     *(_column(measure, grounding) for measure in ("pointing", "lift")),
 )
-# Of a planted mark, which most runs do not have: not a lack where it is missing.
+# Of a planted mark, which most runs do not have: not listed as missing.
 MARK_COLUMNS = tuple(
     _column(measure, functools.partial(grounding, of="grounding_mark"), f"mark_{measure}")
     for measure in ("pointing", "lift")
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CaptureEntry:
+    """One capture in the page's template and in its JSON, from which a resumed run reads the earlier captures.
+
+    Paths of files are relative to the page.
+
+    Args:
+        step: int.
+        images: for each sheet a dict of `key`, `title`, `caption`, `file`, `width`, `height` and `vmax`.
+        probes: `[text, truth, correct or None]` of each probe.
+        targets: what the maps of each probe explain; empty if it is not known.
+        trust: trust measures of the maps (`trust_table`), or None.
+        thumbnails: dict of the `file` with all maps, its `columns` (dict of key to name) and `rows`, and the `width`
+            and `height` of a cell in pixels.
+        colors: the color scale from 0 up, `#rrggbb`.
+    """
+
+    step: int
+    images: list[dict]
+    probes: list[list]
+    targets: list[str]
+    trust: dict | None
+    thumbnails: dict
+    colors: list[str]
+
+    @property
+    def files(self) -> list[str]:
+        """Every file of the capture that the page shows."""
+        return [part["file"] for part in (*self.images, self.thumbnails)]
 
 
 def page(*, title, status, facts, captures, curves, explore) -> str:
@@ -58,7 +92,6 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
     }
     measured = next((capture for capture in reversed(captures) if capture.trust), None)
     columns, missing = _columns(measured.trust["methods"] if measured else [])
-    strip = [capture for capture in captures if capture.thumbnails]
     last = [("last step", number(captures[-1].step))] if captures else []
     return html_page(
         "sinks/gallery/page.html",
@@ -75,8 +108,7 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
         columns=columns,
         missing=missing,
         animation_question=lookup_media(ANIMATION).question,
-        strip=strip,
-        strip_column="relevance" if all("relevance" in c.thumbnails["columns"] for c in strip) else "rollout",
+        strip_column="relevance" if all("relevance" in c.thumbnails["columns"] for c in captures) else "rollout",
         tables=tables,
         curves=curves,
         explore=explore,
@@ -86,7 +118,7 @@ def page(*, title, status, facts, captures, curves, explore) -> str:
 
 
 def _columns(rows):
-    """The columns with any number, and the names of those without one, which are told below the table."""
+    """The columns with numbers, and the titles of those without any, which are named below the table."""
 
     def known(column):
         return any(row[column[0]] is not None and math.isfinite(row[column[0]]) for row in rows)

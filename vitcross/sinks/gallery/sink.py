@@ -1,7 +1,7 @@
-"""The local gallery: `attention/index.html`, one page that opens from disk and shows how attention formed.
+"""Writes the local gallery `attention/index.html`, a page that opens from disk and shows how attention developed.
 
-The page holds text, curves and links; images stay files beside it, the same bytes that go to the dashboard. It is
-written anew, as a whole, after each capture and at the end.
+The page has text, curves and links; images are files beside it, the same bytes as in the dashboard. It is rewritten
+after each capture and at the end.
 """
 
 import json
@@ -14,11 +14,10 @@ from vitcross.atomic_files import write_bytes, write_text
 from vitcross.attention_maps.sheets.media import file_name, folder_name
 from vitcross.metric_keys import IMAGES_PER_SECOND, formatted, label, val
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, charts, read_rows
-from vitcross.sinks.gallery.page import STATE_ID, page
-from vitcross.sinks.gallery.state import CaptureEntry
+from vitcross.sinks.gallery.page import STATE_ID, CaptureEntry, page
 from vitcross.sinks.sink import Sink
 
-# Figures of the summary that the page prints, where they are known.
+# Values of the summary that the page shows if they are known.
 FACTS = (
     *map(val, ("accuracy", "accuracy_ema", "attribute_accuracy", "mean_r1", "image_to_text_r1", "text_to_image_r1")),
     *map(val, ("attribute_accuracy_unseen", "loss")),
@@ -35,7 +34,7 @@ class Gallery(Sink):
         title: str, name of the run, as text.
         metrics_path: str or path of the run's `metrics.jsonl`; None: the one in `folder`.
 
-    A run that goes on keeps the captures that the existing page lists, up to the step from which it captures again.
+    A resumed run keeps the captures of the existing page, up to the step of its next capture.
     """
 
     def __init__(self, folder, *, title, metrics_path=None):
@@ -46,7 +45,7 @@ class Gallery(Sink):
         self.captures = self._listed()
 
     def media(self, step, media):
-        """Add a capture and write the page. Sheets that no other sink has written yet are written here."""
+        """Add a capture and write the page, and the sheets that no other sink has written."""
         folder, images = folder_name(step), []
         for key, sheet in media.sheets.items():
             path = self.folder / folder / file_name(key)
@@ -69,12 +68,12 @@ class Gallery(Sink):
         self._write("running", {})
 
     def close(self, summary, exit_code):
-        """Write the page a last time, with how the run ended."""
+        """Write the page a last time, with the run's final status."""
         status = "finished" if exit_code == 0 else "stopped" if exit_code >= 128 else "failed"
         self._write(status, summary or {})
 
     def _explore(self):
-        """What others wrote beside the page, as far as it is there by now, and the animation's size in pixels."""
+        """The viewer and the animation beside the page, if they exist, and the animation's size in pixels."""
         found = {name: name if (self.folder / name).is_file() else None for name in ("viewer.html", "evolution.gif")}
         size = (0, 0)
         if found["evolution.gif"]:
@@ -96,7 +95,7 @@ class Gallery(Sink):
         write_text(self.path, text)
 
     def _listed(self):
-        """The captures of the page that is already there; none where there is no page, or one of another kind."""
+        """The captures of the existing page; empty if there is no page or it cannot be read."""
         try:
             text = self.path.read_text(encoding="utf-8")
             state = re.search(rf'<script type="application/json" id="{STATE_ID}">(.*?)</script>', text, re.S)[1]

@@ -1,7 +1,6 @@
-"""What of a capture goes to Weights & Biases, and in which of its types: masks and boxes over clean images, sheets,
-the interactive viewer; and how much of it, so that a run stays below the number of files that W&B advises.
+"""Converts captures to Weights & Biases media and limits how many files of a run are uploaded.
 
-It imports no wandb: the module is handed in by the sink that has it.
+It does not import wandb: the sink passes the module in.
 """
 
 from __future__ import annotations
@@ -11,19 +10,18 @@ from pathlib import Path
 from vitcross.attention_maps.sheets.media import file_name
 from vitcross.metric_keys import OVERLAY, VIEWER
 
-MOST_IMAGES = 108  # of one list; W&B drops the rest
-MOST_FILES = 900  # of one run; W&B advises fewer than 1,000, some are its own
-# Class id and label of each layer of boxes; the ids are other than those of the levels.
+MOST_IMAGES = 108  # in one list; W&B drops the rest
+MOST_FILES = 900  # in one run; W&B recommends fewer than 1,000, and adds some itself
+# Class id and label of each layer of boxes; the ids differ from those of the mask levels.
 BOX_LAYERS = {"truth": (11, "decides the label"), "words": (12, "named by words"), "mark": (13, "gives the label away")}
 
 
 class Uploads:
-    """Decides what of each capture is uploaded, so that the files of a run stay few and small.
+    """Decides which captures are uploaded, so that the files of a run stay few and small.
 
-    A capture goes up whole or not at all: every one where all of them fit into `MOST_FILES`, else every second, third,
-    ... and always the last, which `rest` hands over when the run closes. The viewer holds all captures so far, so that
-    an older one is worth little: it goes up with captures 1, 2, 4, 8, ... and the last, together less than three times
-    the size of the last one.
+    If not all captures fit into `MOST_FILES`, only every second, third, ... is uploaded, and always the last, which
+    `rest` returns when the run closes. The viewer contains all captures so far; it is uploaded with captures 1, 2, 4,
+    8, ... and the last, together less than three times the size of the last one.
 
     Args:
         wandb: the module.
@@ -34,22 +32,22 @@ class Uploads:
         self._wandb, self._captures = wandb, max(1, captures)
         self._seen = self._files = 0
         self._waiting = self._viewer = None  # (step, media), (step, text) not uploaded yet
-        self.note = ""  # what is to be told of captures left out, or nothing
+        self.note = ""  # message about captures that are not uploaded
 
     def row(self, step, media, folder):
-        """key -> W&B object of one capture, whose files lie in `folder` until they are logged; {} where it waits."""
+        """Dict of key to W&B object of one capture, {} if it is not uploaded now; its files are written to `folder`."""
         needs = 1 + len(media.sheets) + (overlay_files(media.overlay) if OVERLAY in media.sheets else 0)
         stride = -(-self._captures * needs // MOST_FILES)
         self._seen += 1
         row = {}
-        # Room for one more: the last capture goes up in any case.
+        # Leave room for one more: the last capture is always uploaded.
         if (self._seen - 1) % stride == 0 and self._files + 2 * needs <= MOST_FILES:
             self._files += needs
             self._waiting = None
             row = self._images(media, folder)
         else:
             self._waiting = (step, media)
-            self.note = self.note or f"captures of {needs} files each are too many, it gets some and the last"
+            self.note = self.note or f"captures of {needs} files each are too many, only some and the last are uploaded"
         if media.viewer is not None:
             if self._seen & (self._seen - 1) == 0:
                 row[VIEWER], self._viewer = html(self._wandb, media.viewer, folder), None
@@ -58,7 +56,7 @@ class Uploads:
         return row
 
     def rest(self, folder):
-        """[(step, row), ...] of what has waited for the end of the run."""
+        """List of `(step, row)` of the last capture and viewer, if they were not uploaded yet."""
         rows = []
         if self._waiting is not None:
             step, media = self._waiting
@@ -70,7 +68,7 @@ class Uploads:
         return rows
 
     def _images(self, media, folder):
-        # The sheets are handed over as the PNG files that the gallery shows, neither encoded twice nor converted.
+        # The sheets are the PNG files of the gallery, neither encoded again nor converted.
         row = {}
         for key, sheet in media.sheets.items():
             if key == OVERLAY:
@@ -83,31 +81,31 @@ class Uploads:
 
 
 def html(wandb, text, folder):
-    """A page as it is: without `inject=False` W&B adds a stylesheet that it loads from its own address."""
+    """A page without the stylesheet that W&B would inject and load from its server."""
     path = Path(folder) / "viewer.html"
     path.write_text(text, encoding="utf-8")
     return wandb.Html(str(path), inject=False)
 
 
 def animation(wandb, gif, folder):
-    """A GIF as it is: a file needs no moviepy, which arrays would."""
+    """A GIF as a file; arrays would need moviepy."""
     path = Path(folder) / "evolution.gif"
     path.write_bytes(gif)
     return wandb.Video(str(path), format="gif")
 
 
 def overlay_files(overlay):
-    """At most how many files `overlay_images` makes (equal ones are one): image, boxes, a mask for each method."""
+    """Upper limit of the files that `overlay_images` makes: images, boxes, a mask for each method."""
     return min(len(overlay), MOST_IMAGES) * (1 + len(overlay.layers) + len(overlay.methods))
 
 
 def overlay_images(wandb, overlay, folder):
-    """The clean images, over which the dashboard lays the levels of each method and the boxes of the truth.
+    """Images with the mask of each method and the ground-truth boxes, which the dashboard draws over them.
 
     Args:
         wandb: the module.
         overlay: `media.overlay` of a capture.
-        folder: path, where the images lie until they are logged.
+        folder: path, the images are written to it.
 
     Returns:
         list of at most 108 `wandb.Image`.
@@ -126,6 +124,6 @@ def overlay_images(wandb, overlay, folder):
 
 
 def _box(class_id, y_min, x_min, y_max, x_max, caption):
-    """Shares of the image, as W&B reads positions without a unit."""
+    """A box whose coordinates are fractions of the image, as W&B expects by default."""
     position = {"minX": x_min, "maxX": x_max, "minY": y_min, "maxY": y_max}
     return {"position": position, "class_id": class_id, "box_caption": caption}

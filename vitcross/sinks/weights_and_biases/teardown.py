@@ -1,22 +1,18 @@
-"""The end of a W&B session, in bounded time.
-
-It imports no wandb: the module is handed in by the sink that has it.
-"""
+"""Ends a W&B session in bounded time. It does not import wandb: the sink passes the module in."""
 
 import contextlib
 import logging
 import threading
 
 logger = logging.getLogger(__name__)
-PATIENCE = 10.0  # seconds; a session that has nothing to do ends in one
+PATIENCE = 10.0  # seconds; an idle session ends within one
 
 
 def tear_down(wandb, patience=PATIENCE):
-    """`wandb.teardown()`, but not for ever.
+    """`wandb.teardown()` with a time limit.
 
-    Where the background process (wandb 0.31) gives up on a server in the very moment in which its client does, the
-    request to end is lost with the connection, and `teardown` waits for a process that waits for it. What it was to
-    upload is on disk, so that it can be killed.
+    If the background process (wandb 0.31) and its client give up on a server at the same moment, the request to end is
+    lost and the two wait for each other. The process may be killed: what it has not uploaded is on disk.
 
     Args:
         wandb: the module.
@@ -30,7 +26,7 @@ def tear_down(wandb, patience=PATIENCE):
     watchdog.daemon = True
     watchdog.start()
     try:
-        # It leaves the program with the status of a process that did not end well: no reason for a run to end.
+        # If the process ended with an error, wandb exits the program, which must not end the run.
         with contextlib.suppress(SystemExit):
             wandb.teardown()
     finally:
@@ -38,7 +34,7 @@ def tear_down(wandb, patience=PATIENCE):
 
 
 def _background_process(wandb):
-    """The `subprocess.Popen` of the session, or None: there is none, or a newer wandb keeps it elsewhere."""
+    """The `subprocess.Popen` of the session; None if there is none or a newer wandb keeps it elsewhere."""
     try:
         return wandb.sdk.wandb_setup.singleton()._connection._proc._process
     except AttributeError:
