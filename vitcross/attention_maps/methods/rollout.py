@@ -143,7 +143,7 @@ def read_map(record: AttentionRecord, method: str) -> np.ndarray:
 
 MEANINGS = {
     "raw": "last layer, mean of heads",
-    "rollout": "all layers, knows no class",
+    "rollout": "all layers, class-agnostic",
     "relevance": "for what is explained",
     "leave_one_out": "without each patch in turn",
 }

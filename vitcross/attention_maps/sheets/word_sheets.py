@@ -138,7 +138,7 @@ def _range(cosines) -> str:
 def _about_boxes(record: AttentionRecord) -> list[str]:
     if not record.text.words_have_boxes:
         return []
-    return ["Blue words name an object; its true box is white. The model never sees the box."]
+    return ["Blue words name an object; the white box is its true place, which the model never sees."]
 
 
 def _block(record: AttentionRecord, example: int, maps_WP: np.ndarray, notes: list[str]) -> _Block:

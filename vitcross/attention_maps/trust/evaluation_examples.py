@@ -81,7 +81,7 @@ def explained_boxes(record: AttentionRecord) -> list[np.ndarray]:
     return [text.boxes for text in record.text.texts]
 
 
-def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: float = 1) -> dict[str, dict]:
+def ground(examples: Examples, maps: dict[str, np.ndarray], masks) -> dict[str, dict]:
     """method -> `pointing`, `energy`, `lift`, `chance`, mean over the examples that have a mask; {} without any.
 
     Ties between maxima are broken by the example's index, independently of the other examples.
@@ -93,7 +93,7 @@ def ground(examples: Examples, maps: dict[str, np.ndarray], masks, tolerance: fl
     # Images from outside the data set have the index -1, and a seed must not be negative.
     seeds = examples.indices + 1
     return {
-        method: mean_of_rows([measure(grid[row], masks[row], tolerance, [0, int(seeds[row])]) for row in known])
+        method: mean_of_rows([measure(grid[row], masks[row], [0, int(seeds[row])]) for row in known])
         for method, grid in grids.items()
     }
 

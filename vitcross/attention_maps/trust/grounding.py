@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Float arithmetic must not decide whether exactly half of a patch lies in the box.
 _HALF = 0.5 - 1e-6
 BOXES_OF = {"object": "boxes", "mark": "mark_boxes"}  # `of` -> the field of a record that holds the boxes
+TOLERANCE = 1  # of the pointing game, in patches
 MEASURES = ("pointing", "energy", "lift", "chance")
 
 
@@ -40,7 +41,7 @@ def _near(box_mask: np.ndarray, tolerance: float) -> np.ndarray:
     return ((offsets**2).sum(axis=-1) <= tolerance**2).any(axis=-1)
 
 
-def pointing_game(attention_map, box_mask, tolerance: float = 1, seed: int = 0) -> bool:
+def pointing_game(attention_map, box_mask, tolerance: float = TOLERANCE, seed: int = 0) -> bool:
     """Whether the map's maximum lies in the box or at most `tolerance` patches (Euclidean) from it.
 
     Args:
@@ -102,9 +103,7 @@ def boxes_to_patches(record: AttentionRecord, boxes) -> np.ndarray:
     return np.logical_or.reduce(masks) if masks else np.zeros(grid, bool)
 
 
-def grounding(
-    record: AttentionRecord, method: str = "rollout", tolerance: float = 1, seed: int = 0, of: str = "object"
-) -> dict:
+def grounding(record: AttentionRecord, method: str = "rollout", seed: int = 0, of: str = "object") -> dict:
     """How well the maps of a record point at the boxes, mean over the examples.
 
     Examples whose object covers half of no patch are left out, as are boxes without area.
@@ -112,7 +111,6 @@ def grounding(
     Args:
         record: AttentionRecord.
         method: one of `methods_of(record)`.
-        tolerance: float, of the pointing game, in patches.
         seed: int, breaks ties between maxima.
         of: `"object"` (`record.boxes`, the objects that decide the label) or `"mark"` (`record.mark_boxes`, a planted
             mark that gives the label away).
@@ -131,17 +129,17 @@ def grounding(
     for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
         mask = boxes_to_patches(record, boxes[i : i + 1])
         if mask.any():
-            rows.append(measure(attention_map, mask, tolerance, seed + i))
+            rows.append(measure(attention_map, mask, seed + i))
     return mean_of_rows(rows) | {"examples": len(rows)} if rows else {}
 
 
-def measure(attention_map, mask, tolerance: float, seed) -> tuple[float, ...]:
+def measure(attention_map, mask, seed) -> tuple[float, ...]:
     """One map against one mask, both (grid_height, grid_width): a value for each of `MEASURES`.
 
     `seed` is an int or a sequence of them, each >= 0.
     """
     energy = energy_in_box(attention_map, mask)
-    near = _near(mask, tolerance)
+    near = _near(mask, TOLERANCE)
     return float(_points_at(attention_map, near, seed)), energy, energy / mask.mean(), near.mean()
 
 

@@ -29,7 +29,7 @@ def grounding_maps(record: AttentionRecord) -> dict[str, list[np.ndarray]]:
     return maps | {method: token_word_maps(record, method) for method in record.text.token_maps}
 
 
-def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int = 0) -> dict[str, np.ndarray]:
+def word_measurements(record: AttentionRecord, seed: int = 0) -> dict[str, np.ndarray]:
     """layer -> (words, 4): `grounding.MEASURES` of every word that has boxes, in the order of the examples.
 
     Words whose boxes cover half of no patch are left out. Ties between maxima are broken by `seed` and the example's
@@ -46,16 +46,15 @@ def word_measurements(record: AttentionRecord, tolerance: float = 1, seed: int =
             word_seed = [seed, int(record.example_index[example]) + 1, w]
             for layer, rows in found.items():
                 grid = record.token_layout.to_grid(maps[layer][example][w])
-                rows.append(measure(grid, mask, tolerance, word_seed))
+                rows.append(measure(grid, mask, word_seed))
     return {layer: np.array(rows, np.float64).reshape(-1, 4) for layer, rows in found.items()}
 
 
-def word_grounding(records: AttentionRecord | Iterable[AttentionRecord], tolerance: float = 1, seed: int = 0) -> dict:
+def word_grounding(records: AttentionRecord | Iterable[AttentionRecord], seed: int = 0) -> dict:
     """How well the maps of words point at what they name, mean over all words that have boxes.
 
     Args:
         records: AttentionRecord with texts, or several of one model: portions of one set of examples.
-        tolerance: float, of the pointing game, in patches.
         seed: int, breaks ties between maxima.
 
     Returns:
@@ -64,7 +63,7 @@ def word_grounding(records: AttentionRecord | Iterable[AttentionRecord], toleran
         were measured. Empty where no word has a usable box.
     """
     records = [records] if isinstance(records, AttentionRecord) else records
-    return mean_of_words([word_measurements(record, tolerance, seed) for record in records])
+    return mean_of_words([word_measurements(record, seed) for record in records])
 
 
 def mean_of_words(portions: list[dict]) -> dict[str, dict]:

@@ -1,13 +1,6 @@
-"""The interactive viewer: from records to one self-contained HTML page.
+"""Builds the interactive viewer, one self-contained HTML page, from records.
 
-collector.py   the captures of a run, collected while it trains; `write_viewer`
-capture.py     what is kept of one capture: read-out rows, facts, words
-tables.py      from a record to the tables that can be shown
-rows.py        arrays as bytes
-images.py      images as data URIs
-budget.py      what fits into the page's size, and what is left out
-payload.py     all of it as JSON
-page.html      the page around the JSON, with the scripts and the style of `assets/`
+`collector.py` is the entry; `page.html` and `assets/` are the page around the JSON of `payload.py`.
 """
 
 from vitcross.attention_maps.viewer.collector import Viewer, write_viewer
