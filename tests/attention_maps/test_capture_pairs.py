@@ -11,12 +11,10 @@ from vitcross.attention_maps import (
     Prediction,
     RelevanceExplainer,
     capture,
-    cross_raw_map,
-    cross_rollout_map,
     sheets,
     statistics,
-    token_rollout_maps,
 )
+from vitcross.attention_maps.methods.cross_rollout import cross_raw_map, cross_rollout_map, token_rollout_maps
 from vitcross.attention_maps.methods.rollout import meaning, methods_of, read_map
 from vitcross.attention_maps.viewer.capture import describe
 

@@ -6,11 +6,10 @@ import pytest
 from tests.attention_maps import relevance_reference as reference
 from tests.attention_maps.records import random_weights
 from tests.attention_maps.text_records import text_record, with_text
-from vitcross.attention_maps import (
+from vitcross.attention_maps import raw_map, rollout_map
+from vitcross.attention_maps.methods.cross_rollout import (
     cross_raw_map,
     cross_rollout_map,
-    raw_map,
-    rollout_map,
     token_rollout_maps,
     two_stream_rollout,
 )

@@ -7,16 +7,18 @@ from hypothesis import strategies as st
 
 from tests.attention_maps import relevance_reference as reference
 from tests.attention_maps.records import LAYOUT, random_weights
-from vitcross.attention_maps import (
+from vitcross.attention_maps.methods.relevance_rules import (
     after_cross_attention,
     after_self_attention,
+    identity,
+    mean_pooling_weights,
     normalized,
     positive_weights,
     read_by_pooling,
+    read_row,
     self_attention_relevance,
     two_stream_relevance,
 )
-from vitcross.attention_maps.methods.relevance_rules import identity, mean_pooling_weights, read_row
 
 B, N, T, S, L = 2, 3, 7, LAYOUT.num_tokens, 5  # S = 17: a 3 x 5 grid behind two prefix tokens
 

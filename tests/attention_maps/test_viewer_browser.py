@@ -220,7 +220,7 @@ def test_the_slider_moves_through_the_run(view, runs):
     assert page.locator("#capture-0").get_attribute("aria-valuetext") == "step 100"
     # Of earlier captures the page has the read-out, and says so.
     assert_shows(page, layer_of(runs["classifier"][1], 0)[0][0, PREFIX:])
-    assert "single patches are kept of the last capture only" in page.locator(".note").first.text_content()
+    assert "only the last capture has single patches" in page.locator(".note").first.text_content()
     page.keyboard.press("Home")
     settle(page)
     assert_shows(page, layer_of(runs["classifier"][0], 0)[0][0, PREFIX:])

@@ -4,20 +4,17 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.text_records import text_record, with_text
-from vitcross.attention_maps import (
-    box_to_patches,
-    energy_in_box,
-    entropy,
+from vitcross.attention_maps import box_to_patches, energy_in_box, entropy, prefix_mass, sink_share, word_grounding
+from vitcross.attention_maps.methods.words import (
     patch_words,
-    prefix_mass,
-    sink_share,
+    pooled_text_rows,
+    query_mask,
     token_word_maps,
-    word_grounding,
     word_maps,
     word_prefix_mass,
+    word_rows,
     word_similarity_maps,
 )
-from vitcross.attention_maps.methods.words import pooled_text_rows, query_mask, word_rows
 from vitcross.attention_maps.trust.grounding import boxes_to_patches
 from vitcross.attention_maps.trust.word_grounding import best_layer
 

@@ -8,21 +8,6 @@ callback, is loaded on first access.
 # binding them after their modules were loaded keeps a later import of the module from replacing them.
 from vitcross.attention_maps.capture.capture import Capture, capture
 from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps, relevance
-from vitcross.attention_maps.methods.cross_rollout import (
-    cross_raw_map,
-    cross_rollout_map,
-    token_rollout_maps,
-    two_stream_rollout,
-)
-from vitcross.attention_maps.methods.relevance_rules import (
-    after_cross_attention,
-    after_self_attention,
-    normalized,
-    positive_weights,
-    read_by_pooling,
-    self_attention_relevance,
-    two_stream_relevance,
-)
 from vitcross.attention_maps.methods.rollout import (
     layer_maps,
     raw_map,
@@ -41,13 +26,6 @@ from vitcross.attention_maps.methods.statistics import (
     prefix_mass,
     sink_share,
     statistics,
-)
-from vitcross.attention_maps.methods.words import (
-    patch_words,
-    token_word_maps,
-    word_maps,
-    word_prefix_mass,
-    word_similarity_maps,
 )
 from vitcross.attention_maps.records.probe_text import ProbeText, probe_texts, text_from_user
 from vitcross.attention_maps.records.record import AttentionRecord, Prediction, captions, prediction
@@ -68,15 +46,12 @@ from vitcross.attention_maps.viewer import Viewer, write_viewer
 
 __all__ = [
     "AttentionMaps", "AttentionMedia", "AttentionRecord", "Capture", "Prediction", "ProbeText", "RelevanceExplainer",
-    "RelevanceMaps", "Sheet", "Style", "TextPart", "Trust", "TrustReport", "Viewer", "after_cross_attention",
-    "after_self_attention", "artifact_patches", "box_to_patches", "captions", "capture", "capture_steps",
-    "cross_raw_map", "cross_rollout_map", "deletion_insertion", "energy_in_box", "entropy",
+    "RelevanceMaps", "Sheet", "Style", "TextPart", "Trust", "TrustReport", "Viewer", "artifact_patches",
+    "box_to_patches", "captions", "capture", "capture_steps", "deletion_insertion", "energy_in_box", "entropy",
     "file_name", "folder_name", "grounding", "head_similarity", "heat_map_sheet", "jensen_shannon", "layer_maps",
-    "mean_distance", "normalized", "overlay", "patch_words", "pointing_game", "positive_weights", "prediction",
-    "prefix_mass", "probe_texts", "raw_map", "raw_maps", "raw_prefix_mass", "read_by_pooling", "read_map",
-    "relevance", "rollout", "rollout_map", "self_attention_relevance", "sheets", "sink_share", "statistics",
-    "text_from_user", "token_rollout_maps", "token_word_maps", "trust", "two_stream_relevance", "two_stream_rollout",
-    "word_grounding", "word_maps", "word_prefix_mass", "word_similarity_maps", "write_viewer",
+    "mean_distance", "overlay", "pointing_game", "prediction", "prefix_mass", "probe_texts", "raw_map", "raw_maps",
+    "raw_prefix_mass", "read_map", "relevance", "rollout", "rollout_map", "sheets", "sink_share", "statistics",
+    "text_from_user", "trust", "word_grounding", "write_viewer",
 ]  # fmt: skip
 
 
