@@ -12,12 +12,12 @@ class ConfigError(ValueError):
     """What was typed cannot be run; the message names the key, the rule and what was received."""
 
 
-# What a task trains, and on which data.
+# Which models a task trains, and on which data.
 KINDS = {
-    "Classification": ("VisionTransformer", ("tfds", "scenes", "image_folder")),
-    "Contrastive": ("DualEncoder", ("scene_texts of captions", "pairs", "tfds_captions")),
-    "Captioning": ("CaptioningModel", ("scene_texts of captions", "pairs", "tfds_captions")),
-    "QuestionAnswering": ("QuestionAnsweringModel", ("scene_texts of questions", "pairs")),
+    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder")),
+    "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions")),
+    "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions")),
+    "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs")),
 }
 # What evaluate.py must be told about the user's images.
 NEEDS_TEXT = {
@@ -35,10 +35,10 @@ def check_kind(config):
     """
     task, model, data = (config[group]["_target_"].rpartition(".")[2] for group in ("task", "model", "data"))
     data += f" of {config['data']['texts']}" if "texts" in config["data"] else ""
-    network, sources = KINDS[task]
-    if model != network or data not in sources:
+    models, sources = KINDS[task]
+    if model not in models or data not in sources:
         raise ConfigError(
-            f"task {task} trains the model {network} on data of {' or '.join(sources)}. "
+            f"task {task} trains the model {' or '.join(models)} on data of {' or '.join(sources)}. "
             f"Received: model {model}, data {data}; experiment=NAME chooses all three"
         )
 

@@ -12,7 +12,6 @@ from vitcross.options import data, models, optimizers, tasks
 from vitcross.options.fields import Bool, Count, CountOrZero, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
-    ConsoleOptions,
     SinksOptions,
     TrainerOptions,
     WeightsAndBiasesOptions,
@@ -149,9 +148,8 @@ class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
 
 
 @options
-class EvaluationSinksConfig:
+class EvaluationSinksConfig(SinksOptions):
     wandb: EvaluationWeightsAndBiasesConfig
-    console: ConsoleOptions
 
 
 @options
