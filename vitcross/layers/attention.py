@@ -126,8 +126,8 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
             )
         if self.options.qk_norm:
             head_shape = (None, self.options.num_heads, None, self.head_dim)
-            self.query_norm = self._norm("query_norm", head_shape)
-            self.key_norm = self._norm("key_norm", head_shape)
+            self.query_norm = self.layer_norm("query_norm", head_shape)
+            self.key_norm = self.layer_norm("key_norm", head_shape)
         self.dropout = Dropout(
             rate=self.options.attention_dropout_rate, dtype=self.dtype_policy, name="attention_dropout"
         )
@@ -237,13 +237,6 @@ class MultiHeadAttention(Configured, keras.layers.Layer):
         )
         projection.build(input_shape)
         return projection
-
-    def _norm(self, name: str, input_shape):
-        norm = keras.layers.LayerNormalization(
-            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
-        )
-        norm.build(input_shape)
-        return norm
 
 
 def _broadcast_gates(gates, dtype):

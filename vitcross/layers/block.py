@@ -47,14 +47,14 @@ class TransformerBlock(Configured, keras.layers.Layer):
         if (context_shape is not None) != self.options.cross_attention:
             raise ValueError(self._context_error(context_shape))
         embed_dim = tokens_shape[-1]
-        self.attention_norm = self._norm("attention_norm", tokens_shape)
+        self.attention_norm = self.layer_norm("attention_norm", tokens_shape)
         self.self_attention = self._attention("self_attention", tokens_shape)
         self.attention_scale = self._scale("attention_scale", tokens_shape)
         if self.options.cross_attention:
-            self.cross_attention_norm = self._norm("cross_attention_norm", tokens_shape)
+            self.cross_attention_norm = self.layer_norm("cross_attention_norm", tokens_shape)
             self.cross_attention = self._attention("cross_attention", tokens_shape, context_shape)
             self.cross_attention_scale = self._scale("cross_attention_scale", tokens_shape)
-        self.mlp_norm = self._norm("mlp_norm", tokens_shape)
+        self.mlp_norm = self.layer_norm("mlp_norm", tokens_shape)
         self.mlp = MLP(
             hidden_dim=round(embed_dim * self.options.mlp_ratio),
             gelu=self.options.gelu,
@@ -146,13 +146,6 @@ class TransformerBlock(Configured, keras.layers.Layer):
         attention = self.part(MultiHeadAttention, name)
         attention.build(*shapes)
         return attention
-
-    def _norm(self, name: str, shape):
-        norm = keras.layers.LayerNormalization(
-            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
-        )
-        norm.build(shape)
-        return norm
 
     def _scale(self, name: str, shape):
         """A built LayerScale, or None."""

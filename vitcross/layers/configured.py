@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 from vitcross.options.fields import names
 
 OF_KERAS = ("name", "dtype", "trainable", "activity_regularizer", "autocast")
@@ -38,6 +40,14 @@ class Configured:
         own, wanted = vars(self.options), names(layer_class.OPTIONS)
         shared = {key: own[key] for key in wanted if key in own}
         return layer_class(**shared | changes, dtype=self.dtype_policy, name=name)
+
+    def layer_norm(self, name, shape):
+        """A LayerNormalization with the epsilon of the options, built for inputs of `shape`."""
+        norm = keras.layers.LayerNormalization(
+            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+        )
+        norm.build(shape)
+        return norm
 
     def get_config(self):
         return {**super().get_config(), **dataclasses.asdict(self.options)}

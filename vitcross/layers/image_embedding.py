@@ -74,10 +74,7 @@ class ImageEmbedding(Configured, keras.layers.Layer):
         )
         self.norm = None
         if self.options.pre_norm:
-            self.norm = keras.layers.LayerNormalization(
-                epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
-            )
-            self.norm.build(tokens_shape)
+            self.norm = self.layer_norm("norm", tokens_shape)
         self.dropout = Dropout(rate=self.options.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.dropout.build()
 

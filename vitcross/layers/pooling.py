@@ -68,10 +68,7 @@ class AttentionPooling(Configured, keras.layers.Layer):
         self.probe = self.add_weight(shape=(1, embed_dim), initializer=token_initializer(), name="probe")
         self.cross_attention = self.part(MultiHeadAttention, "cross_attention")
         self.cross_attention.build(probe_shape, tokens_shape)
-        self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name="mlp_norm"
-        )
-        self.mlp_norm.build(probe_shape)
+        self.mlp_norm = self.layer_norm("mlp_norm", probe_shape)
         hidden_dim = round(embed_dim * self.options.mlp_ratio)
         self.mlp = MLP(hidden_dim=hidden_dim, gelu=self.options.gelu, dtype=self.dtype_policy, name="mlp")
         self.mlp.build(probe_shape)

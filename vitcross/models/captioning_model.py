@@ -12,7 +12,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from vitcross.layers.initializers import token_initializer
 from vitcross.models import targets
 from vitcross.models.explainable import Query, Tower, pick, probability_of, query_target
 from vitcross.models.generation import GenerationSteps
@@ -64,29 +63,7 @@ class CaptioningModel(ContextModel):
     def build(self, input_shape=None):
         if self.tie_embeddings:
             return
-        # In the variables' dtype: logits of a mixed-precision model stay float32.
-        self.head = keras.layers.Dense(
-            self.text_decoder.vocabulary_size,
-            kernel_initializer=token_initializer(),
-            dtype=self.dtype_policy.variable_dtype,
-            name="head",
-        )
-        self.head.build((None, None, self.text_decoder.embed_dim))
-
-    def call(
-        self,
-        images,
-        token_ids=None,
-        padding_mask=None,
-        training=None,
-        return_attention_scores=False,
-        attention_controls=None,
-    ):
-        tokens, weights = self._read(
-            images, token_ids, padding_mask, training, return_attention_scores, attention_controls
-        )
-        logits = self.logits(tokens)
-        return (logits, weights) if return_attention_scores else logits
+        self.head = self.built_head(self.text_decoder.vocabulary_size, self.text_decoder.embed_dim)
 
     def logits(self, tokens):
         """tokens (..., D) of the decoder -> (..., V) float32."""

@@ -3,6 +3,7 @@
 import keras
 
 from vitcross.layers.configured import Configured
+from vitcross.layers.initializers import token_initializer
 from vitcross.options.fields import names
 
 
@@ -13,6 +14,14 @@ class ConfiguredModel(Configured, keras.Model):
         super().__init__(**given)
         for name in names(self.OPTIONS):
             setattr(self, name, getattr(self.options, name))
+
+    def built_head(self, units, embed_dim):
+        """A Dense layer for logits, in the variables' dtype: those of a mixed-precision model stay float32."""
+        head = keras.layers.Dense(
+            units, kernel_initializer=token_initializer(), dtype=self.dtype_policy.variable_dtype, name="head"
+        )
+        head.build((None, embed_dim))
+        return head
 
 
 def check_heads(model) -> None:

@@ -99,6 +99,8 @@ class ImageTextModel(Explainable, ConfiguredModel):
 class ContextModel(ImageTextModel):
     """Base of the models whose text tower reads the image: its context is all image tokens after the final norm.
 
+    The subclass has `logits`, from the features of the text.
+
     Args, Raises: as `ImageTextModel`; also ValueError for an image encoder with a pooling head, which would
     never be used, and for a text tower that reads no context or one of another embed_dim.
     """
@@ -138,6 +140,29 @@ class ContextModel(ImageTextModel):
         )
         return Reading(text, {**weights, **text_weights}, tokens)
 
+    def call(
+        self,
+        images,
+        token_ids=None,
+        padding_mask=None,
+        training=None,
+        return_attention_scores=False,
+        attention_controls=None,
+    ):
+        options = (training, return_attention_scores, attention_controls)
+        context, context_mask, *image_weights = self.encode_images(images, *options)
+        context, context_mask = repeated(context, token_ids), repeated(context_mask, token_ids)
+        result = self.text_tower(
+            token_ids,
+            padding_mask=padding_mask,
+            context=context,
+            context_mask=context_mask,
+            **self._options_of(1, *options),
+        )
+        if not return_attention_scores:
+            return self.logits(result)
+        return self.logits(result[0]), {**image_weights[0], **result[1]}
+
     def encode_images(self, images, training=None, return_attention_scores=False, attention_controls=None):
         """images (B, H, W, C) -> the context, image tokens (B, S, Dc) after the final norm, prefix tokens included, and
         its mask, bool (B, S) or None [, weights of the image encoder by address].
@@ -149,21 +174,6 @@ class ContextModel(ImageTextModel):
         mask = self.image_encoder.tokens_mask(tokens, attention_controls)
         context = self.image_encoder.norm(tokens)
         return (context, mask, weights) if return_attention_scores else (context, mask)
-
-    def _read(self, images, token_ids, padding_mask, training, return_attention_scores, attention_controls):
-        """What the text tower makes of a text that reads the image, and the weights of both towers (empty where not
-        asked for)."""
-        options = (training, return_attention_scores, attention_controls)
-        context, context_mask, *image_weights = self.encode_images(images, *options)
-        context, context_mask = repeated(context, token_ids), repeated(context_mask, token_ids)
-        result = self.text_tower(
-            token_ids,
-            padding_mask=padding_mask,
-            context=context,
-            context_mask=context_mask,
-            **self._options_of(1, *options),
-        )
-        return (result[0], {**image_weights[0], **result[1]}) if return_attention_scores else (result, {})
 
 
 def repeated(rows, token_ids):

@@ -8,7 +8,6 @@ Shapes: B batch, H W C pixels, S image tokens, T tokens, N heads, D embed_dim, K
 
 import keras
 
-from vitcross.layers.initializers import token_initializer
 from vitcross.models.explainable import Reading, unchanged
 from vitcross.models.image_text_model import ContextModel
 from vitcross.options.models import QuestionAnsweringOptions
@@ -51,29 +50,11 @@ class QuestionAnsweringModel(ContextModel):
         self.build()
 
     def build(self, input_shape=None):
-        # In the variables' dtype: logits of a mixed-precision model stay float32.
-        self.head = keras.layers.Dense(
-            self.num_answers,
-            kernel_initializer=token_initializer(),
-            dtype=self.dtype_policy.variable_dtype,
-            name="head",
-        )
-        self.head.build((None, self.text_encoder.embed_dim))
+        self.head = self.built_head(self.num_answers, self.text_encoder.embed_dim)
 
-    def call(
-        self,
-        images,
-        token_ids=None,
-        padding_mask=None,
-        training=None,
-        return_attention_scores=False,
-        attention_controls=None,
-    ):
-        features, weights = self._read(
-            images, token_ids, padding_mask, training, return_attention_scores, attention_controls
-        )
-        logits = self.head(features)
-        return (logits, weights) if return_attention_scores else logits
+    def logits(self, features):
+        """features (B, D) of the question -> (B, K) float32."""
+        return self.head(features)
 
     @property
     def num_choices(self) -> int:
@@ -83,4 +64,4 @@ class QuestionAnsweringModel(ContextModel):
     def read(self, tokens, inputs, attention_controls=None, averaged=unchanged) -> Reading:
         """Of `Explainable`: outputs are logits (B, K)."""
         reading = super().read(tokens, inputs, attention_controls, averaged)
-        return reading._replace(outputs=self.head(reading.outputs))
+        return reading._replace(outputs=self.logits(reading.outputs))

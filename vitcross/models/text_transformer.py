@@ -88,10 +88,7 @@ class TextTransformer(ConfiguredModel):
         tokens_shape = (None, None, self.embed_dim)
         self.encoder = self.part(TransformerEncoder, "encoder")
         self.encoder.build(tokens_shape, (None, None, self.context_dim) if self.cross_attention else None)
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
-        )
-        self.norm.build(tokens_shape)
+        self.norm = self.layer_norm("norm", tokens_shape)
         if self.pooling == "map":
             self.attention_pooling = self.part(AttentionPooling, "pooling", attention_dropout_rate=0.0)
             self.attention_pooling.build(tokens_shape)

@@ -13,7 +13,6 @@ from keras import ops
 from vitcross.layers.attention_controls import AttentionControls, scoped
 from vitcross.layers.encoder import TransformerEncoder
 from vitcross.layers.image_embedding import ImageEmbedding
-from vitcross.layers.initializers import token_initializer
 from vitcross.layers.patch_dropout import PatchDropout
 from vitcross.layers.pooling import AttentionPooling, mean_of_tokens
 from vitcross.layers.token_layout import TokenLayout
@@ -104,22 +103,12 @@ class VisionTransformer(Explainable, ConfiguredModel):
         tokens_shape = (None, None, self.embed_dim)
         self.encoder = self.part(TransformerEncoder, "encoder")
         self.encoder.build(tokens_shape)
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
-        )
-        self.norm.build(tokens_shape)
+        self.norm = self.layer_norm("norm", tokens_shape)
         if self.pooling == "map":
             self.attention_pooling = self.part(AttentionPooling, "pooling", attention_dropout_rate=0.0)
             self.attention_pooling.build(tokens_shape)
         if self.num_classes is not None:
-            # In the variables' dtype: logits of a mixed-precision model stay float32.
-            self.head = keras.layers.Dense(
-                self.num_classes,
-                kernel_initializer=token_initializer(),
-                dtype=self.dtype_policy.variable_dtype,
-                name="head",
-            )
-            self.head.build((None, self.embed_dim))
+            self.head = self.built_head(self.num_classes, self.embed_dim)
 
     def call(self, images, training=None, return_attention_scores=False, attention_controls=None):
         options = {

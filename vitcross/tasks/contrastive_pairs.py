@@ -44,23 +44,11 @@ def comparable(rows, columns):
     """
 
     def equal(key):
-        return ops.equal(key(rows)[:, None], key(columns)[None, :])
+        return ops.equal(getattr(rows, key)[:, None], getattr(columns, key)[None, :])
 
     chosen = ops.logical_and(rows.weight[:, None] > 0, columns.weight[None, :] > 0)
-    also_matching = [equal(key) for key in (_image_id, _text_id) if key(rows) is not None]
+    also_matching = [equal(key) for key in ("image_id", "text_id") if getattr(rows, key) is not None]
     if also_matching:
         distinct = ops.logical_not(also_matching[0] if len(also_matching) == 1 else ops.logical_or(*also_matching))
-        chosen = ops.logical_and(chosen, ops.logical_or(distinct, equal(_position)))
+        chosen = ops.logical_and(chosen, ops.logical_or(distinct, equal("position")))
     return chosen
-
-
-def _position(pairs):
-    return pairs.position
-
-
-def _image_id(pairs):
-    return pairs.image_id
-
-
-def _text_id(pairs):
-    return pairs.text_id
