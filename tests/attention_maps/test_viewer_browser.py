@@ -237,7 +237,7 @@ def test_scales_are_shared_or_absolute_as_they_say(view, runs):
     top = max(layer_of(r, 2)[:, 0, PREFIX:].max() for r in runs["classifier"])
     assert_shows(page, values, top=top)
     assert "all heads of this layer and captures" in read_out(page)["Top of the scale"]
-    assert "in a layer also its heads" in page.locator("#scale-hint").text_content()
+    assert "and all heads of a layer, share one top" in page.locator("#scale-hint").text_content()
     scale(page, "absolute")
     assert_shows(page, values, top=10 / 17)
     do(page, "fill", "#top", "0.05")
@@ -254,7 +254,7 @@ def test_relevance_shares_its_scale_with_what_is_shown_only(view, runs):
     settle(page)
     assert_shows(page, maps[0])
     assert read_out(page)["Top of the scale"].endswith(", the largest value of this map")
-    assert "captures have no scale in common" in page.locator("#scale-hint").text_content()
+    assert "captures have no common scale" in page.locator("#scale-hint").text_content()
     do(page, "check", "#compare")
     top = max(maps[0].max(), maps[2].max())
     for panel, values in ((0, maps[0]), (1, maps[2])):

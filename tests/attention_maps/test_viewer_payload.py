@@ -211,7 +211,7 @@ def test_a_base_model_with_ten_captures_fits_and_says_what_does_not(tmp_path):
     kept = (
         "all layers and heads" if every_head else "the mean of the heads of all layers, and the heads of the last layer"
     )
-    assert f"Earlier captures keep only what the read-out and each word read, of {kept}." in notes
+    assert f"Earlier captures contain only the rows of the read-out and of each word, of {kept}." in notes
     assert sum("layer/5/heads" in example["matrices"] for example in last) == 0
     assert "no room for the other layers, single heads" in notes
 
@@ -337,7 +337,7 @@ def test_two_runs_are_matched_by_their_place_in_the_data(tmp_path):
     long, short = page["runs"]
     assert [e["index"] for e in long["examples"]] == [e["index"] for e in short["examples"]] == [10, 11, 13, 14]
     assert [e["image"] for e in long["examples"]] == [e["image"] for e in short["examples"]]
-    assert any(note.startswith("Compared: the 4 images that both have (of 5 and 5)") for note in page["notes"])
+    assert any(note.startswith("The 4 images that both runs have (of 5 and 5) are compared") for note in page["notes"])
     weights = list(other.self_attention.values())[-1]
     np.testing.assert_allclose(table(page, short, 0, 3, "layer/2/heads"), weights[4][:, 0, 2:], atol=2e-3)
 
