@@ -245,7 +245,7 @@ def test_no_blurred_pixels_where_they_are_not_asked_for():
     images, truth = planted(4)
     found = evaluate_trust(looking(), {"images": images}, {"raw": truth}, num_steps=2, pixel_steps=None)
     assert found.blurred == {} and found.blurred_curves == {}
-    with pytest.raises(ValueError, match="`evaluation` must hold what is to be shown"):
+    with pytest.raises(ValueError, match="`evaluation` must hold the measurements to show"):
         trust_sheet(found, blurred=True)
 
 
