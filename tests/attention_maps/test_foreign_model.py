@@ -30,7 +30,7 @@ from vitcross.attention_maps.trust.checks import MapEvaluator
 from vitcross.attention_maps.trust.head_importance import head_importance
 from vitcross.attention_maps.trust.pixel_scores import PixelScorer, blur, patch_mask
 from vitcross.attention_maps.trust.token_scores import TokenScorer
-from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
+from vitcross.attention_maps.trust.unlabeled_checks import UnlabeledChecks
 from vitcross.data.batch import normalize
 from vitcross.layers import AttentionControls
 from vitcross.layers.encoder import TransformerEncoder
@@ -345,7 +345,7 @@ def test_its_maps_are_held_against_boxes_a_fresh_model_and_its_own_examples(reco
     assert 0 <= found.scalars["grounding/raw/pointing"] <= 1
     assert set(found.evaluation.report.sanity) == {"raw", "rollout", "relevance"}
     assert set(found.record.maps) == {"relevance", "leave_one_out"} and found.evaluation.heads is not None
-    own = OwnChecks(model(), NAMES)(record, batch, captures, step=23, target=TARGET)
+    own = UnlabeledChecks(model(), NAMES)(record, batch, captures, step=23, target=TARGET)
     full, without = (probability(oracle(batch["scans"], kept)[0], TARGET) for kept in (None, range(1, P)))
     np.testing.assert_allclose(own.record.maps["leave_one_out"][:, 0], full - without, atol=1e-4)
 

@@ -12,7 +12,7 @@ from tests.attention_maps.text_records import tokenizer
 from vitcross.attention_maps import Capture
 from vitcross.attention_maps.records.probe_text import text_from_user
 from vitcross.attention_maps.trust.token_scores import TokenScorer
-from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
+from vitcross.attention_maps.trust.unlabeled_checks import UnlabeledChecks
 from vitcross.layers import AttentionControls
 
 CLASSES = ("boat", "beach", "red star", "ring", "blue")
@@ -70,7 +70,7 @@ def test_zero_shot_is_measured_among_all_classes_of_the_user():
                                rtol=1e-4)  # fmt: skip
     with pytest.raises(ValueError, match=r"`target` must be in \[0, 5\)"):
         TokenScorer(model, choices=vectors)(batch, [5, 0, 2])
-    capture, checks = Capture(model, explain=True), OwnChecks(model, choices=vectors)
+    capture, checks = Capture(model, explain=True), UnlabeledChecks(model, choices=vectors)
     found = checks(capture(batch, texts=texts), batch, capture, step=7)
     record = found.record
     P = record.token_layout.num_patches
@@ -90,7 +90,7 @@ def test_a_verdict_needs_images_enough_and_every_image_has_its_numbers(count, ve
     model = tiny_text_model("questions", depth=1)
     batch, texts = pairs(count, questions=True)
     answers = tuple(f"answer {k}" for k in range(7))
-    capture, checks = Capture(model, explain=True), OwnChecks(model, answers)
+    capture, checks = Capture(model, explain=True), UnlabeledChecks(model, answers)
     record = capture(batch, texts=texts, class_names=answers, target="answer 3")
     found = checks(record, batch, capture, step=11, target="answer 3")
     report = found.record.trust

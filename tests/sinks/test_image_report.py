@@ -75,7 +75,7 @@ def shares(network, images, vectors, controls):
 def count_made(monkeypatch):
     """A list that grows by a name whenever `own_images` makes something that compiles."""
     made = []
-    for name in ("Capture", "OwnChecks"):
+    for name in ("Capture", "UnlabeledChecks"):
         kind = getattr(image_report, name)
         monkeypatch.setattr(image_report, name, lambda *a, n=name, k=kind, **o: made.append(n) or k(*a, **o))
     return made
@@ -88,7 +88,12 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     (names, said, unreadable, notes), sink = report(
         Contrastive(network=network), tmp_path, chosen, classes=CLASSES, templates=TEMPLATES
     )
-    assert made == ["Capture", "OwnChecks"] and len(unreadable) == 1 and "broken.jpg" in unreadable[0] and notes == []
+    assert (
+        made == ["Capture", "UnlabeledChecks"]
+        and len(unreadable) == 1
+        and "broken.jpg" in unreadable[0]
+        and notes == []
+    )
     assert names == [str(path) for path in paths(8)] and len(said) == 8
     folders = sorted(path.name for path in (tmp_path / "attention").iterdir())
     assert folders == ["images_00001", "images_00004", "images_00007"] and len(sink.given) == 3

@@ -12,7 +12,7 @@ import numpy as np
 from vitcross import atomic_files
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.records.probe_text import text_from_user
-from vitcross.attention_maps.trust.unlabeled_checks import OwnChecks
+from vitcross.attention_maps.trust.unlabeled_checks import UnlabeledChecks
 from vitcross.data.problems import UnreadableImage
 from vitcross.evaluation.split_report import write_maps
 from vitcross.pages.csv_text import csv_text
@@ -62,7 +62,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
     # Made once, so that groups of one size compile once.
     capture, checks = (
         Capture(task.network, explain=True),
-        OwnChecks(task.network, query.class_names, groups[0].answer.choices),
+        UnlabeledChecks(task.network, query.class_names, groups[0].answer.choices),
     )
     for group, target in zip(groups, targets, strict=True):
         images = np.stack([preprocess(path) for path in group.paths])

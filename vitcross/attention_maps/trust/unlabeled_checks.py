@@ -17,7 +17,7 @@ from vitcross.attention_maps.trust.trust import Trust, trust_scalars
 FEWEST = 8
 
 
-class OwnChecks:
+class UnlabeledChecks:
     """Measures the maps of images without ground truth; it can be called repeatedly and compiles only once.
 
     Args:
