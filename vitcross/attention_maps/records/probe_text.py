@@ -83,7 +83,7 @@ def probe_texts(data, split: str, indices) -> list[ProbeText]:
     """The texts of some examples of a split, with the boxes of their words.
 
     Args:
-        data: `vitcross.data.image_text_data.ImageTextData`.
+        data: `vitcross.data.text_data.ImageTextData`.
         split: str.
         indices: sequence of ints, positions in the split, as for `data.examples`.
     """

@@ -1,6 +1,6 @@
 """Builds the content of the viewer's page as one JSON-ready dict, from captures.
 
-    {title, colors, notes, runs: [{name, grid, layers, ..., examples, captures, layouts}], blocks: [base64, ...]}
+    {title, colors, methods, notes, runs: [{name, grid, ..., examples, captures, layouts}], blocks: [base64, ...]}
 
 A block is the deflated bytes of `rows.pack`; captures refer to blocks by number. A read-out block belongs to one
 capture and one image, its `layout` (shared by many) lists the names of its tables and their numbers of rows.
@@ -20,6 +20,7 @@ from vitcross.attention_maps.sheets.render import resize, to_rgb
 from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
 from vitcross.attention_maps.viewer.capture import CompactCapture, describe, example_facts
 from vitcross.attention_maps.viewer.images import data_uris
+from vitcross.metric_keys import METHODS
 
 if TYPE_CHECKING:
     from vitcross.attention_maps.records.record import AttentionRecord
@@ -74,6 +75,7 @@ def payload(runs: list[Run], *, title: str, room: int, images: int, color_map: s
         "title": title,
         "colors": color_maps.table(color_map).tobytes().hex(),
         "color_map": color_map,
+        "methods": METHODS,
         "notes": notes,
         "runs": content,
         "blocks": blocks,

@@ -65,7 +65,7 @@ class VitcrossScenes(tfds.core.GeneratorBasedBuilder):
             "box": tfds.features.BBoxFeature(),  # y_min, x_min, y_max, x_max of the object with the target color
             "num_objects": tfds.features.Scalar(np.int32),
             "caption": tfds.features.Text(),
-            "scene": tfds.features.Text(),  # JSON: objects, target, links, questions (scenes.py)
+            "scene": tfds.features.Text(),  # JSON: objects, target, links, questions (scene.py)
         }
         return tfds.core.DatasetInfo(
             builder=self,

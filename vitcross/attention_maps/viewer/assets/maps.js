@@ -1,7 +1,5 @@
 // Computes the map that is shown from the state. `side` is {run, capture}, the content of one panel.
-const METHOD_NAMES = {
-  raw: "Raw attention", rollout: "Rollout", relevance: "Relevance", leave_one_out: "Leave one out",
-};
+const METHOD_NAMES = page.methods;
 const READ_OUTS = {
   cls: "class token (the read-out)",
   gap: "read-out: mean over all patches",
@@ -15,7 +13,9 @@ function viewsOf(run) {
   const map = (method) => ({ key: method, name: METHOD_NAMES[method], method });
   if (run.composed.includes("raw")) views.push({ ...map("raw"), name: "Raw attention, both towers" });
   if (names.has("map/rollout")) views.push({ ...map("rollout"), pointwise: true });
-  for (const method of ["relevance", "leave_one_out"]) if (names.has("map/" + method)) views.push(map(method));
+  for (const method of Object.keys(METHOD_NAMES)) {
+    if (!["raw", "rollout"].includes(method) && names.has("map/" + method)) views.push(map(method));
+  }
   if (run.cross.length) views.push({ key: "cross", name: "Cross-attention (words)", words: true });
   for (const method of ["relevance", "rollout"]) {
     if (names.has("words/" + method)) {
