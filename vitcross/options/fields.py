@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from vitcross.height_and_width import height_and_width
 from vitcross.options.messages import constructor_message
+from vitcross.paths import typed_path
 
 Int = Annotated[int, Strict(), Field(le=2**31 - 1)]
 Bool = Annotated[bool, Strict()]
@@ -23,7 +24,10 @@ ShareOrAll = Annotated[Float, Field(ge=0, le=1)]
 PositiveShare = Annotated[Float, Field(gt=0, le=1)]
 Positive = Annotated[Float, Field(gt=0)]
 NonNegative = Annotated[Float, Field(ge=0)]
-PathText = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, PurePath) else value)]
+# A path that a user types; it is absolute where options are made (`vitcross/paths.py`).
+PathText = Annotated[
+    str, BeforeValidator(lambda value: typed_path(value) if isinstance(value, str | PurePath) else value)
+]
 Length = NonNegative | str  # a number of steps, or with a unit (vitcross/config/durations.py)
 
 
