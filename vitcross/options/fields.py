@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from pathlib import PurePath
 from typing import Annotated
 
@@ -38,6 +39,16 @@ def _as_size(value):
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_as_size)]  # a single number is kept as the pair
+
+
+def _as_range(value):
+    numbers = isinstance(value, (list, tuple)) and all(type(one) in (int, float) for one in value)
+    if not (numbers and len(value) == 2 and -math.inf < value[0] < value[1] < math.inf):
+        raise PydanticCustomError("value_range", "[low, high], two numbers of which the first is smaller")
+    return tuple(value)
+
+
+ValueRange = Annotated[tuple[int | float, int | float], BeforeValidator(_as_range)]
 
 
 def options(cls):
