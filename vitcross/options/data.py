@@ -1,9 +1,10 @@
 """Declares the options of data sets: size, transforms and limits of images, tokens of texts, and each source."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from vitcross.options.effects import never, only_above, only_with
 from vitcross.options.fields import (
     Bool,
     Count,
@@ -62,6 +63,11 @@ class Augmentation:
     mix_probability: PositiveShare = 1.0
     repeats: Count = 1
 
+    MATTERS: ClassVar = {
+        "randaugment_magnitude": only_above(0, "randaugment_operations"),
+        "mix_probability": only_above(0, "mixup", "cutmix"),
+    }
+
     def __post_init__(self):
         if self.three_augment and self.randaugment_operations:
             raise ValueError(
@@ -118,6 +124,8 @@ class ImageOptions:
     cache_gigabytes: NonNegative = 2.0
     max_unreadable: CountOrZero = 0
     class_weights: Literal["balanced"] | None = None
+
+    MATTERS: ClassVar = {"evaluation_crop": only_with("resize", "crop")}
 
     def __post_init__(self):
         changes = self.augmentation
@@ -176,6 +184,8 @@ class ImageFolderOptions(ImageOptions):
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+
+    MATTERS: ClassVar = {"data_dir": never("images of a folder are read where they are, data.root")}
 
 
 @options
@@ -253,6 +263,8 @@ class TextOptions:
     distinct_texts: Bool = False
     baseline: Literal["blind", "shuffled"] | None = None
 
+    MATTERS: ClassVar = {key: only_with("tokenizer", None) for key in ("tokenizer_kind", "vocabulary_size")}
+
 
 @options
 class ImageTextOptions(TextOptions, ImageOptions):
@@ -286,6 +298,8 @@ class SceneTextsOptions(ImageTextOptions, DrawnOptions):
     held_out_combinations: Bool = True
     unseen_examples: Count = 2_000
 
+    MATTERS: ClassVar = {"unseen_examples": only_with("held_out_combinations", True)}
+
     def __post_init__(self):
         super().__post_init__()
         if self.texts == "captions" and self.questions_per_scene is not None:
@@ -310,6 +324,8 @@ class PairsOptions(ImageTextOptions):
     validation_share: Share = 0.1
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+
+    MATTERS: ClassVar = {"data_dir": never("images of pairs are read where they are, from data.file")}
 
 
 @options
