@@ -34,6 +34,7 @@ class DecodingReader:
         self._options, self._unreadable = options, unreadable
         size = source.image_shape[:2] if view == "native" else options.image_size
         self.image_shape = (*size, options.channels)
+        self._kept = {"channels": options.channels, "value_range": options.value_range}
         self._bad = set()
         self._threads = min(16, num_cores())
         # Threads suffice, since Pillow releases the interpreter lock to decode and resize.
@@ -99,11 +100,11 @@ class DecodingReader:
                 image = self.source.image(candidate, record)
                 view = self._view(image, uniforms)
                 if self.view == "native":
-                    pixels = to_array(image.load(channels=self._options.channels))
+                    pixels = to_array(image.load(**self._kept))
                     if pixels.shape != self.image_shape:
                         raise UnreadableImage(image.name, f"shape {pixels.shape}, the data set says {self.image_shape}")
                 else:
-                    pixels = geometry.resample(image, view, self._options.image_size, channels=self._options.channels)
+                    pixels = geometry.resample(image, view, self._options.image_size, **self._kept)
             except UnreadableImage as problem:
                 check_still_there(record["image"])  # a vanished folder is not the fault of the images
                 # Count first: beyond the limit `add` raises, and every reading thread must raise that reason.

@@ -73,6 +73,8 @@ def dataset_properties(data):
     """What only the data knows of a model and of itself, by the key under which it is configured."""
     height, width, channels = data.image_shape
     facts = {"image_size": [height, width], "channels": channels, "in_channels": channels}
+    if data.options.value_range is not None:
+        facts["value_range"] = list(data.options.value_range)
     if data.num_classes:
         facts |= {"num_classes": data.num_classes, "num_answers": data.num_classes}
     if data.tokenizer is not None:
