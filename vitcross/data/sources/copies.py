@@ -45,8 +45,7 @@ def copies_lines(splits, *, names, base, limit):
             if label != first[2]:
                 across_classes.append(f"{pair}: {names(label)} and {names(first[2])}")
     lines = [
-        f"the same content in two splits: {len(pairs):,} of '{second}' in '{first}' too ({_first(pairs)}). What is "
-        f"measured on '{second}' is too good by them"
+        f"the same content in two splits: {len(pairs):,} of '{second}' also in '{first}' ({_first(pairs)})"
         for (first, second), pairs in across_splits.items()
     ]
     if across_classes:
