@@ -103,6 +103,19 @@ def test_with_m_a_path_that_exists_is_one_value(tmp_path, monkeypatch):
     assert quote("hydra.sweep.dir=a, c", "train", sweep=True) == 'hydra.sweep.dir="a, c"'
 
 
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("data.pfad=My (x), ü", "there is no key 'data.pfad'"),
+        ("data=~/My (x)", "has no option|data=image_folder"),
+        ("model.depth=zwölf", "model.depth=zwölf cannot be read as key=value"),
+    ],
+)
+def test_a_strange_text_behind_a_wrong_key_is_a_wrong_key(typed, message):
+    with pytest.raises(compose.ConfigError, match=message):
+        compose.check_arguments("train", [quote(typed, "train")])
+
+
 def test_paths_of_a_configuration_are_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -20,6 +20,7 @@ TEXT, TEXTS, PATH = "text", "texts", "path"
 
 _QUOTED = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""", re.DOTALL)
 _PLAIN = re.compile(r"(?!(?:true|false|inf|nan)$)[a-z/][\w./-]*", re.ASCII | re.IGNORECASE)  # read as text anyway
+_HARMLESS = re.compile(r"[\w./,+-]*|[\[{].*", re.ASCII)  # to Hydra, whatever the key
 # What lists several values with -m besides commas, or converts one.
 _FUNCTION = re.compile(r"(choice|glob|interval|range|shuffle|sort|tag|str)\(.*\)")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -35,7 +36,10 @@ def quote(argument, script, sweep=False):
             a path that exists is one value.
     """
     key, equals, value = argument.partition("=")
-    kind = _kinds(script).get(key.lstrip("+"))
+    # Of an unknown key, or a group, a message is to quote what was typed: Hydra must be able to read it.
+    name = key.lstrip("+~")
+    is_hydras = name.startswith(("hydra.", "hydra/", "-")) or _HARMLESS.fullmatch(value)
+    kind = _kinds(script).get(name, None if is_hydras else TEXT)
     if not equals or kind is None or value == "" or _FUNCTION.fullmatch(value) and sweep:
         return argument
     several = sweep and key not in HYDRA_PATHS and not (kind == PATH and _exists(value))
@@ -98,7 +102,7 @@ def _closing(text, position):
 
 @functools.cache
 def _kinds(script):
-    """Dotted key to TEXT, TEXTS or PATH, of every key of a script whose value is one by its declared type."""
+    """Dotted key to TEXT, TEXTS or PATH where the value is one by its declared type, else to None, for each key."""
     kinds = dict(_declared({"train": TrainConfig, "evaluate": EvaluateConfig}[script], ""))
     if script == "train":
         for group, schemas in SCHEMAS.items():
@@ -113,13 +117,11 @@ def _declared(schema, prefix):
         options = [
             option for option in (get_args(annotation) if is_union else (annotation,)) if option is not type(None)
         ]
-        if len(options) != 1:
-            continue
-        (option,) = options
+        option = options[0] if len(options) == 1 else None
         plain = get_args(option)[0] if get_origin(option) is Annotated else option
         if dataclasses.is_dataclass(plain):
             yield from _declared(plain, f"{prefix}{name}.")
-        elif option == PathText:
-            yield f"{prefix}{name}", PATH
-        elif plain in (str, list[str]):
-            yield f"{prefix}{name}", TEXT if plain is str else TEXTS
+        elif get_origin(plain) is dict:  # a group
+            continue
+        else:
+            yield f"{prefix}{name}", PATH if option == PathText else {str: TEXT, list[str]: TEXTS}.get(plain)
