@@ -67,15 +67,20 @@ def pairs(**given):
     """Loads the user's images with captions or questions from a file of pairs: `PairsOptions` -> `ImageTextData`.
 
     Raises:
-        TooManyUnreadable: if more than `max_unreadable` images are missing.
+        TooManyUnreadable: if more than `max_unreadable` images are missing, or as many lines give no pair.
     """
     from vitcross.data.problems import TextProblems
     from vitcross.data.sources.image_files import ImageFiles
     from vitcross.data.sources.pair_source import PairSource
     from vitcross.data.sources.pairs_file import list_pairs
+    from vitcross.data.sources.table_rows import tell
 
     options, problems = options_of.PairsOptions(**given), TextProblems()
-    listing = list_pairs(options.file, **_shares(options), problems=problems)
+    columns = {key: getattr(options, key) for key in ("root", "image_column", "text_column", "split_column")}
+    listing = list_pairs(
+        options.file, **_shares(options), **columns, max_unreadable=options.max_unreadable, problems=problems
+    )
+    tell(listing.table)
     name, classes = listing.file.stem, listing.class_names
     images = ImageFiles(listing.images, name=name, channels=options.channels)
     made = {  # two splits may share their pairs
