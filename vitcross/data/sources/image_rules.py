@@ -17,18 +17,18 @@ from PIL import Image, features
 _NO_RASTER = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF", "XVTHUMB"})
 _CODECS = {"AVIF": "avif", "JPEG": "jpg", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # that Pillow may be built without
 # Images that Pillow does not decode. Raw files of cameras would pass for TIFF: Pillow sees their thumbnail only.
-_UNDECODED = frozenset(
-    ".3fr .ai .arw .cr2 .cr3 .dcm .dng .emf .eps .erf .exr .hdr .heic .heif .hif .jxl .jxr .kdc .mef .mos .mrw .nef "
-    ".nrw .orf .pef .psb .raf .raw .rw2 .rwl .sr2 .srf .srw .svg .svgz .wmf .x3f .xcf".split()
-)
+_UNDECODED = """
+    .3fr .ai .arw .cr2 .cr3 .dcm .dng .emf .eps .erf .exr .hdr .heic .heif .hif .jxl .jxr .kdc .mef .mos .mrw .nef .nrw
+    .orf .pef .psb .raf .raw .rw2 .rwl .sr2 .srf .srw .svg .svgz .wmf .x3f .xcf
+"""
+_UNDECODED = frozenset(_UNDECODED.split())
 _UNFINISHED = (".bak", ".crdownload", ".download", ".orig", ".part", ".partial", ".swp", ".tmp", "~")
 # Folders that systems and programs put beside images; names that begin with a dot are hidden and never images either.
-_COMPANIONS = frozenset(
-    "#recycle #snapshot $recycle.bin @__thumb @eadir @recently-snapshot @recycle @tmp __macosx __pycache__ _thumb "
-    "_thumbnails _thumbs lost+found thumb thumbnail thumbnails thumbs".split()
-    + ["system volume information"]
-)
+_COMPANIONS = """
+    #recycle #snapshot $recycle.bin @__thumb @eadir @recently-snapshot @recycle @tmp __macosx __pycache__ lost+found
+"""
 _THUMBNAILS = frozenset({"_thumb", "_thumbnails", "_thumbs", "thumb", "thumbnail", "thumbnails", "thumbs"})
+_COMPANIONS = frozenset({*_COMPANIONS.split(), "system volume information", *_THUMBNAILS})
 HIDDEN, BROKEN_LINK, NO_ACCESS, NO_FILE = "hidden", "broken link", "folder that cannot be opened", "not a regular file"
 SAME_FILE = "link to a file that is used already"
 FOLDER_LINK = "link to a folder that is read already, or that holds it"
@@ -81,7 +81,7 @@ def reason_left_out(path, *, base=None):
         reason = None if folder == os.pardir else folder_left_out(folder)
         if reason is not None:
             return reason
-    return _name_left_out(name) if _by_name(name) is not None else _content_left_out(path, name)
+    return _name_left_out(name) if is_image_name(name) is not None else _content_left_out(path, name)
 
 
 def folder_left_out(name, *, is_class=False):
@@ -143,8 +143,8 @@ def _ending(name):
     return os.path.splitext(name)[1].lower()
 
 
-def _by_name(name):
-    """True if the name is that of an image, False if of anything else, None if only the content can tell."""
+def is_image_name(name):
+    """True if a file name is that of an image, False if of anything else, None if only the content can tell."""
     ending = _ending(name)
     if name.startswith(".") or name.lower().endswith(_UNFINISHED):
         return False
@@ -156,7 +156,7 @@ def _by_name(name):
 
 
 def _name_left_out(name):
-    if _by_name(name):
+    if is_image_name(name):
         return None
     if name.startswith("."):
         return HIDDEN
@@ -203,10 +203,11 @@ class _Walker:
         self._links = []  # (key, path): links are followed once everything else is known
 
     def reserve(self, key, folder):
-        if os.path.islink(folder) and self._overlaps(os.path.realpath(folder)):
+        real = os.path.realpath(folder)
+        if self._overlaps(real):
             self._leave_out(FOLDER_LINK, folder)
             return
-        self._reserved.append(os.path.realpath(folder))
+        self._reserved.append(real)
         self.paths[key] = []
 
     def read(self, key, folder):
@@ -263,11 +264,7 @@ class _Walker:
             self.read(key, path)
 
     def _file(self, key, path, name, identity):
-        is_image = _by_name(name)
-        if is_image is None:
-            reason = _content_left_out(path, name)
-        else:
-            reason = None if is_image else _name_left_out(name)
+        reason = _name_left_out(name) if is_image_name(name) is not None else _content_left_out(path, name)
         if reason is None and self._is_known(identity, path):
             reason = SAME_FILE
         if reason is not None:
