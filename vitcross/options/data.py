@@ -24,6 +24,7 @@ from vitcross.options.fields import (
 TFDSName = Annotated[str, Field(pattern=r"^[^:]+(:[\d.*]+)?$")]
 TokenizerKind = Literal["bpe", "wordpiece"]
 TOKENIZER_KINDS = get_args(TokenizerKind)
+SHARES = ("validation_share", "test_share", "split_seed")  # options of data whose splits are cut here
 SHORTEST_TEXT = 3  # BOS, one token, EOS
 
 

@@ -67,14 +67,22 @@ class LostLines:
             for line in (self.summary(), *self.first_lines()):
                 logger.warning("  %s", line)
 
-    def check(self, max_unreadable):
-        """Raises TooManyUnreadable if more than `max_unreadable` lines are lost for another reason than a
-        missing image; None: no limit."""
+    def check(self, max_unreadable, *, missing=()):
+        """Raises TooManyUnreadable if more than `max_unreadable` images are `missing` (their paths), or as many lines
+        are lost for another reason; None: no limit."""
+        if max_unreadable is None:
+            return
         lost = len(self) - sum(last - first + 1 for first, last in self._ranges.get(MISSING_IMAGE, ()))
-        if max_unreadable is not None and lost > max_unreadable:
+        where = "\n".join([self.summary(), *self.first_lines()])
+        if lost > max_unreadable:
             raise TooManyUnreadable(
                 f"{self._count(lost)} of {self.file} cannot be used, data.max_unreadable allows {max_unreadable}: "
-                + "\n".join([self.summary(), *self.first_lines()])
+                f"{where}"
+            )
+        if len(missing) > max_unreadable:
+            raise TooManyUnreadable(
+                f"{len(missing)} images cannot be read, data.max_unreadable allows {max_unreadable}: {self.file} names "
+                f"files that are not there, {missing[0]} is the first. {where}"
             )
 
     def _first(self):

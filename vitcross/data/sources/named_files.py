@@ -30,7 +30,7 @@ class NamedFiles:
         self.folder = os.fspath(folder)
         self.forms = {}
         self._listings = {}
-        self._found = {}
+        self._found, self._never = {}, {}
 
     def find(self, name):
         """The path of the file that is called `name` (str, not empty), or None."""
@@ -53,8 +53,10 @@ class NamedFiles:
 
     def why_no_image(self, path):
         """Why a file is never an image (`image_rules`), or None."""
-        inside = path.startswith(os.path.join(self.folder, ""))
-        return reason_left_out(path, base=self.folder if inside else os.path.dirname(path))
+        if path not in self._never:
+            inside = path.startswith(os.path.join(self.folder, ""))
+            self._never[path] = reason_left_out(path, base=self.folder if inside else os.path.dirname(path))
+        return self._never[path]
 
     def notes(self):
         """Which forms of names were used: a list of str."""

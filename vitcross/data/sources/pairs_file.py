@@ -24,17 +24,19 @@ from vitcross.data.sources.table_columns import (
     SplitColumn,
     as_text,
     as_texts,
+    column_notes,
     find_column,
     is_broken,
-    column_notes,
     no_columns,
     nothing_usable,
     what_it_is,
 )
-from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table
+from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table, image_root
 
 EMPTY_TEXT, NO_IMAGE, NO_ANSWER = "empty text", "no image named", "empty answer"
 IN_TWO_SPLITS = "image of the training split"
+# Keys of `PairsOptions` that `list_pairs` takes besides the shares.
+PAIRS_KEYS = ("root", "image_column", "text_column", "split_column", "max_unreadable")
 _CATEGORY, _TYPE = ["category"], ["type", "question_type"]
 _KNOWN = {*IMAGE, *TEXT, *QUESTION, *ANSWER, *ANSWERS, *SPLIT, *_CATEGORY, *_TYPE}
 _ONE_TYPE = "question"  # the type of questions without one
@@ -87,7 +89,7 @@ def list_pairs(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max_
             f"Received: {validation_share} and {test_share}"
         )
     splits, images, missing, table = _pairs(file, columns)
-    table.lost.check(max_unreadable)
+    table.lost.check(max_unreadable, missing=missing)
     problems.add_logged(table.lost.names)
     splits = _completed(
         splits, images, shares=shares, seed=split_seed, table=table, folder=columns.get("root") or file.parent
@@ -103,7 +105,7 @@ def _pairs(file, options):
     table = Table(file, known=_KNOWN)
     columns = _columns(table, options)
     splits, images, missing = {}, {}, {}
-    files = NamedFiles(options.get("root") or file.parent)
+    files = NamedFiles(image_root(options.get("root"), file))
     split_column = SplitColumn(columns.split)
     for number, row in table.rows():
         name = as_text(row.get(columns.image, ""))

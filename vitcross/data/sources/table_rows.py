@@ -6,6 +6,7 @@ that is never closed. What is lost is counted in lines (`lost_lines.py`).
 
 import codecs
 import csv
+import itertools
 import json
 import logging
 import re
@@ -64,9 +65,9 @@ class Table:
             rows = self._delimited(text, known)
         if self.delimiter is None:
             rows = iter(rows)
-            first = [row for row, _ in zip(rows, range(_PEEKED), strict=False)]
+            first = list(itertools.islice(rows, _PEEKED))
             self.columns = tuple(dict.fromkeys(key for _, row in first for key in row))
-            rows = _chained(first, rows)
+            rows = itertools.chain(first, rows)
         self._rows = rows
         self.notes = self._notes()
 
@@ -211,6 +212,16 @@ def existing_table(file, *, example):
     return path
 
 
+def image_root(root, file):
+    """The folder that names of images are relative to: `data.root`, or the folder of the file where that is null."""
+    if root is None:
+        return file.parent
+    folder = Path(typed_path(root))
+    if not folder.is_dir():
+        raise ValueError(f"data.root must be an existing folder. Received: {folder}")
+    return folder
+
+
 def _decoded(content):
     """(text, encoding). Bytes that are not valid in UTF-8 become surrogates, so that only their lines are lost."""
     for mark, encoding in _BYTE_ORDER_MARKS.items():
@@ -281,8 +292,3 @@ def _shape(cell):
 
 def _stripped(value):
     return value.strip() if isinstance(value, str) else value
-
-
-def _chained(first, rest):
-    yield from first
-    yield from rest
