@@ -56,7 +56,9 @@ def option_message(group, option, conf):
     """Says that a group has no such option, what is near, and what there is."""
     known = options(conf, group)
     lacks = f"{group} has no option '{option}'"
-    hint = place_hint(option, known) if group == "data" else ""
+    if group == "data" and (hint := place_hint(option, known)):
+        return f"{lacks}.{hint}"
+    hint = ""
     if group == "model" and (variant := variant_of(option)):
         hint = f" Type model=vision_transformer model.variant={variant}."
     if group == "model" and normal(option).startswith(OTHER_NETWORKS):

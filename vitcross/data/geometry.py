@@ -89,3 +89,10 @@ def box_in_view(box, view):
     origin = np.array([y_min, x_min, y_min, x_min])
     extent = np.array([y_max - y_min, x_max - x_min] * 2)
     return np.clip((np.asarray(box, np.float64) - origin) / extent, 0, 1).astype(np.float32)
+
+
+def boxes_in_view(boxes, view):
+    """The part of `boxes` (M, 4) of the image that lies in `view`: (at most M, 4) float32; what has no area there is
+    left out."""
+    seen = np.stack([box_in_view(box, view) for box in np.reshape(boxes, (-1, 4))]) if len(boxes) else np.zeros((0, 4))
+    return seen[(seen[:, 2] > seen[:, 0]) & (seen[:, 3] > seen[:, 1])].astype(np.float32)

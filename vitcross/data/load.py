@@ -10,6 +10,8 @@ from vitcross.options import data as options_of
 
 logger = logging.getLogger(__name__)
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["image_folder", "pairs", "scene_texts", "scenes", "tfds", "tfds_captions"]
 
 
@@ -36,10 +38,16 @@ def scenes(**given):
 
 def image_folder(**given):
     """Loads a folder of images with one subfolder per class: `ImageFolderOptions` -> `ImageData`."""
+    from vitcross.data.sources.copies import copies_lines
     from vitcross.data.sources.image_folder import ImageFolderSource, list_image_folder
 
     options = options_of.ImageFolderOptions(**given)
     listing = list_image_folder(options.root, **_shares(options))
+    copies = copies_lines(
+        listing.splits, names=listing.class_names.__getitem__, base=listing.root, limit=options.find_copies
+    )
+    for line in (*listing.notes, *copies):
+        logger.warning("%s", line)
     sources = {
         split: ImageFolderSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }
@@ -67,15 +75,18 @@ def pairs(**given):
     """Loads the user's images with captions or questions from a file of pairs: `PairsOptions` -> `ImageTextData`.
 
     Raises:
-        TooManyUnreadable: if more than `max_unreadable` images are missing.
+        TooManyUnreadable: if more than `max_unreadable` images are missing, or as many lines give no pair.
     """
     from vitcross.data.problems import TextProblems
     from vitcross.data.sources.image_files import ImageFiles
     from vitcross.data.sources.pair_source import PairSource
-    from vitcross.data.sources.pairs_file import list_pairs
+    from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
+    from vitcross.data.sources.table_rows import tell
 
     options, problems = options_of.PairsOptions(**given), TextProblems()
-    listing = list_pairs(options.file, **_shares(options), problems=problems)
+    arguments = {key: getattr(options, key) for key in PAIRS_KEYS}
+    listing = list_pairs(options.file, **_shares(options), **arguments, problems=problems)
+    tell(listing.table)
     name, classes = listing.file.stem, listing.class_names
     images = ImageFiles(listing.images, name=name, channels=options.channels)
     made = {  # two splits may share their pairs
@@ -140,7 +151,7 @@ def _scene_sources(options, scenes, **more):
 
 
 def _shares(options):
-    return {key: getattr(options, key) for key in ("validation_share", "test_share", "split_seed")}
+    return {key: getattr(options, key) for key in options_of.SHARES}
 
 
 def _resolved(options, name, train):

@@ -13,6 +13,7 @@ from vitcross.data import geometry
 from vitcross.data.augment import streams
 from vitcross.data.problems import UnreadableImage, check_still_there
 from vitcross.data.sources.decode import to_array
+from vitcross.data.sources.source import label_row
 
 _GIGABYTE = 2**30
 
@@ -78,6 +79,7 @@ class DecodingReader:
     def spec(self):
         """dict of each batch key to the shape and dtype of one example."""
         keys = {key: ((), contract.REQUIRED_KEYS[key]) for key in ("labels", "valid", "index")}
+        keys["labels"] = contract.labels_spec(len(self.source.class_names), self.source.multilabel)
         optional = {key: contract.OPTIONAL_KEYS[key] for key in self.source.optional_keys}
         return {"images": (self.image_shape, np.uint8), **keys, **optional}
 
@@ -92,7 +94,8 @@ class DecodingReader:
             if candidate in self._bad:
                 continue
             record = self.source.record(candidate)
-            out["labels"][row] = record["label"]
+            label, multilabel = record["label"], self.source.multilabel
+            out["labels"][row] = label_row(label, len(self.source.class_names)) if multilabel else label
             try:
                 image = self.source.image(candidate, record)
                 view = self._view(image, uniforms)

@@ -66,7 +66,7 @@ def check_first_batches(data, seed):
             first = next(iter(batches))
         except Exception as error:
             raise data.unreadable.root_cause(error) from None
-        check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes)
+        check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes, multilabel=data.multilabel)
 
 
 def dataset_properties(data):

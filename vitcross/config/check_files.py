@@ -1,0 +1,63 @@
+"""Checks the user's own files before TensorFlow starts, by listing them."""
+
+from pathlib import Path
+
+from vitcross.config.compatibility import ConfigError
+from vitcross.config.typed_keys import key_of
+from vitcross.data.problems import TextProblems, TooManyUnreadable
+from vitcross.data.sources.image_folder import SPLIT_FOLDERS, list_image_folder
+from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
+from vitcross.options.data import SHARES, ImageFolderOptions
+
+
+def check_files(data, overrides=()):
+    """Checks the user's own files by listing them: they exist, hold what they must, and the number of classes is right.
+
+    Args:
+        data: dict, the section.
+        overrides: list of str as typed; a share that is not cut off, since it has a folder, is refused.
+
+    Raises:
+        ConfigError
+    """
+    lister = {
+        "vitcross.data.load.image_folder": _folder_classes,
+        "vitcross.data.load.pairs": _pair_classes,
+    }.get(data["_target_"])
+    if lister is None:
+        return
+    try:
+        found, what = lister(data)
+    except (ValueError, OSError, TooManyUnreadable) as error:
+        raise ConfigError(str(error)) from error
+    if data["_target_"].endswith("image_folder"):
+        _check_shares(data, {key_of(text) for text in overrides})
+    if data["num_classes"] not in (None, found):
+        raise ConfigError(f"data.num_classes must be the {found} {what}. Received: {data['num_classes']}")
+
+
+def _check_shares(data, typed):
+    """A share has an effect, and the seed that chooses it, only where the split has no folder of its own."""
+    root = Path(data["root"]).expanduser()
+    own = {split for split, names in SPLIT_FOLDERS.items() if any((root / name).is_dir() for name in names)}
+    if "train" not in own:
+        return
+    idle = {f"{split}_share" for split in own - {"train"}}
+    idle |= {"split_seed"} if "validation" in own and ("test" in own or not data["test_share"]) else set()
+    for key in sorted(idle):
+        if f"data.{key}" in typed and data[key] != getattr(ImageFolderOptions(root="."), key):
+            folders = ", ".join(sorted(own))
+            raise ConfigError(
+                f"data.{key} has no effect: {root} has folders of its own for {folders}. "
+                f"Received: data.{key}={data[key]}"
+            )
+
+
+def _folder_classes(data):
+    listing = list_image_folder(data["root"], **{key: data[key] for key in SHARES})
+    return len(listing.class_names), f"class folders of {data['root']}"
+
+
+def _pair_classes(data):
+    listing = list_pairs(data["file"], problems=TextProblems(), **{key: data[key] for key in (*SHARES, *PAIRS_KEYS)})
+    return len(listing.class_names), f"categories or answers of {data['file']}"
