@@ -24,7 +24,10 @@ def split_arguments(arguments, script="train"):
         if any(flag.partition("=")[0] not in FLAGS for flag in flags):
             typed = without_dashes(arguments, FLAGS, script, compose.CONF)
             if typed:
-                fail(f"settings are typed as key=value. Received: {' '.join(arguments)}; type {typed}")
+                fail(
+                    f"settings are typed as key=value: {typed}. Received: {' '.join(arguments)} (a flag must be one of "
+                    f"{', '.join(FLAGS)})"
+                )
         check_flags(flags)
         check_typed(overrides)
     except ValueError as error:

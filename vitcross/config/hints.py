@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 
 from vitcross.config.help_page import comments_of_option, default_comments, options
-from vitcross.config.synonyms import keys_for, normal, options_for, variant_of, why_no_key
 from vitcross.options.effects import MISSING, value_at
+from vitcross.options.synonyms import keys_for, normal, options_for, variant_of, why_no_key
 from vitcross.typos import did_you_mean, nearest_names
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
