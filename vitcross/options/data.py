@@ -102,6 +102,8 @@ class ImageOptions:
             (all of it is seen, black around it) or `stretch` (all of it, distorted).
         evaluation_crop: share of the image's side kept by the central crop of `crop`, e.g. 0.875.
         cache_gigabytes: decoded images are kept in memory where all of a split needs less than what is left of this.
+        num_workers: processes that decode images which differ in size; 0: threads of this process; None: threads on up
+            to 4 cores, on more of them a process per core. The pixels are the same.
         max_unreadable: more distinct unreadable images than this are an error.
         class_weights: None or `balanced` (inverse class frequency, mean 1 over classes).
     """
@@ -116,6 +118,7 @@ class ImageOptions:
     resize: Literal["crop", "pad", "stretch"] = "crop"
     evaluation_crop: PositiveShare = 1.0
     cache_gigabytes: NonNegative = 2.0
+    num_workers: Annotated[CountOrZero, Field(le=1024)] | None = None
     max_unreadable: CountOrZero = 0
     class_weights: Literal["balanced"] | None = None
 
