@@ -4,6 +4,7 @@ from vitcross.command_line.arguments import HELP_FLAGS, answer_flags, split_argu
 from vitcross.command_line.process import fail
 from vitcross.config import compose
 from vitcross.config.compatibility import image_tower, model_sizes, text_tower
+from vitcross.config.durations import AUTO
 from vitcross.config.validate import check_folder
 from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import resume, resume_same_folder, typed_value
@@ -27,6 +28,7 @@ def header(command):
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
     length = length if isinstance(length, str) else f"{length} {unit}"
+    length = "as many epochs as fit the data, in batches" if length == AUTO else length
     vision, prefix = image_tower(model)
     vision = model_sizes(vision, prefix)
     text, _ = text_tower(model)
