@@ -3,9 +3,9 @@
 from vitcross.command_line.arguments import HELP_FLAGS, answer_flags, split_arguments
 from vitcross.command_line.process import fail
 from vitcross.config import compose
+from vitcross.config.check_files import check_files
 from vitcross.config.compatibility import image_tower, model_sizes, text_tower
 from vitcross.config.durations import AUTO
-from vitcross.config.validate import check_folder
 from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import resume, resume_same_folder, typed_value
 from vitcross.experiment.run_folder import begin, holds_run
@@ -70,7 +70,7 @@ def prepare_train(arguments):
         if typed_value(overrides, "resume"):
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)
-        check_folder(settings["data"])
+        check_files(settings["data"])
         folder = compose.typed_folder(overrides, settings)
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)

@@ -7,7 +7,7 @@ from vitcross.command_line.arguments import split_arguments
 from vitcross.command_line.process import fail
 from vitcross.command_line.train import MULTIRUN_FLAGS
 from vitcross.config import compose
-from vitcross.config.validate import check_folder
+from vitcross.config.check_files import check_files
 from vitcross.experiment import run_folder
 from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import typed_value
@@ -39,7 +39,7 @@ def main(script, arguments):
         sweep = compose.read_sweep(overrides)
         folder = typed_value(overrides, "hydra.sweep.dir")
         for settings, _ in compose.check_trials(sweep):
-            check_folder(settings["data"])
+            check_files(settings["data"])
             if folder is None or not has_record(folder):  # trials that have begun no longer need it
                 check_init_from(settings)
         folder = folder or claim_folder("multirun")
