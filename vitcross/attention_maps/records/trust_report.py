@@ -1,15 +1,21 @@
 """Holds the trust measurements of one capture's maps as plain numbers, JSON-ready.
 
-Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the trust examples, which are
-not the probes; `probes` has the numbers of the images that a capture shows.
+Definitions: `trust.py` (fidelity, sanity), `grounding.py`. Every number is a mean over the measured examples; `probes`
+has the numbers of the images that a capture shows.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
-FOLLOWS, NO_BETTER, NOTHING = 1, 0, -1
-VERDICTS = {FOLLOWS: "follows the model", NO_BETTER: "no better than random", NOTHING: "nothing to explain"}
+FOLLOWS, NO_BETTER, NOTHING, CANNOT_TELL = 1, 0, -1, -2
+VERDICTS = {
+    FOLLOWS: "follows the model",
+    NO_BETTER: "no better than random",
+    NOTHING: "nothing to explain",
+    CANNOT_TELL: "cannot tell",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,13 +27,14 @@ class Fidelity:
             better.
         insertion: the same while they are added, most important first; higher is better.
         gap: (insertion - deletion) minus the same of random orders.
-        gap_low, gap_high: 99 % BCa bootstrap interval of `gap`.
+        gap_low, gap_high: 99 % BCa bootstrap interval of `gap`; NaN for a single example.
         p_value: of the sign-flip test that `gap` is 0.
         gap_other: (insertion - deletion) minus that of another image's map; p_other: of its sign-flip test. None
             where there is no other image.
         gap_center: the same against the center prior; p_center: of its test.
         gap_share: `gap` as a share of that of leave-one-token-out; None where the latter is not positive.
-        verdict: 1 follows the model, 0 no better than random, -1 nothing to explain.
+        verdict: 1 follows the model, 0 no better than random, -1 nothing to explain, -2 cannot tell.
+        reason: why the verdict is "cannot tell"; empty for the others.
     """
 
     deletion: float
@@ -40,6 +47,7 @@ class Fidelity:
     gap_center: float
     gap_share: float | None
     verdict: int
+    reason: str = ""
     p_other: float | None = None
     p_center: float | None = None
 
@@ -47,6 +55,16 @@ class Fidelity:
     def words(self) -> str:
         """The verdict in words."""
         return VERDICTS[self.verdict]
+
+    @property
+    def full_words(self) -> str:
+        """The verdict in words, with the reason where it is "cannot tell"."""
+        return f"{self.words} ({self.reason})" if self.reason else self.words
+
+    def gap_words(self, digits: int = 2) -> str:
+        """The gap with its interval, e.g. `+0.31 [+0.25, +0.37]`."""
+        interval = f" [{self.gap_low:+.{digits}f}, {self.gap_high:+.{digits}f}]"
+        return f"{self.gap:+.{digits}f}" + (interval if math.isfinite(self.gap_low) else "")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +98,8 @@ class TrustReport:
         sanity: method -> rank correlation in [-1, 1] with the map of a randomized model; high: the map shows the
             architecture or the image, not what was learned. Empty where not measured.
         probes: method -> one ProbeFidelity for each image of the record; empty where not measured.
-        same_images: bool, the examples are the record's own images.
+        splits: split -> how many of the examples are of it; empty where they are of none.
+        measured: for each image of the record, whether it is one of the examples; empty where unknown.
         seconds: float, time that measuring took.
     """
 
@@ -94,10 +113,16 @@ class TrustReport:
     grounding_mark: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     sanity: dict[str, float] = dataclasses.field(default_factory=dict)
     probes: dict[str, tuple[ProbeFidelity, ...]] = dataclasses.field(default_factory=dict)
-    same_images: bool = False
+    splits: dict[str, int] = dataclasses.field(default_factory=dict)
+    measured: tuple[bool, ...] = ()
     seconds: float = 0.0
 
-    PER_EXAMPLE = ("probes",)
+    PER_EXAMPLE = ("probes", "measured")
+
+    @property
+    def source(self) -> str:
+        """Which examples were measured, and how many of the images shown are among them."""
+        return source_words(self.examples, self.splits, self.measured)
 
     def to_json(self) -> dict:
         """JSON-ready; without `seconds`, so that equal captures give equal bytes."""
@@ -108,4 +133,23 @@ class TrustReport:
         """The inverse of `to_json`."""
         fidelity = {method: Fidelity(**row) for method, row in content["fidelity"].items()}
         probes = {m: tuple(ProbeFidelity(**row) for row in rows) for m, rows in content["probes"].items()}
-        return cls(**{**content, "fidelity": fidelity, "probes": probes})
+        return cls(**{**content, "fidelity": fidelity, "probes": probes, "measured": tuple(content["measured"])})
+
+
+def source_words(examples: int, splits: dict[str, int], measured=()) -> str:
+    """For example `6 validation and 24 training examples, 4 of the 4 images shown among them`.
+
+    Args:
+        examples, splits: as in `TrustReport`.
+        measured: bools, for each image that is shown whether it is one of the examples; empty where unknown.
+    """
+    names = [f"{count:,} {'training' if split == 'train' else split}" for split, count in splits.items()]
+    whole = f"{' and '.join(names) or f'{examples:,}'} {'example' if examples == 1 else 'examples'}"
+    shown, count = sum(measured), len(measured)
+    if not count:
+        return whole
+    if not shown:
+        return f"{whole}, none of them shown here"
+    if shown == count == examples:
+        return f"{whole}, the ones shown here"
+    return f"{whole}, {shown} of the {count} images shown here among them"

@@ -88,8 +88,8 @@ def image_caption(record: AttentionRecord, example: int) -> str:
     if trust is not None:
         here = [f"{method} {rows[example].words}" for method, rows in trust.probes.items() if example < len(rows)]
         parts += [f"this image: {', '.join(here)}"] if here else []
-        means = [f"{method} {row.words}" for method, row in trust.fidelity.items()]
-        parts += [f"over {trust.examples} examples: {', '.join(means)}"] if means else []
+        means = [f"{method} {row.full_words}" for method, row in trust.fidelity.items()]
+        parts += [f"over {trust.source}: {', '.join(means)}"] if means else []
     return f"{'. '.join(parts)}. Step {record.step}."
 
 

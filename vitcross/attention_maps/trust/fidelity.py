@@ -168,11 +168,13 @@ def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]
     low, high = bootstrap_interval([differences[method, RANDOM] for method in methods], seed=seed)
     reference = tested[LEAVE_ONE_OUT, RANDOM][0] if LEAVE_ONE_OUT in methods else 0.0
     change = float(np.mean(np.abs(random.full - random.single)))
+    num_explainable = int(explainable(random.full, random.single).sum())
     found = {}
     for i, method in enumerate(methods):
         deletion, insertion = (float(side.mean()) for side in curves[method].areas)
         (gap, p_value), (gap_center, p_center) = tested[method, RANDOM], tested[method, CENTER]
         gap_other, p_other = tested.get((method, OTHER), (None, None))
+        verdict, reason = decide(gap, p_value, (low[i], high[i]), change, num_explainable)
         found[method] = Fidelity(
             deletion=deletion,
             insertion=insertion,
@@ -185,7 +187,8 @@ def fidelity(curves: dict[str, Curves], *, seed: int = 0) -> dict[str, Fidelity]
             gap_center=gap_center,
             p_center=p_center,
             gap_share=gap / reference if reference > 0 else None,
-            verdict=decide(gap, p_value, change),
+            verdict=verdict,
+            reason=reason,
         )
     return found
 

@@ -19,12 +19,16 @@ import warnings
 
 import numpy as np
 
-from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.records.trust_report import CANNOT_TELL, FOLLOWS, NO_BETTER, NOTHING
 
 ALPHA = 0.01
 LEVEL = 0.99  # of the interval: it excludes 0 about where the test at ALPHA does
 # Where the target's probability changes by less, there is nothing to explain.
 LEAST_CHANGE = 0.05
+# With fewer examples no sign-flip test reaches ALPHA: the signs of 7 are all equal in 1 of 64 cases.
+FEWEST = 8
+# A gap that would matter: a map is "no better than random" only where the interval excludes it.
+LARGE_GAP = 0.1
 _NUMBERS = 2**20  # of the draws that are held in memory at a time
 
 
@@ -65,8 +69,8 @@ def bootstrap_interval(values, *, level: float = LEVEL, num_draws: int = 2000, s
     """BCa interval of the mean of `values` (..., B), from `num_draws` samples of B examples drawn with replacement.
 
     Returns:
-        (2, ...) low and high end; NaN where a value is not finite. Where BCa is not defined, as of equal values, the
-        percentile interval of the same draws.
+        (2, ...) low and high end; NaN where a value is not finite and of a single value. Where BCa is not defined, as
+        of equal values, the percentile interval of the same draws.
     """
     from scipy import stats
 
@@ -75,7 +79,7 @@ def bootstrap_interval(values, *, level: float = LEVEL, num_draws: int = 2000, s
         raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
     values = np.where(np.isfinite(values).all(axis=-1, keepdims=True), values, np.nan)
     if values.shape[-1] == 1:
-        return np.stack([values[..., 0]] * 2)
+        return np.full((2, *values.shape[:-1]), np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SciPy warns of the intervals that are replaced below
         found = stats.bootstrap(
@@ -105,22 +109,41 @@ def explainable(full, single) -> np.ndarray:
     return np.abs(np.asarray(full) - np.asarray(single)) >= LEAST_CHANGE
 
 
-def decide(gap: float, p_value: float, change: float) -> int:
-    """The verdict of a method over a set of examples.
+def decide(gap: float, p_value: float, interval, change: float, num_explainable: int) -> tuple[int, str]:
+    """The verdict of a method over a set of examples, and the reason where it is "cannot tell".
 
-    "Nothing to explain" where the mean change of the score (as in `explainable`) is below `LEAST_CHANGE`; "follows the
-    model" where the gap to random orders is positive and significant (two-sided at .01: an uninformative map gets there
-    in 1 of 200 cases); else "no better than random". The test includes examples with nothing to explain: excluding
-    none cannot favor a map, and their differences near 0 hardly matter.
+    "Nothing to explain" where the mean change of the score (as in `explainable`) is below `LEAST_CHANGE`; "cannot tell"
+    with fewer than `FEWEST` explainable examples; "follows the model" where the gap to random orders is positive and
+    significant (two-sided at .01: an uninformative map gets there in 1 of 200 cases); "no better than random" only
+    where the whole interval lies below `LARGE_GAP`: a test that finds nothing is no evidence of no effect; else "cannot
+    tell". The test includes examples with nothing to explain: excluding none cannot favor a map, and their differences
+    near 0 hardly matter.
 
     Args:
         gap: mean over examples of (insertion - deletion), minus the same of random orders.
         p_value: of the sign-flip test of those differences.
+        interval: (low, high) of the gap.
         change: mean over examples of |all patches - one patch|.
+        num_explainable: int, examples with something to explain.
+
+    Returns:
+        `(verdict, reason)`; the reason is empty for the other verdicts.
     """
-    if not change >= LEAST_CHANGE:
-        return NOTHING
-    return FOLLOWS if is_positive(gap, p_value) else NO_BETTER
+    low, high = interval
+    if change < LEAST_CHANGE:
+        return NOTHING, ""
+    if not np.isfinite([gap, change]).all():
+        return CANNOT_TELL, "not all scores are finite numbers"
+    if num_explainable < FEWEST:
+        known = f"{num_explainable} of them, at least {FEWEST} are needed"
+        return CANNOT_TELL, f"too few examples with something to explain: {known}"
+    if is_positive(gap, p_value):
+        return FOLLOWS, ""
+    if high < LARGE_GAP:
+        return NO_BETTER, ""
+    if low <= 0:
+        return CANNOT_TELL, f"the 99 % interval from {low:+.2f} to {high:+.2f} holds both no effect and a large one"
+    return CANNOT_TELL, f"the 99 % interval reaches {high:+.2f}, a large effect, but the test gives p = {p_value:.3f}"
 
 
 def is_positive(gap: float | None, p_value: float | None) -> bool | None:

@@ -51,7 +51,7 @@ class Trust:
         reference: bool or None, as above, for this call.
 
     Returns:
-        TrustReport, its `grounding` and `probes` empty.
+        TrustReport, its `grounding`, `probes`, `splits` and `measured` empty.
     """
 
     def __init__(
