@@ -72,11 +72,6 @@ def test_text_of_any_script_is_drawn(kind):
     assert list(found) == keys and all(sheet.image.shape[1] <= 2600 for sheet in found.values())
 
 
-def test_letters_without_a_glyph_lose_their_accent_and_nothing_else():
-    assert drawing.drawable("a\n b\tc") == "a b c" and drawing.drawable("café naïve") == "cafe naive"
-    assert drawing.drawable("“x” \ud800 שלום") == "“x” ? שלום"
-
-
 def test_lines_are_wrapped_at_words_and_cut():
     lines = drawing.wrap("a small red star is left of a large blue circle " + "y" * 200, 13, 100, 4)
     assert len(lines) == 4 and all(drawing.text_width(line, 13) <= 100 for line in lines)

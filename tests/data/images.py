@@ -44,7 +44,7 @@ class ArraySource(Source):
 
     Args:
         images: (n, h, w, c) uint8, c = 1 or 3.
-        labels: (n,) integers.
+        labels: (n,) integers; or a list of n tuples, several labels per image.
         class_names: sequence of str.
         name: str.
         extras: dict of optional keys to arrays with n rows.
@@ -57,15 +57,14 @@ class ArraySource(Source):
             channels=images.shape[-1],
             image_shape=tuple(images.shape[1:]),
             optional_keys=extras,
+            multilabel=any(isinstance(label, tuple) for label in labels),
         )
-        self._images, self._labels, self._extras = images, np.asarray(labels, np.int64), extras
+        self._images, self._labels, self._extras = images, labels, extras
 
     def __len__(self):
         return len(self._images)
 
     def record(self, index):
         extras = {key: values[index] for key, values in self._extras.items()}
-        return {"image": self._images[index], "label": int(self._labels[index]), **extras}
-
-    def labels(self):
-        return self._labels
+        label = self._labels[index]
+        return {"image": self._images[index], "label": label if self.multilabel else int(label), **extras}

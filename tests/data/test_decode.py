@@ -103,7 +103,7 @@ def test_one_bit_images():
         (b"this is a text ", "no image in a known format"),
         (encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8), "JPEG")[:-700], "truncated"),
         (encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:2000], ""),
-        (encode(Image.new("F", (3, 2), 0.5), "TIFF"), "floating-point"),
+        (encode(Image.new("F", (3, 2), float("nan")), "TIFF"), "floating-point"),
     ],
 )
 def test_broken_images_are_unreadable_with_name_and_reason(content, reason):

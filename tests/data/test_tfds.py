@@ -55,6 +55,26 @@ class TinyPhotographs(TinyImages):
         return encode(gradient(20 + k, 30, seed=k), "JPEG" if k % 2 else "PNG")
 
 
+class TinyTags(TinyImages):
+    """Any number of labels per image, listed in falling order and some of them twice; and a second list, as VOC has."""
+
+    def _info(self):
+        names = tfds.features.ClassLabel(names=["x", "y", "z"])
+        features = {"image": tfds.features.Image(shape=self.shape)}
+        features |= {key: tfds.features.Sequence(names) for key in ("labels", "labels_no_difficult")}
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
+
+    def _generate_examples(self, split):
+        for k in range(SIZES[split]):
+            yield k, {"image": self.image(split, k), "labels": tags(k)[::-1] * 2, "labels_no_difficult": []}
+
+
+def tags(k):
+    return [label for label in range(3) if k % (label + 2) == 0]
+
+
 class TinyTexts(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
@@ -83,6 +103,7 @@ def prepared(tmp_path_factory):
     prepare(TinyImages, folder / "array_record", file_format="array_record")
     prepare(TinyPhotographs, folder / "tfrecord", num_shards=2)
     prepare(TinyTexts, folder / "tfrecord")
+    prepare(TinyTags, folder / "tfrecord")
     return folder
 
 
@@ -138,6 +159,17 @@ def test_batches_of_a_tfds_set(prepared, file_format):
     assert data.train.labels().tolist() == [k % 3 for k in range(23)]
 
 
+def test_a_sequence_of_labels_is_several_labels_per_image(prepared):
+    data = load.tfds(
+        name="tiny_tags", data_dir=str(prepared / "tfrecord"), validation_split="test", num_classes=3, batch_size=4
+    )
+    assert data.multilabel and data.class_names == ("x", "y", "z")
+    assert [data.train.record(k)["label"] for k in range(31)] == [tuple(tags(k)) for k in range(31)]
+    batch = next(data.evaluation_batches("train", batch_size=31).as_numpy_iterator())
+    check_batch(batch, image_shape=(5, 7, 1), num_classes=3, multilabel=True)
+    np.testing.assert_array_equal(batch["labels"], [[label in tags(k) for label in range(3)] for k in range(31)])
+
+
 def test_images_of_several_sizes_and_a_broken_one(prepared):
     arguments = {
         "name": "tiny_photographs",
@@ -168,7 +200,7 @@ def test_an_empty_split_is_refused(prepared):
 
 def test_a_set_without_images_is_refused(prepared):
     builder = prepared_builder(name="tiny_texts", data_dir=prepared / "tfrecord")
-    with pytest.raises(ValueError, match="one Image and one ClassLabel feature. Received: tiny_texts .*Text"):
+    with pytest.raises(ValueError, match="one Image and one feature of ClassLabel, or .*Received: tiny_texts .*Text"):
         TFDSSource(builder=builder, split="train")
 
 

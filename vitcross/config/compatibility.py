@@ -219,7 +219,9 @@ def fill_from_dataset(config, facts):
     Raises:
         ConfigError: a key of the model that the data decides was typed with another value.
     """
-    data = config["data"] | {key: facts[key] for key in ("num_classes", "image_size", "channels") if key in facts}
+    data = config["data"] | {
+        key: facts[key] for key in ("num_classes", "image_size", "channels", "value_range") if key in facts
+    }
     return config | {"data": data, "model": _filled_model(config["model"], facts, "model")}
 
 

@@ -1,7 +1,8 @@
 """Defines and checks the batch contract: the keys, shapes, dtypes and value ranges of a batch.
 
     images       (B, H, W, C) float32 in [-1, 1]
-    labels       (B,) int32 in [0, num_classes)
+    labels       (B,) int32 in [0, num_classes); of data with several labels per image (B, K) float32, 1 for each label of
+                 the image and 0 for the others
     valid        (B,) bool     False: a padding row of the last evaluation batch or an unreadable image; never counted
     index        (B,) int64    position of the example in its split
     box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label
@@ -11,7 +12,7 @@
 
 Training batches of mixed images (mixup, CutMix) also have:
 
-    mixed_labels (B,) int32 in [0, num_classes): label of the image that was mixed in
+    mixed_labels like `labels`: those of the image that was mixed in
     mixing       (B,) float32 in [0, 1]: share of `labels`; `mixed_labels` has the rest. 1: not mixed. All other keys,
                  boxes included, belong to the example of `labels`
 
@@ -29,7 +30,7 @@ Batches of pairs of an image and a text also have:
 A training batch may have K texts of each image (`data.texts_per_image`): then `images` has B / K rows, and rows i K to
 i K + K - 1 of the other keys belong to image i.
 
-Shape letters: B batch, H W C pixels, T token positions, A annotators, K texts of an image.
+Shape letters: B batch, H W C pixels, K classes, T token positions, A annotators; K texts of an image.
 """
 
 import numpy as np
@@ -38,6 +39,7 @@ REQUIRED_KEYS = {"images": np.float32, "labels": np.int32, "valid": np.bool_, "i
 # Per-example shape and dtype of the keys that only some sources have.
 OPTIONAL_KEYS = {"box": ((4,), np.float32), "num_objects": ((), np.int32), "mark_box": ((4,), np.float32)}
 MIXING_KEYS = {"mixed_labels": np.int32, "mixing": np.float32}
+LABEL_KEYS = ("labels", "mixed_labels")
 BOX_KEYS = ("box", "mark_box")  # augmentation moves them with the pixels
 # Keys of pairs: dtype and, if two-dimensional, the key with the length of the second axis.
 TEXT_KEYS = {
@@ -61,13 +63,19 @@ def to_uint8(images):
     return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def check_batch(batch, *, image_shape, num_classes):
+def labels_spec(num_classes, multilabel):
+    """Shape and dtype of the labels of one example: an int32, or a row of K float32."""
+    return ((num_classes,), np.float32) if multilabel else ((), np.int32)
+
+
+def check_batch(batch, *, image_shape, num_classes, multilabel=False):
     """Raises ValueError unless `batch` fulfills the contract above.
 
     Args:
         batch: dict of NumPy arrays or eager tensors.
         image_shape: (height, width, channels) expected of the images.
         num_classes: int, labels of valid rows must lie in [0, num_classes).
+        multilabel: bool, whether the data has several labels per image.
     """
     arrays = {key: np.asarray(value) for key, value in batch.items()}
     has_text = "token_ids" in arrays
@@ -81,6 +89,9 @@ def check_batch(batch, *, image_shape, num_classes):
     dtypes = dict(REQUIRED_KEYS)
     for key, (shape, dtype) in (OPTIONAL_KEYS | {key: ((), dtype) for key, dtype in MIXING_KEYS.items()}).items():
         shapes[key], dtypes[key] = (size, *shape), dtype
+    for key in LABEL_KEYS:
+        shape, dtypes[key] = labels_spec(num_classes, multilabel)
+        shapes[key] = (size, *shape)
     for key in arrays.keys() & TEXT_KEYS.keys():
         dtypes[key], like = TEXT_KEYS[key]
         shapes[key] = (size,) if like is None else (size, *(arrays[like].shape[1:2] or ["n"]))
@@ -91,19 +102,22 @@ def check_batch(batch, *, image_shape, num_classes):
             raise ValueError(
                 f"Batch key '{key}' must have dtype {np.dtype(dtypes[key])}. Received: {arrays[key].dtype}"
             )
-    _check_ranges(arrays, num_classes=num_classes, lowest_label=-1 if has_text else 0)
+    _check_ranges(arrays, num_classes=num_classes, lowest_label=-1 if has_text else 0, multilabel=multilabel)
     if has_text:
         _check_tokens(arrays)
 
 
-def _check_ranges(arrays, *, num_classes, lowest_label):
+def _check_ranges(arrays, *, num_classes, lowest_label, multilabel):
     images, valid = arrays["images"], arrays["valid"]
     # The negation makes NaN fail too.
     if not (images.min() >= -1 and images.max() <= 1):
         raise ValueError(f"Batch key 'images' must lie in [-1, 1]. Received: [{images.min()}, {images.max()}]")
-    for key in ("labels", *(arrays.keys() & {"mixed_labels"})):
+    for key in arrays.keys() & set(LABEL_KEYS):
         labels = arrays[key][valid]
-        if labels.size and not (labels.min() >= lowest_label and labels.max() < num_classes):
+        if multilabel:
+            if not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"Batch key '{key}' must be 0 or 1 with several labels per image. Received: {labels}")
+        elif labels.size and not (labels.min() >= lowest_label and labels.max() < num_classes):
             raise ValueError(
                 f"Batch key '{key}' must lie in [{lowest_label}, {num_classes}) (num_classes). "
                 f"Received: {labels.min()} to {labels.max()} (-1 is how TFDS marks a split without labels)"

@@ -53,11 +53,15 @@ def random_resized_view(uniforms, source_size, image_size, *, min_scale):
     return np.stack([y_min, x_min, y_min + height, x_min + width], axis=-1)
 
 
-def resample(encoded, view, image_size, *, channels):
-    """Decodes an `EncodedImage`, crops it to `view` and resizes it: (H, W, C) uint8, antialiased bilinear."""
+def resample(encoded, view, image_size, *, channels, value_range=None):
+    """Decodes an `EncodedImage`, crops it to `view` and resizes it: (H, W, C) uint8, antialiased bilinear.
+
+    `value_range` is that of `EncodedImage.load`.
+    """
     height, width = image_size
     y_min, x_min, y_max, x_max = view
-    image = encoded.load(channels=channels, at_least=(height / (y_max - y_min), width / (x_max - x_min)))
+    at_least = (height / (y_max - y_min), width / (x_max - x_min))
+    image = encoded.load(channels=channels, at_least=at_least, value_range=value_range)
     if image.size == (width, height) and view == FULL_VIEW:
         return to_array(image)
     top, left, bottom, right = y_min * image.height, x_min * image.width, y_max * image.height, x_max * image.width
@@ -85,3 +89,10 @@ def box_in_view(box, view):
     origin = np.array([y_min, x_min, y_min, x_min])
     extent = np.array([y_max - y_min, x_max - x_min] * 2)
     return np.clip((np.asarray(box, np.float64) - origin) / extent, 0, 1).astype(np.float32)
+
+
+def boxes_in_view(boxes, view):
+    """The part of `boxes` (M, 4) of the image that lies in `view`: (at most M, 4) float32; what has no area there is
+    left out."""
+    seen = np.stack([box_in_view(box, view) for box in np.reshape(boxes, (-1, 4))]) if len(boxes) else np.zeros((0, 4))
+    return seen[(seen[:, 2] > seen[:, 0]) & (seen[:, 3] > seen[:, 1])].astype(np.float32)

@@ -6,6 +6,7 @@ Shape letters: B batch, H W C pixels, K classes.
 import numpy as np
 
 from vitcross.data import batch as contract
+from vitcross.data import geometry
 from vitcross.data.preprocess import preprocess
 from vitcross.data.problems import UnreadableImages
 from vitcross.data.reader import CachingReader, DecodingReader, fits
@@ -22,7 +23,8 @@ class ImageData:
         num_classes: int or None, the expected number of classes.
 
     Raises:
-        ValueError: if the number of classes is not `num_classes`, the splits differ in their classes or one is empty.
+        ValueError: if the number of classes is not `num_classes`, the splits differ in their classes or in having
+            several labels per image, or one is empty.
     """
 
     tokenizer = None  # only data with texts has one
@@ -42,6 +44,10 @@ class ImageData:
         for split in self.splits:
             if self.source(split).class_names != self.class_names:
                 raise ValueError(f"All splits of {name} must have the same classes; '{split}' differs from 'train'.")
+            if self.source(split).multilabel != self.multilabel:
+                raise ValueError(
+                    f"All splits of {name} must have one label per image, or all several; '{split}' differs from 'train'."
+                )
             if len(self.source(split)) == 0:
                 raise ValueError(f"Split '{split}' of {name} must hold at least one example. Received: 0")
 
@@ -59,6 +65,11 @@ class ImageData:
         return len(self.class_names)
 
     @property
+    def multilabel(self):
+        """Whether an image has any number of labels."""
+        return self.train.multilabel
+
+    @property
     def image_shape(self):
         """(H, W, C) of one image as the model sees it."""
         return self.options.image_shape
@@ -69,10 +80,16 @@ class ImageData:
 
     @property
     def class_weights(self):
-        """(K,) float32 with mean 1, or None."""
+        """(K,) float32, or None: weights of the classes with mean 1; with several labels per image those of the present
+        labels (`balanced_label_weights`)."""
         if self.options.class_weights is None:
             return None
-        return balanced_class_weights(self.train.labels(), num_classes=self.num_classes)
+        labels = self.train.labels()
+        return (
+            balanced_label_weights(labels)
+            if self.multilabel
+            else balanced_class_weights(labels, num_classes=self.num_classes)
+        )
 
     def source(self, split):
         """The `Source` of a split. Raises ValueError if there is none."""
@@ -135,6 +152,26 @@ class ImageData:
         batch = self._reader(split, cache=False).read(indices)
         return {**batch, "images": contract.normalize(batch["images"])}
 
+    def label_boxes(self, split, indices):
+        """The boxes of each label of the examples at `indices` of a split, as evaluation sees them.
+
+        Returns:
+            list of dict of label to (M, 4) float32 boxes (y_min, x_min, y_max, x_max) in [0, 1] of the evaluation view;
+            objects outside the view are left out, and labels without a box. None for data without such boxes.
+        """
+        source, options = self.source(split), self.options
+        if not len(indices) or source.label_boxes(int(indices[0])) is None:
+            return None
+        found = []
+        for index in map(int, indices):
+            size = source.image(index, source.record(index)).size
+            view = geometry.evaluation_view(
+                size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
+            )
+            boxes = {k: geometry.boxes_in_view(b, view) for k, b in source.label_boxes(index).items()}
+            found.append({label: seen for label, seen in boxes.items() if len(seen)})
+        return found
+
     def preprocess(self, image):
         """`preprocess.preprocess` with the options of this data set."""
         return preprocess(image, options=self.options)
@@ -175,3 +212,12 @@ def balanced_class_weights(labels, *, num_classes):
     inverse = np.zeros(num_classes, np.float64)
     inverse[present] = 1 / counts[present]
     return (inverse / inverse[present].mean()).astype(np.float32)
+
+
+def balanced_label_weights(labels_nK):
+    """What the positives of each label weigh in the loss, (K,) float32: negatives / positives, so that both weigh the
+    same in total. 1 for a label that every image has, or none."""
+    positives = np.asarray(labels_nK, np.float64).sum(axis=0)
+    negatives = len(labels_nK) - positives
+    usable = (positives > 0) & (negatives > 0)
+    return np.where(usable, negatives / np.maximum(positives, 1), 1.0).astype(np.float32)

@@ -4,8 +4,13 @@ The arguments of each are those of a class of `vitcross.options.data`. Only a ca
 """
 
 import dataclasses
+import logging
 
 from vitcross.options import data as options_of
+
+logger = logging.getLogger(__name__)
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["image_folder", "pairs", "scene_texts", "scenes", "tfds", "tfds_captions"]
 
@@ -33,10 +38,16 @@ def scenes(**given):
 
 def image_folder(**given):
     """Loads a folder of images with one subfolder per class: `ImageFolderOptions` -> `ImageData`."""
+    from vitcross.data.sources.copies import copies_lines
     from vitcross.data.sources.image_folder import ImageFolderSource, list_image_folder
 
     options = options_of.ImageFolderOptions(**given)
     listing = list_image_folder(options.root, **_shares(options))
+    copies = copies_lines(
+        listing.splits, names=listing.class_names.__getitem__, base=listing.root, limit=options.find_copies
+    )
+    for line in (*listing.notes, *copies):
+        logger.warning("%s", line)
     sources = {
         split: ImageFolderSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }
@@ -141,11 +152,28 @@ def _shares(options):
 
 
 def _resolved(options, name, train):
-    """The options with the size and channels of the images where none were given."""
+    """The options with the size, channels and range of values of the images where none were given."""
     image_size = options.image_size or (train.image_shape and train.image_shape[:2])
     if image_size is None:
         raise ValueError(f"image_size must be given for {name}, whose images differ in size. Received: null")
-    return dataclasses.replace(options, image_size=image_size, channels=train.channels)
+    value_range = options.value_range
+    if value_range is None and train.image_shape is None:  # images of one known shape have 8 bits
+        value_range = _found_value_range(train)
+    return dataclasses.replace(options, image_size=image_size, channels=train.channels, value_range=value_range)
+
+
+def _found_value_range(train):
+    from vitcross.data.sources.deep_pixels import find_value_range
+
+    found = find_value_range(train)
+    if found is not None:
+        low, high = found
+        logger.info(
+            "Images of more than 8 bits: %g is black and %g is white, as a sample uses them (data.value_range)",
+            low,
+            high,
+        )
+    return found
 
 
 def _image_data(*, name, options, sources, watched=None):

@@ -25,4 +25,5 @@ def preprocess(image, *, options):
     view = geometry.evaluation_view(
         encoded.size, options.image_size, resize=options.resize, evaluation_crop=options.evaluation_crop
     )
-    return normalize(geometry.resample(encoded, view, options.image_size, channels=options.channels))
+    kept = {"channels": options.channels, "value_range": options.value_range}
+    return normalize(geometry.resample(encoded, view, options.image_size, **kept))

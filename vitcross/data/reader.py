@@ -13,6 +13,7 @@ from vitcross.data import geometry
 from vitcross.data.augment import streams
 from vitcross.data.problems import UnreadableImage, check_still_there
 from vitcross.data.sources.decode import to_array
+from vitcross.data.sources.source import label_row
 
 _GIGABYTE = 2**30
 
@@ -33,6 +34,7 @@ class DecodingReader:
         self._options, self._unreadable = options, unreadable
         size = source.image_shape[:2] if view == "native" else options.image_size
         self.image_shape = (*size, options.channels)
+        self._kept = {"channels": options.channels, "value_range": options.value_range}
         self._bad = set()
         self._threads = min(16, num_cores())
         # Threads suffice, since Pillow releases the interpreter lock to decode and resize.
@@ -77,6 +79,7 @@ class DecodingReader:
     def spec(self):
         """dict of each batch key to the shape and dtype of one example."""
         keys = {key: ((), contract.REQUIRED_KEYS[key]) for key in ("labels", "valid", "index")}
+        keys["labels"] = contract.labels_spec(len(self.source.class_names), self.source.multilabel)
         optional = {key: contract.OPTIONAL_KEYS[key] for key in self.source.optional_keys}
         return {"images": (self.image_shape, np.uint8), **keys, **optional}
 
@@ -91,16 +94,17 @@ class DecodingReader:
             if candidate in self._bad:
                 continue
             record = self.source.record(candidate)
-            out["labels"][row] = record["label"]
+            label, multilabel = record["label"], self.source.multilabel
+            out["labels"][row] = label_row(label, len(self.source.class_names)) if multilabel else label
             try:
                 image = self.source.image(candidate, record)
                 view = self._view(image, uniforms)
                 if self.view == "native":
-                    pixels = to_array(image.load(channels=self._options.channels))
+                    pixels = to_array(image.load(**self._kept))
                     if pixels.shape != self.image_shape:
                         raise UnreadableImage(image.name, f"shape {pixels.shape}, the data set says {self.image_shape}")
                 else:
-                    pixels = geometry.resample(image, view, self._options.image_size, channels=self._options.channels)
+                    pixels = geometry.resample(image, view, self._options.image_size, **self._kept)
             except UnreadableImage as problem:
                 check_still_there(record["image"])  # a vanished folder is not the fault of the images
                 # Count first: beyond the limit `add` raises, and every reading thread must raise that reason.

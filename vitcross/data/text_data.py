@@ -162,6 +162,5 @@ def _boxes_of(word, links, view):
     named = [boxes for start, end, boxes, _ in links if start < word.end and word.start < end]
     if not named:
         return None
-    seen = np.stack([geometry.box_in_view(box, view) for box in np.concatenate(named)])
-    seen = seen[(seen[:, 2] > seen[:, 0]) & (seen[:, 3] > seen[:, 1])]
+    seen = geometry.boxes_in_view(np.concatenate(named), view)
     return seen if len(seen) else None

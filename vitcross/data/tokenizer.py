@@ -82,10 +82,10 @@ class Tokenizer:
         """The tokenizer in a `tokenizer.json`. Raises ValueError if it is not one or was not made by `train`."""
         import tokenizers
 
-        if not Path(path).expanduser().is_file():
+        if not Path(path).is_file():
             raise ValueError(f"tokenizer must be the path of a tokenizer.json. Received: {path}, which is no file")
         try:
-            backend = tokenizers.Tokenizer.from_file(str(Path(path).expanduser()))
+            backend = tokenizers.Tokenizer.from_file(str(path))
         except BaseException as error:
             # The library raises plain `Exception`s; a panic of its Rust code, which some files cause, is not even one.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":

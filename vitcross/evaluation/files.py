@@ -73,4 +73,5 @@ def _vertical_text(canvas, x, y, text):
     width, height = int(drawing.text_width(text, 13)) + 2, 18
     line = Canvas(width=width, height=height)
     line.text(width, height / 2, text, fill=MUTED, anchor="rm", size=13)
+    canvas.missing |= line.missing
     canvas.image.paste(line.image.transpose(Image.Transpose.ROTATE_90), (int(x - height / 2), int(y)))

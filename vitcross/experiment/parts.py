@@ -66,13 +66,15 @@ def check_first_batches(data, seed):
             first = next(iter(batches))
         except Exception as error:
             raise data.unreadable.root_cause(error) from None
-        check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes)
+        check_batch(first, image_shape=data.image_shape, num_classes=data.num_classes, multilabel=data.multilabel)
 
 
 def dataset_properties(data):
     """What only the data knows of a model and of itself, by the key under which it is configured."""
     height, width, channels = data.image_shape
     facts = {"image_size": [height, width], "channels": channels, "in_channels": channels}
+    if data.options.value_range is not None:
+        facts["value_range"] = list(data.options.value_range)
     if data.num_classes:
         facts |= {"num_classes": data.num_classes, "num_answers": data.num_classes}
     if data.tokenizer is not None:

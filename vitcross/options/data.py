@@ -16,6 +16,7 @@ from vitcross.options.fields import (
     Share,
     ShareOrAll,
     Size,
+    ValueRange,
     options,
 )
 
@@ -93,6 +94,8 @@ class ImageOptions:
         image_size: (height, width) that the model sees, in pixels, or one number for both; None: that of the images,
             where all have one.
         channels: 1 (gray) or 3 (RGB); None: those of the data set.
+        value_range: (low, high), the values of black and white in images of more than 8 bits; None: those that the
+            training images use.
         num_classes: checked against the data; None: those of the data.
         augmentation: `Augmentation` or a dict of its arguments.
         resize: how an image of another shape is brought to `image_size`: `crop` (fill it, cut off what is over), `pad`
@@ -107,6 +110,7 @@ class ImageOptions:
     batch_size: Count = 128
     image_size: Size | None = None
     channels: Literal[1, 3] | None = 3
+    value_range: ValueRange | None = None
     num_classes: Annotated[Int, Field(ge=2)] | None = None
     augmentation: Augmentation = Augmentation()
     resize: Literal["crop", "pad", "stretch"] = "crop"
@@ -166,12 +170,15 @@ class ImageFolderOptions(ImageOptions):
         validation_share: cut from each class where there is no validation folder.
         test_share: cut where there is no test folder.
         split_seed: decides which images are cut.
+        find_copies: images of up to so many files are held against each other, by size and bytes: the same content in
+            two splits or under two classes is told; 0: none are.
     """
 
     root: PathText
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+    find_copies: CountOrZero = 50_000
 
 
 @options

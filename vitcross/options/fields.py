@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from pathlib import PurePath
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from vitcross.height_and_width import height_and_width
 from vitcross.options.messages import constructor_message
+from vitcross.paths import typed_path
 
 Int = Annotated[int, Strict(), Field(le=2**31 - 1)]
 Bool = Annotated[bool, Strict()]
@@ -22,7 +24,10 @@ ShareOrAll = Annotated[Float, Field(ge=0, le=1)]
 PositiveShare = Annotated[Float, Field(gt=0, le=1)]
 Positive = Annotated[Float, Field(gt=0)]
 NonNegative = Annotated[Float, Field(ge=0)]
-PathText = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, PurePath) else value)]
+# A path that a user types; it is absolute where options are made (`vitcross/paths.py`).
+PathText = Annotated[
+    str, BeforeValidator(lambda value: typed_path(value) if isinstance(value, str | PurePath) else value)
+]
 Length = NonNegative | str  # a number of steps, or with a unit (vitcross/config/durations.py)
 
 
@@ -34,6 +39,16 @@ def _as_size(value):
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_as_size)]  # a single number is kept as the pair
+
+
+def _as_range(value):
+    numbers = isinstance(value, (list, tuple)) and all(type(one) in (int, float) for one in value)
+    if not (numbers and len(value) == 2 and -math.inf < value[0] < value[1] < math.inf):
+        raise PydanticCustomError("value_range", "[low, high], two numbers of which the first is smaller")
+    return tuple(value)
+
+
+ValueRange = Annotated[tuple[int | float, int | float], BeforeValidator(_as_range)]
 
 
 def options(cls):

@@ -6,12 +6,12 @@ Positions are in pixels, (x, y), from the top left.
 from __future__ import annotations
 
 import functools
-import unicodedata
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from vitcross.attention_maps.sheets import color_maps
+from vitcross.attention_maps.sheets.fonts import drawable, font, missing_scripts, runs
 from vitcross.pages.numbers import number
 
 PAPER = (250, 250, 248)
@@ -30,43 +30,21 @@ HEADING_SIZE = 14  # of the lines below a title
 BAR_ROOM = 84
 
 
-@functools.cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own scalable font."""
-    return ImageFont.load_default(size)
-
-
 @functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: int) -> float:
     """Width of one line in pixels."""
-    return font(size).getlength(text)
+    return sum(font(size, path).getlength(part) for path, part in runs(text))
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_drawn(character: str) -> bool:
-    """Whether the font has a glyph of its own for a character."""
-    known, missing = (bytes(font(16).getmask(c)) for c in (character, "\uffff"))
-    return known != missing
-
-
-@functools.lru_cache(maxsize=4096)
-def drawable(text: str) -> str:
-    """One line as the font can draw it: letters that it lacks lose their accent, and other unknown characters are drawn
-    as a crossed box. (Captions keep the text as it is.)"""
-    text = " ".join(str(text).split())
-    if text.isascii():
-        return text
-    drawn = []
-    for character in text.encode("utf-8", "replace").decode("utf-8"):  # half a surrogate pair cannot be drawn
-        plain = unicodedata.normalize("NFKD", character)
-        letters = [c for c in plain if not unicodedata.combining(c)]
-        drawn += letters if not _is_drawn(character) and letters and all(map(_is_drawn, letters)) else [character]
-    return "".join(drawn)
+def one_line(text) -> str:
+    """A text as one line that can be drawn (`fonts.drawable`)."""
+    # Half a surrogate pair has no glyph and no name.
+    return drawable(" ".join(str(text).encode("utf-8", "replace").decode("utf-8").split()))
 
 
 def wrap(text: str, size: int, width: float, max_lines: int) -> list[str]:
     """The text in lines of at most `width` pixels, cut with an ellipsis after `max_lines` of them."""
-    words, lines = drawable(text).split(" "), []
+    words, lines = one_line(text).split(" "), []
     while words and len(lines) < max_lines - 1:
         count = 1
         while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:
@@ -78,7 +56,7 @@ def wrap(text: str, size: int, width: float, max_lines: int) -> list[str]:
 
 def shorten(text: str, size: int, width: float) -> str:
     """The text, cut with an ellipsis where it is wider than `width` pixels; control characters become spaces."""
-    text = drawable(text)
+    text = one_line(text)
     if text_width(text, size) <= width:
         return text
     # Longer texts are wider, so that bisection finds the longest that fits.
@@ -100,6 +78,7 @@ class Canvas:
     def __init__(self, *, width: int, height: int):
         self.image = Image.new("RGB", (int(width), int(height)), PAPER)
         self.draw = ImageDraw.Draw(self.image)
+        self.missing = frozenset()  # scripts of texts that no font has
         self._panels = []  # copied at the end, in NumPy: Pillow would copy every panel three times
 
     def array(self) -> np.ndarray:
@@ -107,12 +86,31 @@ class Canvas:
         array = np.array(self.image)
         for x, y, panel in self._panels:
             array[y : y + panel.shape[0], x : x + panel.shape[1]] = panel
-        return array
+        return np.concatenate([array, self._note()]) if self.missing else array
+
+    def _note(self) -> np.ndarray:
+        """A strip to be added below, that says where the texts are that cannot be drawn."""
+        strip = Canvas(width=self.image.width, height=26)
+        scripts = ", ".join(name if name == "CJK" else name.capitalize() for name in sorted(self.missing))
+        note = (
+            f"No font here has these letters: {scripts}. The HTML page has the text; on Debian, fonts-noto has fonts."
+        )
+        strip.text(MARGIN, 2, note, size=12, fill=MUTED, width=self.image.width - 2 * MARGIN)
+        return strip.array()
 
     def text(self, x, y, text, *, size=13, fill=INK, width=None, anchor="la"):
         """One line of text, cut at `width`; the anchor is Pillow's (`la`: left, top)."""
-        text = drawable(text) if width is None else shorten(text, size, width)
-        self.draw.text((x, y), text, font=font(size), fill=fill, anchor=anchor)
+        text = one_line(text) if width is None else shorten(text, size, width)
+        parts = runs(text)
+        self.missing |= missing_scripts(text)
+        if len(parts) > 1:  # all on one baseline
+            x -= {"l": 0, "m": 0.5, "r": 1}[anchor[0]] * text_width(text, size)
+            ascent, descent = font(size).getmetrics()
+            y += {"a": ascent, "m": (ascent - descent) / 2, "s": 0}[anchor[1]]
+            anchor = "ls"
+        for path, part in parts:
+            self.draw.text((x, y), part, font=font(size, path), fill=fill, anchor=anchor)
+            x += font(size, path).getlength(part)
 
     def paste(self, x, y, panel: np.ndarray):
         """A panel (h, w, 3) uint8, with a hairline around it; nothing can be drawn over it."""

@@ -1,7 +1,7 @@
 """Decodes bytes or files to upright 8-bit gray or RGB images with Pillow.
 
-It handles EXIF-rotated, CMYK, 16-bit, palette, animated (first frame) and transparent (on white) images. Shape letters:
-H W C pixels.
+It handles EXIF-rotated, CMYK, deep (`deep_pixels.py`), palette, animated (first frame) and transparent (on white)
+images. Shape letters: H W C pixels.
 """
 
 import io
@@ -11,10 +11,10 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitcross.data.problems import UnreadableImage
+from vitcross.data.sources import deep_pixels
 
 # Larger images are rejected before decoding, since a few kilobytes can unpack to gigabytes.
 MAX_PIXELS = 2**26
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 # EXIF orientation -> the operation that makes the image upright; from 5 on it swaps height and width.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,6 +45,7 @@ class EncodedImage:
         width, height = self._image.size
         if width * height > MAX_PIXELS:
             raise UnreadableImage(name, f"{width} x {height} pixels, the limit is {MAX_PIXELS} pixels")
+        self._deep = deep_pixels.deep_file(self._image)  # before the orientation, for which Pillow may decode a PNG
         self._orientation = _orientation(self._image)
 
     @property
@@ -53,12 +54,31 @@ class EncodedImage:
         width, height = self._image.size
         return (width, height) if self._orientation in _SIDEWAYS else (height, width)
 
-    def load(self, *, channels, at_least=None):
+    @property
+    def is_deep(self):
+        """Whether it has more than 8 bits a channel."""
+        return self._deep is not None
+
+    def values(self):
+        """The values of a deep image without its opacity, as stored (`deep_pixels.deep_values`)."""
+        return self._guarded(lambda: deep_pixels.deep_values(self._image, self._deep))[0]
+
+    def load(self, *, channels, at_least=None, value_range=None):
         """Decodes to an upright PIL image, mode L (channels = 1) or RGB (3).
 
-        `at_least` (height, width) lets JPEG decode at 1/2, 1/4 or 1/8 of its size if that is large enough.
+        Args:
+            channels: 1 or 3.
+            at_least: (height, width); JPEG decodes at 1/2, 1/4 or 1/8 of its size if that is large enough.
+            value_range: (low, high), the values of black and white in a deep image; None: those that it uses.
         """
-        return self._guarded(lambda: _load(self._image, channels, at_least, self._orientation))
+        return self._guarded(lambda: self._upright(channels, at_least, value_range))
+
+    def _upright(self, channels, at_least, value_range):
+        if self._deep is not None:
+            return _load(
+                deep_pixels.eight_bits(self._image, self._deep, value_range), channels, None, self._orientation
+            )
+        return _load(self._image, channels, at_least, self._orientation)
 
     def _guarded(self, function):
         try:
@@ -109,13 +129,6 @@ def _load(image, channels, at_least, orientation):
     image.load()
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-    if image.mode in _SIXTEEN_BIT:
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"32-bit pixels from {values.min()} to {values.max()} are not an image")
-        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("floating-point pixels have no defined range")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image if image.mode == mode else image.convert(mode)

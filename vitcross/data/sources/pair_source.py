@@ -132,6 +132,7 @@ class Subset(Source):
             channels=source.channels,
             image_shape=source.image_shape,
             optional_keys=source.optional_keys,
+            multilabel=source.multilabel,
         )
         self._source, self._indices = source, indices
 
@@ -146,3 +147,6 @@ class Subset(Source):
 
     def scene(self, index):
         return self._source.scene(int(self._indices[index]))
+
+    def label_boxes(self, index):
+        return self._source.label_boxes(int(self._indices[index]))

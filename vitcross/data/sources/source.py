@@ -1,6 +1,7 @@
 """Defines `Source`, the interface of every data set: random access to examples.
 
-An example is a dict of `image` uint8 (h, w, c), `label` int and the optional keys of `batch.py`.
+An example is a dict of `image` uint8 (h, w, c), `label` and the optional keys of `batch.py`. The label is an int; in a
+source with several labels per image it is a sorted tuple of ints, which may be empty. K classes.
 """
 
 import abc
@@ -19,14 +20,16 @@ class Source(abc.ABC):
         channels: 1 or 3, channels of the decoded images.
         image_shape: (h, w, c) if all images have this shape, else None.
         optional_keys: the keys of `batch.OPTIONAL_KEYS` that every example has.
+        multilabel: bool, whether an image has any number of labels.
     """
 
-    def __init__(self, *, name, class_names, channels, image_shape=None, optional_keys=()):
+    def __init__(self, *, name, class_names, channels, image_shape=None, optional_keys=(), multilabel=False):
         self.name = name
         self.class_names = tuple(class_names)
         self.channels = channels
         self.image_shape = image_shape
         self.optional_keys = tuple(optional_keys)
+        self.multilabel = multilabel
 
     @abc.abstractmethod
     def __len__(self):
@@ -44,9 +47,17 @@ class Source(abc.ABC):
         """The content of a rendered image as a dict (`Scene.to_json`); None if unknown."""
         return None  # noqa: RET501 - the value for an unknown scene
 
+    def label_boxes(self, index):
+        """Where the objects of each label are: dict of label to (M, 4) boxes (y_min, x_min, y_max, x_max) in [0, 1] of
+        the whole image; None if unknown. Of sources with several labels per image."""
+        return None  # noqa: RET501 - the value for unknown boxes
+
     def labels(self):
-        """All labels (n,) int64, read without decoding images."""
-        return np.array([self.record(index)["label"] for index in range(len(self))], np.int64)
+        """All labels, read without decoding images: (n,) int64; with several per image (n, K) float32 of 0 and 1."""
+        labels = [self.record(index)["label"] for index in range(len(self))]
+        if not self.multilabel:
+            return np.array(labels, np.int64)
+        return np.array([label_row(each, len(self.class_names)) for each in labels], np.float32)
 
     def image(self, index, record):
         """The `EncodedImage` of a record of this source."""
@@ -59,3 +70,10 @@ class Source(abc.ABC):
         record = dict(self.record(index))
         record["image"] = to_array(self.image(index, record).load(channels=self.channels))
         return record
+
+
+def label_row(labels, num_classes):
+    """The labels of one image, a sequence of distinct ints, as the row of a batch: (K,) float32, 1 for each label."""
+    row = np.zeros(num_classes, np.float32)
+    row[list(labels)] = 1
+    return row

@@ -25,7 +25,7 @@ _OF_THE_PROCESS = ("can't start new thread", "Too many open files", "Cannot allo
 
 
 class TFDSSource(Source):
-    """One split of a prepared TFDS builder.
+    """One split of a prepared TFDS builder; one whose labels are a sequence has several per image.
 
     Args:
         builder: `tfds.core.DatasetBuilder` whose data is prepared.
@@ -46,16 +46,19 @@ class TFDSSource(Source):
         features = builder.info.features
         keys = image_and_label_keys(builder.info) if labeled else (only_image_key(builder.info), None)
         self._image_key, self._label_key = keys
+        label = features[self._label_key] if labeled else None
+        multilabel = isinstance(label, tfds.features.Sequence)
         image = features[self._image_key]
         static = all(image.shape[:2])
         native_channels = 1 if image.shape[-1] == 1 else 3
         channels = channels or native_channels
         super().__init__(
             name=f"{builder.name}/{split}",
-            class_names=features[self._label_key].names if labeled else (),
+            class_names=(label.feature if multilabel else label).names if labeled else (),
             channels=channels,
             image_shape=(*image.shape[:2], channels) if static else None,
             optional_keys=[key for key in OPTIONAL_KEYS if builder.name == "vitcross_scenes" and key in features],
+            multilabel=multilabel,
         )
         self._has_scenes = builder.name == "vitcross_scenes"
         self._files, self._ends = _open_files(builder, split)
@@ -75,9 +78,10 @@ class TFDSSource(Source):
 
     def record(self, index):
         feature = self.example(index).features.feature
+        labels = (-1,) if self._label_key is None else feature[self._label_key].int64_list.value
         record = {
             "image": feature[self._image_key].bytes_list.value[0],
-            "label": -1 if self._label_key is None else int(feature[self._label_key].int64_list.value[0]),
+            "label": tuple(sorted(set(labels))) if self.multilabel else int(labels[0]),
         }
         if "box" in self.optional_keys:
             record["box"] = np.array(feature["box"].float_list.value, np.float32)
@@ -92,18 +96,23 @@ class TFDSSource(Source):
 
 
 def image_and_label_keys(info):
-    """Names of the image and label features: the supervised pair, or the only Image and the only ClassLabel."""
+    """Names of the image and label features: the supervised pair, or the only Image and the only ClassLabel; without
+    one `labels`, or the only Sequence of ClassLabel, which is several labels per image."""
     features = info.features
     pair = info.supervised_keys
     if pair and len(pair) == 2 and all(isinstance(key, str) and key in features for key in pair):
         image, label = pair
-        if isinstance(features[image], tfds.features.Image) and isinstance(features[label], tfds.features.ClassLabel):
+        one_or_several = isinstance(features[label], tfds.features.ClassLabel) or _is_several_labels(features[label])
+        if isinstance(features[image], tfds.features.Image) and one_or_several:
             return _checked(info, image), label
     images = _image_keys(features)
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    sequences = [key for key, feature in features.items() if _is_several_labels(feature)]
+    if not labels:  # PASCAL VOC has `labels` and `labels_no_difficult`
+        labels = ["labels"] if "labels" in sequences else sequences
     if len(images) != 1 or len(labels) != 1:
         raise ValueError(
-            f"An image classification set needs one Image and one ClassLabel feature. "
+            f"An image classification set needs one Image and one feature of ClassLabel, or of a Sequence of them. "
             f"Received: {info.name} with {len(images)} and {len(labels)}: {_kinds(features)}"
         )
     return _checked(info, images[0]), labels[0]
@@ -119,6 +128,10 @@ def only_image_key(info):
 
 def _image_keys(features):
     return [key for key, feature in features.items() if type(feature) is tfds.features.Image]
+
+
+def _is_several_labels(feature):
+    return isinstance(feature, tfds.features.Sequence) and isinstance(feature.feature, tfds.features.ClassLabel)
 
 
 def _kinds(features):
