@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
-SAID = "4 validation and 26 training examples, 4 of the 4 images shown here among them"
+SAID = "4 validation and 26 training examples, all 4 images shown here among them"
 
 
 def write_folder(root):

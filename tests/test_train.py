@@ -140,7 +140,7 @@ def test_evaluate_equals_the_validation_of_training(trained):
         and set(measured["heads"]["drop"]) == set(measured["heads"]["importance"])
     )
     assert (folder / "evaluation/validation/attention/heads_importance.png").exists()
-    assert "maps, measured on 19 validation and 13 training examples, 3 of the 3 images shown here" in done.stdout
+    assert "maps, measured on 19 validation and 13 training examples, all 3 images shown here" in done.stdout
     assert "<!doctype html>" in (folder / "evaluation/validation/attention/viewer.html").read_text()
 
 

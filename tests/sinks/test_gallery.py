@@ -395,7 +395,7 @@ def test_the_page_names_which_examples_were_measured_by_their_overlap_with_the_s
             (): "61 validation examples.",
             (False,) * 3: "61 validation examples, none of them shown here.",
             (True, False, True): "61 validation examples, 2 of the 3 images shown here among them.",
-            (True,) * 3: "61 validation examples, 3 of the 3 images shown here among them.",
+            (True,) * 3: "61 validation examples, all 3 images shown here among them.",
         }.items()
     ):
         words = plain(words_of(tmp_path / str(k), splits={"validation": 61}, measured=among))

@@ -137,7 +137,7 @@ class TrustReport:
 
 
 def source_words(examples: int, splits: dict[str, int], measured=()) -> str:
-    """For example `6 validation and 24 training examples, 4 of the 4 images shown among them`.
+    """For example `6 validation and 24 training examples, all 4 images shown here among them`.
 
     Args:
         examples, splits: as in `TrustReport`.
@@ -152,4 +152,6 @@ def source_words(examples: int, splits: dict[str, int], measured=()) -> str:
         return f"{whole}, none of them shown here"
     if shown == count == examples:
         return f"{whole}, the ones shown here"
+    if shown == count:
+        return f"{whole}, {f'all {count} images' if count > 1 else 'the image'} shown here among them"
     return f"{whole}, {shown} of the {count} images shown here among them"

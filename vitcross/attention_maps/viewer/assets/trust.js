@@ -97,7 +97,7 @@ function detail(side, report, method, limits) {
   if (grounding) {
     lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);
     lines.push(["Energy on the boxes", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
-  } else lines.push(["Grounding", "-", "no boxes are known"]);
+  } else lines.push(["Grounding", "-", "no box is known that covers half of a patch"]);
   if (mark) lines.push(["On the planted mark", percent(mark.pointing), `chance ${percent(mark.chance)}; the brightest patch; lift ${number(mark.lift)}`]);
   lines.push(["Sanity", area(sanity), sanity === undefined ? "not measured" : "similarity to an untrained model's map; near 1: it shows nothing learned"]);
   return [
