@@ -14,7 +14,7 @@ from vitcross.config.compose import as_yaml
 from vitcross.config.durations import AUTO
 from vitcross.cores import num_cores
 
-LOCK, ORIGIN = ".lock", "run.json"
+LOCK, ORIGIN, SWEEP = ".lock", "run.json", "trials.json"
 # What may change on resume: where results go and how often the run is saved.
 RESUMABLE_KEYS = (
     "resume",
@@ -71,6 +71,35 @@ def run_name(choices):
 def holds_run(folder):
     """Whether a folder holds a run."""
     return any((Path(folder) / name).exists() for name in ("config.yaml", "metrics.jsonl", "checkpoints"))
+
+
+def find_latest(parent="outputs"):
+    """The folder, absolute, of the run below `parent` that was begun last.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    begun = {}
+    for folder, inner, files in os.walk(parent):
+        if ORIGIN in files:
+            inner.clear()
+            begun[folder] = (os.stat(Path(folder) / ORIGIN).st_mtime_ns, folder)
+    if not begun:
+        raise ValueError(f"latest is the newest run of a folder, and there is none in {os.path.abspath(parent)}")
+    return os.path.abspath(max(begun, key=begun.get))
+
+
+def is_trial(folder):
+    """Whether a run is one of a sweep, whose record lies beside its folder."""
+    return (Path(folder).parent / SWEEP).is_file()
+
+
+def has_checkpoint(folder):
+    """Whether a run has a checkpoint to resume from, or to start another run from."""
+    try:
+        return json.loads((Path(folder) / "checkpoints" / "index.json").read_text())["best"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def lock(folder):
