@@ -20,6 +20,8 @@ LABEL = ["label", "class", "category", "target", "class_name", "label_name", "ca
 LABEL += ["diagnosis", "class_id", "label_id", "category_id", "y"]
 LABELS = ["labels", "classes", "categories", "tags", "targets", "attributes"]
 SPLIT = ["split", "subset", "partition", "usage"]
+BOX = ["box", "bbox", "boxes", "bboxes", "bounding_box", "bounding_boxes"]
+MASK = ["mask", "mask_path", "mask_file", "mask_name", "segmentation", "segmentation_mask"]
 # Other words for a split, in lower case.
 SPLIT_WORDS = {
     "train": ("train", "training", "trn"),
@@ -50,8 +52,8 @@ def find_column(table, names, *, given=None, option=None):
         return given
     by_key = {}
     for column in table.columns:
-        by_key.setdefault(_key(column), column)
-    return next((by_key[_key(name)] for name in names if _key(name) in by_key), None)
+        by_key.setdefault(column_key(column), column)
+    return next((by_key[column_key(name)] for name in names if column_key(name) in by_key), None)
 
 
 def column_notes(table, found):
@@ -154,5 +156,5 @@ class SplitColumn:
         return [f"in column '{self.column}' {words}"] if words else []
 
 
-def _key(name):
+def column_key(name):
     return re.sub(r"[\s_-]", "", name.casefold())
