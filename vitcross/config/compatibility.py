@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
 # Which models a task trains, and on which data.
 KINDS = {
-    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder")),
+    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder", "labels_file")),
     "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions")),
     "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions")),
     "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs")),

@@ -17,7 +17,7 @@ from vitcross.data.sources.table_columns import as_text, column_key, listed
 
 FORMATS = ("xyxy", "xywh", "cxcywh", "yxyx")
 _GUESSED = ("xyxy", "xywh")  # the others look like these
-_TOLERANCE = 2.0  # pixels by which a box may reach beyond its image, from rounding; it is cut there
+_PIXELS, _SHARE = 2.0, 0.05  # a box may reach beyond its image by the smaller of both, from rounding; it is cut there
 # Names of four columns, without `_`, and without `bbox` or `box` before them.
 _NAMES = {
     "xyxy": [
@@ -95,7 +95,7 @@ def fitting(boxes, sizes, box_format):
     """
     y_min, x_min, y_max, x_max = corners(boxes, box_format).T
     height, width = np.asarray(sizes, np.float64).reshape(-1, 2).T
-    slack_y, slack_x = (np.where(extent > 1, _TOLERANCE, 0.01) for extent in (height, width))
+    slack_y, slack_x = (np.minimum(_PIXELS, _SHARE * extent) for extent in (height, width))
     inside = (y_min >= -slack_y) & (x_min >= -slack_x) & (y_max <= height + slack_y) & (x_max <= width + slack_x)
     return inside & (y_max > y_min) & (x_max > x_min)
 

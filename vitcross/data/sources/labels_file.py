@@ -28,6 +28,7 @@ from vitcross.data.sources.table_columns import (
     SplitColumn,
     as_text,
     as_texts,
+    column_key,
     column_notes,
     find_column,
     is_broken,
@@ -75,6 +76,7 @@ class LabelsListing:
 
     Attributes:
         file: path.
+        root: path of the folder that its names of images are relative to.
         class_names: tuple of str, the sorted labels of the training images; numbers by their size.
         splits: dict of split to the list of its `LabeledImage`s.
         multilabel: bool, whether an image has any number of labels.
@@ -84,6 +86,7 @@ class LabelsListing:
     """
 
     file: pathlib.Path
+    root: pathlib.Path
     class_names: tuple[str, ...]
     splits: dict[str, list[LabeledImage]]
     multilabel: bool
@@ -128,6 +131,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
             splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
     return LabelsListing(
         file=file,
+        root=image_root(given.get("root"), file),
         class_names=_class_names(splits, reading),
         splits=splits,
         multilabel=reading.multilabel,
@@ -156,21 +160,25 @@ class LabelsFileSource(Source):
         return len(self._images)
 
     def record(self, index):
+        """The example; `image` replaces its `box`, which may be known in pixels only."""
         image = self._images[index]
         record = {"image": image.path, "label": self._label(image)}
-        if self.optional_keys:
-            record["box"] = np.zeros(4, np.float32)
-            if image.boxes:
-                boxes = self._relative(image)
-                record["box"] = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-        return record
+        return record | {key: np.zeros(4, np.float32) for key in self.optional_keys}
+
+    def image(self, index, record):
+        encoded, boxes = super().image(index, record), self._images[index].boxes
+        if boxes:
+            corners = self._relative(boxes, encoded.size)
+            record["box"] = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
+        return encoded
 
     def label_boxes(self, index):
         image = self._images[index]
-        if not image.boxes:
+        size = _size(image.path)
+        if not image.boxes or size is None:
             return None
         found = {}
-        for (name, _), box in zip(image.boxes, self._relative(image), strict=True):
+        for (name, _), box in zip(image.boxes, self._relative(image.boxes, size), strict=True):
             if name in self._number:
                 found.setdefault(self._number[name], []).append(box)
         return {label: np.stack(boxes) for label, boxes in found.items()}
@@ -187,15 +195,10 @@ class LabelsFileSource(Source):
         numbers = sorted(self._number[name] for name in image.labels if name in self._number)
         return tuple(numbers) if self.multilabel else numbers[0]
 
-    def _relative(self, image):
-        """The boxes of an image: (n, 4) float32 of y_min, x_min, y_max, x_max in [0, 1]; zero if it cannot be read."""
-        boxes = [box for _, box in image.boxes]
-        size = (1.0, 1.0)
-        if self._listing.box_units == "pixels":
-            size = _size(image.path)
-            if size is None:
-                return np.zeros((len(boxes), 4), np.float32)
-        return box_rules.relative(boxes, size, self._listing.box_format)
+    def _relative(self, boxes, size):
+        """Boxes in an image of `size` (height, width): (n, 4) float32 of y_min, x_min, y_max, x_max in [0, 1]."""
+        size = size if self._listing.box_units == "pixels" else (1, 1)
+        return box_rules.relative([box for _, box in boxes], size, self._listing.box_format)
 
 
 class _Reading:
@@ -212,7 +215,7 @@ class _Reading:
         """(list of `LabeledImage`, list of the paths of missing images); what is unusable is recorded in the table."""
         images, missing, split_column = {}, {}, SplitColumn(self._split)
         rows = list(self._usable_rows(missing))
-        self.multilabel, separator = self._find_labels([value for *_, value, _ in rows])
+        self.multilabel, separator = self._find_labels(rows)
         repeated = 0
         for number, path, row, value, mask in rows:
             labels = self._labels(number, value, separator)
@@ -250,9 +253,11 @@ class _Reading:
         self._image, self._split = find(IMAGE, "image"), find(SPLIT, "split")
         several = given.get("multilabel") is True
         self.label = find([*LABELS, *LABEL] if several else [*LABEL, *LABELS], "label")
-        if self._image is None or self.label is None or self._image == self._label:
+        if self._image is None or self.label is None or self._image == self.label:
             raise no_columns(
-                table, "the columns 'image' and 'label' (data.image_column and data.label_column name others)"
+                table,
+                "the columns 'image' and 'label' (data.image_column and data.label_column name others)",
+                ["image", "label", "labels"],
             )
         self._mask = find(MASK, "mask")
         four = None if given.get("box_column") else box_rules.box_columns(table.columns)
@@ -266,9 +271,9 @@ class _Reading:
         box = None if four else find(BOX, "box")
         self._box = self._box or ([box] if box else [])
         if typed and not self._box:
-            raise ValueError(f"data.box_format must be null without a column of boxes ({table.file}). Received: {typed}")
+            raise ValueError(f"data.box_format must be null: {table.file} has no column of boxes. Received: {typed}")
         found = {"image": self._image, "split": self._split, "mask": self._mask, "box": box}
-        found["labels" if several else "label"] = self.label
+        found["labels" if column_key(self.label) in LABELS else "label"] = self.label
         table.notes += column_notes(table, found)
         if four:
             table.notes.append(f"{table.file.name}: boxes from columns {', '.join(self._box)}")
@@ -293,16 +298,20 @@ class _Reading:
                 else:
                     yield number, path, row, value, found
 
-    def _find_labels(self, values):
+    def _find_labels(self, rows):
         """(whether images have several labels, what separates them in a text)."""
+        values = [value for *_, value, _ in rows]
+        # Where several rows name an image, each may have one label, whose words are separated by spaces.
+        marks = _SEPARATORS if len({path for _, path, *_ in rows}) == len(rows) else _SEPARATORS.strip()
         typed, separator = self._given.get("multilabel"), self._given.get("label_separator")
         lists = any(isinstance(value, list) or (isinstance(value, str) and listed(value)) for value in values)
-        plural = self.label in find_all(self.table, LABELS)
+        texts = [value for value in values if isinstance(value, str) and not listed(value)]
+        found = next((mark for mark in marks if any(mark in text for text in texts)), None)
+        plural = found is not None and column_key(self.label) in LABELS
         several = typed if typed is not None else lists or plural or separator is not None
         if not several or separator is not None:
             return several, separator
-        texts = [value for value in values if isinstance(value, str) and not listed(value)]
-        separator = next((mark for mark in _SEPARATORS if any(mark in text for text in texts)), None)
+        separator = found
         how = "in lists" if lists else f"separated by {separator!r}" if separator else "one in each row"
         self.table.notes.append(
             f"{self.table.file.name}: several labels per image from column '{self.label}', {how}"
@@ -339,11 +348,6 @@ class _Reading:
 
 
 _SEVERAL = " (data.multilabel=true with task=multilabel takes several labels of an image)"
-
-
-def find_all(table, names):
-    """The columns of a table that have one of `names`."""
-    return {column for column in table.columns if find_column(table, names) == column}
 
 
 def _check_boxes(images, reading, typed):
@@ -394,7 +398,6 @@ def _check_boxes(images, reading, typed):
 
 
 def _size(path):
-    """(height, width) of an image, from its header; None if it cannot be read."""
     try:
         return EncodedImage(path, name=path).size
     except UnreadableImage:

@@ -9,7 +9,7 @@ import os
 import re
 
 from vitcross.data.sources.image_rules import image_endings
-from vitcross.typos import did_you_mean
+from vitcross.typos import did_you_mean, nearest_names
 
 # What a column may be called, the best name first; case, spaces, `-` and `_` do not matter.
 IMAGE = ["image", "image_path", "image_file", "image_name", "image_filename", "img", "img_path", "img_file", "img_name"]
@@ -63,9 +63,14 @@ def column_notes(table, found):
     return [f"{table.file.name}: {', '.join(other)}"] if other else []
 
 
-def no_columns(table, expected):
-    """The ValueError for a table that lacks columns; `expected` says which it must have."""
+def no_columns(table, expected, names):
+    """The ValueError for a table that lacks columns; `expected` says which it must have, `names` are theirs."""
     received = str(list(table.columns)) if table.columns else "no line"
+    alike = {
+        column: nearest_names(column, names, most=1, cutoff=0.75) for column in table.columns if column not in names
+    }
+    if any(alike.values()):
+        received += "; " + ", ".join(f"'{column}' looks like '{near[0]}'" for column, near in alike.items() if near)
     if any(os.path.splitext(column)[1].lower() in image_endings() for column in table.columns):
         received += ": the first line must be a header, the names of the columns"
     lost = [table.lost.summary(), *table.lost.first_lines()] if len(table.lost) else []
