@@ -214,7 +214,7 @@ def test_synonyms_lead_to_keys_and_options_that_exist():
         assert not {key for key in table if key not in known[script]}
         assert not [word for words in table.values() for word in words.split() if word in known[script] - {"images"}]
     assert not [word for words in NO_KEY for word in words.split() if keys_for(word)]
-    later = {"labels_file", "huggingface", "multilabel"}  # where they are
+    later = {"multilabel"}
     assert all(set(named) <= {*compose.options(compose.CONF, group), *later} for group, named in OPTIONS.items())
 
 

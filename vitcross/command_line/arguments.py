@@ -12,7 +12,11 @@ from vitcross.config import compose
 from vitcross.config.allowed_hydra import FLAGS, PRINTING_FLAGS, check_flags, check_typed
 from vitcross.config.help_page import help_page
 from vitcross.config.hints import without_dashes
+from vitcross.experiment.run_folder import find_latest
+from vitcross.terminal import say
 
+LATEST = "latest"
+RUN_KEYS = ("run", "resume", "init_from")
 HELP_FLAGS = {"-h", "--help"}
 
 
@@ -33,6 +37,22 @@ def split_arguments(arguments, script="train"):
     except ValueError as error:
         fail(str(error))
     return overrides, flags
+
+
+def with_latest(arguments):
+    """The arguments in which `latest` of a key that takes the folder of a run is the newest one below `outputs/`; says
+    which. A folder of that name is itself. Exits with status 2 where there is no run."""
+    found = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in RUN_KEYS and value == LATEST and not os.path.lexists(LATEST):
+            try:
+                argument = f"{key}={find_latest()}"
+            except ValueError as error:
+                fail(f"{key}={LATEST}: {error}. Type {key}=RUN_FOLDER")
+            say(argument)
+        found.append(argument)
+    return found
 
 
 def answer_flags(script, arguments):
@@ -67,7 +87,10 @@ def _asked_config(arguments):
     parser.add_argument("--cfg", "-c")
     parser.add_argument("--package", "-p")
     parser.add_argument("--resolve", action="store_true")
-    asked, rest = parser.parse_known_args(arguments)
+    try:
+        asked, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ValueError(str(error)) from error
     asked.overrides = [text for text in rest if "=" in text]
     return asked
 
@@ -75,8 +98,7 @@ def _asked_config(arguments):
 def version_text():
     """Versions of vitcross, Keras, its backend and Python, without importing any of them."""
     backend = _backend()
-    packages = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-    names = {"vitcross": "vitcross", "keras": "keras", f"backend {backend}": packages.get(backend, backend)}
+    names = {"vitcross": "vitcross", "keras": "keras", f"backend {backend}": backend}
     rows = [f"{title} {_version(package)}" for title, package in names.items()]
     return "\n".join([*rows, f"python {platform.python_version()}"])
 

@@ -14,6 +14,7 @@ from yaml import YAMLError
 
 from vitcross.config.allowed_hydra import check_hydra
 from vitcross.config.compatibility import ConfigError, with_context_dim
+from vitcross.config.durations import AUTO
 from vitcross.config.help_page import comments_of, explained_yaml, options
 from vitcross.config.hints import bare_word_hint, explain, wrong_choices
 from vitcross.config.search_space import Interval, Sweep, Values
@@ -52,6 +53,9 @@ def compose(name, overrides):
         # Hydra's own keys hold what only a running job has.
         config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
         config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        trainer = config.get("trainer", {})
+        if trainer.get("epochs") == AUTO and trainer["steps"] is not None:
+            trainer["epochs"] = None  # an experiment has a length of its own
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name, overrides))) from error
     if isinstance(config.get("model"), dict):

@@ -81,7 +81,8 @@ def help_page(conf, script="train"):
 def commented_keys(path):
     """`(dotted key, value as written, comment)` of each key of a YAML file with a comment behind or above it."""
     sections, above = [], ""  # (indent, name) of those that the line stands in; comment lines right above
-    for line in Path(path).read_text().splitlines():
+    # A comment behind a key may go on in the next lines.
+    for line in _CONTINUED.sub(r" \1", Path(path).read_text()).splitlines():
         if match := _KEY.fullmatch(line):
             indent, name, value, comment = len(match[1]), match[2], match[3].strip(), match[4] or above
             sections = [section for section in sections if section[0] < indent]
@@ -91,6 +92,7 @@ def commented_keys(path):
         above = f"{above} {line[2:]}".strip() if line.startswith("# ") else ""
 
 
+_CONTINUED = re.compile(r"\n {20,}# +(.*)")
 _KEY = re.compile(r"( *)([\w/]+):((?: +[^#\s]\S*(?: [^#\s]\S*)*)?)(?: +# (.*))?")
 
 
@@ -106,9 +108,13 @@ def _comments(conf, path):
     for entry in (yaml.safe_load(path.read_text()) or {}).get("defaults", ()):
         if isinstance(entry, str) and entry != "_self_":
             name, _, place = entry.partition("@")
-            base = conf / name[1:] if name.startswith("/") else path.parent / name
+            folder, name = (conf, name[1:]) if name.startswith("/") else (path.parent, name)
             prefix = "" if place in ("", "_here_") else f"{place}."
-            found |= {f"{prefix}{key}": comment for key, comment in _comments(conf, base.with_suffix(".yaml")).items()}
+            # A name may depend on another choice, as in huggingface_${task}.
+            pattern = re.sub(r"\$\{\w+\}", "*", f"{name}.yaml")
+            bases = () if place == "_global_" else [*folder.glob(pattern)] or [*path.parent.glob(pattern)]
+            for base in sorted(bases):
+                found |= {f"{prefix}{key}": comment for key, comment in _comments(conf, base).items()}
     return found | own
 
 

@@ -86,7 +86,7 @@ def place_hint(place, known):
     ways = {option: shlex.join([f"data={option}", f"data.{key}={place}"]) for option, key in ways.items()}
     ways = {option: typed for option, typed in ways.items() if option in known}
     typed = [f"{typed} ({meanings[option]})" if len(ways) > 1 else typed for option, typed in ways.items()]
-    lacking = "" if path.exists() else " (nothing is there now)"
+    lacking = "" if path.exists() or len(ways) > 1 else " (nothing is there now)"
     return f" Type {' or '.join(typed)}{lacking}." if typed else ""
 
 

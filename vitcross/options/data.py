@@ -109,6 +109,8 @@ class ImageOptions:
             (all of it is seen, black around it) or `stretch` (all of it, distorted).
         evaluation_crop: share of the image's side kept by the central crop of `crop`, e.g. 0.875.
         cache_gigabytes: decoded images are kept in memory where all of a split needs less than what is left of this.
+        num_workers: processes that decode images which differ in size; 0: threads of this process; None: threads on up
+            to 4 cores, on more of them a process per core. The pixels are the same.
         max_unreadable: more distinct unreadable images than this are an error.
         class_weights: None or `balanced` (inverse class frequency, mean 1 over classes).
     """
@@ -123,6 +125,7 @@ class ImageOptions:
     resize: Literal["crop", "pad", "stretch"] = "crop"
     evaluation_crop: PositiveShare = 1.0
     cache_gigabytes: NonNegative = 2.0
+    num_workers: Annotated[CountOrZero, Field(le=1024)] | None = None
     max_unreadable: CountOrZero = 0
     class_weights: Literal["balanced"] | None = None
 
@@ -189,7 +192,7 @@ class ImageFolderOptions(ImageOptions):
     split_seed: CountOrZero = 0
     find_copies: CountOrZero = 50_000
 
-    MATTERS: ClassVar = {"data_dir": never("images of a folder are read where they are, data.root")}
+    MATTERS: ClassVar = {"data_dir": never("images of a folder are read where they are")}
 
 
 @options
@@ -331,7 +334,7 @@ class TableOptions:
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
 
-    MATTERS: ClassVar = {"data_dir": never("images of pairs are read where they are, from data.file")}
+    MATTERS: ClassVar = {"data_dir": never("images of a table are read where they are")}
 
 
 @options
@@ -349,10 +352,105 @@ class PairsOptions(ImageTextOptions, TableOptions):
 
 
 @options
+class LabelsFileOptions(ImageOptions, TableOptions):
+    """The user's images with labels in a table.
+
+    Args:
+        label_column, box_column, mask_column: names of columns, or None: found among common names.
+        box_format: what the four numbers of a box are, in pixels or as shares of the image (found by their size), or
+            None: by the names of the columns, else the one of `xyxy` and `xywh` that fits.
+        multilabel: whether an image has any number of labels, or None: true where the column is called `labels` (or
+            alike) or holds lists.
+        label_separator: between the labels of an image in a text, or None: found.
+        validation_share: of each class, cut off where the file has no validation split.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
+    """
+
+    label_column: str | None = None
+    box_column: str | None = None
+    box_format: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = None
+    mask_column: str | None = None
+    multilabel: Bool | None = None
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    find_copies: CountOrZero = 50_000
+
+
+@options
 class TFDSCaptionsOptions(ImageTextOptions, TFDSOptions):
     """A TensorFlow Datasets set of images with captions."""
 
     channels: Literal[1, 3] | None = None
+
+
+@options
+class HuggingFacePlace:
+    """Where a data set of Hugging Face's `datasets` is, its splits and images.
+
+    Args:
+        name: `ORG/NAME` on the Hub, or the path of a folder or file.
+        root: folder or file (Parquet, Arrow, CSV, JSON, tar) or pattern of files; None: what `name` says.
+        config_name: which of its configurations, or None where it has one.
+        revision: branch, tag or commit on the Hub, or None: the newest.
+        train_split, validation_split, test_split: any split expression of `datasets`; None: the split of that name,
+            where there is one.
+        validation_share: cut off the training split where there is no other for validation.
+        split_seed: decides which examples are cut off.
+        image_column: name of the column of images, or None: found by type and name.
+    """
+
+    name: str | None = None
+    root: PathText | None = None
+    config_name: str | None = None
+    revision: str | None = None
+    train_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    split_seed: CountOrZero = 0
+    image_column: str | None = None
+
+    MATTERS: ClassVar = {
+        "data_dir": never("what is fetched is in Hugging Face's own cache, HF_HOME"),
+        **{key: only_with("validation_split", None) for key in ("validation_share", "split_seed")},
+    }
+
+
+@options
+class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
+    """Labeled images of Hugging Face's `datasets`.
+
+    Args:
+        label_column: name of the column of labels, or None: found by type and name. Lists are several labels per image.
+    """
+
+    label_column: str | None = None
+
+
+@options
+class HuggingFaceCaptionsOptions(HuggingFacePlace, ImageTextOptions):
+    """Images with captions of Hugging Face's `datasets`.
+
+    Args:
+        text_column: name of the column of captions or lists of captions, or None: found by type and name.
+        label_column: name of a column with the class of each image, or None: a column of named classes, if any.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+@options
+class HuggingFaceQuestionsOptions(HuggingFacePlace, ImageTextOptions):
+    """Images with questions of Hugging Face's `datasets`.
+
+    Args:
+        text_column: name of the column of questions, or None: found by type and name.
+        answer_column: name of the column of answers, one or a list of several annotators', or None: found likewise.
+    """
+
+    text_column: str | None = None
+    answer_column: str | None = None
 
 
 def check_augmentation(augmentation):
