@@ -46,7 +46,8 @@ class ImageData:
                 raise ValueError(f"All splits of {name} must have the same classes; '{split}' differs from 'train'.")
             if self.source(split).multilabel != self.multilabel:
                 raise ValueError(
-                    f"All splits of {name} must have one label per image, or all several; '{split}' differs from 'train'."
+                    f"All splits of {name} must have one label per image, or all several; '{split}' differs from "
+                    "'train'."
                 )
             if len(self.source(split)) == 0:
                 raise ValueError(f"Split '{split}' of {name} must hold at least one example. Received: 0")
@@ -84,12 +85,9 @@ class ImageData:
         labels (`balanced_label_weights`)."""
         if self.options.class_weights is None:
             return None
-        labels = self.train.labels()
-        return (
-            balanced_label_weights(labels)
-            if self.multilabel
-            else balanced_class_weights(labels, num_classes=self.num_classes)
-        )
+        if self.multilabel:
+            return balanced_label_weights(self.train.labels())
+        return balanced_class_weights(self.train.labels(), num_classes=self.num_classes)
 
     def source(self, split):
         """The `Source` of a split. Raises ValueError if there is none."""
