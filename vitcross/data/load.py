@@ -10,6 +10,8 @@ from vitcross.options import data as options_of
 
 logger = logging.getLogger(__name__)
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["image_folder", "pairs", "scene_texts", "scenes", "tfds", "tfds_captions"]
 
 
@@ -39,10 +41,16 @@ def scenes(**given):
 
 def image_folder(**given):
     """Loads a folder of images with one subfolder per class: `ImageFolderOptions` -> `ImageData`."""
+    from vitcross.data.sources.copies import copies_lines
     from vitcross.data.sources.image_folder import ImageFolderSource, list_image_folder
 
     options = options_of.ImageFolderOptions(**given)
     listing = list_image_folder(options.root, **_shares(options))
+    copies = copies_lines(
+        listing.splits, names=listing.class_names.__getitem__, base=listing.root, limit=options.find_copies
+    )
+    for line in (*listing.notes, *copies):
+        logger.warning("%s", line)
     sources = {
         split: ImageFolderSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }

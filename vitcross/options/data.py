@@ -171,12 +171,15 @@ class ImageFolderOptions(ImageOptions):
         validation_share: cut from each class where there is no validation folder.
         test_share: cut where there is no test folder.
         split_seed: decides which images are cut.
+        find_copies: images of up to so many files are held against each other, by size and bytes: the same content in
+            two splits or under two classes is told; 0: none are.
     """
 
     root: PathText
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+    find_copies: CountOrZero = 50_000
 
 
 @options

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vitcross.data.sources.image_folder import EXTENSIONS
+from vitcross.data.sources.image_rules import walk_images
 from vitcross.data.sources.source import Source
 
 
@@ -27,7 +27,7 @@ def find_images(pattern):
     """The sorted files of a path, a folder (recursive) or a pattern. Raises ValueError if there are none."""
     path = Path(pattern).expanduser()
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
+        found = [Path(file) for file in walk_images(path)[0]]
     elif path.is_file():
         found = [path]
     else:

@@ -1,29 +1,64 @@
 """Reads a folder of images with one subfolder per class, without importing TensorFlow.
 
 The layout is `root/<class>/*.jpg`, from which validation (and test) images are split off, or `root/train/<class>/*.jpg`
-with `root/validation` (or `val`) and optionally `root/test`.
+with `root/validation` (or another name of `SPLIT_FOLDERS`) and optionally `root/test`. What is an image, and what lies
+beside images without being one, `image_rules` says.
 """
 
+import collections
 import dataclasses
 import hashlib
 import os
 import pathlib
+import re
+import unicodedata
 
 import numpy as np
 
+from vitcross.data.sources.image_rules import (
+    as_text,
+    folder_left_out,
+    is_image_name,
+    is_thumbnails,
+    left_out_lines,
+    walk_folders,
+)
 from vitcross.data.sources.source import Source
+from vitcross.typos import did_you_mean
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+# Upper and lower case do not matter.
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
+_SPLIT_WORDS = {name for names in SPLIT_FOLDERS.values() for name in names} | {
+    "holdout",
+    "heldout",
+    "eval",
+    "unlabeled",
+}
+_WORDS_BESIDE = {"", "data", "held", "images", "img", "out", "set", "split"}  # `train_images`, `test-set`, `train2017`
+BESIDE_CLASSES = "image beside the folders of the classes"
+BESIDE_SPLITS = "folder beside those of the splits"
+_NAMED = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FolderListing:
-    """Contents of a folder: sorted class names (the label is the position), and (path, label) of each split."""
+    """Contents of a folder.
+
+    Attributes:
+        root: path.
+        class_names: the sorted names of the classes (Unicode NFC); a label is the position.
+        splits: dict of split to the list of (path, label) of its images.
+        notes: list of str, what was left out and what looks wrong.
+    """
 
     root: pathlib.Path
     class_names: tuple[str, ...]
     splits: dict[str, list[tuple[str, int]]]
+    notes: list[str]
 
 
 def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=0):
@@ -33,7 +68,8 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
     The choice depends only on the seed, the class and the file name, so that adding images moves few others.
 
     Raises:
-        ValueError: if the folder is missing, has fewer than two classes, or a class has no image to train on.
+        ValueError: if the folder is missing, has fewer than two classes, a class has no image to train on, or a folder
+            of another split holds images of another class or none at all.
     """
     if root is None:
         raise ValueError("data.root must name the folder of images (data.root=DIR). Received: null")
@@ -45,20 +81,25 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
     root = pathlib.Path(root).expanduser()
     if not root.is_dir():
         raise ValueError(f"data.root must be an existing folder. Received: {root}")
-    folders = _split_folders(root)
-    classes = _classes(folders.get("train", root))
-    class_names = tuple(classes)
-    splits = {"train": _pairs(classes, class_names)}
-    for split in ("validation", "test"):
-        if split in folders:
-            splits[split] = _pairs(_classes(folders[split], allowed=class_names), class_names)
+    folders, left_out = _split_folders(root)
+    classes, left_out = _read(folders, left_out)
+    _check_training(classes["train"], folders["train"], left_out)
+    class_names = tuple(sorted(classes["train"]))
+    notes = [f"left out: {line}" for line in left_out_lines(left_out, base=root)]
+    notes += _odd_names(class_names, folders["train"])
+    for split in folders.keys() - {"train"}:
+        notes += _check_other(split, classes[split], folders[split], class_names)
+    splits = {
+        split: [(path, label) for label, name in enumerate(class_names) for path in classes[split].get(name, ())]
+        for split in folders
+    }
     shares = {"validation": validation_share, "test": test_share}
     for split, share in shares.items():
         if split not in splits and share:
             # The share refers to the whole class, of which validation may already have taken a part.
             taken = validation_share if split == "test" and "validation" not in folders else 0
             splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
-    return FolderListing(root=root, class_names=class_names, splits=splits)
+    return FolderListing(root=root, class_names=class_names, splits=splits, notes=notes)
 
 
 class ImageFolderSource(Source):
@@ -82,58 +123,124 @@ class ImageFolderSource(Source):
         return np.array([label for _, label in self._pairs], np.int64)
 
 
-def as_text(path):
-    """A path as valid UTF-8 text: other bytes become `\\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _split_folders(root):
-    """dict of split name to folder; empty if `root` has no training folder."""
+    """`(folders, left_out)`: dict of split to its folder, `train` first, and what lies beside them; the whole `root` is
+    `train` where it has no such folder with folders in it (a class may be called `train`)."""
     found = {}
     for split, names in SPLIT_FOLDERS.items():
-        for name in names:
-            if split not in found and (root / name).is_dir():
-                found[split] = root / name
-    return found if "train" in found else {}
+        inside = [folder for folder in _folders(root).values() if folder.name.lower() in names]
+        inside.sort(key=lambda folder: (names.index(folder.name.lower()), folder.name.swapcase()))
+        found[split] = [folder for folder in inside if _folders(folder)][:1]
+    folders = {split: used[0] for split, used in found.items() if used}
+    if "train" not in folders:
+        return {"train": root}, {}
+    beside = [str(folder) for folder in _folders(root).values() if folder not in folders.values()]
+    return folders, {BESIDE_SPLITS: beside} if beside else {}
 
 
-def _classes(folder, allowed=None):
-    """dict of class name to the sorted paths of its images."""
-    entries = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
-    folders = {as_text(entry.name): folder / entry.name for entry in entries}
-    names = sorted(folders)
-    if allowed is not None:
-        unknown = sorted(set(names) - set(allowed))
-        if unknown:
-            raise ValueError(f"{folder} must hold the same classes as the training folder. Received also: {unknown}")
-    elif len(names) < 2:
-        loose = any(_is_image(entry.name) for entry in os.scandir(folder))
-        hint = " (its images are in no subfolder: make one folder per class)" if loose else ""
-        raise ValueError(f"{folder} must hold at least two folders, one per class. Received: {names or 'none'}{hint}")
-    classes = {name: _images(folders[name]) for name in names}
-    empty = [name for name, paths in classes.items() if not paths]
-    if empty:
+def _folders(folder):
+    """dict of entry name to path of the folders that may be classes or splits, sorted."""
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return {name: folder / name for name in names if folder_left_out(name, is_class=True) is None}
+
+
+def _read(folders, left_out):
+    """`(classes, left_out)`: dict of split to dict of class name to its sorted paths; the counterpart of `left_out`
+    with what is beside and in the folders of the classes."""
+    places = {}  # path of each class folder to its (split, class name)
+    left_out = collections.defaultdict(list, left_out)
+    for split, folder in folders.items():
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                if reason := folder_left_out(entry.name, is_class=True):
+                    left_out[reason].append(entry.path)
+            elif is_image_name(entry.name):
+                left_out[BESIDE_CLASSES].append(entry.path)
+        for name, path in _folders(folder).items():
+            # Two forms of one name (NFC and NFD) look the same: they are one class.
+            places[str(path)] = split, unicodedata.normalize("NFC", as_text(name))
+    walk = walk_folders({path: path for path in places})
+    classes = {split: collections.defaultdict(list) for split in folders}
+    for path, images in walk.paths.items():
+        split, name = places[path]
+        classes[split][name] += images
+    for reason, paths in walk.left_out.items():
+        left_out[reason] += paths
+    return classes, left_out
+
+
+def _check_training(classes, folder, left_out):
+    """Raises ValueError unless there are two classes, and each has an image."""
+    names = sorted(classes)
+    if len(names) < 2:
         raise ValueError(
-            f"Each class folder of {folder} must hold at least one image ({', '.join(sorted(EXTENSIONS))}). "
-            f"Received without any: {', '.join(empty)}"
+            f"{folder} must hold at least two folders, one per class. Received: {names or 'none'}"
+            f"{_hint(folder, names, left_out)}"
         )
-    return classes
+    empty = [name for name in names if not classes[name]]
+    if empty:
+        inside = {reason: [path for path in paths if _is_in(path, folder, empty)] for reason, paths in left_out.items()}
+        found = left_out_lines({reason: paths for reason, paths in inside.items() if paths}, base=folder)
+        raise ValueError(
+            f"Each class folder of {folder} must hold at least one image to train on. Received without any: "
+            f"{', '.join(empty)}{''.join(f'; {line}' for line in found)}"
+        )
+    if all(_looks_like_split(name) for name in names):
+        raise ValueError(
+            f"{folder} must hold a folder per class, or a folder 'train' that does. Received folders that look like "
+            f"splits: {', '.join(names)}"
+        )
 
 
-def _images(folder):
-    paths = []
-    for where, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths.extend(os.path.join(where, name) for name in files if _is_image(name))
-    return sorted(paths)
+def _hint(folder, names, left_out):
+    if left_out.get(BESIDE_CLASSES):
+        return " (its images are in no subfolder: make one folder per class)"
+    if names and len(_folders(folder / names[0])) > 1:
+        return f" (the classes may be one level deeper: data.root={folder / names[0]})"
+    return ""
 
 
-def _is_image(name):
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+def _is_in(path, folder, names):
+    return unicodedata.normalize("NFC", as_text(os.path.relpath(path, folder)).split(os.sep)[0]) in names
 
 
-def _pairs(classes, class_names):
-    return [(path, class_names.index(name)) for name, paths in classes.items() for path in paths]
+def _odd_names(names, folder):
+    """What is said of class names that may be meant as something else: list of str."""
+    notes = []
+    if splits := [name for name in names if _looks_like_split(name)]:
+        notes.append(f"taken for a class of {folder}, though it looks like a split: {', '.join(splits)}")
+    if small := [name for name in names if is_thumbnails(name)]:
+        notes.append(f"taken for a class of {folder}, though it may hold small copies of others: {', '.join(small)}")
+    folded = collections.defaultdict(list)
+    for name in names:
+        folded[name.casefold()].append(name)
+    for alike in folded.values():
+        if len(alike) > 1:
+            notes.append(f"classes of {folder} that differ in upper and lower case only: {', '.join(alike)}")
+    return notes
+
+
+def _looks_like_split(name):
+    words = set(re.split(r"[\W\d_]+", name.casefold()))
+    return bool(words & _SPLIT_WORDS) and words <= _SPLIT_WORDS | _WORDS_BESIDE
+
+
+def _check_other(split, classes, folder, class_names):
+    """What is said of the folder of another split than `train`: list of str. Raises ValueError if it has images of
+    another class, or none."""
+    held = sorted(name for name, paths in classes.items() if paths)
+    unknown = sorted(set(held) - set(class_names))
+    if unknown:
+        raise ValueError(
+            f"{folder} must hold the same classes as the training folder. Received also: {unknown}"
+            f"{did_you_mean(unknown[0], class_names)}"
+        )
+    if not held:
+        raise ValueError(f"{folder} must hold images in folders of the classes. Received: none")
+    missing = [name for name in class_names if name not in held]
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    named = ", ".join(missing[:_NAMED])
+    return [f"{folder} has no image of {len(missing)} of {len(class_names)} classes: {named}{more}"] if missing else []
 
 
 def _cut(pairs, share, seed):

@@ -81,7 +81,7 @@ def reason_left_out(path, *, base=None):
         reason = None if folder == os.pardir else folder_left_out(folder)
         if reason is not None:
             return reason
-    return _name_left_out(name) if _by_name(name) is not None else _content_left_out(path, name)
+    return _name_left_out(name) if is_image_name(name) is not None else _content_left_out(path, name)
 
 
 def folder_left_out(name, *, is_class=False):
@@ -143,8 +143,8 @@ def _ending(name):
     return os.path.splitext(name)[1].lower()
 
 
-def _by_name(name):
-    """True if the name is that of an image, False if of anything else, None if only the content can tell."""
+def is_image_name(name):
+    """True if a file name is that of an image, False if of anything else, None if only the content can tell."""
     ending = _ending(name)
     if name.startswith(".") or name.lower().endswith(_UNFINISHED):
         return False
@@ -156,7 +156,7 @@ def _by_name(name):
 
 
 def _name_left_out(name):
-    if _by_name(name):
+    if is_image_name(name):
         return None
     if name.startswith("."):
         return HIDDEN
@@ -203,10 +203,11 @@ class _Walker:
         self._links = []  # (key, path): links are followed once everything else is known
 
     def reserve(self, key, folder):
-        if os.path.islink(folder) and self._overlaps(os.path.realpath(folder)):
+        real = os.path.realpath(folder)
+        if self._overlaps(real):
             self._leave_out(FOLDER_LINK, folder)
             return
-        self._reserved.append(os.path.realpath(folder))
+        self._reserved.append(real)
         self.paths[key] = []
 
     def read(self, key, folder):
@@ -263,7 +264,7 @@ class _Walker:
             self.read(key, path)
 
     def _file(self, key, path, name, identity):
-        reason = _name_left_out(name) if _by_name(name) is not None else _content_left_out(path, name)
+        reason = _name_left_out(name) if is_image_name(name) is not None else _content_left_out(path, name)
         if reason is None and self._is_known(identity, path):
             reason = SAME_FILE
         if reason is not None:

@@ -1,0 +1,90 @@
+"""Finds files of the same content, and says which of them lie in two splits or under two classes."""
+
+import collections
+import hashlib
+import os
+
+from vitcross.data.sources.image_rules import as_text
+
+_END = 4096  # bytes at each end of a file that are compared before the whole of it is read
+_NAMED = 3
+
+
+def equal_files(paths):
+    """Groups of files of the same content: list of lists of positions in `paths`, in order.
+
+    Only files of the same size are read, and wholly only those with the same beginning and end. Empty files and those
+    that cannot be read are left out.
+    """
+    groups = [range(len(paths))]
+    for key in (_size, _ends, _content):
+        groups = [part for group in groups for part in _split(group, paths, key)]
+    return sorted(groups)
+
+
+def copies_lines(splits, *, names, base, limit):
+    """What is said of copies in a data set: list of str.
+
+    Args:
+        splits: dict of split to a list of (path, class), `train` first; a class may be of any type that can be sorted.
+        names: function of a class, its name.
+        base: folder to which paths are shown relative.
+        limit: int, larger sets are not searched; 0: none is.
+    """
+    files = [(path, split, label) for split, pairs in splits.items() for path, label in pairs]
+    if len(files) > limit:
+        return [f"copies are not looked for: {len(files):,} images, data.find_copies={limit:,}"] if limit else []
+    across_splits, across_classes = collections.defaultdict(list), []
+    for group in equal_files([path for path, _, _ in files]):
+        first = files[group[0]]
+        for position in group[1:]:
+            path, split, label = files[position]
+            pair = f"{_shown(path, base)} = {_shown(first[0], base)}"
+            if split != first[1]:
+                across_splits[first[1], split].append(pair)
+            if label != first[2]:
+                across_classes.append(f"{pair}: {names(label)} and {names(first[2])}")
+    lines = [
+        f"the same content in two splits: {len(pairs):,} of '{second}' also in '{first}' ({_first(pairs)})"
+        for (first, second), pairs in across_splits.items()
+    ]
+    if across_classes:
+        lines.append(f"the same content under two classes: {len(across_classes):,} ({_first(across_classes)})")
+    return lines
+
+
+def _split(group, paths, key):
+    """The parts of a group that agree in `key`, of at least two files."""
+    parts = collections.defaultdict(list)
+    for position in group:
+        try:
+            value = key(paths[position])
+        except OSError:
+            continue
+        if value:
+            parts[value].append(position)
+    return [part for part in parts.values() if len(part) > 1]
+
+
+def _size(path):
+    return os.path.getsize(path)
+
+
+def _ends(path):
+    with open(path, "rb") as file:
+        beginning = file.read(_END)
+        file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        return hashlib.blake2b(beginning + file.read(_END)).digest()
+
+
+def _content(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
+
+
+def _shown(path, base):
+    return as_text(os.path.relpath(path, base))
+
+
+def _first(pairs):
+    return ", ".join(pairs[:_NAMED]) + (", ..." if len(pairs) > _NAMED else "")
