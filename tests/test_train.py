@@ -342,18 +342,6 @@ def test_flags_print_the_configuration_and_run_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "value", ["plain.jpg", "a, b=c/*.jpg", 'quo"te.png', "back\\slash", "end\\", 'mixed\\"x', "$x{y}", "[1]", " space "]
-)
-def test_free_text_reaches_evaluate_literally(value):
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from vitcross.command_line.evaluate import quote
-
-    (override,) = OverridesParser.create().parse_overrides([quote(f"images={value}")])
-    assert override.value() == value
-
-
 def test_nothing_is_written_outside_run_folder_and_data(tiny_scenes, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

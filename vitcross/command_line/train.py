@@ -3,10 +3,11 @@
 from vitcross.command_line.arguments import HELP_FLAGS, answer_flags, split_arguments
 from vitcross.command_line.process import fail
 from vitcross.config import compose
+from vitcross.config.check_files import check_files
 from vitcross.config.compatibility import image_tower, model_sizes, text_tower
-from vitcross.config.validate import check_folder
+from vitcross.config.typed_text import quote
 from vitcross.experiment.init_from import check_init_from
-from vitcross.experiment.resume import resume, resume_same_folder, typed_value
+from vitcross.experiment.resume import resume, resume_same_folder
 from vitcross.experiment.run_folder import begin, holds_run
 from vitcross.height_and_width import height_and_width
 from vitcross.terminal import printable_rows
@@ -61,14 +62,15 @@ def prepare_train(arguments):
     Returns:
         `vitcross.experiment.run_folder.Command`; its folder is held by this process.
     """
+    arguments = [quote(argument, "train") for argument in arguments]
     overrides, flags = split_arguments(arguments)
     if flags:
         answer_flags("train", arguments)
     try:
-        if typed_value(overrides, "resume"):
+        if compose.typed_value(overrides, "resume") is not None:
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)
-        check_folder(settings["data"])
+        check_files(settings["data"])
         folder = compose.typed_folder(overrides, settings)
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vitcross.options import data, models, optimizers, tasks
-from vitcross.options.fields import Bool, Count, CountOrZero, Size, options
+from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
     SinksOptions,
@@ -131,8 +131,8 @@ class TrainConfig:
     """All keys of `python train.py`; groups with choices are checked by `SCHEMAS`."""
 
     seed: CountOrZero
-    init_from: str | None
-    resume: str | None
+    init_from: PathText | None
+    resume: PathText | None
     allow_changes: Bool
     data: dict[str, Any]
     model: dict[str, Any]
@@ -158,10 +158,10 @@ class EvaluationSinksConfig(SinksOptions):
 class EvaluateConfig:
     """All keys of `python evaluate.py`."""
 
-    run: str
+    run: PathText
     split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
     checkpoint: Literal["best", "latest"]
-    images: str | None
+    images: PathText | None
     text: str | None
     target: str | None
     classes: list[str]
@@ -170,5 +170,5 @@ class EvaluateConfig:
     limit: Count | None
     num_probes: Count
     num_trust: CountOrZero
-    compare: str | None
+    compare: PathText | None
     sinks: EvaluationSinksConfig

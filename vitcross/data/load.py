@@ -78,15 +78,18 @@ def pairs(**given):
     """Loads the user's images with captions or questions from a file of pairs: `PairsOptions` -> `ImageTextData`.
 
     Raises:
-        TooManyUnreadable: if more than `max_unreadable` images are missing.
+        TooManyUnreadable: if more than `max_unreadable` images are missing, or as many lines give no pair.
     """
     from vitcross.data.problems import TextProblems
     from vitcross.data.sources.image_files import ImageFiles
     from vitcross.data.sources.pair_source import PairSource
-    from vitcross.data.sources.pairs_file import list_pairs
+    from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
+    from vitcross.data.sources.table_rows import tell
 
     options, problems = options_of.PairsOptions(**given), TextProblems()
-    listing = list_pairs(options.file, **_shares(options), problems=problems)
+    arguments = {key: getattr(options, key) for key in PAIRS_KEYS}
+    listing = list_pairs(options.file, **_shares(options), **arguments, problems=problems)
+    tell(listing.table)
     name, classes = listing.file.stem, listing.class_names
     images = ImageFiles(listing.images, name=name, channels=options.channels)
     made = {  # two splits may share their pairs
@@ -151,7 +154,7 @@ def _scene_sources(options, scenes, **more):
 
 
 def _shares(options):
-    return {key: getattr(options, key) for key in ("validation_share", "test_share", "split_seed")}
+    return {key: getattr(options, key) for key in options_of.SHARES}
 
 
 def _resolved(options, name, train):

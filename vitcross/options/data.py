@@ -25,6 +25,7 @@ from vitcross.options.fields import (
 TFDSName = Annotated[str, Field(pattern=r"^[^:]+(:[\d.*]+)?$")]
 TokenizerKind = Literal["bpe", "wordpiece"]
 TOKENIZER_KINDS = get_args(TokenizerKind)
+SHARES = ("validation_share", "test_share", "split_seed")  # options of data whose splits are cut here
 SHORTEST_TEXT = 3  # BOS, one token, EOS
 
 
@@ -310,21 +311,37 @@ class SceneTextsOptions(ImageTextOptions, DrawnOptions):
 
 
 @options
-class PairsOptions(ImageTextOptions):
-    """The user's images with captions or questions: a CSV or JSONL file of pairs.
+class TableOptions:
+    """What a table of the user's images takes (`vitcross/data/sources/table_rows.py`).
 
     Args:
-        file: its path.
-        validation_share: of the images, cut off where the file has no validation pairs; 0: its test pairs are watched
-            during training.
-        test_share: cut off where the file has no test pairs.
+        file: its path: CSV, TSV, JSON lines or a JSON array.
+        root: the folder that its names of images are relative to, or None for the file's.
+        image_column, split_column: names of columns, or None: found among common names.
+        test_share: of the images, cut off where the file has no test split.
         split_seed: decides which images are cut off.
     """
 
     file: PathText
-    validation_share: Share = 0.1
+    root: PathText | None = None
+    image_column: str | None = None
+    split_column: str | None = None
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+
+
+@options
+class PairsOptions(ImageTextOptions, TableOptions):
+    """The user's images with captions or questions: a table of pairs.
+
+    Args:
+        text_column: name of the column of captions, or None: found among common names.
+        validation_share: of the images, cut off where the file has no validation pairs; 0: its test pairs are watched
+            during training.
+    """
+
+    text_column: str | None = None
+    validation_share: Share = 0.1
 
 
 @options
