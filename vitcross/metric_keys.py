@@ -216,8 +216,8 @@ KEYS = (
     MetricKey("val/mean_average_precision", "Mean average precision",
               "of several labels per image: how well probabilities rank the images of a label before the others, mean "
               "over the labels", "training", "share", more_is_better=True, limits=(0, 1)),
-    MetricKey("val/f1", "F1", "harmonic mean of precision and recall over all labels together, at the threshold that is "
-              "best on validation", "training", "share", more_is_better=True, limits=(0, 1)),
+    MetricKey("val/f1", "F1", "harmonic mean of precision and recall over all labels together, at the threshold that "
+              "is best on validation", "training", "share", more_is_better=True, limits=(0, 1)),
     MetricKey("val/threshold", "Threshold", "probability from which on a label counts as predicted: the one with the "
               "best F1 on validation", "training", "share", limits=(0, 1)),
     MetricKey("val/calibration_error", "Calibration error of labels",

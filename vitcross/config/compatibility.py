@@ -56,7 +56,7 @@ def check_labels(config, multilabel):
     if task in ("Classification", "Multilabel") and (task == "Multilabel") != multilabel:
         scenes = "; data.multilabel decides of scenes" if "multilabel" in config["data"] else ""
         raise ConfigError(
-            f"task=classification trains on data with one label per image, task=multilabel on data with several{scenes}. "
+            f"task=classification trains on data with one label per image, task=multilabel on several{scenes}. "
             f"Received: task={task.lower()}, and data with {has} per image"
         )
 

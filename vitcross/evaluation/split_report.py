@@ -9,6 +9,7 @@ import numpy as np
 
 from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
+from vitcross.attention_maps.records.label_part import labels_of
 from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
 from vitcross.attention_maps.sheets.head_sheet import head_sheet
 from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
@@ -94,8 +95,8 @@ def spread(indices, count):
 
 def _checks(network, data, split, indices, portion, seed):
     texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
-    names, batch = data.class_names, data.examples(split, indices)
-    return MapEvaluator(network, batch, texts=texts, class_names=names, portion=portion, seed=seed)
+    names, batch, labels = data.class_names, data.examples(split, indices), labels_of(data, split, indices)
+    return MapEvaluator(network, batch, texts=texts, labels=labels, class_names=names, portion=portion, seed=seed)
 
 
 def write_maps(
@@ -108,6 +109,7 @@ def write_maps(
     style=None,
     texts=None,
     describe_predictions=None,
+    labels=None,
     target=None,
     checks=None,
     capture=None,
@@ -115,7 +117,7 @@ def write_maps(
     """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
 
     Args:
-        texts, describe_predictions, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
+        texts, describe_predictions, labels, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
         checks: callable as `MapEvaluator`, what is measured of the maps, or None.
         capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
             new one.
@@ -124,7 +126,7 @@ def write_maps(
         `(AttentionMedia, MapEvaluation)`.
     """
     capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
-    options = {"texts": texts, "describe_predictions": describe_predictions, "target": target}
+    options = {"texts": texts, "describe_predictions": describe_predictions, "labels": labels, "target": target}
     record = capture(batch, step=step, class_names=class_names, **options)
     found = MapEvaluation(record=record, scalars={})
     if checks is not None:

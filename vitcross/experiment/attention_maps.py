@@ -64,6 +64,7 @@ def build_checks(network, data, indices, seed, portion):
     """What is measured of the maps on some validation examples, or None without any."""
     if not len(indices):
         return None
+    from vitcross.attention_maps.records.label_part import labels_of
     from vitcross.attention_maps.records.probe_text import probe_texts
     from vitcross.attention_maps.trust.checks import MapEvaluator
 
@@ -71,6 +72,7 @@ def build_checks(network, data, indices, seed, portion):
         network,
         data.examples("validation", indices),
         texts=probe_texts(data, "validation", indices) if data.tokenizer is not None else None,
+        labels=labels_of(data, "validation", indices),
         class_names=data.class_names,
         portion=portion,
         seed=seed,

@@ -171,9 +171,10 @@ class Explainable:
         one in its text; where image and text are only compared there is nothing to choose (zeros).
 
         Args:
-            wanted: None: the most probable choice, also as one of a sequence; of a text that is predicted the word for the first object with a
-                box, or the longest word where none has one. A str, or a sequence of B str: a choice or a word of the
-                text (upper and lower case do not matter; a choice also by its number). (B,) int: the target itself.
+            wanted: None: the most probable choice (also as one of a sequence); of a text that is predicted the word for
+                the first object with a box, or the longest word where none has one. A str, or a sequence of B str: a
+                choice or a word of the text (upper and lower case do not matter; a choice also by its number). (B,)
+                int: the target itself.
             logits: (B, K) of the choices, where `wanted` is None.
             class_names: tuple of K str; the numbers of the choices stand for them where unknown.
             texts: list of B `ProbeText`, for a model that predicts tokens.

@@ -55,7 +55,7 @@ function trustOf(side, map, name, limits) {
     return box;
   }
   const step = side.run.captures[at].step;
-  if (method) box.append(...(report.fidelity[method] ? detail(side, report, method, limits) : ofThisImage(report, method)));
+  if (method) box.append(...(report.fidelity[method] ? detail(side, report, method, limits) : ofThisImage(side, report, method)));
   if (!noVerdicts(report)) box.append(methodTable(side, report, method));
   const whose = report.same_images ? `these ${number(report.examples)} images` : `${number(report.examples)} other examples`;
   box.append(make("p", { class: "muted small", text:
@@ -65,14 +65,16 @@ function trustOf(side, map, name, limits) {
 }
 
 // Too few images give no verdict, but each has its own numbers.
-function ofThisImage(report, method) {
+function ofThisImage(side, report, method) {
   return [make("p", { class: "chip none", text: `${METHOD_NAMES[method]}: no verdict` }),
     make("p", { class: "muted", text: "Too few images for a verdict: the gap on this image alone is below." }),
-    numbers([imageLine(report, method)])];
+    numbers([imageLine(side, report, method)])];
 }
 
-function imageLine(report, method) {
+function imageLine(side, report, method) {
   const probe = report.probes[method] && report.probes[method][state.example];
+  const target = side.run.captures[side.capture].examples[state.example]?.target;
+  if (method === "relevance" && side.run.multilabel && target !== labelName(side)) return ["This image", "-", `measured for "${target}" only`];
   if (!probe) return ["This image", "-", "not measured"];
   if (!probe.explainable) return ["This image", "-", "nothing to explain"];
   return ["This image", signed(probe.gap), `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}`];
@@ -101,7 +103,7 @@ function detail(side, report, method, limits) {
     ["to the center", signed(row.gap_center), against(row.gap_center, row.p_center,
       "is it more than a bright middle?", "no better than a bright middle")],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "leave one out has no positive gap" : "100 %: as good as dropping each patch"],
-    imageLine(report, method),
+    imageLine(side, report, method),
   ];
   if (grounding) {
     lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);
