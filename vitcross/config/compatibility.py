@@ -14,11 +14,11 @@ class ConfigError(ValueError):
 
 # Which models a task trains, and on which data.
 KINDS = {
-    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder")),
-    "Multilabel": (("VisionTransformer",), ("tfds", "scenes")),
-    "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions")),
-    "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions")),
-    "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs")),
+    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder", "huggingface")),
+    "Multilabel": (("VisionTransformer",), ("tfds", "scenes", "huggingface")),
+    "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
+    "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
+    "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs", "huggingface_questions")),
 }
 # What evaluate.py must be told about the user's images.
 NEEDS_TEXT = {

@@ -103,6 +103,9 @@ SCHEMAS = {
         "vitcross.data.load.scene_texts": data.SceneTextsOptions,
         "vitcross.data.load.pairs": data.PairsOptions,
         "vitcross.data.load.tfds_captions": data.TFDSCaptionsOptions,
+        "vitcross.data.load.huggingface": data.HuggingFaceOptions,
+        "vitcross.data.load.huggingface_captions": data.HuggingFaceCaptionsOptions,
+        "vitcross.data.load.huggingface_questions": data.HuggingFaceQuestionsOptions,
     },
     "model": {
         "vitcross.models.VisionTransformer": VisionTransformerConfig,

@@ -9,10 +9,19 @@ import logging
 from vitcross.options import data as options_of
 
 logger = logging.getLogger(__name__)
+MOST_FOR_TOKENIZER = 1_000_000  # training texts that a tokenizer is trained on; more change little
 
-logger = logging.getLogger(__name__)
-
-__all__ = ["image_folder", "pairs", "scene_texts", "scenes", "tfds", "tfds_captions"]
+__all__ = [
+    "huggingface",
+    "huggingface_captions",
+    "huggingface_questions",
+    "image_folder",
+    "pairs",
+    "scene_texts",
+    "scenes",
+    "tfds",
+    "tfds_captions",
+]
 
 
 def tfds(**given):
@@ -55,6 +64,25 @@ def image_folder(**given):
         split: ImageFolderSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }
     return _image_data(name=listing.root.name, options=options, sources=sources)
+
+
+def huggingface(**given):
+    """Loads labeled images of Hugging Face's `datasets`: `HuggingFaceOptions` -> `ImageData`."""
+    from vitcross.data.sources.huggingface_set import labeled_sources
+
+    options = options_of.HuggingFaceOptions(**given)
+    name, sources = labeled_sources(options)
+    return _image_data(name=name, options=options, sources=sources)
+
+
+def huggingface_captions(**given):
+    """Loads images with captions of Hugging Face's `datasets`: `HuggingFaceCaptionsOptions` -> `ImageTextData`."""
+    return _huggingface_texts(options_of.HuggingFaceCaptionsOptions(**given), "captions")
+
+
+def huggingface_questions(**given):
+    """Loads images with questions of Hugging Face's `datasets`: `HuggingFaceQuestionsOptions` -> `ImageTextData`."""
+    return _huggingface_texts(options_of.HuggingFaceQuestionsOptions(**given), "questions")
 
 
 def scene_texts(**given):
@@ -111,6 +139,15 @@ def tfds_captions(**given):
     images = _tfds_sources(options, builder, labeled=False)
     sources = {split: caption_pairs(source, key=key, problems=problems) for split, source in images.items()}
     return _image_text_data(name=options.name, options=options, sources=sources, problems=problems)
+
+
+def _huggingface_texts(options, reads):
+    from vitcross.data.problems import TextProblems
+    from vitcross.data.sources.huggingface_set import text_sources
+
+    problems = TextProblems()
+    name, sources = text_sources(options, reads, problems)
+    return _image_text_data(name=name, options=options, sources=sources, problems=problems)
 
 
 def _tfds_builder(options):
@@ -199,7 +236,9 @@ def _image_text_data(*, name, options, sources, problems, missing=()):
         tokenizer = Tokenizer.load(options.tokenizer)
     else:
         tokenizer = Tokenizer.train(
-            sources["train"].texts(), vocabulary_size=options.vocabulary_size, kind=options.tokenizer_kind
+            sources["train"].texts(MOST_FOR_TOKENIZER),
+            vocabulary_size=options.vocabulary_size,
+            kind=options.tokenizer_kind,
         )
     for split in sources.keys() - {"train"}:
         if options.distinct_texts:

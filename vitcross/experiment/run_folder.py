@@ -21,6 +21,7 @@ RESUMABLE_KEYS = (
     "sinks",
     "data.data_dir",
     "data.cache_gigabytes",
+    "data.num_workers",
     "trainer.checkpoint_every",
     "trainer.checkpoint_minutes",
     "trainer.keep_checkpoints",

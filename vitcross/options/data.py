@@ -104,6 +104,8 @@ class ImageOptions:
             (all of it is seen, black around it) or `stretch` (all of it, distorted).
         evaluation_crop: share of the image's side kept by the central crop of `crop`, e.g. 0.875.
         cache_gigabytes: decoded images are kept in memory where all of a split needs less than what is left of this.
+        num_workers: processes that decode images which differ in size; 0: threads of this process; None: threads on up
+            to 4 cores, on more of them a process per core. The pixels are the same.
         max_unreadable: more distinct unreadable images than this are an error.
         class_weights: None or `balanced` (inverse class frequency, mean 1 over classes).
     """
@@ -118,6 +120,7 @@ class ImageOptions:
     resize: Literal["crop", "pad", "stretch"] = "crop"
     evaluation_crop: PositiveShare = 1.0
     cache_gigabytes: NonNegative = 2.0
+    num_workers: Annotated[CountOrZero, Field(le=1024)] | None = None
     max_unreadable: CountOrZero = 0
     class_weights: Literal["balanced"] | None = None
 
@@ -349,6 +352,71 @@ class TFDSCaptionsOptions(ImageTextOptions, TFDSOptions):
     """A TensorFlow Datasets set of images with captions."""
 
     channels: Literal[1, 3] | None = None
+
+
+@options
+class HuggingFacePlace:
+    """Where a data set of Hugging Face's `datasets` is, its splits and images.
+
+    Args:
+        name: `ORG/NAME` on the Hub, or the path of a folder or file.
+        root: folder or file (Parquet, Arrow, CSV, JSON, tar) or pattern of files; None: what `name` says.
+        config_name: which of its configurations, or None where it has one.
+        revision: branch, tag or commit on the Hub, or None: the newest.
+        train_split, validation_split, test_split: any split expression of `datasets`; None: the split of that name,
+            where there is one.
+        validation_share: cut off the training split where there is no other for validation.
+        split_seed: decides which examples are cut off.
+        image_column: name of the column of images, or None: found by type and name.
+    """
+
+    name: str | None = None
+    root: PathText | None = None
+    config_name: str | None = None
+    revision: str | None = None
+    train_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    split_seed: CountOrZero = 0
+    image_column: str | None = None
+
+
+@options
+class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
+    """Labeled images of Hugging Face's `datasets`.
+
+    Args:
+        label_column: name of the column of labels, or None: found by type and name. Lists are several labels per image.
+    """
+
+    label_column: str | None = None
+
+
+@options
+class HuggingFaceCaptionsOptions(HuggingFacePlace, ImageTextOptions):
+    """Images with captions of Hugging Face's `datasets`.
+
+    Args:
+        text_column: name of the column of captions or lists of captions, or None: found by type and name.
+        label_column: name of a column with the class of each image, or None: a column of named classes, if any.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+@options
+class HuggingFaceQuestionsOptions(HuggingFacePlace, ImageTextOptions):
+    """Images with questions of Hugging Face's `datasets`.
+
+    Args:
+        text_column: name of the column of questions, or None: found by type and name.
+        answer_column: name of the column of answers, one or a list of several annotators', or None: found likewise.
+    """
+
+    text_column: str | None = None
+    answer_column: str | None = None
 
 
 def check_augmentation(augmentation):
