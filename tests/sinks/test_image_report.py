@@ -113,7 +113,7 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     assert np.abs(drops).max() > 1e-5
     records = [media.record for media in sink.given]
     assert [record.example_index.tolist() for record in records] == [[0, 1, 2], [3, 4], [5, 6, 7]]
-    assert all(record.trust.same_images and "raw" not in record.maps for record in records)
+    assert all(all(record.trust.measured) and "raw" not in record.maps for record in records)
 
 
 def test_nine_images_of_one_sheet_have_a_verdict(tmp_path):
@@ -121,7 +121,7 @@ def test_nine_images_of_one_sheet_have_a_verdict(tmp_path):
     (media,) = sink.given
     kept = AttentionRecord.load(tmp_path / "attention/images_00001/record.npz")
     for trust in (media.record.trust, kept.trust):
-        assert trust.examples == 9 and trust.same_images and len(trust.probes["raw"]) == 9
+        assert trust.examples == 9 and trust.measured == (True,) * 9 and len(trust.probes["raw"]) == 9
         assert list(trust.fidelity) == ["raw", "rollout", "relevance", "leave_one_out"]
     assert kept.maps["leave_one_out"].shape == (9, 20)
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
-from vitcross.attention_maps.records.label_part import labels_of
-from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
+from vitcross.attention_maps.records.probe_text import texts_of
 from vitcross.attention_maps.sheets.head_sheet import head_sheet
 from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
 from vitcross.attention_maps.sheets.sheets import Style, sheets
 from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
-from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
+from vitcross.attention_maps.trust.checks import MapEvaluation
+from vitcross.attention_maps.trust.choice import choose_examples, evaluator_of
 from vitcross.attention_maps.viewer import Viewer
 from vitcross.evaluation.files import write_evaluation
 from vitcross.pages.json_text import to_json
@@ -44,7 +44,8 @@ def report_split(
     """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
 
     Args:
-        num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
+        num_trust: int, on how many examples it is measured whether the maps can be trusted, of this split and, where it
+            is small, of training (`choose_examples`); 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
         seed: int, of the run; the untrained model that maps are compared with has another one.
 
@@ -65,9 +66,10 @@ def report_split(
     lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
     confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
     probes = spread(rows["index"], num_probes)
-    # Other examples than those shown, where there are any.
-    others = np.setdiff1d(rows["index"], probes)
-    measured = spread(others if len(others) else rows["index"], num_trust)
+    # A split that only `limit` makes small is not filled up.
+    num_training = len(data.train) if limit is None else 0
+    others = spread(np.setdiff1d(rows["index"], probes), num_trust)
+    measured = choose_examples(split, others, probes, num_training, num_trust, seed)
     images, found = write_maps(
         task.network,
         data.examples(split, probes),
@@ -75,7 +77,7 @@ def report_split(
         step=step,
         class_names=data.class_names,
         style=style,
-        checks=_checks(task.network, data, split, measured, len(probes), seed) if len(measured) else None,
+        checks=evaluator_of(task.network, data, measured, portion=len(probes), seed=seed),
         **texts_of(task, data, split, probes),
     )
     if found.evaluation is not None:
@@ -91,12 +93,6 @@ def report_split(
 def spread(indices, count):
     """`count` of the indices, evenly spread; all where there are no more."""
     return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
-
-
-def _checks(network, data, split, indices, portion, seed):
-    texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
-    names, batch, labels = data.class_names, data.examples(split, indices), labels_of(data, split, indices)
-    return MapEvaluator(network, batch, texts=texts, labels=labels, class_names=names, portion=portion, seed=seed)
 
 
 def write_maps(
@@ -169,11 +165,10 @@ def trust_lines(report):
         metric_keys.grounding("raw", "pointing"),
     )
     gap, share_of, pointing = (metric_keys.lookup(key).title.lower() for key in keys)
-    lines = [f"maps, on {report.examples} examples (of {report.explainable} there is something to explain)"]
+    lines = [f"maps, measured on {report.source}; {report.explainable} have something to explain"]
     for method, row in report.fidelity.items():
         share = "" if row.gap_share is None else f", {share_of} {row.gap_share:.0%}"
-        interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
         known = report.grounding.get(method)
         where = f"; {pointing} {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
-        lines.append(f"  {metric_keys.METHODS[method]:<14}  {row.words}: {gap} {row.gap:+.3f} {interval}{share}{where}")
+        lines.append(f"  {metric_keys.METHODS[method]:<14}  {row.full_words}: {gap} {row.gap_words(3)}{share}{where}")
     return lines

@@ -27,6 +27,15 @@ class ProbeLabels:
     threshold: Callable[[], float] = lambda: 0.5
     boxes: tuple[dict, ...] | None = None
 
+    @staticmethod
+    def joined(parts: list[ProbeLabels | None]) -> ProbeLabels | None:
+        """The labels of several batches as one; None where there are none."""
+        known = [part for part in parts if part is not None]
+        if not known:
+            return None
+        unknown = any(part.boxes is None for part in known)
+        return dataclasses.replace(known[0], boxes=None if unknown else tuple(b for part in known for b in part.boxes))
+
     def take(self, rows) -> ProbeLabels:
         """The labels of the examples `rows`, in this order."""
         return dataclasses.replace(self, boxes=self.boxes and tuple(self.boxes[row] for row in rows))

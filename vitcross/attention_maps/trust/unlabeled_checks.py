@@ -1,4 +1,4 @@
-"""Measures the maps of unlabeled images: numbers for each image, and a verdict where there are enough of them.
+"""Measures the maps of unlabeled images: numbers for each image, and a verdict over all of them.
 
 Shape legend: B images, K classes, E embedding size of the shared space.
 """
@@ -12,9 +12,6 @@ from vitcross.attention_maps.trust.checks import MapEvaluation
 from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
-
-# With fewer images no sign-flip test reaches .01: all signs of 7 are equal in 1 of 64 cases.
-FEWEST = 8
 
 
 class UnlabeledChecks:
@@ -35,20 +32,15 @@ class UnlabeledChecks:
     def __call__(
         self, record, batch, capture, *, step: int, target=None, trust: bool = True, exact: bool = True
     ) -> MapEvaluation:
-        """As `MapEvaluator`, but on the record's own images, with a curve point for every patch, and without a verdict
-        where there are fewer than `FEWEST` of them.
+        """As `MapEvaluator`, but on the record's own images, with a curve point for every patch.
 
         Args:
             target: what the maps explain, as `target` of `Capture`.
         """
         maps = {method: read_map(record, method) for method in methods_of(record)}
         report, maps, curves = self.trust.measure(batch, maps, self._target(record, target), step=step)
-        report = dataclasses.replace(
-            report,
-            fidelity=report.fidelity if report.examples >= FEWEST else {},
-            probes=probe_fidelity(curves),
-            same_images=True,
-        )
+        shown = (True,) * report.examples
+        report = dataclasses.replace(report, probes=probe_fidelity(curves), measured=shown)
         held = {**record.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
         record = dataclasses.replace(record, maps=held, trust=report)
         return MapEvaluation(record=record, scalars=trust_scalars(report))
