@@ -243,6 +243,8 @@ def test_a_signal_saves_closes_and_exits_with_its_number(number, tiny_scenes, tm
     process.send_signal(number)
     output = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 128 + number, output
+    assert output.splitlines()[-1].startswith("resume with: python ")
+    assert output.rstrip().endswith(f"train.py resume={folder}")
     summary = json.loads((folder / "summary.json").read_text())
     assert signal.Signals(number).name in summary["state"]
     step = json.loads((folder / "checkpoints/index.json").read_text())["latest"]
@@ -259,6 +261,7 @@ def test_a_loss_that_explodes_stops_the_run_and_names_the_step(tiny_scenes, tmp_
     assert done.returncode == 1
     assert "is not finite at step" in done.stderr and "Traceback" not in done.stderr
     assert (folder / "traceback.txt").exists()
+    assert done.stderr.rstrip().endswith(f"train.py resume={folder}")
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["state"].startswith("failed at step") and summary["exit_code"] == 1
     step = int(json.loads((folder / "checkpoints/index.json").read_text())["latest"].removeprefix("step_"))

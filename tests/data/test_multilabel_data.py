@@ -67,7 +67,7 @@ def test_a_wrong_batch_is_named():
 
 def test_splits_of_both_kinds_are_refused():
     single = ArraySource(images=np.zeros((3, *SIZE, 3), np.uint8), labels=[0, 0, 0], class_names=CLASSES)
-    with pytest.raises(ValueError, match="'validation' differs from 'train'"):
+    with pytest.raises(ValueError, match="'validation' differs"):
         image_data(validation=single)
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from vitcross.command_line.arguments import answer_flags, split_arguments
+from vitcross.command_line.arguments import answer_flags, split_arguments, with_latest
 from vitcross.command_line.process import fail
 from vitcross.config import compose
 from vitcross.config.compatibility import check_own_text
@@ -43,7 +43,7 @@ def prepare_evaluate(arguments):
     Returns:
         `(settings, run_config)`: dicts, the validated configurations of the evaluation and of its run.
     """
-    arguments = [quote(argument, "evaluate") for argument in arguments]
+    arguments = [quote(argument, "evaluate") for argument in with_latest(arguments)]
     overrides, flags = split_arguments(arguments)
     if flags:
         answer_flags("evaluate", arguments)

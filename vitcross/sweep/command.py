@@ -3,9 +3,9 @@
 import sys
 import time
 
-from vitcross.command_line.arguments import split_arguments
+from vitcross.command_line.arguments import split_arguments, with_latest
 from vitcross.command_line.process import fail
-from vitcross.command_line.train import MULTIRUN_FLAGS
+from vitcross.command_line.train import MULTIRUN_FLAGS, shell_line
 from vitcross.config import compose
 from vitcross.config.check_files import check_files
 from vitcross.config.typed_text import quote
@@ -29,7 +29,7 @@ def main(script, arguments):
     Returns:
         int, exit status: 0, 1 with failed trials, 128 + number of the signal that ended it.
     """
-    overrides, flags = split_arguments([quote(argument, "train", sweep=True) for argument in arguments])
+    overrides, flags = split_arguments([quote(argument, "train", sweep=True) for argument in with_latest(arguments)])
     try:
         if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
             raise ValueError(f"a sweep accepts no flag besides -m. Received: {' '.join(others)}")
@@ -49,7 +49,11 @@ def main(script, arguments):
         record = open_record(folder, sweep)
     except (ValueError, OSError) as error:
         fail(str(error))
-    return run(script, record)
+    status = run(script, record)
+    if status > 128:
+        again = [argument for argument in arguments if not argument.startswith("hydra.sweep.dir=")]
+        say(f"resume with: {shell_line(sys.argv[0], *again, f'hydra.sweep.dir={folder}')}", file=sys.stderr)
+    return status
 
 
 def run(script, record):

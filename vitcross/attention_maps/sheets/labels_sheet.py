@@ -27,7 +27,8 @@ def labels_sheet(record: AttentionRecord, style: Style) -> Sheet:
     sheet, part = SheetLayout(record, style, _all_boxes(record)), record.label_part
     columns = part.shown.shape[1]
     h, w = sheet.size(1 + columns, BAR_ROOM + GAP)
-    step_x, step_y = w + GAP, LABEL + h + MOST_LINES * LINE + 2 * GAP
+    texts = [sheet.prediction_lines(i, w, MOST_LINES) for i in sheet.examples]
+    step_x, step_y = w + GAP, LABEL + h + max(map(len, texts)) * LINE + 2 * GAP
     name = style.color_map.capitalize()
     lines = [
         f"Step {record.step}. Relevance for each label that is there or predicted (from {percent(part.threshold)} on), "
@@ -44,7 +45,7 @@ def labels_sheet(record: AttentionRecord, style: Style) -> Sheet:
     for i in sheet.examples:
         y = top + i * step_y
         canvas.paste(MARGIN, y + LABEL, sheet.pixels(i, (h, w)))
-        for k, (line, fill) in enumerate(sheet.prediction_lines(i, w, MOST_LINES)[:MOST_LINES]):
+        for k, (line, fill) in enumerate(texts[i]):
             canvas.text(MARGIN, y + LABEL + h + 6 + LINE * k, line, fill=fill)
         for j, label in enumerate(part.labels_shown(i)):
             _panel(canvas, sheet, i, j, label, (MARGIN + GAP + (1 + j) * step_x, y), tops[i], (h, w))
