@@ -42,7 +42,7 @@ def check_kind(config):
             f"task {task} trains the model {' or '.join(models)} on data of {' or '.join(sources)}. "
             f"Received: model {model}, data {data}; experiment=NAME chooses all three"
         )
-    if "multilabel" in config["data"]:
+    if config["data"].get("multilabel") is not None:  # a table may tell only when it is read
         check_labels(config, config["data"]["multilabel"])
 
 
@@ -54,9 +54,9 @@ def check_labels(config, multilabel):
     """
     task, has = config["task"]["_target_"].rpartition(".")[2], "several labels" if multilabel else "one label"
     if task in ("Classification", "Multilabel") and (task == "Multilabel") != multilabel:
-        scenes = "; data.multilabel decides of scenes" if "multilabel" in config["data"] else ""
+        decides = "; data.multilabel decides" if "multilabel" in config["data"] else ""
         raise ConfigError(
-            f"task=classification trains on data with one label per image, task=multilabel on several{scenes}. "
+            f"task=classification trains on data with one label per image, task=multilabel on several{decides}. "
             f"Received: task={task.lower()}, and data with {has} per image"
         )
 
