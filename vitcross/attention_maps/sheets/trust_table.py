@@ -22,8 +22,8 @@ def trust_table(report: TrustReport, held) -> dict:
     Returns:
         dict of the report's numbers; `methods`: rows with `method`, `name`, `meaning`, `kind` (of the verdict:
         `"follows"`, `"random"`, `"nothing"`, `"unknown"`), `words`, every field of its `Fidelity`, `sanity`,
-        `pointing`, `chance`, `lift` on `grounded` examples, the same for a planted mark (`mark_lift`), and whether it is
-        better than another image's map and the center (`beats_other`, `beats_center`; None where not tested);
+        `pointing`, `chance`, `lift` on `grounded` examples, the same for a planted mark (`mark_lift`), and whether it
+        is better than another image's map and the center (`beats_other`, `beats_center`; None where not tested);
         `probes`: method -> for each image `words` and `explainable`.
     """
     probes = {m: [{"words": p.words, "explainable": p.explainable} for p in rows] for m, rows in report.probes.items()}
