@@ -10,6 +10,7 @@ from vitcross.command_line.process import fail
 from vitcross.config import compose
 from vitcross.config.check_files import check_files
 from vitcross.config.compatibility import image_tower, model_sizes, text_tower
+from vitcross.config.durations import AUTO
 from vitcross.config.typed_text import quote
 from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import resume, resume_same_folder
@@ -33,6 +34,7 @@ def header(command):
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
     length = length if isinstance(length, str) else f"{length} {unit}"
+    length = "as many epochs as fit the data, in batches" if length == AUTO else length
     vision, prefix = image_tower(model)
     vision = model_sizes(vision, prefix)
     text, _ = text_tower(model)
@@ -41,7 +43,7 @@ def header(command):
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
-        "data": f"{data.get('name') or choices['data']}, {images}",
+        "data": f"{data.get('name') or data.get('root') or data.get('file') or choices['data']}, {images}",
         "model": f"{choices['model']}: {_tower(vision)}, patches of {_by(vision['patch_size'])} pixels{texts}",
         "length": f"{length} of {data['batch_size']} {'images' if text is None else 'pairs'}, seed {settings['seed']}",
         "results": str(command.folder),

@@ -14,6 +14,7 @@ from yaml import YAMLError
 
 from vitcross.config.allowed_hydra import check_hydra
 from vitcross.config.compatibility import ConfigError
+from vitcross.config.durations import AUTO
 from vitcross.config.help_page import options
 from vitcross.config.search_space import Interval, Sweep, Values
 from vitcross.config.sweep_rules import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
@@ -48,7 +49,11 @@ def compose(name, overrides):
         choices = dict(composed.hydra.runtime.choices)
         # Hydra's own keys hold what only a running job has.
         config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True), choices
+        config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        trainer = config.get("trainer", {})
+        if trainer.get("epochs") == AUTO and trainer["steps"] is not None:
+            trainer["epochs"] = None  # an experiment has a length of its own
+        return config, choices
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name))) from error
 

@@ -48,7 +48,7 @@ class ImageData:
                 raise ValueError(f"All splits of {name} must have the same classes; '{split}' differs from 'train'.")
             if self.source(split).multilabel != self.multilabel:
                 raise ValueError(
-                    f"All splits of {name} must have one label per image, or all several; '{split}' differs from 'train'."
+                    f"All splits of {name} must have one label per image, or all several; '{split}' differs."
                 )
             if len(self.source(split)) == 0:
                 raise ValueError(f"Split '{split}' of {name} must hold at least one example. Received: 0")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vitcross import atomic_files
 from vitcross.config.compose import as_yaml
+from vitcross.config.durations import AUTO
 from vitcross.cores import num_cores
 
 LOCK, ORIGIN, SWEEP = ".lock", "run.json", "trials.json"
@@ -28,7 +29,16 @@ RESUMABLE_KEYS = (
     *(f"attention_maps.{key}" for key in ("opacity", "color_map", "resampling", "panel_size", "record_megabytes")),
 )
 # What the data decides where the configuration leaves it open; `config.yaml` has it filled in.
-FROM_DATA = ("num_classes", "image_size", "channels", "in_channels", "num_answers", "vocabulary_size", "max_length")
+FROM_DATA = (
+    "num_classes",
+    "image_size",
+    "channels",
+    "in_channels",
+    "num_answers",
+    "vocabulary_size",
+    "max_length",
+    "epochs",
+)
 _LOCKS = []  # open for as long as the process lives
 
 
@@ -184,7 +194,7 @@ def differences(old, new):
         if may_change_on_resume(key):
             continue
         before, after = old.get(key), new.get(key)
-        left_open = after is None and key.rpartition(".")[2] in FROM_DATA
+        left_open = after in (None, AUTO) and key.rpartition(".")[2] in FROM_DATA
         if not left_open and not _same(before, after):
             found.append(f"{key}: {_text(before)} -> {_text(after)}")
     return found
