@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
 # Which models a task trains, and on which data.
 KINDS = {
-    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder", "huggingface")),
+    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder", "labels_file", "huggingface")),
     "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
     "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
     "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs", "huggingface_questions")),

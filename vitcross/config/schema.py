@@ -99,6 +99,7 @@ SCHEMAS = {
         "vitcross.data.load.tfds": data.TFDSOptions,
         "vitcross.data.load.scenes": data.ScenesOptions,
         "vitcross.data.load.image_folder": data.ImageFolderOptions,
+        "vitcross.data.load.labels_file": data.LabelsFileOptions,
         "vitcross.data.load.scene_texts": data.SceneTextsOptions,
         "vitcross.data.load.pairs": data.PairsOptions,
         "vitcross.data.load.tfds_captions": data.TFDSCaptionsOptions,

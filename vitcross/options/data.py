@@ -336,6 +336,31 @@ class PairsOptions(ImageTextOptions, TableOptions):
 
 
 @options
+class LabelsFileOptions(ImageOptions, TableOptions):
+    """The user's images with labels in a table.
+
+    Args:
+        label_column, box_column, mask_column: names of columns, or None: found among common names.
+        box_format: what the four numbers of a box are, in pixels or as shares of the image (found by their size), or
+            None: by the names of the columns, else the one of `xyxy` and `xywh` that fits.
+        multilabel: whether an image has any number of labels, or None: true where the column is called `labels` (or
+            alike) or holds lists.
+        label_separator: between the labels of an image in a text, or None: found.
+        validation_share: of each class, cut off where the file has no validation split.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
+    """
+
+    label_column: str | None = None
+    box_column: str | None = None
+    box_format: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = None
+    mask_column: str | None = None
+    multilabel: Bool | None = None
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    find_copies: CountOrZero = 50_000
+
+
+@options
 class TFDSCaptionsOptions(ImageTextOptions, TFDSOptions):
     """A TensorFlow Datasets set of images with captions."""
 
