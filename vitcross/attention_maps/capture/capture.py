@@ -29,8 +29,8 @@ class Capture:
 
     Call arguments:
         batch: dict of arrays, the batch contract: the model's inputs with images (B, H, W, C) float32 in [-1, 1], and
-            `labels`, `index`, `box`, `mark_box` and `valid` where known. Rows with `valid` False are left out of the
-            record.
+            `labels`, `index`, `box`, `mask`, `mark_box` and `valid` where known. Rows with `valid` False are left out
+            of the record.
         step: int, optimizer steps taken so far.
         class_names: tuple of str, the classes or answers that a model chooses from.
         texts: list of B `ProbeText`, for a model that reads text.
@@ -111,6 +111,7 @@ class Capture:
             dtypes = {
                 "labels": ("labels", np.int32),
                 "box": ("boxes", np.float32),
+                "mask": ("masks", bool),
                 "mark_box": ("mark_boxes", np.float32),
             }
             if model.multilabel:

@@ -63,6 +63,7 @@ class AttentionRecord:
         token_norms: (B, T) float32, L2 norm of the output tokens before the final norm.
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
+        masks: (B, H, W) bool or None, the pixels of that object; all False where unknown.
         mark_boxes: (B, 4) float32 or None, likewise of a planted mark that gives the label away; without area where an
             image has none.
         predictions: tuple of B `Prediction`, where the model does not predict a class; empty otherwise.
@@ -90,6 +91,7 @@ class AttentionRecord:
     token_norms: np.ndarray
     labels: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    masks: np.ndarray | None = None
     mark_boxes: np.ndarray | None = None
     predictions: tuple[Prediction, ...] = ()
     maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -98,7 +100,7 @@ class AttentionRecord:
     text: TextPart | None = None
     label_part: LabelPart | None = None
 
-    ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "mark_boxes", "token_norms")
+    ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "masks", "mark_boxes", "token_norms")
     TABLES = ("weights", "maps")
     PER_EXAMPLE = (*ARRAYS, *TABLES, "predictions", "targets", "trust", "text", "label_part")
 

@@ -86,8 +86,8 @@ def _lines(sheet: SheetLayout, maps) -> list[str]:
         lines.append(
             "Leave one out is negative where the answer gains without a patch; only its positive part is shown."
         )
-    if any(len(sheet.boxes[i]) for i in sheet.examples):
-        lines.append("White box: the object that should count. The model never sees the box.")
+    if sheet.object_line:
+        lines.append(f"{sheet.object_line}: the object that should count. The model never sees it.")
     if record.mark_boxes is not None and record.mark_boxes.any():
         lines.append("Dashed box: a planted mark that gives the label away.")
     return lines

@@ -120,6 +120,7 @@ class MapEvaluator:
         if report is not None:
             scalars |= trust_scalars(report)
             known = {"splits": self.splits, "measured": self.among(probes)}
+            known["grounded"] = sum(mask is not None for mask in found.masks)
             report = dataclasses.replace(report, **grounded, **known)
             evaluation = evaluation and dataclasses.replace(evaluation, report=report)
             target = self._target(record.text and record.text.texts)

@@ -97,7 +97,7 @@ function detail(side, report, method, limits) {
     imageLine(side, report, method),
   ];
   if (grounding) {
-    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);
+    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained, known of ${number(report.grounded)} examples`]);
     lines.push(["Energy on the boxes", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
   } else lines.push(["Grounding", "-", "no box is known that covers half of a patch"]);
   if (mark) lines.push(["On the planted mark", percent(mark.pointing), `chance ${percent(mark.chance)}; the brightest patch; lift ${number(mark.lift)}`]);
