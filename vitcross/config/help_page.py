@@ -149,6 +149,8 @@ def explained_yaml(text, comments, prefix=""):
             indent = len(match[1])
             sections = [*sections[: indent // 2], match[2]]
             comment = comments.get(prefix + ".".join(sections))
+            if match[2] == "_target_":
+                comment = None  # what stands above it is about the file
             if comment and len(behind := f"{line:<35} # {comment}") <= LINE:
                 line = behind
             elif comment:

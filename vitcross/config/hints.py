@@ -16,6 +16,7 @@ from vitcross.typos import did_you_mean, nearest_names
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 SHARDS = (".parquet", ".arrow", ".tar", ".tgz", ".gz")
+LIKELY = ("image_folder", "pairs")  # what is meant by a folder or a file before others
 # Names of other networks, by how they begin; no model here is like them.
 OTHER_NETWORKS = ("resn", "convnext", "efficientnet", "mobilenet", "vgg", "densenet", "regnet", "swin", "unet", "yolo")
 
@@ -197,7 +198,8 @@ def _options_with(key, conf):
     group, _, rest = key.partition(".")
     if not rest or not (Path(conf) / group).is_dir():
         return []
-    return [option for option in options(conf, group) if rest in comments_of_option(conf, group, option)]
+    found = [option for option in options(conf, group) if rest in comments_of_option(conf, group, option)]
+    return sorted(found, key=lambda option: option not in LIKELY)
 
 
 def _yaml(path):

@@ -33,6 +33,7 @@ class ImageEncoderConfig(VisionTransformerConfig):
 
     target: Annotated[Literal["vitcross.models.VisionTransformer"], Field(alias="_target_")]
     num_classes: None
+    multilabel: None
 
 
 @options
@@ -116,6 +117,7 @@ SCHEMAS = {
     },
     "task": {
         "vitcross.tasks.Classification": tasks.ClassificationOptions,
+        "vitcross.tasks.Multilabel": tasks.MultilabelOptions,
         "vitcross.tasks.Contrastive": tasks.ContrastiveOptions,
         "vitcross.tasks.Captioning": tasks.CaptioningTaskOptions,
         "vitcross.tasks.QuestionAnswering": tasks.QuestionAnsweringTaskOptions,

@@ -86,6 +86,8 @@ class VisionTransformerOptions(ImageEmbeddingOptions, BlockOptions):
         pooling: "cls" (class token), "gap" (mean of the patches) or "map" (attention pooling).
         class_token: None = only with pooling "cls".
         patch_dropout_rate: share of patches left out in training.
+        multilabel: whether each class is a yes or no of its own, whose probability is a sigmoid; otherwise one class of
+            all is right, and probabilities are a softmax. None: False.
     """
 
     num_classes: Count | None
@@ -98,6 +100,7 @@ class VisionTransformerOptions(ImageEmbeddingOptions, BlockOptions):
     pooling: Literal["cls", "gap", "map"] = "cls"
     class_token: Bool | None = None
     patch_dropout_rate: Share = 0.0
+    multilabel: Bool | None = None
 
     MATTERS: ClassVar = {"drop_path_rate": only_above(1, "depth")}
 
