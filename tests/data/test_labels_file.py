@@ -155,6 +155,17 @@ def test_the_format_is_found_only_where_one_fits(tmp_path):
     assert len(labels_of(list_labels(tmp_path / "train.csv", box_format="xyxy"))) == 12
 
 
+def test_an_image_is_in_one_split_and_labels_that_look_alike_are_told(tmp_path):
+    rows = [
+        {"image": name, "label": "aAb"[k % 3], "split": "val" if k > 8 else "train"} for k, name in enumerate(NAMES)
+    ]
+    file = write(tmp_path, [*rows, rows[0] | {"split": "val"}, rows[1]])
+    listing = list_labels(file)
+    assert listing.table.lost.names == {"image of another split": ["train.csv:15"]}
+    assert "labels that differ in upper and lower case only: A and a" in listing.table.notes[-1]
+    assert "1 rows name an image of an earlier row" in " ".join(listing.table.notes)
+
+
 WRONG = [
     ([{"image": NAMES[0], "lable": "a"}], {}, "must have the columns 'image' and 'label'.*'lable' looks like 'label'"),
     ([{"image": NAMES[0], "label": "a"}], {}, "two labels"),

@@ -41,6 +41,7 @@ from vitcross.data.sources.table_columns import (
 from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table, image_root
 
 NO_IMAGE, NO_LABEL, OTHER_LABEL = "no image named", "no label", "another label of the same image"
+OTHER_SPLIT = "image of another split"
 BAD_BOX, BAD_MASK, MISSING_MASK = "box that cannot be used", "mask that cannot be used", "missing mask"
 # Keys of `LabelsFileOptions` that `list_labels` takes besides the shares.
 LABELS_KEYS = ("root", "image_column", "label_column", "split_column", "box_column", "box_format", "mask_column")
@@ -254,6 +255,10 @@ class _Reading:
                 )
                 continue
             known = images[path]
+            if (split := split_column.of(row, f"{self.table.file.name}:{number}")) != known.split:
+                detail = f"{split}, but {known.split} in {self.table.lost.unit} {known.number}"
+                self.table.lost.add(OTHER_SPLIT, number, key=self._split, detail=detail)
+                continue
             if not self.multilabel and labels != known.labels:
                 detail = f"{labels[0]}, but {known.labels[0]} in {self.table.lost.unit} {known.number}"
                 self.table.lost.add(OTHER_LABEL, number, key=self.label, detail=f"{detail}{_SEVERAL}")
@@ -473,5 +478,13 @@ def _class_names(splits, reading):
                 f"Split '{split}' of {table.file} must have the labels of the training images. Received also: "
                 f"{', '.join(sorted(unknown)[:5])} ({table.file.name}:{unknown[first].number})"
             )
+    folded = {}
+    for name in sorted(names):
+        folded.setdefault(name.casefold(), []).append(name)
+    alike = [" and ".join(same) for same in folded.values() if len(same) > 1]
+    if alike:
+        table.notes.append(
+            f"{table.file.name}: labels that differ in upper and lower case only: {', '.join(alike[:5])}"
+        )
     numeric = all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names)
     return tuple(sorted(names, key=(lambda name: (float(name), name)) if numeric else None))
