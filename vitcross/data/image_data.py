@@ -86,12 +86,9 @@ class ImageData:
         labels (`balanced_label_weights`)."""
         if self.options.class_weights is None:
             return None
-        labels = self.train.labels()
-        return (
-            balanced_label_weights(labels)
-            if self.multilabel
-            else balanced_class_weights(labels, num_classes=self.num_classes)
-        )
+        if self.multilabel:
+            return balanced_label_weights(self.train.labels())
+        return balanced_class_weights(self.train.labels(), num_classes=self.num_classes)
 
     def source(self, split):
         """The `Source` of a split. Raises ValueError if there is none."""

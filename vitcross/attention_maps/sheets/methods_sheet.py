@@ -140,7 +140,8 @@ def _note(record: AttentionRecord, method: str, example: int, patches: np.ndarra
 
 
 def _below_image(sheet: SheetLayout, example: int, width: float) -> list[tuple[str, tuple[int, int, int]]]:
-    lines = sheet.prediction_lines(example, width, MOST_LINES if sheet.record.predictions else 2)
+    several = sheet.record.predictions or sheet.record.label_part is not None
+    lines = sheet.prediction_lines(example, width, MOST_LINES if several else 2)
     if sheet.record.targets:
         target = f"explained: {sheet.record.targets[example]}"
         lines += [(line, INK) for line in drawing.wrap(target, 13, width, 2)]

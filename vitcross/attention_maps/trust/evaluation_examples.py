@@ -70,10 +70,12 @@ def examples_of(record: AttentionRecord, methods, *, with_words: bool = False) -
 def explained_boxes(record: AttentionRecord) -> list[np.ndarray]:
     """The boxes (K, 4) that the map of each example should point at.
 
-    They are those of the object that decides the class, of what the explained word of a caption names, or of everything
-    that a question or a matching text names.
+    They are those of the object that decides the class, of all objects of the explained label, of what the explained
+    word of a caption names, or of everything that a question or a matching text names.
     """
     none = [NO_BOXES] * len(record.images)
+    if record.label_part is not None:
+        return record.target_boxes or none
     if record.text is None:
         return none if record.boxes is None else list(record.boxes[:, None])
     if record.text.predicts_next:
