@@ -83,7 +83,12 @@ def test_several_labels_are_lists_or_separated(tmp_path):
     listing = list_labels(write(tmp_path, rows, kind="jsonl"))
     assert listing.multilabel and labels_of(listing) == expected and listing.class_names == ("a", "b c")
     source = LabelsFileSource(listing=listing, split="train")
-    assert source.multilabel and source.record(0)["label"] == (0, 1)
+    assert source.multilabel
+    for index in range(len(source)):
+        names = [source.class_names[label] for label in source.record(index)["label"]]
+        assert names == expected[source.example_name(index).rpartition("/")[2]]
+    held = {label for image in listing.splits["validation"] for label in image.labels}
+    assert held == {"a", "b c"}, "each label is in each split"
     rows = [{"image": name, "label": label} for name, labels in expected.items() for label in labels]
     listing = list_labels(write(tmp_path, rows), multilabel=True)
     assert labels_of(listing) == {name: labels for name, labels in expected.items() if labels}

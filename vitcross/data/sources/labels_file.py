@@ -6,6 +6,7 @@ column, or four), `mask` (path of an image of the same form, where pixels other 
 name one image: they add boxes, and with several labels also labels.
 """
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -102,7 +103,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     """The `LabelsListing` of a file; arguments as in `LabelsFileOptions`.
 
     Splits that the file does not name are split off the training images as those of an image folder: class by class
-    (with several labels: of all), at least one image if a class has two.
+    (with several labels: by the rarest of an image), at least one image if a class has two.
 
     Raises:
         ValueError: if the file is missing, has another format, lacks a column, names an unknown split, has no two
@@ -394,7 +395,7 @@ def _check_boxes(images, reading, typed):
     sample = [row for row in sample if row[2] is not None]
     numbers, sizes = [box for _, box, _ in sample], [size for *_, size in sample]
     box_format = typed or reading.named_format
-    if box_format is None:
+    if box_format is None and sample:
         fitting = box_rules.find_format(numbers, sizes)
         if len(fitting) != 1:
             first, box, (height, width) = sample[0]
@@ -405,6 +406,7 @@ def _check_boxes(images, reading, typed):
                 f"{width:g} wide and {height:g} high"
             )
         box_format = fitting[0]
+    box_format = box_format or box_rules.FORMATS[0]  # no image can be read
     wrong = np.flatnonzero(~box_rules.fitting(numbers, sizes, box_format)) if sample else []
     if len(wrong) > max(1, len(sample) // 20):
         first, box, (height, width) = sample[wrong[0]]
@@ -452,8 +454,9 @@ def _size(path):
 
 
 def _cut(images, share, seed):
-    several = any(len(image.labels) != 1 for image in images)
-    rows = [(image.path, "" if several else image.labels[0], image) for image in images]
+    # Of several labels the rarest stands for the image, so that every split has it.
+    counts = collections.Counter(label for image in images for label in image.labels)
+    rows = [(image.path, min(image.labels, key=counts.__getitem__, default=""), image) for image in images]
     rest, cut = cut_by_class(rows, share, seed)
     return [row[2] for row in rest], [row[2] for row in cut]
 
