@@ -23,6 +23,7 @@ CAPTIONING = ["data=scenes_captions", "model=captioner", "task=captioning"]
 QUESTIONS = ["data=scenes_questions", "model=question_answering", "task=question_answering"]
 NEEDS = {
     ("data", "image_folder"): ["data.root=images"],
+    ("data", "labels_file"): ["data.file=labels.csv"],
     ("data", "tfds"): ["data.name=mnist"],
     ("data", "pairs"): [*CONTRASTIVE[1:], "data.file=pairs.csv"],
     ("data", "coco_captions"): CONTRASTIVE[1:],
@@ -32,6 +33,7 @@ NEEDS = {
     ("model", "captioner"): CAPTIONING[::2],
     ("model", "question_answering"): QUESTIONS[::2],
     ("task", "contrastive"): CONTRASTIVE[:2],
+    ("task", "multilabel"): ["data.multilabel=true"],
     ("task", "captioning"): CAPTIONING[:2],
     ("task", "question_answering"): QUESTIONS[:2],
     ("experiment", "pairs_contrastive"): ["data.file=pairs.jsonl"],

@@ -130,3 +130,14 @@ def test_paths_of_a_configuration_are_absolute(tmp_path, monkeypatch):
     assert settings["images"] == str(tmp_path / "in/[2024] trip/*.jpg")
     with pytest.raises(compose.ConfigError, match="data.root: a path must not be empty"):
         compose.check_arguments("train", ["data=image_folder", "data.root="])
+
+
+def test_the_name_of_a_data_set_that_is_a_path_becomes_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    for name, root in {"pets": "pets", "./new": "new", "sets/a.parquet": "sets/a.parquet", "org/pets": None}.items():
+        data = compose.check_arguments("train", ["data=huggingface", f"data.name={name}"])[0]["data"]
+        expected = (name, None) if root is None else (None, str(tmp_path / root))
+        assert (data["name"], data["root"]) == expected
+    data = compose.check_arguments("train", ["data=huggingface", "data.name=pets", "data.root=b"])[0]["data"]
+    assert (data["name"], data["root"]) == ("pets", str(tmp_path / "b"))

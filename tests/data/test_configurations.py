@@ -12,6 +12,7 @@ from vitcross.options.fields import names
 NAMES = options(compose.CONF, "data")
 TASKS = options(compose.CONF, "task")
 MUST_BE_TYPED = {"tfds": ["data.name=mnist"], "image_folder": ["data.root=images"], "pairs": ["data.file=pairs.csv"]}
+MUST_BE_TYPED["labels_file"] = ["data.file=labels.csv"]
 
 
 def test_the_promised_sets_are_there():

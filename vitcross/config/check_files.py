@@ -5,6 +5,7 @@ from vitcross.config.schema import SCHEMAS
 from vitcross.data.problems import TextProblems, TooManyUnreadable
 from vitcross.data.sources.huggingface_open import import_datasets
 from vitcross.data.sources.image_folder import list_image_folder
+from vitcross.data.sources.labels_file import LABELS_KEYS, list_labels
 from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
 from vitcross.options.data import SHARES
 
@@ -23,6 +24,7 @@ def check_files(data):
     """
     lister = {
         "vitcross.data.load.image_folder": _folder_classes,
+        "vitcross.data.load.labels_file": _table_classes,
         "vitcross.data.load.pairs": _pair_classes,
         **dict.fromkeys(_HUGGING_FACE, _hugging_face_classes),
     }.get(data["_target_"])
@@ -39,6 +41,11 @@ def check_files(data):
 def _folder_classes(data):
     listing = list_image_folder(data["root"], **{key: data[key] for key in SHARES})
     return len(listing.class_names), f"class folders of {data['root']}"
+
+
+def _table_classes(data):
+    listing = list_labels(data["file"], **{key: data[key] for key in (*SHARES, *LABELS_KEYS)})
+    return len(listing.class_names), f"labels of {data['file']}"
 
 
 def _pair_classes(data):

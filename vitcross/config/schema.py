@@ -32,6 +32,7 @@ class ImageEncoderConfig(VisionTransformerConfig):
 
     target: Annotated[Literal["vitcross.models.VisionTransformer"], Field(alias="_target_")]
     num_classes: None
+    multilabel: None
 
 
 @options
@@ -99,6 +100,7 @@ SCHEMAS = {
         "vitcross.data.load.tfds": data.TFDSOptions,
         "vitcross.data.load.scenes": data.ScenesOptions,
         "vitcross.data.load.image_folder": data.ImageFolderOptions,
+        "vitcross.data.load.labels_file": data.LabelsFileOptions,
         "vitcross.data.load.scene_texts": data.SceneTextsOptions,
         "vitcross.data.load.pairs": data.PairsOptions,
         "vitcross.data.load.tfds_captions": data.TFDSCaptionsOptions,
@@ -114,6 +116,7 @@ SCHEMAS = {
     },
     "task": {
         "vitcross.tasks.Classification": tasks.ClassificationOptions,
+        "vitcross.tasks.Multilabel": tasks.MultilabelOptions,
         "vitcross.tasks.Contrastive": tasks.ContrastiveOptions,
         "vitcross.tasks.Captioning": tasks.CaptioningTaskOptions,
         "vitcross.tasks.QuestionAnswering": tasks.QuestionAnsweringTaskOptions,
@@ -156,6 +159,15 @@ class EvaluationSinksConfig(SinksOptions):
 
 
 @options
+class DataPlacesConfig:
+    """Where the data of a run is now."""
+
+    root: PathText | None
+    file: PathText | None
+    data_dir: PathText | None
+
+
+@options
 class EvaluateConfig:
     """All keys of `python evaluate.py`."""
 
@@ -172,4 +184,5 @@ class EvaluateConfig:
     num_probes: Count
     num_trust: CountOrZero
     compare: PathText | None
+    data: DataPlacesConfig
     sinks: EvaluationSinksConfig

@@ -12,6 +12,7 @@ import types
 from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
 from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.data.sources.huggingface_open import is_path
 from vitcross.options.fields import PathText
 from vitcross.paths import typed_path
 
@@ -48,8 +49,15 @@ def quote(argument, script, sweep=False):
 
 
 def absolute_paths(config, script):
-    """A validated configuration in which the value of every path is that of `vitcross.paths.typed_path`."""
-    return _with_paths(config, (), {key for key, kind in _kinds(script).items() if kind == PATH})
+    """A validated configuration in which the value of every path is that of `vitcross.paths.typed_path`.
+
+    A `data.name` that is a path becomes `data.root`, which may be typed anew where the data has moved.
+    """
+    config = _with_paths(config, (), {key for key, kind in _kinds(script).items() if kind == PATH})
+    data = config.get("data", {})
+    if "name" in data and data.get("root", "") is None and is_path(data["name"]):
+        config["data"] = data | {"name": None, "root": typed_path(data["name"])}
+    return config
 
 
 def _exists(value):

@@ -16,6 +16,7 @@ __all__ = [
     "huggingface_captions",
     "huggingface_questions",
     "image_folder",
+    "labels_file",
     "pairs",
     "scene_texts",
     "scenes",
@@ -33,12 +34,15 @@ def tfds(**given):
 def scenes(**given):
     """Loads rendered scenes, and renders them first if necessary: `ScenesOptions` -> `ImageData`.
 
-    Its batches have the keys `box` and `num_objects`, and `mark_box` with a watermark.
+    Its batches have the keys `box` and `num_objects`, and `mark_box` with a watermark; with `multilabel` none of them.
     """
+    from vitcross.data.scenes.shape_labels import SceneShapes
     from vitcross.data.scenes.watermark import Watermark, marked
 
     options = options_of.ScenesOptions(**given)
     sources, watched = _scene_sources(options, _scene_options(options)), {}
+    if options.multilabel:
+        sources = {split: SceneShapes(source) for split, source in sources.items()}
     if options.watermark is not None:
         watermark = Watermark(**dataclasses.asdict(options.watermark))
         sources, watched = marked(sources, watermark, seed=options.scene_seed)
@@ -61,6 +65,31 @@ def image_folder(**given):
         split: ImageFolderSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }
     return _image_data(name=listing.root.name, options=options, sources=sources)
+
+
+def labels_file(**given):
+    """Loads the user's images with labels from a table: `LabelsFileOptions` -> `ImageData`.
+
+    Its batches have the key `box` if the table has boxes.
+    """
+    from vitcross.data.sources.copies import copies_lines
+    from vitcross.data.sources.labels_file import LABELS_KEYS, LabelsFileSource, list_labels
+    from vitcross.data.sources.table_rows import tell
+
+    options = options_of.LabelsFileOptions(**given)
+    arguments = {key: getattr(options, key) for key in LABELS_KEYS}
+    listing = list_labels(options.file, **_shares(options), **arguments)
+    tell(listing.table)
+    files = {
+        split: [(image.path, tuple(sorted(image.labels))) for image in images]
+        for split, images in listing.splits.items()
+    }
+    for line in copies_lines(files, names=", ".join, base=listing.root, limit=options.find_copies):
+        logger.warning("%s", line)
+    sources = {
+        split: LabelsFileSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
+    }
+    return _image_data(name=listing.file.stem, options=options, sources=sources)
 
 
 def huggingface(**given):

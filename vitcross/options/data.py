@@ -1,5 +1,6 @@
 """Declares the options of data sets: size, transforms and limits of images, tokens of texts, and each source."""
 
+import dataclasses
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
@@ -227,9 +228,20 @@ class ScenesOptions(DrawnOptions):
     Args:
         watermark: a mark that gives the class away in training, or None; two more splits, `unmarked` and `misleading`,
             tell what a model learned besides.
+        multilabel: the labels of an image are the shapes of all its objects; otherwise its class is the shape of the
+            object with the target color.
     """
 
     watermark: WatermarkOptions | None = None
+    multilabel: Bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.multilabel and self.watermark is not None:
+            raise ValueError(
+                "watermark must be null with multilabel=true: the mark gives away a single class. "
+                f"Received: watermark={dataclasses.asdict(self.watermark)}"
+            )
 
 
 @options
@@ -333,6 +345,31 @@ class PairsOptions(ImageTextOptions, TableOptions):
 
     text_column: str | None = None
     validation_share: Share = 0.1
+
+
+@options
+class LabelsFileOptions(ImageOptions, TableOptions):
+    """The user's images with labels in a table.
+
+    Args:
+        label_column, box_column, mask_column: names of columns, or None: found among common names.
+        box_format: what the four numbers of a box are, in pixels or as shares of the image (found by their size), or
+            None: by the names of the columns, else the one of `xyxy` and `xywh` that fits.
+        multilabel: whether an image has any number of labels, or None: true where the column is called `labels` (or
+            alike) or holds lists.
+        label_separator: between the labels of an image in a text, or None: found.
+        validation_share: of each class, cut off where the file has no validation split.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
+    """
+
+    label_column: str | None = None
+    box_column: str | None = None
+    box_format: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = None
+    mask_column: str | None = None
+    multilabel: Bool | None = None
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    find_copies: CountOrZero = 50_000
 
 
 @options

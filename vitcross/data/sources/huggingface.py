@@ -29,7 +29,7 @@ class ImageColumn:
         return len(self._column)
 
     def content(self, row):
-        """memoryview of the file, its path, or None."""
+        """The bytes of the file, its path, or None."""
         value = self._column[row]
         if self._is_struct and value.is_valid:
             content = value["bytes"]
@@ -38,7 +38,7 @@ class ImageColumn:
             return None
         if "string" in str(value.type):
             return os.path.join(self._folder or "", value.as_py())
-        return memoryview(value.as_buffer())
+        return value.as_py() or None
 
     def path(self, row):
         """The path that the data set gives, or None."""

@@ -63,11 +63,18 @@ def find_place(name, root):
             raise ValueError(f"{key} must name files of one ending of {', '.join(FORMATS)}. Received: {typed}")
         stem = os.path.splitext(os.path.basename(files[0]))[0]
         return Place(key=key, typed=typed, name=stem, folder=os.path.dirname(files[0]), files=files)
-    is_path = root is not None or typed.startswith((".", "/", "~")) or os.path.splitext(typed)[1] in FORMATS
-    if is_path or not _HUB_NAME.fullmatch(typed):
+    if root is not None or is_path(typed) or not _HUB_NAME.fullmatch(typed):
         rule = "an existing folder, file or pattern of files" + ("" if root is not None else ", or ORG/NAME on the Hub")
         raise ValueError(f"{key} must be {rule}. Received: {typed}")
     return Place(key=key, typed=typed, name=typed)
+
+
+def is_path(name):
+    """Whether a `data.name` is a path: it exists, looks like one, or has an ending of files."""
+    if name is None:
+        return False
+    ending = os.path.splitext(name)[1].lower()
+    return name.startswith((".", "/", "~", "$")) or ending in FORMATS or os.path.exists(typed_path(name))
 
 
 def import_datasets():

@@ -101,7 +101,8 @@ class HuggingFaceSet:
     def _tell(self, expressions, sizes):
         found = ", ".join(f"{split} is '{expression}'" for split, expression in expressions.items())
         unused = [name for name in sizes if not any(name in expression for expression in expressions.values())]
-        logger.info("%s: %s; %s", self.name, self.columns.told(), found)
+        where = "on the Hub" if self._place.folder is None else f"in {self._place.folder}"
+        logger.info("%s %s: %s; %s", self.name, where, self.columns.told(), found)
         if unused:
             logger.info(
                 "%s: not used: the split %s", self.name, ", ".join(f"{name} ({sizes[name]})" for name in unused)

@@ -97,12 +97,14 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
         if split not in splits and share:
             # The share refers to the whole class, of which validation may already have taken a part.
             taken = validation_share if split == "test" and "validation" not in folders else 0
-            splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
+            splits["train"], splits[split] = cut_by_class(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
     return FolderListing(root=root, class_names=class_names, splits=splits, notes=notes)
 
 
 class ImageFolderSource(Source):
     """One split of a `FolderListing`; `channels` is 1 or 3."""
+
+    fingerprint_examples = 20_000  # only the sizes of files are read
 
     def __init__(self, *, listing, split, channels=3):
         super().__init__(name=f"{listing.root.name}/{split}", class_names=listing.class_names, channels=channels)
@@ -246,10 +248,13 @@ def _check_other(split, classes, folder, class_names):
     )
 
 
-def _cut(pairs, share, seed):
-    """Splits off `share` of each class, at least one and never all: (rest, cut), both in order."""
+def cut_by_class(pairs, share, seed):
+    """Splits off `share` of each class, at least one and never all: (rest, cut), both in order.
+
+    `pairs` are tuples that begin with the path and the class of an image.
+    """
     by_class = {}
-    for path, label in pairs:
+    for path, label, *_ in pairs:
         by_class.setdefault(label, []).append(path)
     cut = set()
     for label, paths in by_class.items():

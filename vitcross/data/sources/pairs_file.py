@@ -161,6 +161,7 @@ def _columns(table, options):
             table,
             "the columns 'image' and 'text', or 'question' with 'answer' or 'answers' "
             "(data.image_column and data.text_column name others)",
+            ["image", "text", *QUESTION, *ANSWER, *ANSWERS],
         )
     roles = ("image", "text", "split", "category", "type")
     table.notes += column_notes(table, {role: getattr(columns, role) for role in roles})

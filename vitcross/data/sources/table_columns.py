@@ -9,7 +9,7 @@ import os
 import re
 
 from vitcross.data.sources.image_rules import image_endings
-from vitcross.typos import did_you_mean
+from vitcross.typos import did_you_mean, nearest_names
 
 # What a column may be called, the best name first; case, spaces, `-` and `_` do not matter.
 IMAGE = ["image", "image_path", "image_file", "image_name", "image_filename", "img", "img_path", "img_file", "img_name"]
@@ -20,6 +20,8 @@ LABEL = ["label", "class", "category", "target", "class_name", "label_name", "ca
 LABEL += ["diagnosis", "class_id", "label_id", "category_id", "y"]
 LABELS = ["labels", "classes", "categories", "tags", "targets", "attributes"]
 SPLIT = ["split", "subset", "partition", "usage"]
+BOX = ["box", "bbox", "boxes", "bboxes", "bounding_box", "bounding_boxes"]
+MASK = ["mask", "mask_path", "mask_file", "mask_name", "segmentation", "segmentation_mask"]
 # Other words for a split, in lower case.
 SPLIT_WORDS = {
     "train": ("train", "training", "trn"),
@@ -50,8 +52,8 @@ def find_column(table, names, *, given=None, option=None):
         return given
     by_key = {}
     for column in table.columns:
-        by_key.setdefault(_key(column), column)
-    return next((by_key[_key(name)] for name in names if _key(name) in by_key), None)
+        by_key.setdefault(column_key(column), column)
+    return next((by_key[column_key(name)] for name in names if column_key(name) in by_key), None)
 
 
 def column_notes(table, found):
@@ -61,9 +63,14 @@ def column_notes(table, found):
     return [f"{table.file.name}: {', '.join(other)}"] if other else []
 
 
-def no_columns(table, expected):
-    """The ValueError for a table that lacks columns; `expected` says which it must have."""
+def no_columns(table, expected, names):
+    """The ValueError for a table that lacks columns; `expected` says which it must have, `names` are theirs."""
     received = str(list(table.columns)) if table.columns else "no line"
+    alike = {
+        column: nearest_names(column, names, most=1, cutoff=0.75) for column in table.columns if column not in names
+    }
+    if any(alike.values()):
+        received += "; " + ", ".join(f"'{column}' looks like '{near[0]}'" for column, near in alike.items() if near)
     if any(os.path.splitext(column)[1].lower() in image_endings() for column in table.columns):
         received += ": the first line must be a header, the names of the columns"
     lost = [table.lost.summary(), *table.lost.first_lines()] if len(table.lost) else []
@@ -154,5 +161,5 @@ class SplitColumn:
         return [f"in column '{self.column}' {words}"] if words else []
 
 
-def _key(name):
+def column_key(name):
     return re.sub(r"[\s_-]", "", name.casefold())
