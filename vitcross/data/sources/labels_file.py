@@ -6,6 +6,7 @@ column, or four), `mask` (path of an image of the same form, where pixels other 
 name one image: they add boxes, and with several labels also labels.
 """
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -16,6 +17,7 @@ from vitcross.data.problems import UnreadableImage
 from vitcross.data.sources import boxes as box_rules
 from vitcross.data.sources.decode import EncodedImage
 from vitcross.data.sources.image_folder import cut_by_class
+from vitcross.data.sources.mask_files import mask_size, read_mask
 from vitcross.data.sources.named_files import NamedFiles, find_image
 from vitcross.data.sources.source import Source
 from vitcross.data.sources.table_columns import (
@@ -40,11 +42,13 @@ from vitcross.data.sources.table_columns import (
 from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table, image_root
 
 NO_IMAGE, NO_LABEL, OTHER_LABEL = "no image named", "no label", "another label of the same image"
-BAD_BOX, MISSING_MASK = "box that cannot be used", "missing mask"
+OTHER_SPLIT = "image of another split"
+BAD_BOX, BAD_MASK, MISSING_MASK = "box that cannot be used", "mask that cannot be used", "missing mask"
 # Keys of `LabelsFileOptions` that `list_labels` takes besides the shares.
 LABELS_KEYS = ("root", "image_column", "label_column", "split_column", "box_column", "box_format", "mask_column")
 LABELS_KEYS += ("multilabel", "label_separator", "max_unreadable")
 _CHECKED = 500  # boxes that are held against the sizes of their images
+_ASPECT = 0.02  # relative difference of the forms of an image and its mask, from rounding
 _SEPARATORS = "|;, "  # the first that occurs in a label is taken
 _LIKELY = 0.5  # a column with more values than this share of its rows is no label
 
@@ -99,7 +103,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     """The `LabelsListing` of a file; arguments as in `LabelsFileOptions`.
 
     Splits that the file does not name are split off the training images as those of an image folder: class by class
-    (with several labels: of all), at least one image if a class has two.
+    (with several labels: by the rarest of an image), at least one image if a class has two.
 
     Raises:
         ValueError: if the file is missing, has another format, lacks a column, names an unknown split, has no two
@@ -118,6 +122,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     if not images:
         raise nothing_usable(table, "row of an image that is there and a label")
     box_format, units = _check_boxes(images, reading, given.get("box_format"))
+    _check_masks(images, table)
     table.lost.check(max_unreadable, missing=missing)
     splits = {}
     for image in images:
@@ -154,6 +159,10 @@ class LabelsFileSource(Source):
             multilabel=listing.multilabel,
         )
         self._listing, self._images = listing, listing.splits[split]
+        # With several labels, it is not known which of them the mask is of.
+        self.has_masks = not self.multilabel and any(
+            image.mask is not None or len(image.boxes) > 1 for image in self._images
+        )
         self._number = {name: k for k, name in enumerate(listing.class_names)}
 
     def __len__(self):
@@ -182,6 +191,23 @@ class LabelsFileSource(Source):
             if name in self._number:
                 found.setdefault(self._number[name], []).append(box)
         return {label: np.stack(boxes) for label, boxes in found.items()}
+
+    def mask(self, index):
+        """That of its file; of an image with several boxes the pixels in any of them."""
+        image = self._images[index]
+        if image.mask is not None:
+            return read_mask(image.mask)
+        size = _size(image.path)
+        if not image.boxes or size is None:
+            return None
+        mask = np.zeros(size, bool)
+        for y_min, x_min, y_max, x_max in self._relative(image.boxes, size):
+            rows, columns = (
+                slice(round(low * extent), round(high * extent))
+                for low, high, extent in ((float(y_min), float(y_max), size[0]), (float(x_min), float(x_max), size[1]))
+            )
+            mask[rows, columns] = True
+        return mask
 
     def example_name(self, index):
         return self._images[index].path
@@ -230,6 +256,10 @@ class _Reading:
                 )
                 continue
             known = images[path]
+            if (split := split_column.of(row, f"{self.table.file.name}:{number}")) != known.split:
+                detail = f"{split}, but {known.split} in {self.table.lost.unit} {known.number}"
+                self.table.lost.add(OTHER_SPLIT, number, key=self._split, detail=detail)
+                continue
             if not self.multilabel and labels != known.labels:
                 detail = f"{labels[0]}, but {known.labels[0]} in {self.table.lost.unit} {known.number}"
                 self.table.lost.add(OTHER_LABEL, number, key=self.label, detail=f"{detail}{_SEVERAL}")
@@ -365,7 +395,7 @@ def _check_boxes(images, reading, typed):
     sample = [row for row in sample if row[2] is not None]
     numbers, sizes = [box for _, box, _ in sample], [size for *_, size in sample]
     box_format = typed or reading.named_format
-    if box_format is None:
+    if box_format is None and sample:
         fitting = box_rules.find_format(numbers, sizes)
         if len(fitting) != 1:
             first, box, (height, width) = sample[0]
@@ -376,6 +406,7 @@ def _check_boxes(images, reading, typed):
                 f"{width:g} wide and {height:g} high"
             )
         box_format = fitting[0]
+    box_format = box_format or box_rules.FORMATS[0]  # no image can be read
     wrong = np.flatnonzero(~box_rules.fitting(numbers, sizes, box_format)) if sample else []
     if len(wrong) > max(1, len(sample) // 20):
         first, box, (height, width) = sample[wrong[0]]
@@ -397,6 +428,24 @@ def _check_boxes(images, reading, typed):
     return box_format, units
 
 
+def _check_masks(images, table):
+    """Images whose masks cannot be read or have another form lose them, which is recorded; of many masks a part is
+    checked."""
+    masked = [image for image in images if image.mask is not None]
+    for image in masked[:: -(-len(masked) // _CHECKED) or 1]:
+        size, wanted = mask_size(image.mask), _size(image.path)
+        if size is None:
+            detail = f"{image.mask} cannot be read"
+        elif wanted is not None and abs(size[0] * wanted[1] / (size[1] * wanted[0]) - 1) > _ASPECT:
+            detail = f"{image.mask} is {size[1]} x {size[0]} pixels, its image {wanted[1]} x {wanted[0]}"
+        else:
+            continue
+        table.lost.add(BAD_MASK, image.number, key="mask", detail=f"{detail} (left out)")
+        image.mask = None
+    if masked:
+        table.notes.append(f"{table.file.name}: {len(masked):,} of {len(images):,} images have a mask")
+
+
 def _size(path):
     try:
         return EncodedImage(path, name=path).size
@@ -405,8 +454,9 @@ def _size(path):
 
 
 def _cut(images, share, seed):
-    several = any(len(image.labels) != 1 for image in images)
-    rows = [(image.path, "" if several else image.labels[0], image) for image in images]
+    # Of several labels the rarest stands for the image, so that every split has it.
+    counts = collections.Counter(label for image in images for label in image.labels)
+    rows = [(image.path, min(image.labels, key=counts.__getitem__, default=""), image) for image in images]
     rest, cut = cut_by_class(rows, share, seed)
     return [row[2] for row in rest], [row[2] for row in cut]
 
@@ -431,5 +481,13 @@ def _class_names(splits, reading):
                 f"Split '{split}' of {table.file} must have the labels of the training images. Received also: "
                 f"{', '.join(sorted(unknown)[:5])} ({table.file.name}:{unknown[first].number})"
             )
+    folded = {}
+    for name in sorted(names):
+        folded.setdefault(name.casefold(), []).append(name)
+    alike = [" and ".join(same) for same in folded.values() if len(same) > 1]
+    if alike:
+        table.notes.append(
+            f"{table.file.name}: labels that differ in upper and lower case only: {', '.join(alike[:5])}"
+        )
     numeric = all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names)
     return tuple(sorted(names, key=(lambda name: (float(name), name)) if numeric else None))
