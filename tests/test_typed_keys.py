@@ -113,9 +113,9 @@ def test_a_share_of_a_split_that_has_a_folder_is_refused(tmp_path):
         overrides = [*typed, f"data.{key}={value}"]
         data = compose.check_arguments("train", overrides)[0]["data"]
         with pytest.raises(ConfigError, match=f"data.{key} has no effect: .*train, validation. Received: .*={value}"):
-            check_files(data, overrides)
+            check_files(data, overrides=overrides)
     for overrides in ([*typed, "data.validation_share=0.1"], [*typed, "data.test_share=0.3", "data.split_seed=1"]):
-        check_files(compose.check_arguments("train", overrides)[0]["data"], overrides)
+        check_files(compose.check_arguments("train", overrides)[0]["data"], overrides=overrides)
 
 
 MEANT = [

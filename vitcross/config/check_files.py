@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vitcross.config.compatibility import ConfigError
+from vitcross.config.compatibility import ConfigError, check_labels
 from vitcross.config.schema import SCHEMAS
 from vitcross.config.typed_keys import key_of
 from vitcross.data.problems import TextProblems, TooManyUnreadable
@@ -19,12 +19,13 @@ _HUGGING_FACE = {  # what each of them reads
 }
 
 
-def check_files(data, overrides=()):
+def check_files(data, config=None, overrides=()):
     """Checks the user's own files by listing them: they exist, hold what they must, and the number of classes is right.
 
     Args:
-        data: dict, the section.
-        overrides: list of str as typed; a share that is not cut off, since it has a folder, is refused.
+        data: dict, a section of a configuration.
+        config: dict or None, the whole of it: a table must have as many labels per image as the task takes.
+        overrides: list of str as typed; a share that is not cut off, since its split has a folder, is refused.
 
     Raises:
         ConfigError
@@ -38,11 +39,13 @@ def check_files(data, overrides=()):
     if lister is None:
         return
     try:
-        found, what = lister(data)
+        found, what, *several = lister(data)
     except (ValueError, OSError, TooManyUnreadable) as error:
         raise ConfigError(str(error)) from error
     if data["_target_"].endswith("image_folder"):
         _check_shares(data, {key_of(text) for text in overrides})
+    if several and config is not None:
+        check_labels(config, several[0])
     if found is not None and data["num_classes"] not in (None, found):
         raise ConfigError(f"data.num_classes must be the {found} {what}. Received: {data['num_classes']}")
 
@@ -71,7 +74,7 @@ def _folder_classes(data):
 
 def _table_classes(data):
     listing = list_labels(data["file"], **{key: data[key] for key in (*SHARES, *LABELS_KEYS)})
-    return len(listing.class_names), f"labels of {data['file']}"
+    return len(listing.class_names), f"labels of {data['file']}", listing.multilabel
 
 
 def _pair_classes(data):

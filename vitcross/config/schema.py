@@ -162,6 +162,15 @@ class EvaluationSinksConfig(SinksOptions):
 
 
 @options
+class DataPlacesConfig:
+    """Where the data of a run is now."""
+
+    root: PathText | None
+    file: PathText | None
+    data_dir: PathText | None
+
+
+@options
 class EvaluateConfig:
     """All keys of `python evaluate.py`."""
 
@@ -178,6 +187,7 @@ class EvaluateConfig:
     num_probes: Count
     num_trust: CountOrZero
     compare: PathText | None
+    data: DataPlacesConfig
     sinks: EvaluationSinksConfig
 
     MATTERS: ClassVar = {

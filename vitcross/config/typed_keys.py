@@ -58,7 +58,7 @@ def keys_without_effect(name, config):
         config: dict.
     """
     found = dict(without_effect(ROOTS[name], config))
-    for group, schemas in SCHEMAS.items():
+    for group, schemas in SCHEMAS.items() if name == "train" else ():
         if group in config:
             found |= without_effect(schemas[config[group]["_target_"]], config[group], f"{group}.")
     return found

@@ -99,7 +99,7 @@ TRAIN = {
 EVALUATE = {
     "run": "path dir folder run_dir run_folder model model_path ckpt ckpt_path load weights resume experiment exp",
     "checkpoint": "which epoch",
-    "images": "image img imgs input inputs picture pictures image_dir image_path files source data.root root",
+    "images": "image img imgs input inputs picture pictures image_dir image_path files source",
     "text": "prompt question caption query sentence",
     "target": "class label explain target_class",
     "classes": "class_names labels names",
