@@ -61,10 +61,15 @@ def test_every_format_gives_pairs_of_images_and_captions(written, name):
     assert bool(data.class_names) == (name in ("parquet", "saved", "arrow"))  # those whose classes have names
 
 
-def test_a_name_may_be_a_path_and_a_root_a_pattern(written, monkeypatch):
+def test_a_name_may_be_a_path_and_a_root_a_pattern(written, monkeypatch, tmp_path):
     monkeypatch.chdir(written["parquet"])
     assert len(load.huggingface(name=".", image_size=SIZE).train) == 11
     assert len(load.huggingface(name="ORG/NAME", root="data/train-*.parquet", image_size=SIZE).train) < 11
+    (tmp_path / "a [2], b=ü").mkdir()
+    sets.dataset("train").to_parquet(tmp_path / "a [2], b=ü" / "x.parquet")
+    assert len(load.huggingface(root=tmp_path / "a [2], b=ü" / "*.parquet", image_size=SIZE).train) < 11
+    with pytest.raises(ValueError, match=r"a \[2\], b=ü cannot be opened: its path has one of"):
+        load.huggingface(root=tmp_path / "a [2], b=ü", image_size=SIZE)
     with pytest.raises(ValueError, match=r"data.root must be an existing folder, file or pattern.*data/no\*"):
         load.huggingface(root="data/no*", image_size=SIZE)
     with pytest.raises(ValueError, match="files of one ending of .parquet"):

@@ -9,7 +9,7 @@ import logging
 from vitcross.options import data as options_of
 
 logger = logging.getLogger(__name__)
-MOST_FOR_TOKENIZER = 1_000_000  # training texts that a tokenizer is trained on; more change little
+MOST_FOR_TOKENIZER = 300_000  # training texts that a tokenizer is trained on; more change little
 
 __all__ = [
     "huggingface",
