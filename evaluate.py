@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitcross.command_line.evaluate import prepare_evaluate
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
-from vitcross.experiment import finished_run
+from vitcross.experiment import data_contents, finished_run
 from vitcross.experiment.parts import build_data
 from vitcross.terminal import say
 
@@ -51,6 +51,7 @@ def measure_split(settings, run_config, task, header, folder, sink):
 
     split = settings["split"]
     data = build_data(run_config)
+    data_contents.compare(settings["run"], data, split, header["class_names"])
     report, evaluation = report_split(
         task,
         data,

@@ -32,6 +32,7 @@ class ImageEncoderConfig(VisionTransformerConfig):
 
     target: Annotated[Literal["vitcross.models.VisionTransformer"], Field(alias="_target_")]
     num_classes: None
+    multilabel: None
 
 
 @options
@@ -115,6 +116,7 @@ SCHEMAS = {
     },
     "task": {
         "vitcross.tasks.Classification": tasks.ClassificationOptions,
+        "vitcross.tasks.Multilabel": tasks.MultilabelOptions,
         "vitcross.tasks.Contrastive": tasks.ContrastiveOptions,
         "vitcross.tasks.Captioning": tasks.CaptioningTaskOptions,
         "vitcross.tasks.QuestionAnswering": tasks.QuestionAnsweringTaskOptions,
@@ -157,6 +159,15 @@ class EvaluationSinksConfig(SinksOptions):
 
 
 @options
+class DataPlacesConfig:
+    """Where the data of a run is now."""
+
+    root: PathText | None
+    file: PathText | None
+    data_dir: PathText | None
+
+
+@options
 class EvaluateConfig:
     """All keys of `python evaluate.py`."""
 
@@ -173,4 +184,5 @@ class EvaluateConfig:
     num_probes: Count
     num_trust: CountOrZero
     compare: PathText | None
+    data: DataPlacesConfig
     sinks: EvaluationSinksConfig

@@ -11,6 +11,7 @@ import numpy as np
 
 from vitcross import atomic_files
 from vitcross.attention_maps.capture.capture import Capture
+from vitcross.attention_maps.records.label_part import ProbeLabels
 from vitcross.attention_maps.records.probe_text import text_from_user
 from vitcross.attention_maps.trust.unlabeled_checks import UnlabeledChecks
 from vitcross.data.problems import UnreadableImage
@@ -75,6 +76,7 @@ def report_images(task, paths, query, *, preprocess, folder, sink, step, style=N
             style=style,
             texts=_texts(group, query),
             describe_predictions=lambda _, lines=group.answer.words: lines,
+            labels=ProbeLabels(threshold=lambda: task.threshold) if task.network.multilabel else None,
             target=target,
             checks=functools.partial(checks, target=target),
             capture=capture,

@@ -105,6 +105,7 @@ def write_maps(
     style=None,
     texts=None,
     describe_predictions=None,
+    labels=None,
     target=None,
     checks=None,
     capture=None,
@@ -112,7 +113,7 @@ def write_maps(
     """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
 
     Args:
-        texts, describe_predictions, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
+        texts, describe_predictions, labels, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
         checks: callable as `MapEvaluator`, what is measured of the maps, or None.
         capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
             new one.
@@ -121,7 +122,7 @@ def write_maps(
         `(AttentionMedia, MapEvaluation)`.
     """
     capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
-    options = {"texts": texts, "describe_predictions": describe_predictions, "target": target}
+    options = {"texts": texts, "describe_predictions": describe_predictions, "labels": labels, "target": target}
     record = capture(batch, step=step, class_names=class_names, **options)
     found = MapEvaluation(record=record, scalars={})
     if checks is not None:

@@ -104,6 +104,8 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
 class ImageFolderSource(Source):
     """One split of a `FolderListing`; `channels` is 1 or 3."""
 
+    fingerprint_examples = 20_000  # only the sizes of files are read
+
     def __init__(self, *, listing, split, channels=3):
         super().__init__(name=f"{listing.root.name}/{split}", class_names=listing.class_names, channels=channels)
         self._pairs = listing.splits[split]
@@ -182,7 +184,7 @@ def _check_training(classes, folder, left_out):
         found = left_out_lines({reason: paths for reason, paths in inside.items() if paths}, base=folder)
         raise ValueError(
             f"Each class folder of {folder} must hold at least one image to train on. Received without any: "
-            + "\n  left out: ".join([", ".join(empty), *found])
+            + "; left out: ".join([", ".join(empty), *found])
         )
     if all(_looks_like_split(name) for name in names):
         raise ValueError(
