@@ -412,10 +412,12 @@ class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
     """Labeled images of Hugging Face's `datasets`.
 
     Args:
-        label_column: name of the column of labels, or None: found by type and name. Lists are several labels per image.
+        label_column: name of the column of labels, or None: found by type and name.
+        multilabel: whether an image has any number of labels: the column holds lists.
     """
 
     label_column: str | None = None
+    multilabel: Bool = False
 
 
 @options

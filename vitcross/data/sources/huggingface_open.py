@@ -154,7 +154,7 @@ def _builder(datasets, place, config_name, revision):
     if place.folder is None:
         return _hub_builder(datasets, place, config_name, revision)
     if not place.files and set(place.folder) & set("[]*?"):
-        raise ValueError("its path has one of [ ] * ?, which `datasets` takes for a pattern; a pattern of its files can")
+        raise ValueError("its path has one of [ ] * ?, patterns to `datasets`: name its files (DIR/*.parquet)")
     if not place.files:
         return datasets.load_dataset_builder(place.folder, config_name)
     ending = os.path.splitext(place.files[0])[1].lower()
