@@ -184,7 +184,7 @@ def _check_training(classes, folder, left_out):
         found = left_out_lines({reason: paths for reason, paths in inside.items() if paths}, base=folder)
         raise ValueError(
             f"Each class folder of {folder} must hold at least one image to train on. Received without any: "
-            + "\n  left out: ".join([", ".join(empty), *found])
+            + "; left out: ".join([", ".join(empty), *found])
         )
     if all(_looks_like_split(name) for name in names):
         raise ValueError(
