@@ -13,6 +13,7 @@ from vitcross.options.effects import only_with
 from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
+    PartOfAddress,
     SinksOptions,
     TrainerOptions,
     WeightsAndBiasesOptions,
@@ -153,7 +154,7 @@ class TrainConfig:
 @options
 class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
     mode: Literal["auto", "online", "offline", "disabled"] | None
-    project: str | None
+    project: PartOfAddress | None
 
 
 @options
