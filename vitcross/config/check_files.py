@@ -65,5 +65,6 @@ def _hugging_face_classes(data):
     from vitcross.data.sources import huggingface_set  # imports Arrow, which need not be installed
 
     options = SCHEMAS["data"][data["_target_"]](**{key: value for key, value in data.items() if key != "_target_"})
-    found = huggingface_set.check(options, _HUGGING_FACE[data["_target_"]])
+    reads = "several labels" if data.get("multilabel") else _HUGGING_FACE[data["_target_"]]
+    found = huggingface_set.check(options, reads)
     return found, f"classes of {data['root'] or data['name']}"
