@@ -16,6 +16,7 @@ from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import resume, resume_same_folder
 from vitcross.experiment.run_folder import begin, finished, has_checkpoint, holds_run, is_trial
 from vitcross.height_and_width import height_and_width
+from vitcross.keras_settings import check_keras
 from vitcross.terminal import printable_rows, say
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
@@ -99,6 +100,7 @@ def prepare_train(arguments):
     if flags:
         answer_flags("train", arguments)
     try:
+        check_keras()
         if compose.typed_value(overrides, "resume") is not None:
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)

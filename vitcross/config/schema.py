@@ -12,6 +12,7 @@ from vitcross.options import data, models, optimizers, tasks
 from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
+    PartOfAddress,
     SinksOptions,
     TrainerOptions,
     WeightsAndBiasesOptions,
@@ -150,7 +151,7 @@ class TrainConfig:
 @options
 class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
     mode: Literal["auto", "online", "offline", "disabled"] | None
-    project: str | None
+    project: PartOfAddress | None
 
 
 @options

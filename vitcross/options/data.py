@@ -373,6 +373,11 @@ class LabelsFileOptions(ImageOptions, TableOptions):
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     find_copies: CountOrZero = 50_000
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.multilabel is False and self.label_separator is not None:
+            raise ValueError(f"label_separator must be null with multilabel=false. Received: {self.label_separator!r}")
+
 
 @options
 class TFDSCaptionsOptions(ImageTextOptions, TFDSOptions):
