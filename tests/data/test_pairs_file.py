@@ -333,6 +333,10 @@ def test_numbers_are_texts_and_lists_several_pairs(tmp_path):
         ("p00.png", "b, c", None),
         ("p01.png", "[no list", None),
     ]
+    (tmp_path / "wide.csv").write_text("image,caption_1,caption_2\np00.png,a,b\np01.png,c,\np02.png,,\n")
+    listing, problems = listed(tmp_path / "wide.csv")
+    assert pairs_in(listing) == [("p00.png", "a", None), ("p00.png", "b", None), ("p01.png", "c", None)]
+    assert problems == {"empty text": ["wide.csv:4"]}
     (tmp_path / "coco.json").write_text('{"images": [], "annotations": []}')
     with pytest.raises(ValueError, match="one object with the keys images, annotations"):
         listed(tmp_path / "coco.json")

@@ -373,6 +373,11 @@ class LabelsFileOptions(ImageOptions, TableOptions):
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     find_copies: CountOrZero = 50_000
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.multilabel is False and self.label_separator is not None:
+            raise ValueError(f"label_separator must be null with multilabel=false. Received: {self.label_separator!r}")
+
 
 @options
 class TFDSCaptionsOptions(ImageTextOptions, TFDSOptions):
@@ -416,10 +421,12 @@ class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
     Args:
         label_column: name of the column of labels, or None: found by type and name.
         multilabel: whether an image has any number of labels: the column holds lists.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
     """
 
     label_column: str | None = None
     multilabel: Bool = False
+    find_copies: CountOrZero = 50_000
 
 
 @options
