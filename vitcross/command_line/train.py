@@ -95,7 +95,7 @@ def prepare_train(arguments):
     Returns:
         `vitcross.experiment.run_folder.Command`; its folder is held by this process.
     """
-    arguments = [quote(argument, "train") for argument in with_latest(arguments)]
+    typed, arguments = arguments, [quote(argument, "train") for argument in with_latest(arguments)]
     overrides, flags = split_arguments(arguments)
     if flags:
         answer_flags("train", arguments)
@@ -109,6 +109,6 @@ def prepare_train(arguments):
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)
         check_init_from(settings)
-        return begin(settings, choices, folder)
+        return begin(settings, choices, folder, typed)
     except (ValueError, OSError) as error:
         fail(str(error))

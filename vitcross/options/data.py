@@ -442,10 +442,12 @@ class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
     Args:
         label_column: name of the column of labels, or None: found by type and name.
         multilabel: whether an image has any number of labels: the column holds lists.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
     """
 
     label_column: str | None = None
     multilabel: Bool = False
+    find_copies: CountOrZero = 50_000
 
 
 @options
