@@ -52,11 +52,12 @@ OTHER = {
     "qk_norm": True, "layer_scale_init": 0.1, "layer_norm_epsilon": 0.1, "gelu": "tanh", "vocabulary_size": 29,
     "max_length": 7, "causal": {True: False, False: True}, "cross_attention": {True: False, False: True},
     "context_dim": 8, "projection_dim": 5, "logit_scale_init": 3.0, "logit_bias_init": -3.0, "tie_embeddings": False,
-    "num_answers": 5,
+    "num_answers": 5, "multilabel": True,
 }  # fmt: skip
 FACTS = {"image_size": [32, 40], "channels": 3, "in_channels": 3, "vocabulary_size": 31, "max_length": 16} | {
     "num_classes": 8,
     "num_answers": 7,
+    "multilabel": False,
 }
 
 
