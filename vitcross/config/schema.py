@@ -168,5 +168,6 @@ class EvaluateConfig:
     limit: Count | None
     num_probes: Count
     num_trust: CountOrZero
+    exact: Bool | None
     compare: str | None
     sinks: EvaluationSinksConfig

@@ -1,8 +1,10 @@
-"""Evaluates a split: metrics, predictions, and maps of some of its examples.
+"""Evaluates a split: metrics and predictions first, then maps of some examples, then the check of the maps, which takes
+most of the time.
 
-Results go to files and to a sink; the text for the console is returned.
+Each part is printed and written before the next one begins; numbers and maps go to a sink too.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +12,16 @@ import numpy as np
 from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
-from vitcross.attention_maps.sheets.head_sheet import head_sheet
-from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
-from vitcross.attention_maps.sheets.sheets import Style, sheets
-from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
 from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
-from vitcross.attention_maps.viewer import Viewer
+from vitcross.evaluation.file_names import short_names
 from vitcross.evaluation.files import write_evaluation
+from vitcross.evaluation.map_files import COARSE_STEPS, VIEWER, write_maps
+from vitcross.evaluation.progress import Progress, keeping
 from vitcross.pages.json_text import to_json
 from vitcross.sinks.console import table
+from vitcross.tasks.contrastive import Contrastive
 from vitcross.tasks.evaluation import predict_all
-
-RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
+from vitcross.terminal import say
 
 
 def report_split(
@@ -37,6 +37,8 @@ def report_split(
     num_probes=8,
     num_trust=0,
     templates=(),
+    exact=True,
+    title="",
     style=None,
     seed=0,
 ):
@@ -45,46 +47,64 @@ def report_split(
     Args:
         num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
+        exact: bool, the check of the maps has a step for every patch; else `COARSE_STEPS`.
+        title: str, heading of the viewer.
         seed: int, of the run; the untrained model that maps are compared with has another one.
 
     Returns:
-        `(report, evaluation)`: dict of the task (`task.report`), and `TrustEvaluation` or None.
+        path of the page, the viewer.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with a note of what is kept.
     """
     folder = Path(folder)
-    try:
-        rows = predict_all(task, data.evaluation_batches(split, batch_size=batch_size, limit=limit))
-    except Exception as error:
-        raise data.unreadable.root_cause(error) from None
-    references, source = data.references(split), data.source(split)
-    report = task.report(rows, data.class_names, references) | {"unreadable_images": len(data.unreadable)}
-    if hasattr(task, "zero_shot") and templates and data.num_classes:
-        report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
-    columns, lines = task.predictions(rows, data.class_names, references)
-    names = [source.example_name(int(index)) for index in rows["index"]]
-    lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
-    confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
-    probes = spread(rows["index"], num_probes)
+    indices, report, confusion = _measure(task, data, split, folder, batch_size, limit, templates)
+    say(*split_lines(report, split))
+    probes = spread(indices, num_probes)
     # Other examples than those shown, where there are any.
-    others = np.setdiff1d(rows["index"], probes)
-    measured = spread(others if len(others) else rows["index"], num_trust)
-    images, found = write_maps(
-        task.network,
-        data.examples(split, probes),
-        folder=folder / "attention",
-        step=step,
-        class_names=data.class_names,
-        style=style,
-        checks=_checks(task.network, data, split, measured, len(probes), seed) if len(measured) else None,
-        **texts_of(task, data, split, probes),
-    )
-    if found.evaluation is not None:
-        atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
+    others = np.setdiff1d(indices, probes)
+    measured = spread(others if len(others) else indices, num_trust)
+    maps, look = folder / "attention", {"title": title, "style": style}
+    with keeping(f"Metrics and predictions are kept: {folder}"):
+        capture = Capture(task.network, explain=True)
+        found, batch = _capture(capture, task, data, split, probes, step)
+        media = write_maps(found, maps, **look)
+    say(f"maps  {maps / VIEWER}")
+    with keeping(f"Metrics, predictions and maps are kept; the page says that they were not checked: {maps / VIEWER}"):
+        if len(measured):
+            steps = None if exact else COARSE_STEPS
+            with Progress("checking the maps") as progress:
+                checks = _checks(task.network, data, split, measured, len(probes), seed, steps, progress)
+                found = checks(found.record, batch, capture, step=step, trust=True, exact=True)
+            media = write_maps(found, maps, **look)
+            atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
+            say(*trust_lines(found.evaluation.report))
     if confusion is not None:
-        images.sheets[metric_keys.CONFUSION] = confusion
+        media.sheets[metric_keys.CONFUSION] = confusion
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
     sink.scalars(step, {metric_keys.evaluation(split, key): value for key, value in numbers.items()})
-    sink.media(step, images)
-    return report, found.evaluation
+    sink.media(step, media)
+    return maps / VIEWER
+
+
+def _measure(task, data, split, folder, batch_size, limit, templates):
+    """`(indices, report, confusion)`: the readable examples, the dict of `task.report`, and the Sheet of the confusion
+    matrix or None; metrics and predictions are written."""
+    source, references = data.source(split), data.references(split)
+    batches = data.evaluation_batches(split, batch_size=batch_size, limit=limit)
+    count = -(-min(limit or len(source), len(source)) // batch_size)
+    try:
+        with Progress(f"measuring the {split} split") as progress:
+            rows = predict_all(task, progress.over(batches, count))
+    except Exception as error:
+        raise data.unreadable.root_cause(error) from None
+    report = task.report(rows, data.class_names, references) | {"unreadable_images": len(data.unreadable)}
+    if isinstance(task, Contrastive) and data.num_classes:
+        report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
+    columns, lines = task.predictions(rows, data.class_names, references)
+    names = short_names([source.example_name(int(index)) for index in rows["index"]])
+    lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
+    return rows["index"], report, write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
 
 
 def spread(indices, count):
@@ -92,60 +112,22 @@ def spread(indices, count):
     return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
 
 
-def _checks(network, data, split, indices, portion, seed):
+def _capture(capture, task, data, split, probes, step):
+    """`(MapEvaluation, batch)` of the examples that are shown, not checked yet."""
+    batch, source = data.examples(split, probes), data.source(split)
+    record = capture(batch, step=step, class_names=data.class_names, **texts_of(task, data, split, probes))
+    names = short_names([source.example_name(int(index)) for index in record.example_index])
+    return MapEvaluation(record=dataclasses.replace(record, image_names=tuple(names)), scalars={}), batch
+
+
+def _checks(network, data, split, indices, portion, seed, num_steps, progress):
     texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
-    names, batch = data.class_names, data.examples(split, indices)
-    return MapEvaluator(network, batch, texts=texts, class_names=names, portion=portion, seed=seed)
+    options = {"texts": texts, "class_names": data.class_names, "portion": portion, "seed": seed}
+    return MapEvaluator(network, data.examples(split, indices), num_steps=num_steps, progress=progress, **options)
 
 
-def write_maps(
-    network,
-    batch,
-    *,
-    folder,
-    step,
-    class_names,
-    style=None,
-    texts=None,
-    describe_predictions=None,
-    target=None,
-    checks=None,
-    capture=None,
-):
-    """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
-
-    Args:
-        texts, describe_predictions, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
-        checks: callable as `MapEvaluator`, what is measured of the maps, or None.
-        capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
-            new one.
-
-    Returns:
-        `(AttentionMedia, MapEvaluation)`.
-    """
-    capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
-    options = {"texts": texts, "describe_predictions": describe_predictions, "target": target}
-    record = capture(batch, step=step, class_names=class_names, **options)
-    found = MapEvaluation(record=record, scalars={})
-    if checks is not None:
-        found = checks(record, batch, capture, step=step, trust=True, exact=True)
-    images = sheets(found.record, style, found.note)
-    if found.evaluation is not None:
-        images[metric_keys.TRUST_SHEET] = trust_sheet(found.evaluation)
-        images[metric_keys.TRUST_BLURRED] = trust_sheet(found.evaluation, blurred=True)
-        images[metric_keys.HEAD_IMPORTANCE] = head_sheet(found.evaluation.heads, style.color_map)
-    for key, sheet in images.items():
-        atomic_files.write_bytes(folder / file_name(key), sheet.png)
-    found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
-    viewer = Viewer(title=str(folder), color_map=style.color_map)
-    viewer.add(found.record)
-    page = viewer.html()
-    atomic_files.write_text(folder / "viewer.html", page)
-    return AttentionMedia(record=found.record, sheets=images, viewer=page, color_map=style.color_map), found
-
-
-def split_lines(report, split, evaluation=None):
-    """The report of a split as lines for the console, and what was measured of its maps (`TrustEvaluation`)."""
+def split_lines(report, split):
+    """The report of a split as lines for the console."""
     hidden = ("examples", "unreadable_images", "accuracy_per_class", "confusion_matrix", "class_names")
     rows = {
         "examples": report["examples"],
@@ -157,7 +139,7 @@ def split_lines(report, split, evaluation=None):
             if value is not None
         },
     }
-    return [f"{split} split", *table(rows), *(trust_lines(evaluation.report) if evaluation else ())]
+    return [f"{split} split", *table(rows)]
 
 
 def trust_lines(report):
