@@ -11,7 +11,7 @@ def short_names(names):
     parts = {name: Path(name).parts for name in names if os.path.isabs(name)}
     lengths = dict.fromkeys(parts, 1)
     while True:
-        tails = {path: "/".join(whole[-lengths[path] :]) for path, whole in parts.items()}
+        tails = {path: os.path.join(*whole[-lengths[path] :]) for path, whole in parts.items()}
         count = Counter(tails.values())
         longer = [path for path, tail in tails.items() if count[tail] > 1 and lengths[path] < len(parts[path])]
         if not longer:

@@ -1,4 +1,4 @@
-"""Holds the user's images of one sheet of maps: what is predicted for them, what their maps explain, what was measured."""
+"""Holds the user's images of one sheet of maps: predictions, what the maps explain, what was measured of them."""
 
 import dataclasses
 from pathlib import Path

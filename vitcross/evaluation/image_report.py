@@ -112,7 +112,7 @@ def _write_predictions(path, groups):
 
 
 def _choose_targets(network, groups, query):
-    """Gives every group what its maps explain, and returns notes: not every generated caption has the requested word."""
+    """Gives every group what its maps explain; returns notes, since not every caption has the requested word."""
     for group in groups:
         group.target = query.target
     if query.target is None or network.words is None:

@@ -1,4 +1,4 @@
-"""Shows how much of a long part of an evaluation is done, and the time left: a bar on a terminal, lines in a log file."""
+"""Shows how far a long part of an evaluation is, and the time left: a bar on a terminal, lines in a log file."""
 
 import contextlib
 import time

@@ -160,8 +160,6 @@ def source_words(examples: int, splits: dict[str, int], measured) -> str:
 
 
 def effort_words(runs: int, steps: int, patches: int) -> str:
-    """For example `385 network runs an image, coarse: 8 steps a curve for 64 patches`; arguments as of `TrustReport`."""
-    detail = (
-        "a step for every patch" if steps >= patches - 1 else f"coarse: {steps} steps a curve for {patches} patches"
-    )
+    """For example `257 network runs an image, coarse: 8 steps for 64 patches`; the arguments are fields of a report."""
+    detail = f"coarse: {steps} steps for {patches} patches" if steps < patches - 1 else "a step for every patch"
     return f"{runs:,} network runs an image, {detail}"

@@ -151,4 +151,4 @@ def _below_image(sheet: SheetLayout, example: int, width: float) -> list[tuple[s
     if sheet.record.targets:
         target = f"explained: {sheet.record.targets[example]}"
         lines += [(line, INK) for line in drawing.wrap(target, 13, width, 2)]
-    return lines
+    return lines + sheet.name_lines(example, width)

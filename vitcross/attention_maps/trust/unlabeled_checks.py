@@ -13,9 +13,6 @@ from vitcross.attention_maps.trust.fidelity import LEAVE_ONE_OUT, probe_fidelity
 from vitcross.attention_maps.trust.token_scores import TokenScorer
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
 
-# With fewer images no sign-flip test reaches .01: all signs of 7 are equal in 1 of 64 cases.
-FEWEST = 8
-
 
 class UnlabeledChecks:
     """Measures the maps of images without ground truth; it can be called repeatedly and compiles only once.
@@ -34,8 +31,7 @@ class UnlabeledChecks:
         self.trust = Trust(network, num_steps=num_steps, scorer=TokenScorer(network, choices=choices))
 
     def __call__(self, record, batch, capture=None, *, step: int, target=None, progress=None) -> MapEvaluation:
-        """As `MapEvaluator`, but on the record's own images, and without a verdict where there are fewer than `FEWEST`
-        of them.
+        """As `MapEvaluator`, but on the record's own images.
 
         Args:
             target: what the maps explain, as `target` of `Capture`.
@@ -45,12 +41,8 @@ class UnlabeledChecks:
         report, maps, curves = self.trust.measure(
             batch, maps, self._target(record, target), step=step, progress=progress
         )
-        report = dataclasses.replace(
-            report,
-            fidelity=report.fidelity if report.examples >= FEWEST else {},
-            probes=probe_fidelity(curves),
-            same_images=True,
-        )
+        shown = (True,) * report.examples
+        report = dataclasses.replace(report, probes=probe_fidelity(curves), measured=shown)
         held = {**record.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}
         record = dataclasses.replace(record, maps=held, trust=report)
         return MapEvaluation(record=record, scalars=trust_scalars(report))

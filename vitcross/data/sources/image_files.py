@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vitcross.data.sources.image_rules import (
+    FOLDER_LINK,
     SAME_FILE,
     folder_left_out,
     left_out_lines,
@@ -134,13 +135,20 @@ def _matching(folder, parts, left_out):
 
 
 def _walk(folder, left_out):
-    """A folder and those below it, links not followed; folders that never hold images are not entered."""
-    for here, names, _ in os.walk(folder):
+    """A folder and those below it, each real folder once; those that never hold images are not entered."""
+    seen = {os.path.realpath(folder)}
+    for here, names, _ in os.walk(folder, followlinks=True):
         yield here
+        entered = []
         for name in names:
-            if (reason := folder_left_out(name)) is not None:
-                left_out.setdefault(reason, []).append(os.path.join(here, name))
-        names[:] = [name for name in names if folder_left_out(name) is None]
+            path = os.path.join(here, name)
+            reason = folder_left_out(name) or (FOLDER_LINK if os.path.realpath(path) in seen else None)
+            if reason is None:
+                seen.add(os.path.realpath(path))
+                entered.append(name)
+            else:
+                left_out.setdefault(reason, []).append(path)
+        names[:] = entered
 
 
 def _alike(name):
