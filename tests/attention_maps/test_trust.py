@@ -242,7 +242,7 @@ def test_progress_of_an_evaluation_covers_dropped_tokens_and_blurred_pixels():
     images, truth = planted(3)
     shares = []
     evaluate_trust(looking(), {"images": images}, {"raw": truth}, num_steps=3, pixel_steps=2, progress=shares.append)
-    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and shares[0] < 0.2
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and shares[0] < 0.5
 
 
 def test_the_sheet_says_the_verdicts_in_words(evaluation):

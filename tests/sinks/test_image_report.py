@@ -21,7 +21,7 @@ from vitcross.tasks.image_query import ImageQuery
 from vitcross.tasks.zero_shot import class_embeddings
 
 CLASSES, TEMPLATES = ("star", "red ring", "heart"), ("a photo of a {}.", "one {}!")
-BROKEN = Path("broken.jpg")
+BROKEN = Path("/images/broken.jpg")
 
 
 class Sink:
@@ -43,7 +43,7 @@ class Writes(Captioning):
 
 
 def paths(count):
-    return [Path(f"images/{number:02d}.jpg") for number in range(count)]
+    return [Path(f"/images/{number:02d}.jpg") for number in range(count)]
 
 
 def pixels(path):
@@ -90,7 +90,7 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     lines = capsys.readouterr().out.splitlines()
     assert made == ["Capture", "UnlabeledChecks"] and lines[0] == "8 images"
     assert [line.split()[0] for line in lines[1:9]] == [path.name for path in paths(8)]
-    assert lines[9] == "  not readable, left out: broken.jpg: cut off" and "predictions.csv" in lines[10]
+    assert lines[9] == "  not readable, left out: /images/broken.jpg: cut off" and "predictions.csv" in lines[10]
     # Several sheets have a page that leads to the viewer of each image.
     assert page == tmp_path / "index.html" and page.read_text().count('href="attention/images_00004/viewer.html"') == 2
     folders = sorted(path.name for path in (tmp_path / "attention").iterdir())

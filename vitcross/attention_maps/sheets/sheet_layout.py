@@ -70,7 +70,7 @@ class SheetLayout:
             artifacts=self.artifacts[example],
         )
 
-    def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1, named: bool = False) -> None:
+    def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1, named=False) -> None:
         """Draw the pixels that the model saw, the object's box where known, and below them the prediction and, where
         `named`, the file's name."""
         canvas.paste(x, y, self.pixels(example, size))
