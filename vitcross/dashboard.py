@@ -38,8 +38,8 @@ answer should fall; put them in first, and it should rise.
 level such as *top 3 %* is a share of the patches, so that it compares across methods and steps. Boxes are the truth;
 the model never sees them. The slider of a section moves all its images to one step.
 
-**Explore:** the viewer needs no network; click a patch, a word, a head. Look at the trust curves first: a map that does
-not follow the model is an image, not an explanation.
+**Explore:** the viewer needs no network; click a patch, a word, a head. Look at the trust curves first: a map that is
+no better than random is an image, not an explanation, and one of which the check cannot tell is a question.
 """
 
 

@@ -142,8 +142,9 @@ _LAYERS = {"band": ("min", "max")}
 
 KEYS = (
     MetricKey(f"trust/{_MAPS}/verdict", "Verdict",
-              "verdict of the sign-flip test over all examples, at 1 %; as a number 1: follows the model, 0: no better "
-              "than random, -1: nothing to explain", "trust", more_is_better=True, limits=(-1.1, 1.1)),
+              "of a sign-flip test at 1 % and a 99 % interval over all examples; as a number 1: follows the model, 0: "
+              "no better than random (the whole interval is below +0.1), -1: nothing to explain, -2: cannot tell (too "
+              "few examples, or an interval that holds both no effect and a large one)", "trust", limits=(-2.1, 1.1)),
     MetricKey(f"trust/{_MAPS}/gap", "Gap to random orders",
               "(insertion - deletion) minus that of random orders, with its 99 % interval; above 0: better than random",
               "trust", more_is_better=True, band=("gap_low", "gap_high"), reference=0.0),

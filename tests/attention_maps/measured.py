@@ -57,6 +57,8 @@ def trust_report(record, *, methods=METHODS, verdicts=None, grounded=True, seed=
         "grounding": grounding if grounded else {},
         "sanity": {method: random.uniform(-1, 1) for method in methods[:-1]},
         "probes": probes,
+        "splits": {"validation": 47, "train": 14},
+        "measured": tuple(b == 1 for b in range(len(record.images))),
     }
     return TrustReport(**{**fields, **changes})
 

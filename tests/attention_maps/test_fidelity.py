@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.attention_maps.scored import LAYOUT, P, Portioned, important_patches, looking_model, scores_of
-from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.records.trust_report import CANNOT_TELL, FOLLOWS, NO_BETTER, NOTHING
 from vitcross.attention_maps.trust.deletion_insertion import deletion_insertion, kept_counts, orders_of_maps
 from vitcross.attention_maps.trust.fidelity import baseline, fidelity, leave_one_out, measure, plan, probe_fidelity
 
@@ -42,7 +42,7 @@ def test_the_true_map_follows_the_model_and_its_reverse_does_not():
     rows = fidelity(measured(FUNCTION, maps, num_steps=None))
     assert rows["raw"].verdict == FOLLOWS and rows["raw"].words == "follows the model"
     assert rows["rollout"].verdict == NO_BETTER
-    assert rows["relevance"].verdict == NO_BETTER
+    assert rows["relevance"].verdict == CANNOT_TELL and "holds both" in rows["relevance"].reason, "noise on 23 examples"
     assert rows["raw"].gap > 0.5 and rows["rollout"].gap < -0.5
     for row in rows.values():
         assert row.gap_low <= row.gap <= row.gap_high

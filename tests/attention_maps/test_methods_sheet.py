@@ -12,8 +12,9 @@ from tests.attention_maps.records import LAYOUT, random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import Style, sheets
 from vitcross.attention_maps.methods.rollout import meaning
+from vitcross.attention_maps.records.trust_report import CANNOT_TELL
 from vitcross.attention_maps.sheets import color_maps
-from vitcross.attention_maps.sheets.methods_sheet import gap_words, method_maps, methods_sheet
+from vitcross.attention_maps.sheets.methods_sheet import method_maps, methods_sheet
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
 from vitcross.layers.token_layout import TokenLayout
 
@@ -77,8 +78,8 @@ def test_numbers_and_targets_are_those_of_the_record():
         assert (
             f"{fidelity.words}, gap {fidelity.gap:+.2f} [{fidelity.gap_low:+.2f}, {fidelity.gap_high:+.2f}]" in caption
         )
-        assert gap_words(fidelity) in caption
-    assert "53 of them" in caption and "61 other examples" in caption
+        assert fidelity.gap_words() in caption
+    assert "In 53 of 61 dropping patches changes" in caption
     assert "Explained: 1: target 0; 2: target 1; 3: target 2" in caption
 
 
@@ -90,14 +91,20 @@ def test_what_was_not_measured_is_said():
     assert methods_sheet(partly, Style()).caption.count("not measured") == 2
 
 
-def test_whose_images_the_verdicts_come_from():
-    record = measured(plain(), same_images=True)
+def test_which_examples_the_verdicts_come_from_and_why_there_is_none():
+    record = measured(plain())
     caption = methods_sheet(record, Style()).caption
-    assert "Verdicts come from these 61 images;" in caption and "other examples" not in caption
-    few = dataclasses.replace(record, trust=dataclasses.replace(record.trust, fidelity={}))
-    caption = methods_sheet(few, Style()).caption
-    assert "Too few images for a verdict: below each map its gap on that image alone." in caption
-    assert "Verdicts" not in caption and caption.count(": too few images, brightest") == 4
+    assert "come from 47 validation and 14 training examples, 1 of the 3 images shown here among them." in caption
+    few = "too few examples with something to explain: 5 of them, at least 8 are needed"
+    wide = "the 99 % interval from -0.05 to +0.30 holds both no effect and a large one"
+    for method, reason in (("raw", few), ("rollout", wide), ("relevance", few)):
+        row = dataclasses.replace(record.trust.fidelity[method], verdict=CANNOT_TELL, reason=reason)
+        record.trust.fidelity[method] = row
+    sheet = methods_sheet(record, Style())
+    assert f"Cannot tell (Raw attention, Relevance): {few}." in sheet.caption and sheet.caption.count(few) == 1
+    assert f"Cannot tell (Rollout): {wide}." in sheet.caption and sheet.caption.count(": cannot tell, gap ") == 3
+    # One image has a gap, but no interval.
+    assert dataclasses.replace(row, gap=0.5, gap_low=np.nan, gap_high=np.nan).gap_words() == "+0.50"
 
 
 @pytest.mark.parametrize("size", [(64, 64, 8), (30, 70, 10)])

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, NOTHING
+from vitcross.attention_maps.records.trust_report import CANNOT_TELL, FOLLOWS, NO_BETTER, NOTHING
 from vitcross.attention_maps.trust.deletion_insertion import area, kept_counts, orders_of_maps, random_orders
 from vitcross.attention_maps.trust.significance import bootstrap_interval, decide, explainable, sign_flip_test
 
@@ -78,21 +78,41 @@ def test_sets_of_examples_at_once_are_those_of_each_alone():
 
 def test_what_has_no_spread_is_told_without_a_warning(recwarn):
     """A map of a model that says the same of everything differs from chance by float noise, or by nothing."""
-    for values in ([0.7], [0.1] * 64, [0.0] * 64, [0.1, 0.1 + 2e-17, 0.1 - 2e-17], [0.0] * 63 + [1.0]):
+    for values in ([0.1] * 64, [0.0] * 64, [0.1, 0.1 + 2e-17, 0.1 - 2e-17], [0.0] * 63 + [1.0]):
         low, high = bootstrap_interval(values)
         assert low <= np.mean(values) + 1e-15 and np.mean(values) - 1e-15 <= high
         assert sign_flip_test(values) > 0.01 or min(values) > 0
-    assert sign_flip_test([0.7]) == 1 and tuple(bootstrap_interval([0.7])) == (0.7, 0.7)
+    assert sign_flip_test([0.7]) == 1 and np.isnan(bootstrap_interval([0.7])).all(), "one example has no interval"
     assert sign_flip_test([0.7, np.inf]) == 1 and np.isnan(bootstrap_interval([0.7, np.inf])).all()
     assert not [str(w.message) for w in recwarn]
 
 
-def test_verdicts():
-    assert decide(0.2, 0.004, 0.4) == FOLLOWS
-    assert decide(0.2, 0.01, 0.4) == NO_BETTER
-    assert decide(-0.2, 0.0001, 0.4) == NO_BETTER, "worse than random is not following"
-    assert decide(0.2, 0.0001, 0.049) == NOTHING
-    assert decide(0.2, 0.0001, np.nan) == NOTHING
+@pytest.mark.parametrize(
+    ("gap", "p_value", "interval", "change", "count", "verdict", "reason"),
+    [
+        (0.2, 0.0099, (0.02, 0.4), 0.4, 8, FOLLOWS, ""),
+        (0.02, 0.001, (0.01, 0.03), 0.4, 61, FOLLOWS, ""),
+        (0.2, 0.004, (0.1, 0.3), 0.4, 7, CANNOT_TELL, "too few examples with something to explain: 7 of them, at lea"),
+        (-0.2, 0.004, (-0.3, -0.1), 0.4, 0, CANNOT_TELL, "too few examples with something to explain: 0 of them"),
+        (0.01, 0.6, (-0.05, 0.0999), 0.4, 8, NO_BETTER, ""),
+        (0.04, 0.01, (0.001, 0.09), 0.4, 8, NO_BETTER, ""),
+        (-0.2, 0.0001, (-0.3, -0.1), 0.4, 8, NO_BETTER, ""),  # worse than random
+        (0.01, 0.6, (-0.05, 0.1), 0.4, 61, CANNOT_TELL, "from -0.05 to +0.10 holds both no effect and a large one"),
+        (-0.2, 0.0001, (-0.5, 0.11), 0.4, 61, CANNOT_TELL, "from -0.50 to +0.11 holds both"),
+        (0.2, 0.0101, (0.01, 0.4), 0.4, 8, CANNOT_TELL, "reaches +0.40, a large effect, but the test gives p = 0.010"),
+        (0.2, 0.0001, (0.1, 0.3), 0.0499, 61, NOTHING, ""),
+        (0.2, 0.0001, (0.1, 0.3), 0.0499, 3, NOTHING, ""),  # that of each is known without a test
+        (np.nan, 1.0, (np.nan, np.nan), 0.4, 61, CANNOT_TELL, "not all scores are finite numbers"),
+        (0.2, 0.0001, (0.1, 0.3), np.nan, 0, CANNOT_TELL, "not all scores are finite numbers"),
+        (0.3, 1.0, (np.nan, np.nan), 0.4, 1, CANNOT_TELL, "too few examples with something to explain: 1 of them"),
+    ],
+)
+def test_verdicts(gap, p_value, interval, change, count, verdict, reason):
+    found, why = decide(gap, p_value, interval, change, count)
+    assert found == verdict and reason in why and bool(reason) == bool(why)
+
+
+def test_an_explainable_example_changes_by_enough():
     np.testing.assert_array_equal(
         explainable([0.9, 0.5, 0.5, np.nan], [0.84, 0.46, 0.6, 0.1]), [True, False, True, False]
     )
@@ -128,16 +148,26 @@ def verdicts_of(trials, shuffled, examples=64, patches=35):
         own = gaps(orders_of_maps(maps, trial)[None], weights, counts)[0]
         differences.append(own - gaps(random_orders(3, examples, patches, trial), weights, counts).mean(axis=0))
     # Ten at a time share their flips, as the methods of one capture do.
-    p_values = [sign_flip_test(differences[i : i + 10], num_flips=1999, seed=i) for i in range(0, trials, 10)]
-    return np.array([decide(d.mean(), p, 0.5) for d, p in zip(differences, np.concatenate(p_values), strict=True)])
+    verdicts = []
+    for i in range(0, trials, 10):
+        some = np.stack(differences[i : i + 10])
+        p_values = sign_flip_test(some, num_flips=1999, seed=i)
+        ends = bootstrap_interval(some, num_draws=400, seed=i).T
+        rows = zip(some.mean(axis=1), p_values, ends, strict=True)
+        verdicts += [decide(gap, p, interval, 0.5, examples)[0] for gap, p, interval in rows]
+    return np.array(verdicts)
 
 
 def test_shuffled_maps_are_hardly_ever_said_to_follow_the_model():
     verdicts = verdicts_of(400, shuffled=True)
     rate = np.mean(verdicts == FOLLOWS)
     assert rate <= 0.01, f"said to follow the model in {rate:.2%} of the trials"
-    assert set(verdicts) <= {FOLLOWS, NO_BETTER}
+    assert set(verdicts) <= {FOLLOWS, NO_BETTER, CANNOT_TELL} and np.mean(verdicts == NO_BETTER) > 0.5
 
 
-def test_the_same_maps_unshuffled_always_are():
+def test_the_same_maps_unshuffled_are_never_said_to_be_no_better():
     assert (verdicts_of(10, shuffled=False) == FOLLOWS).all()
+    for examples in (2, 3, 5, 7):
+        assert (verdicts_of(10, shuffled=False, examples=examples) == CANNOT_TELL).all()
+    few = verdicts_of(60, shuffled=False, examples=8)
+    assert set(few) <= {FOLLOWS, CANNOT_TELL} and np.mean(few == FOLLOWS) > 0.5

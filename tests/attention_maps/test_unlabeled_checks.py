@@ -85,8 +85,8 @@ def test_zero_shot_is_measured_among_all_classes_of_the_user():
     np.testing.assert_allclose(single.full, cosines, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("count", "verdicts"), [(7, []), (9, METHODS)])
-def test_a_verdict_needs_images_enough_and_every_image_has_its_numbers(count, verdicts):
+@pytest.mark.parametrize("count", [1, 7, 9])
+def test_few_images_cannot_tell_and_every_image_has_its_numbers(count):
     model = tiny_text_model("questions", depth=1)
     batch, texts = pairs(count, questions=True)
     answers = tuple(f"answer {k}" for k in range(7))
@@ -94,12 +94,14 @@ def test_a_verdict_needs_images_enough_and_every_image_has_its_numbers(count, ve
     record = capture(batch, texts=texts, class_names=answers, target="answer 3")
     found = checks(record, batch, capture, step=11, target="answer 3")
     report = found.record.trust
-    assert report.same_images and report.step == 11 and report.examples == count
-    assert list(report.fidelity) == verdicts and list(report.probes) == METHODS
+    assert report.step == 11 and report.examples == count
+    assert report.source == f"{count} example{'s' * (count > 1)}, the ones shown here"
+    assert list(report.fidelity) == list(report.probes) == METHODS
     assert {len(rows) for rows in report.probes.values()} == {count}
     for method, row in report.fidelity.items():
         assert row.gap == pytest.approx(np.mean([probe.gap for probe in report.probes[method]]), abs=1e-9)
-    assert ("trust/relevance/verdict" in found.scalars) == bool(verdicts)
+    # An untrained model: most changes are small, and an image that is none is not enough to tell.
+    assert found.scalars["trust/relevance/verdict"] in ((-1, -2) if count < 8 else (-2, -1, 0, 1))
     # The probability of that answer, with all patches less with all but one.
     inputs = {key: batch[key] for key in ("token_ids", "padding_mask")}
     P = found.record.token_layout.num_patches

@@ -273,16 +273,20 @@ def test_relevance_of_words_shares_its_scale_with_the_words_of_this_capture(view
     assert "all words of this text, this capture" in read_out(page)["Top of the scale"]
 
 
-def test_a_few_own_images_have_numbers_but_no_verdict(browser, tmp_path):
+def test_a_few_own_images_cannot_tell_and_the_reason_is_said(browser, tmp_path):
     record = classifier_record()
-    few = dataclasses.replace(record.trust, fidelity={}, grounding={}, same_images=True, examples=5)
+    unknown = {"verdict": -2, "reason": "too few examples with something to explain: 4 of them, at least 8 are needed"}
+    unknown |= {"gap_low": np.nan, "gap_high": np.nan}
+    rows = {method: dataclasses.replace(row, **unknown) for method, row in record.trust.fidelity.items()}
+    few = dataclasses.replace(record.trust, fidelity=rows, grounding={}, splits={}, measured=(True,) * 5, examples=5)
     write_viewer([dataclasses.replace(record, trust=few)], tmp_path / "few.html", title="few")
     page = browser.new_page()
     page.goto((tmp_path / "few.html").as_uri())
     settle(page)
     words = page.locator("#trust").text_content()
-    assert "Relevance: no verdict" in words and "Too few images for a verdict" in words
-    assert "This image+0.31" in words and "on these 5 images" in words and "other examples" not in words
+    assert "Relevance: cannot tell" in words and "Too few examples with something to explain: 4 of them" in words
+    assert "This image+0.31" in words and "on 5 examples, the ones shown here." in words and "NaN" not in words
+    assert page.locator("#trust .gauge .interval").count() == 0 and "99 %:" not in words
     page.close()
 
 

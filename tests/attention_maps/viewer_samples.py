@@ -61,6 +61,8 @@ def report(methods, *, count, step, gap=1.0):
         grounding_mark={m: {"pointing": 0.75, "energy": 0.3, "lift": 5.5, "chance": 0.0625} for m in methods},
         sanity={m: 0.12 for m in methods if m != "leave_one_out"},
         probes=probes,
+        splits={"validation": 64},
+        measured=(False,) * count,
         seconds=1.5,
     )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import html.parser
 import json
+import math
 import os
 import re
 
@@ -14,7 +15,7 @@ from tests.attention_maps.measured import METHODS, measured, measured_text, trus
 from tests.attention_maps.records import random_record
 from tests.attention_maps.text_records import text_record
 from vitcross.attention_maps import AttentionMedia, Prediction, heat_map_sheet, sheets
-from vitcross.attention_maps.records.trust_report import NOTHING
+from vitcross.attention_maps.records.trust_report import CANNOT_TELL, NOTHING
 from vitcross.pages.axes import nice_ticks
 from vitcross.sinks.gallery.charts import HEALTH, TRAINING, TRUST, by_key, charts, read_rows, thinned
 from vitcross.sinks.gallery.sink import Gallery
@@ -364,8 +365,8 @@ def words_of(tmp_path, fidelity=None, **changes):
 def test_only_what_the_test_finds_is_better_than_another_map(tmp_path, gap, p, better):
     numbers = {"gap_other": gap, "p_other": p, "gap_center": -gap, "p_center": p}
     words = plain(words_of(tmp_path, {"relevance": numbers}))
-    assert ("no better than another image's map: it shows where such images matter" not in words) == better
-    assert ("no better than a bright middle" in words) == (p is not None and (gap > 0 or p >= 0.01))
+    assert ("not clearly better than another image's map: it may show where such images matter" not in words) == better
+    assert ("not clearly better than a bright middle" in words) == (p is not None and (gap > 0 or p >= 0.01))
 
 
 def test_a_gap_that_is_no_verdict_has_its_p(tmp_path):
@@ -379,7 +380,8 @@ def test_a_planted_mark_has_its_sentence_and_its_columns(tmp_path):
     row = {"pointing": 1.0, "energy": 0.5, "lift": 7.25, "chance": 0.125}
     trust = words_of(tmp_path, grounding_mark={"raw": row})
     words = plain(trust)
-    assert words.count("Its brightest patch is on the planted mark in 100% of images (chance 12%).") == 1
+    said = "Its brightest patch is on the planted mark in 100% of the images where it is known (chance 12%)."
+    assert words.count(said) == 1
     assert words.count("Its brightest patch is on the boxes of what is explained in ") == 4
     head = [plain(cell) for cell in re.findall(r"<th scope=\"col\".*?</th>", trust)]
     assert head[-4:] == ["Pointing game", "Lift", "Pointing at the mark", "Lift on the mark"]
@@ -387,14 +389,31 @@ def test_a_planted_mark_has_its_sentence_and_its_columns(tmp_path):
     assert cells[-2:] == ["1.00 (0.12)", "7.25"]
 
 
-def test_the_page_names_which_images_were_measured(tmp_path):
-    same = plain(words_of(tmp_path / "a", same_images=True))
-    assert "what the model says), these images." in same and "none of them" not in same
-    few = words_of(tmp_path / "b", methods=(), probes=trust_report(random_record(batch=3)).probes, same_images=True)
-    words = plain(few)
-    assert "Too few images for a verdict: below each map its gap on that image alone." in words
-    assert "<table>" not in few and "nothing to explain" in words and "There is nothing" not in words
-    assert few.count('<li class="card">') == 3
+def test_the_page_names_which_examples_were_measured_by_their_overlap_with_the_shown_ones(tmp_path):
+    for k, (among, expected) in enumerate(
+        {
+            (): "61 validation examples.",
+            (False,) * 3: "61 validation examples, none of them shown here.",
+            (True, False, True): "61 validation examples, 2 of the 3 images shown here among them.",
+            (True,) * 3: "61 validation examples, all 3 images shown here among them.",
+        }.items()
+    ):
+        words = plain(words_of(tmp_path / str(k), splits={"validation": 61}, measured=among))
+        assert f"Measured on {expected}" in words
+    own = plain(words_of(tmp_path / "own", splits={}, examples=3, explainable=2, measured=(True,) * 3))
+    assert "2 of 3 examples explainable" in own and "Measured on 3 examples, the ones shown here." in own
+
+
+def test_the_reasons_of_the_model_are_denied_only_where_the_data_bears_it_out(tmp_path):
+    denied = "Do not read it as the model's reasons."
+    reason = "too few examples with something to explain: 7 of them, at least 8 are needed"
+    unknown = {"verdict": CANNOT_TELL, "reason": reason, "gap": 0.25, "gap_low": math.nan, "gap_high": math.nan}
+    page = words_of(tmp_path, dict.fromkeys(METHODS, unknown))
+    words = plain(page)
+    assert denied not in words and not page.count('class="verdict random"')
+    assert words.count(f"cannot tell. {reason.capitalize()} (gap +0.25).") == 4
+    assert page.count('<span class="verdict unknown">') == 4 and "nan" not in words
+    assert plain(words_of(tmp_path / "b")).count(denied) == 1  # of the method that is no better than random
 
 
 def test_a_model_that_nothing_changes_has_nothing_to_explain(tmp_path):

@@ -11,8 +11,9 @@ import numpy as np
 
 from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
-from vitcross.attention_maps.records.probe_text import probe_texts, texts_of
-from vitcross.attention_maps.trust.checks import MapEvaluation, MapEvaluator
+from vitcross.attention_maps.records.probe_text import texts_of
+from vitcross.attention_maps.trust.checks import MapEvaluation
+from vitcross.attention_maps.trust.choice import choose_examples, evaluator_of
 from vitcross.evaluation.file_names import short_names
 from vitcross.evaluation.files import write_evaluation
 from vitcross.evaluation.map_files import COARSE_STEPS, VIEWER, write_maps
@@ -45,7 +46,8 @@ def report_split(
     """Measure one split: metrics, confusion matrix, predictions and attention maps into `folder`.
 
     Args:
-        num_trust: int, on how many examples of the split it is measured whether the maps can be trusted; 0: not at all.
+        num_trust: int, on how many examples it is measured whether the maps can be trusted, of this split and, where it
+            is small, of training (`choose_examples`); 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
         exact: bool, the check of the maps has a step for every patch; else `COARSE_STEPS`.
         title: str, heading of the viewer.
@@ -61,9 +63,9 @@ def report_split(
     indices, report, confusion = _measure(task, data, split, folder, batch_size, limit, templates)
     say(*split_lines(report, split))
     probes = spread(indices, num_probes)
-    # Other examples than those shown, where there are any.
-    others = np.setdiff1d(indices, probes)
-    measured = spread(others if len(others) else indices, num_trust)
+    # A split that only `limit` makes small is not filled up with training examples.
+    num_training, others = len(data.train) if limit is None else 0, spread(np.setdiff1d(indices, probes), num_trust)
+    measured = choose_examples(split, others, probes, num_training, num_trust, seed)
     maps, look = folder / "attention", {"title": title, "style": style}
     with keeping(f"Metrics and predictions are kept: {folder}"):
         capture = Capture(task.network, explain=True)
@@ -71,10 +73,10 @@ def report_split(
         media = write_maps(found, maps, **look)
     say(f"maps  {maps / VIEWER}")
     with keeping(f"Metrics, predictions and maps are kept; the page says that they were not checked: {maps / VIEWER}"):
-        if len(measured):
-            steps = None if exact else COARSE_STEPS
+        if measured:
+            options = {"portion": len(probes), "seed": seed, "num_steps": None if exact else COARSE_STEPS}
             with Progress("checking the maps") as progress:
-                checks = _checks(task.network, data, split, measured, len(probes), seed, steps, progress)
+                checks = evaluator_of(task.network, data, measured, progress=progress, **options)
                 found = checks(found.record, batch, capture, step=step, trust=True, exact=True)
             media = write_maps(found, maps, **look)
             atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
@@ -120,12 +122,6 @@ def _capture(capture, task, data, split, probes, step):
     return MapEvaluation(record=dataclasses.replace(record, image_names=tuple(names)), scalars={}), batch
 
 
-def _checks(network, data, split, indices, portion, seed, num_steps, progress):
-    texts = probe_texts(data, split, indices) if data.tokenizer is not None else None
-    options = {"texts": texts, "class_names": data.class_names, "portion": portion, "seed": seed}
-    return MapEvaluator(network, data.examples(split, indices), num_steps=num_steps, progress=progress, **options)
-
-
 def split_lines(report, split):
     """The report of a split as lines for the console."""
     hidden = ("examples", "unreadable_images", "accuracy_per_class", "confusion_matrix", "class_names")
@@ -149,11 +145,10 @@ def trust_lines(report):
         metric_keys.grounding("raw", "pointing"),
     )
     gap, share_of, pointing = (metric_keys.lookup(key).title.lower() for key in keys)
-    lines = [f"maps, on {report.examples} examples (of {report.explainable} there is something to explain)"]
+    lines = [f"maps, measured on {report.source}; {report.explainable} have something to explain"]
     for method, row in report.fidelity.items():
         share = "" if row.gap_share is None else f", {share_of} {row.gap_share:.0%}"
-        interval = f"[{row.gap_low:+.3f}, {row.gap_high:+.3f}]"
         known = report.grounding.get(method)
         where = f"; {pointing} {known['pointing']:.0%} (chance {known['chance']:.0%})" if known else ""
-        lines.append(f"  {metric_keys.METHODS[method]:<14}  {row.words}: {gap} {row.gap:+.3f} {interval}{share}{where}")
+        lines.append(f"  {metric_keys.METHODS[method]:<14}  {row.full_words}: {gap} {row.gap_words(3)}{share}{where}")
     return lines

@@ -20,9 +20,10 @@ def build_attention_maps(config, command, total_steps, task, optimizer, data, si
     from vitcross.attention_maps.records.probe_text import texts_of
     from vitcross.attention_maps.schedule import trust_steps
     from vitcross.attention_maps.sheets.sheets import Style
+    from vitcross.attention_maps.trust.choice import evaluator_of
     from vitcross.training.guards import optimizer_step
 
-    probes, measured = probe_indices(len(data.validation), config["seed"], settings)
+    probes, measured = probe_indices(len(data.validation), len(data.train), config["seed"], settings)
     steps = steps_of_captures(config, total_steps)
     return [
         AttentionMaps(
@@ -33,7 +34,7 @@ def build_attention_maps(config, command, total_steps, task, optimizer, data, si
             trust_steps=trust_steps(steps, settings["trust_captures"]),
             step=lambda: optimizer_step(optimizer),
             class_names=data.class_names,
-            checks=build_checks(task.network, data, measured, config["seed"], portion=len(probes)),
+            checks=evaluator_of(task.network, data, measured, portion=len(probes), seed=config["seed"]),
             style=Style(**{key: settings[key] for key in ("opacity", "color_map", "resampling", "panel_size")}),
             title=command.name,
             folder=command.folder / "attention",
@@ -50,28 +51,13 @@ def steps_of_captures(config, total_steps):
     return capture_steps(total_steps, settings["captures"], settings["every"]) if settings["enabled"] else ()
 
 
-def probe_indices(num_examples, seed, settings):
-    """Positions in the validation split of the examples that every capture shows, and of those that maps are measured
-    on: chosen once by the seed, none of the second among the first where there are enough."""
+def probe_indices(num_examples, num_training, seed, settings):
+    """`(shown, measured)`: the positions in the validation split of the examples that every capture shows, and split ->
+    positions of those that maps are measured on (`choose_examples`); chosen once by the seed."""
     import numpy as np
 
-    order = np.random.default_rng(seed).permutation(num_examples)
-    probes, rest = np.split(order, [settings["num_probes"]])
-    return np.sort(probes), np.sort((rest if len(rest) else order)[: settings["num_measured"]])
+    from vitcross.attention_maps.trust.choice import choose_examples
 
-
-def build_checks(network, data, indices, seed, portion):
-    """What is measured of the maps on some validation examples, or None without any."""
-    if not len(indices):
-        return None
-    from vitcross.attention_maps.records.probe_text import probe_texts
-    from vitcross.attention_maps.trust.checks import MapEvaluator
-
-    return MapEvaluator(
-        network,
-        data.examples("validation", indices),
-        texts=probe_texts(data, "validation", indices) if data.tokenizer is not None else None,
-        class_names=data.class_names,
-        portion=portion,
-        seed=seed,
-    )
+    shown, others = np.split(np.random.default_rng(seed).permutation(num_examples), [settings["num_probes"]])
+    measured = choose_examples("validation", others, shown, num_training, settings["num_measured"], seed)
+    return np.sort(shown), measured

@@ -84,6 +84,10 @@ class Console(Sink):
     def media(self, step, media):
         self.begin()
         self.line(f"step {step}/{self._total}  attention maps of {len(media.predictions)} images captured")
+        if media.trust is not None:
+            self.line(f"step {step}/{self._total}  maps measured on {media.trust['source']}")
+            for line in verdicts(media.trust["methods"]):
+                self.line(f"  {line}")
 
     def close(self, summary, exit_code):
         if self._bar is not None:
@@ -140,6 +144,15 @@ def live_bar(console, transient=False):
         refresh_per_second=4,
         transient=transient,
     )
+
+
+def verdicts(rows):
+    """`follows the model: rollout, relevance`, one line for each verdict in rows of `trust_table`."""
+    methods = {}
+    for row in rows:
+        words = f"{row['words']} ({row['reason']})" if row["reason"] else row["words"]
+        methods.setdefault(words, []).append(row["name"].lower())
+    return [f"{words}: {', '.join(names)}" for words, names in methods.items()]
 
 
 def duration(seconds):

@@ -7,6 +7,7 @@ has the numbers of the images that a capture shows.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 FOLLOWS, NO_BETTER, NOTHING, CANNOT_TELL = 1, 0, -1, -2
 VERDICTS = {
@@ -59,6 +60,11 @@ class Fidelity:
     def full_words(self) -> str:
         """The verdict in words, with the reason where it is "cannot tell"."""
         return f"{self.words} ({self.reason})" if self.reason else self.words
+
+    def gap_words(self, digits: int = 2) -> str:
+        """The gap with its interval, e.g. `+0.31 [+0.25, +0.37]`."""
+        interval = f" [{self.gap_low:+.{digits}f}, {self.gap_high:+.{digits}f}]"
+        return f"{self.gap:+.{digits}f}" + (interval if math.isfinite(self.gap_low) else "")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,8 +146,8 @@ class TrustReport:
         return cls(**{**content, "fidelity": fidelity, "probes": probes, "measured": tuple(content["measured"])})
 
 
-def source_words(examples: int, splits: dict[str, int], measured) -> str:
-    """For example `6 validation and 24 training examples, 4 of the 4 images shown among them`.
+def source_words(examples: int, splits: dict[str, int], measured=()) -> str:
+    """For example `6 validation and 24 training examples, all 4 images shown here among them`.
 
     Args:
         examples, splits: as in `TrustReport`.
@@ -156,6 +162,8 @@ def source_words(examples: int, splits: dict[str, int], measured) -> str:
         return f"{whole}, none of them shown here"
     if shown == count == examples:
         return f"{whole}, the ones shown here"
+    if shown == count:
+        return f"{whole}, {f'all {count} images' if count > 1 else 'the image'} shown here among them"
     return f"{whole}, {shown} of the {count} images shown here among them"
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.records.record import AttentionRecord, Prediction, prediction
+from vitcross.attention_maps.records.trust_report import source_words
 from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet_layout import Style
@@ -79,10 +80,11 @@ def frame_of(record: AttentionRecord) -> Frame:
 
 
 def trust_words(trust) -> dict[str, str]:
-    """method -> verdict in words, e.g. `follows the model, gap +0.31 on 64 examples`; {} without a report."""
+    """method -> verdict, e.g. `follows the model, gap +0.31 on 64 validation examples`; {} without a report."""
     if trust is None:
         return {}
-    return {m: f"{row.words}, gap {row.gap:+.2f} on {trust.examples} examples" for m, row in trust.fidelity.items()}
+    where = source_words(trust.examples, trust.splits)
+    return {m: f"{row.words}, gap {row.gap:+.2f} on {where}" for m, row in trust.fidelity.items()}
 
 
 def animation_gif(captures, style: Style | None = None) -> bytes:

@@ -14,11 +14,12 @@ import numpy as np
 from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.methods.rollout import meaning
 from vitcross.attention_maps.records.record import captions
-from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fidelity, TrustReport
+from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, TrustReport
 from vitcross.attention_maps.sheets import color_maps, drawing, render
 from vitcross.attention_maps.sheets.drawing import GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
+from vitcross.attention_maps.sheets.trust_table import reasons
 from vitcross.metric_keys import METHODS
 from vitcross.pages.numbers import number
 
@@ -30,6 +31,7 @@ HEAD, BAR = 98, 10  # room for the words of a column's head; height of its color
 BAR_AT, NUMBER_ROOM = 76, 60
 NOTE = 26
 MOST_LINES = 3
+NOT_MEASURED = "not measured"
 
 
 def method_maps(record: AttentionRecord) -> dict[str, tuple[np.ndarray, float]]:
@@ -39,11 +41,6 @@ def method_maps(record: AttentionRecord) -> dict[str, tuple[np.ndarray, float]]:
     """
     shown = {method: np.maximum(rollout.read_map(record, method), 0.0) for method in rollout.methods_of(record)}
     return {method: (maps_BP, render.scale_top(maps_BP)) for method, maps_BP in shown.items()}
-
-
-def gap_words(fidelity: Fidelity) -> str:
-    """The gap with its interval, e.g. `gap +0.31 [+0.25, +0.37]`."""
-    return f"gap {fidelity.gap:+.2f} [{fidelity.gap_low:+.2f}, {fidelity.gap_high:+.2f}]"
 
 
 def methods_sheet(record: AttentionRecord, style: Style) -> Sheet:
@@ -99,23 +96,19 @@ def _lines(sheet: SheetLayout, maps) -> list[str]:
 def _source(trust: TrustReport) -> list[str]:
     gap = "Gap: how much more the answer changes when patches are dropped in the map's order than in random ones"
     if not trust.fidelity:
-        return [f"Too few images for a verdict: below each map its gap on that image alone. {gap}."]
-    whose = f"these {trust.examples} images" if trust.same_images else f"{trust.examples} other examples"
+        return [f"Below each map its gap on that image alone. {gap}."]
     return [
-        f"Verdicts come from {whose}; in {trust.explainable} of them dropping patches changes the answer. "
-        f"{gap}, with its 99 % interval; below each map the gap on that image alone."
+        f"Verdicts come from {trust.source}. In {trust.explainable} of {trust.examples} dropping patches changes the "
+        f"answer. {gap}, with its 99 % interval; below each map the gap on that image alone. Cost: {trust.effort}.",
+        *reasons(trust.fidelity, METHODS.get),
     ]
-
-
-def _no_verdict(record: AttentionRecord) -> str:
-    return "too few images" if record.trust is not None and not record.trust.fidelity else "not measured"
 
 
 def _measured(record: AttentionRecord, maps) -> list[str]:
     words = []
     for method, (_, vmax) in maps.items():
         measured = record.trust and record.trust.fidelity.get(method)
-        verdict = f"{measured.words}, {gap_words(measured)}" if measured else _no_verdict(record)
+        verdict = f"{measured.words}, gap {measured.gap_words()}" if measured else NOT_MEASURED
         words.append(f"{METHODS[method]}: {verdict}, brightest {number(vmax)}.")
     return words
 
@@ -127,9 +120,9 @@ def _head(canvas: Canvas, x: int, y: int, width: int, record: AttentionRecord, m
     if measured:
         color = {FOLLOWS: RIGHT, NO_BETTER: WRONG}.get(measured.verdict, MUTED)
         canvas.text(x, y + 36, measured.words, size=14, fill=color, width=width)
-        canvas.text(x, y + 54, gap_words(measured), size=12, fill=MUTED, width=width)
+        canvas.text(x, y + 54, f"gap {measured.gap_words()}", size=12, fill=MUTED, width=width)
     else:
-        canvas.text(x, y + 36, _no_verdict(record), size=14, fill=MUTED)
+        canvas.text(x, y + 36, NOT_MEASURED, size=14, fill=MUTED)
     left, right, middle = x + 12, x + width - NUMBER_ROOM, y + BAR_AT + BAR / 2
     shares = np.linspace(0, 1, right - left)[None].repeat(BAR, axis=0)
     canvas.paste(left, y + BAR_AT, color_maps.colors(shares, color_map, 0.0, 1.0))

@@ -14,6 +14,7 @@ from vitcross.attention_maps.methods.rollout import methods_of, read_map
 from vitcross.attention_maps.records.record import prediction
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.overlay_masks import LEVELS, level_mask
+from vitcross.attention_maps.sheets.trust_table import reasons
 from vitcross.png import encode_png
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class OverlayImages:
         self._record, self.methods = record, methods_of(record)
         self.layers: dict[str, list[list[tuple]]] = {}
         if record.boxes is not None:
-            self.layers["truth"] = [[(*map(float, box), _truth(record, i))] for i, box in enumerate(record.boxes)]
+            self.layers["truth"] = [
+                [(*map(float, box), _truth(record, i))] if box.any() else [] for i, box in enumerate(record.boxes)
+            ]
         if record.mark_boxes is not None:
             self.layers["mark"] = [[(*map(float, box), "mark")] if box.any() else [] for box in record.mark_boxes]
         if record.text is not None and record.text.words_have_boxes:
@@ -89,7 +92,8 @@ def image_caption(record: AttentionRecord, example: int) -> str:
         here = [f"{method} {rows[example].words}" for method, rows in trust.probes.items() if example < len(rows)]
         parts += [f"this image: {', '.join(here)}"] if here else []
         means = [f"{method} {row.words}" for method, row in trust.fidelity.items()]
-        parts += [f"over {trust.examples} examples: {', '.join(means)}"] if means else []
+        parts += [f"over {trust.source}: {', '.join(means)}"] if means else []
+        parts += [sentence.removesuffix(".") for sentence in reasons(trust.fidelity, str)]
     return f"{'. '.join(parts)}. Step {record.step}."
 
 

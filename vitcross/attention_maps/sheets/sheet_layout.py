@@ -34,7 +34,9 @@ class SheetLayout:
 
     def __init__(self, record: AttentionRecord, style: Style, boxes=None):
         self.record, self.style = record, style
-        own = [()] * len(record.images) if record.boxes is None else record.boxes[:, None]
+        # A box without area: the object of this example is unknown.
+        known = np.zeros((len(record.images), 4)) if record.boxes is None else record.boxes
+        own = [box[None] if box.any() else () for box in known]
         self.boxes = list(own if boxes is None else boxes)
         layout = record.token_layout
         self.examples = range(min(len(record.images), MAX_EXAMPLES))

@@ -48,7 +48,7 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     rows = -(-len(sheet.examples) // columns)
     what = "its predictions, and their texts" if record.predictions else "its prediction and probability"
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
-    if record.boxes is not None:
+    if any(len(boxes) for boxes in sheet.boxes):
         lines.append("White box: the object that decides the label. The model never sees the box.")
     if record.mark_boxes is not None and record.mark_boxes.any():
         lines.append("Dashed box: a planted mark that gives the label away, to test whether the model relies on it.")

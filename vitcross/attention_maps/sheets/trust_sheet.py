@@ -12,6 +12,7 @@ from vitcross.attention_maps.records.trust_report import FOLLOWS, NO_BETTER, Fid
 from vitcross.attention_maps.sheets import drawing
 from vitcross.attention_maps.sheets.drawing import INK, LINE, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
+from vitcross.attention_maps.sheets.trust_table import reasons
 from vitcross.attention_maps.trust.fidelity import CENTER, LEAVE_ONE_OUT, RANDOM
 from vitcross.attention_maps.trust.significance import is_positive
 from vitcross.attention_maps.trust.trust_evaluation import MeanCurves, TrustEvaluation
@@ -62,13 +63,14 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
         raise ValueError("`evaluation` must hold the measurements to show. Received: none with blurred pixels")
     report, how = evaluation.report, "patches are blurred" if blurred else "tokens are dropped"
     title = f"Do the maps follow the model? {how.capitalize()}"
-    worth = "" if blurred else f"; for {report.explainable} of them dropping patches changes the prediction"
+    worth = "" if blurred else f" For {report.explainable} dropping patches changes the prediction."
     lines = [
-        f"Step {report.step}. {report.examples} images{worth}.",
+        f"Step {report.step}. Measured on {report.source}.{worth}",
         "Insertion adds the most important patches first: high is good. Deletion drops them first: low is good.",
         "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
         "Reference: leave one token out.",
         "In gray: a gap to another image's map or to the center that is not significantly above 0.",
+        *reasons(rows, _name),
     ]
     top = drawing.heading_height(len(lines))
     table = top + 22 + PANEL[0] + AXIS_ROOM + 24
@@ -81,8 +83,8 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
     _table(canvas, table, rows, curves)
     if any(grounding):
         _pointing(canvas, pointing, grounding)
-    words = "; ".join(f"{_name(method)}: {row.words} (gap {row.gap:+.3f})" for method, row in rows.items())
-    return Sheet(image=canvas.array(), title=title, caption=f"Step {report.step}, {report.examples} images. {words}.")
+    words = "; ".join(f"{_name(method)}: {row.full_words} (gap {row.gap:+.3f})" for method, row in rows.items())
+    return Sheet(image=canvas.array(), title=title, caption=f"Step {report.step}, {report.source}. {words}.")
 
 
 def _charts(canvas: Canvas, top: int, curves: dict[str, MeanCurves]) -> None:
@@ -161,7 +163,7 @@ def _table(canvas: Canvas, top: int, rows: dict[str, Fidelity], curves: dict[str
         cells = (
             f"{row.insertion:.3f}",
             f"{row.deletion:.3f}",
-            f"{row.gap:+.3f} [{row.gap_low:+.3f}, {row.gap_high:+.3f}]",
+            row.gap_words(3),
             _p_value(row.p_value),
             _signed(row.gap_other),
             _signed(row.gap_center),

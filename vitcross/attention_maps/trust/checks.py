@@ -1,13 +1,15 @@
 """Measures the maps of a model while it trains: grounding at every capture, trust where requested.
 
-It uses examples that the captures do not show. Trust runs the network many times for each example.
+Trust runs the network many times for each example.
 
 Shape legend: B examples, P patches.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground
 from vitcross.attention_maps.trust.grounding import MEASURES
 from vitcross.attention_maps.trust.model_randomization import randomized_model
-from vitcross.attention_maps.trust.portions import portion_rows, portions
+from vitcross.attention_maps.trust.portions import portion_rows, portions, valid_rows
 from vitcross.attention_maps.trust.trust import Trust, trust_scalars
 from vitcross.attention_maps.trust.trust_evaluation import TrustEvaluation, evaluate_trust
 from vitcross.attention_maps.trust.word_grounding import best_layer, mean_of_words
@@ -48,12 +50,16 @@ class MapEvaluator:
         network: built model, the one whose captures are checked.
         batch: dict of NumPy arrays, examples to measure on, with `box` where it is known.
         texts: list of `ProbeText`, those of `batch`, for an image-text model, whose words are then grounded.
+        splits: sequence of str, the split of each example of `batch`; None: unknown.
         class_names: tuple of str.
         portion: int, examples per forward pass; as many as there are probes, so that one shape is compiled.
         seed: int, of all draws; the randomized model has `seed + 1`.
         trust: `Trust` of this network; None: a new one.
         num_steps: int, points of the curves of an evaluation (`exact`) after their first; None: one for each patch.
         progress: callable or None, called during an evaluation with the share of it that is done, in (0, 1].
+
+    Attributes:
+        splits: split -> number of valid examples; empty where unknown.
 
     Raises:
         ValueError: image-text examples without their texts.
@@ -65,6 +71,7 @@ class MapEvaluator:
         batch,
         *,
         texts=None,
+        splits=None,
         class_names=(),
         portion=8,
         seed=0,
@@ -78,6 +85,9 @@ class MapEvaluator:
         self.of_evaluation = {"num_steps": num_steps, "progress": progress, "seed": seed}
         self._fresh: dict[str, np.ndarray] = {}
         self._size = len(batch[network.batch_keys[0]])
+        valid = np.asarray(batch.get("valid", np.ones(self._size)), bool)
+        self.splits = dict(collections.Counter([] if splits is None else np.asarray(splits)[valid].tolist()))
+        self._pixels = set(self._pixels_of(batch, valid))
         if network.words is not None and (texts is None or len(texts) != self._size):
             raise ValueError("`texts` must be one `ProbeText` for each example. Received: None, or another number")
         self._words_have_boxes = any(len(text.boxes) for text in texts or ())
@@ -107,11 +117,19 @@ class MapEvaluator:
             scalars |= _scalars(start, rows)
         if report is not None:
             scalars |= trust_scalars(report)
-            report = dataclasses.replace(report, **grounded)
+            known = {"splits": self.splits, "measured": self.among(probes)}
+            report = dataclasses.replace(report, **grounded, **known)
             evaluation = evaluation and dataclasses.replace(evaluation, report=report)
             target = self._target(record.text and record.text.texts)
             record = with_probe_trust(self.trust, record, probes, report, target, reference)
         return MapEvaluation(record=record, scalars=scalars, note=best_layer(words), evaluation=evaluation)
+
+    def among(self, batch) -> tuple[bool, ...]:
+        """For each valid image of a batch, whether it is one of those that are measured.
+
+        By their pixels: a pair may have the image of another one, and a file the content of another one.
+        """
+        return tuple(pixels in self._pixels for pixels in self._pixels_of(valid_rows(batch)[0]))
 
     def _examples(self, capture, step: int, explain: bool) -> Examples:
         # For a predicted text, every token would need its own pass.
@@ -138,6 +156,11 @@ class MapEvaluator:
             return report, None, maps
         evaluation = evaluate_trust(self.network, *arguments, **known, **self.of_evaluation)
         return evaluation.report, evaluation, evaluation.maps
+
+    def _pixels_of(self, batch, rows=slice(None)) -> list[bytes]:
+        """Bytes that identify the pixels of each image."""
+        images = np.asarray(batch[self.network.batch_keys[0]])[rows]
+        return [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
 
     def _target(self, texts):
         """(B,) the word that is explained, for a model that predicts text; None for others: the top prediction."""

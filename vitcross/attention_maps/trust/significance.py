@@ -132,10 +132,11 @@ def decide(gap: float, p_value: float, interval, change: float, num_explainable:
     low, high = interval
     if change < LEAST_CHANGE:
         return NOTHING, ""
-    if num_explainable < FEWEST:
-        return CANNOT_TELL, f"too few examples with something to explain: {num_explainable}, at least {FEWEST} needed"
-    if not np.isfinite([gap, p_value, low, high, change]).all():
+    if not np.isfinite([gap, change]).all():
         return CANNOT_TELL, "not all scores are finite numbers"
+    if num_explainable < FEWEST:
+        known = f"{num_explainable} of them, at least {FEWEST} are needed"
+        return CANNOT_TELL, f"too few examples with something to explain: {known}"
     if is_positive(gap, p_value):
         return FOLLOWS, ""
     if high < LARGE_GAP:

@@ -1,4 +1,4 @@
-"""Measures the maps of unlabeled images: numbers for each image, and a verdict where there are enough of them.
+"""Measures the maps of unlabeled images: numbers for each image, and a verdict over all of them.
 
 Shape legend: B images, K classes, E embedding size of the shared space.
 """

@@ -3,6 +3,7 @@ const VERDICTS = {
   1: ["follows the model", "good", "Dropping patches in this map's order changes the answer faster than random orders do."],
   0: ["no better than random", "bad", "Random orders of patches do as well: bright patches need not matter to the model."],
   [-1]: ["nothing to explain", "none", "Dropping patches hardly changes the prediction, so no map can show which patches matter."],
+  [-2]: ["cannot tell", "none", ""],
 };
 
 // The method whose trust applies to the map shown, or null and the reason.
@@ -17,13 +18,11 @@ function measuredMethod({ run }, map) {
   return [null, "Trust is measured for raw (mean of heads of the last layer, as the read-out reads it), rollout and relevance, not for single layers, heads or patches."];
 }
 
-const noVerdicts = (report) => !Object.keys(report.fidelity).length;
-
 // The report of this capture, or the nearest earlier one that has the method.
 function reportOf({ run, capture }, method) {
   for (let c = capture; c >= 0; c--) {
     const report = run.captures[c].trust;
-    if (report && (!method || report.fidelity[method] || (noVerdicts(report) && report.probes[method]))) return [report, c];
+    if (report && (!method || report.fidelity[method])) return [report, c];
   }
   return [null, -1];
 }
@@ -55,20 +54,12 @@ function trustOf(side, map, name, limits) {
     return box;
   }
   const step = side.run.captures[at].step;
-  if (method) box.append(...(report.fidelity[method] ? detail(side, report, method, limits) : ofThisImage(report, method)));
-  if (!noVerdicts(report)) box.append(methodTable(side, report, method));
-  const whose = report.same_images ? `these ${number(report.examples)} images` : `${number(report.examples)} other examples`;
+  if (method) box.append(...detail(side, report, method, limits));
+  box.append(methodTable(side, report, method));
   box.append(make("p", { class: "muted small", text:
     (at < side.capture ? `Not measured at this capture; these numbers are of step ${number(step)}, the nearest before it. ` : `Measured at step ${number(step)}, `) +
-    `${at < side.capture ? "Measured " : ""}on ${whose}, of which dropping patches changes the answer in ${number(report.explainable)}.` }));
+    `${at < side.capture ? "Measured " : ""}on ${report.source}. Dropping patches changes the answer in ${number(report.explainable)}. ${report.effort}.` }));
   return box;
-}
-
-// Too few images give no verdict, but each has its own numbers.
-function ofThisImage(report, method) {
-  return [make("p", { class: "chip none", text: `${METHOD_NAMES[method]}: no verdict` }),
-    make("p", { class: "muted", text: "Too few images for a verdict: the gap on this image alone is below." }),
-    numbers([imageLine(report, method)])];
 }
 
 function imageLine(report, method) {
@@ -95,22 +86,22 @@ function detail(side, report, method, limits) {
   const lines = [
     ["Deletion", area(row.deletion), `random ${area(report.random_deletion)}; lower is better`],
     ["Insertion", area(row.insertion), `random ${area(report.random_insertion)}; higher is better`],
-    ["Gap to random", signed(row.gap), `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; ${pValue(row.p_value)}${row.verdict === 0 && row.gap > 0 ? ", not below 0.01" : ""}`],
+    ["Gap to random", signed(row.gap), `${row.gap_low === null ? "" : `99 %: ${signed(row.gap_low)} to ${signed(row.gap_high)}; `}${pValue(row.p_value)}${row.verdict === 0 && row.gap > 0 ? ", not below 0.01" : ""}`],
     ["to another image's map", signed(row.gap_other), against(row.gap_other, row.p_other,
-      "is it about this image?", "no better: it shows what is typical of such images, not of this one")],
+      "is it about this image?", "not clearly: it may show what is typical of such images, not of this one")],
     ["to the center", signed(row.gap_center), against(row.gap_center, row.p_center,
-      "is it more than a bright middle?", "no better than a bright middle")],
+      "is it more than a bright middle?", "not clearly more than a bright middle")],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "leave one out has no positive gap" : "100 %: as good as dropping each patch"],
     imageLine(report, method),
   ];
   if (grounding) {
     lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);
     lines.push(["Energy on the boxes", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
-  } else lines.push(["Grounding", "-", "no boxes are known"]);
+  } else lines.push(["Grounding", "-", "no box is known that covers half of a patch"]);
   if (mark) lines.push(["On the planted mark", percent(mark.pointing), `chance ${percent(mark.chance)}; the brightest patch; lift ${number(mark.lift)}`]);
   lines.push(["Sanity", area(sanity), sanity === undefined ? "not measured" : "similarity to an untrained model's map; near 1: it shows nothing learned"]);
   return [
-    make("p", { class: "chip " + kind, text: `${METHOD_NAMES[method]}: ${words}` }), make("p", { class: "muted", text: meaning }),
+    make("p", { class: "chip " + kind, text: `${METHOD_NAMES[method]}: ${words}` }), make("p", { class: "muted", text: meaning || `${row.reason[0].toUpperCase()}${row.reason.slice(1)}.` }),
     gauge(row, report.fidelity.leave_one_out, limits),
     numbers(lines),
   ];
@@ -123,12 +114,12 @@ function gauge(row, reference, [low, high]) {
   const svg = shape("svg", { viewBox: "0 0 300 34", class: "gauge", role: "img", "aria-label":
     `Gap ${signed(row.gap)}, random 0${reference ? `, leave one out ${signed(reference.gap)}` : ""}` });
   svg.append(shape("line", { x1: 4, x2: 296, y1: 17, y2: 17, class: "axis" }));
-  svg.append(shape("rect", { x: x(row.gap_low), y: 11, width: Math.max(2, x(row.gap_high) - x(row.gap_low)), height: 12, rx: 3, class: "interval" }));
+  if (row.gap_low !== null) svg.append(shape("rect", { x: x(row.gap_low), y: 11, width: Math.max(2, x(row.gap_high) - x(row.gap_low)), height: 12, rx: 3, class: "interval" }));
   svg.append(shape("line", { x1: x(0), x2: x(0), y1: 6, y2: 28, class: "zero" }));
   if (reference) svg.append(shape("path", { d: `M${x(top)} 24l-5 8h10z`, class: "reference" }));
   svg.append(shape("circle", { cx: x(row.gap), cy: 17, r: 5.5, class: "gap" }));
   const legend = make("p", { class: "muted small legend" }, make("span", { class: "mark zero", text: "random" }),
-    make("span", { class: "mark gap", text: "gap" }), make("span", { class: "mark interval", text: "99 %" }),
+    make("span", { class: "mark gap", text: "gap" }), row.gap_low !== null && make("span", { class: "mark interval", text: "99 %" }),
     reference && make("span", { class: "mark reference", text: "leave one out" }));
   return make("div", {}, svg, legend);
 }
