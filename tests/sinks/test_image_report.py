@@ -88,7 +88,7 @@ def test_groups_share_what_is_compiled_and_choose_among_the_users_classes(tmp_pa
     chosen = [*paths(4), BROKEN, *paths(8)[4:]]
     page, sink = report(Contrastive(network=network), tmp_path, chosen, classes=CLASSES, templates=TEMPLATES)
     lines = capsys.readouterr().out.splitlines()
-    assert made == ["Capture", "UnlabeledChecks"] and lines[0] == "8 images"
+    assert made == ["Capture", "UnlabeledChecks"] and lines[0] == "8 images, 1 not readable"
     assert [line.split()[0] for line in lines[1:9]] == [path.name for path in paths(8)]
     assert lines[9] == "  not readable, left out: /images/broken.jpg: cut off" and "predictions.csv" in lines[10]
     # Several sheets have a page that leads to the viewer of each image.

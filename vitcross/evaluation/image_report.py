@@ -11,6 +11,7 @@ import numpy as np
 
 from vitcross import atomic_files
 from vitcross.data.problems import UnreadableImage
+from vitcross.data.sources.image_rules import as_text
 from vitcross.evaluation import image_group
 from vitcross.evaluation.file_names import short_names
 from vitcross.evaluation.image_group import Group
@@ -82,7 +83,7 @@ def _answer(task, paths, query, preprocess):
                 groups.append(Group(start=start, paths=list(readable), answer=answer))
                 first += len(readable)
             progress(min(1, (start + size) / len(paths)))
-    names = iter(short_names([path for group in groups for path in group.paths]))
+    names = iter(short_names([as_text(path) for group in groups for path in group.paths]))
     for group in groups:
         group.names = [next(names) for _ in group.paths]
     return groups, unreadable
@@ -140,18 +141,21 @@ def image_lines(groups, unreadable, text=None):
     rows = [f"  {name:<{width}}  {said}" for name, said in zip(names, words, strict=True)]
     problems = [f"  not readable, left out: {message}" for message in unreadable[:MOST_NAMED]]
     if len(unreadable) > MOST_NAMED:
-        problems.append(f"  not readable, left out: {len(unreadable) - MOST_NAMED} more, {len(unreadable)} in all")
-    return [f"{len(names)} image{'s' if len(names) > 1 else ''}{about}", *rows, *problems]
+        problems.append(f"  and {len(unreadable) - MOST_NAMED} more")
+    lost = f", {len(unreadable)} not readable" if unreadable else ""
+    return [f"{len(names)} image{'s' if len(names) > 1 else ''}{about}{lost}", *rows, *problems]
 
 
 def check_lines(group):
     """What was measured of the maps of a group as lines for the console: verdicts, and the gaps of every image."""
-    width = max(len(printable(name)) for name in group.names)
-    lines = [f"  gaps on single images: {', '.join(METHODS[method].lower() for method in group.report.probes)}"]
-    for name, probes in zip(group.names, group.probes(), strict=True):
-        known = [f"{probe.gap:+.2f}" for probe in probes.values()]
-        known = known if any(probe.explainable for probe in probes.values()) else ["nothing to explain"]
-        lines.append(f"  {printable(name):<{width}}  {'  '.join(known)}")
+    titles = [METHODS[method].lower() for method in group.report.probes]
+    names = [printable(name) for name in group.names]
+    width = max(map(len, [*names, head := "gap of each image"]))
+    lines = [f"  {head:<{width}}  {'  '.join(titles)}"]
+    for name, probes in zip(names, group.probes(), strict=True):
+        known = any(probe.explainable for probe in probes.values())
+        gaps = [f"{probe.gap:>+{len(title)}.2f}" for title, probe in zip(titles, probes.values(), strict=True)]
+        lines.append(f"  {name:<{width}}  {'  '.join(gaps) if known else 'nothing to explain'}")
     return [*trust_lines(group.report), *lines]
 
 
