@@ -6,7 +6,7 @@ import time
 STARTED = time.perf_counter()  # before the imports, which take a share of the time to the first step
 
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
-from vitcross.command_line.train import header, is_sweep, prepare_train
+from vitcross.command_line.train import header, how_to_resume, is_sweep, prepare_train
 from vitcross.experiment.build import build_training
 from vitcross.sweep import command as sweep_command
 
@@ -30,4 +30,6 @@ def train(command):
 if __name__ == "__main__":
     if is_sweep(sys.argv[1:]):
         sys.exit(sweep_command.main(__file__, sys.argv[1:]))
-    sys.exit(train(prepare_train(sys.argv[1:])))
+    command = prepare_train(sys.argv[1:])
+    with how_to_resume(sys.argv[0], command.folder):
+        sys.exit(train(command))

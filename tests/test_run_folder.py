@@ -1,6 +1,7 @@
 """Run folders before anything heavy is there: in use, finished, of another experiment; what is typed with `resume`."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_train import ROOT, run
+from vitcross.command_line.arguments import with_latest
 from vitcross.config import compose
 from vitcross.experiment import resume, run_folder
 
@@ -150,3 +152,21 @@ def test_a_run_that_was_killed_is_no_finished_one(tmp_path):
     assert run_folder.finished(tmp_path) is None
     (tmp_path / "summary.json").write_text('{"state": "fini')
     assert run_folder.finished(tmp_path) is None
+
+
+def test_latest_is_the_run_that_was_begun_last_and_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        with_latest(["run=latest"])
+    assert "run=latest: latest is the newest run of a folder, and there is none in" in capsys.readouterr().err
+    for age, name in enumerate(("b/second", "a/first", "c")):
+        folder = tmp_path / "outputs" / name
+        folder.mkdir(parents=True)
+        (folder / run_folder.ORIGIN).write_text("{}")
+        os.utime(folder / run_folder.ORIGIN, (1000 - age, 1000 - age))
+    (tmp_path / "outputs/d").mkdir()
+    typed = ["seed=1", "resume=latest", "data.name=latest"]
+    assert with_latest(typed) == ["seed=1", f"resume={tmp_path / 'outputs/b/second'}", "data.name=latest"]
+    assert capsys.readouterr().out == f"resume={tmp_path / 'outputs/b/second'}\n"
+    (tmp_path / "latest").mkdir()
+    assert with_latest(typed) == typed

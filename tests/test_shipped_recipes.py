@@ -73,7 +73,7 @@ def test_nothing_that_is_shipped_is_left_out():
     shipped = set(options(compose.CONF, "data"))
     # The last ones: below, test_train, test_train_texts, tests/data.
     with_texts = {"scenes_captions", "scenes_questions", "pairs", "coco_captions"}
-    assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", *with_texts}
+    assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", "labels_file", *with_texts}
     experiments = set(options(compose.CONF, "experiment"))
     assert experiments == {
         *OF_IMAGES,

@@ -110,6 +110,8 @@ def test_a_sweep_passes_a_signal_to_its_trial_and_later_resumes_it(tiny_scenes, 
         output = process.communicate(timeout=60)[0].decode()
         assert process.returncode == 128 + signal.SIGTERM, output
         assert expected in output and "SIGTERM" in json.loads((tmp_path / "0/summary.json").read_text())["state"]
+        assert output.count("resume with: ") == 1
+        assert output.rstrip().endswith(f"trainer.steps=100000 seed=0,1 hydra.sweep.dir={tmp_path}")
         assert not (tmp_path / "1").exists()
         (trial,) = json.loads((tmp_path / "trials.json").read_text())["trials"]
         assert trial["state"] == "stopped" and "stopped" in output[output.index("┏") :]

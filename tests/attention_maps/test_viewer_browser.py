@@ -357,7 +357,7 @@ def test_trust_stands_beside_the_map(view, runs):
     assert numbers["Insertion"][0] == f"{fidelity.insertion:.2f}" and "random 0.53" in numbers["Insertion"][1]
     assert numbers["Gap to random"] == ["+0.31", "99 %: +0.27 to +0.36; p < 0.001"]
     assert numbers["to another image's map"] == ["+0.25", "is it about this image?; p < 0.001"]
-    assert numbers["to the center"] == ["+0.19", "no better than a bright middle; p 0.02"]
+    assert numbers["to the center"] == ["+0.19", "not clearly more than a bright middle; p 0.02"]
     assert numbers["On the planted mark"] == ["75 %", "chance 6 %; the brightest patch; lift 5.5"]
     assert numbers["Share of leave one out"][0] == "82 %"
     assert numbers["This image"] == ["+0.31", "gap; deletion 0.30, insertion 0.70"]

@@ -41,7 +41,8 @@ def test_an_interrupted_preparation_leaves_nothing_half_made_and_resume_begins_a
     os.killpg(process.pid, signal.SIGINT)
     text = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signal.SIGINT, text
-    assert text.rstrip().endswith("vitcross: stopped by SIGINT") and "Traceback" not in text
+    assert "vitcross: stopped by SIGINT\n" in text and "Traceback" not in text
+    assert text.rstrip().endswith("train.py resume=run")
     assert not list(data.glob("vitcross_scenes/*/*"))
 
     log = tmp_path / "log"

@@ -101,6 +101,7 @@ def test_one_bit_images():
     [
         (b"", "no image in a known format"),
         (b"this is a text ", "no image in a known format"),
+        (encode(Image.new("RGB", (3, 2)), "EPS"), "no image in a known format"),  # Ghostscript would run its program
         (encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8), "JPEG")[:-700], "truncated"),
         (encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:2000], ""),
         (encode(Image.new("F", (3, 2), float("nan")), "TIFF"), "floating-point"),

@@ -70,7 +70,7 @@ def test_folders_of_their_own(tmp_path, train, validation, test, empty):
     listing = list_image_folder(tmp_path)
     assert {split: len(pairs) for split, pairs in listing.splits.items()} == {"train": 5, "validation": 2, "test": 2}
     assert [label for _, label in listing.splits["validation"]] == [1, 1]
-    assert listing.notes == [f"{tmp_path / validation} has no image of 1 of 2 classes: a"]  # empty or not there
+    assert listing.notes == [f"note        {validation} has no image of 1 of 2 classes: a"]  # empty or not there
 
 
 def test_a_training_folder_alone_is_cut(tmp_path):
@@ -92,25 +92,25 @@ def test_what_is_no_image_is_left_out(tmp_path):
     listing = list_image_folder(root)
     assert listing.class_names == ("a", "b") and sum(map(len, listing.splits.values())) == 5
     assert listing.notes == [
-        "left out: 1 x .txt (a/notes.txt)",
-        "left out: 1 x folder .cache (.cache)",
-        "left out: 1 x hidden (a/.hidden.png)",
-        "left out: 1 x image beside the folders of the classes (lone.jpg)",
+        "left out    1 x .txt (a/notes.txt)",
+        "left out    1 x folder .cache (.cache)",
+        "left out    1 x hidden file (a/.hidden.png)",
+        "left out    1 x image beside the folders of the classes (lone.jpg)",
     ]
 
 
 def test_what_looks_wrong_is_told(tmp_path):
     root = write_folder(tmp_path / "one", {"Dog": 2, "dog": 2, "thumbs": 2, "val_images": 2, "test tube": 2})
     assert list_image_folder(root).notes == [
-        f"taken for a class of {root}, though it looks like a split: val_images",
-        f"taken for a class of {root}, though it may hold small copies of others: thumbs",
-        f"classes of {root} that differ in upper and lower case only: Dog, dog",
+        "note        taken for a class, though it looks like a split: val_images",
+        "note        taken for a class, though it may hold small copies of others: thumbs",
+        "note        classes that differ in upper and lower case only: Dog, dog",
     ]
     root = tmp_path / "two"
     write_folder(root / "train", {"a": 2, "b": 2})
     write_folder(root / "holdout", {"a": 2, "b": 2})
     write_folder(root, {"test": 3})  # images without classes
-    assert list_image_folder(root).notes == ["left out: 2 x folder beside those of the splits (holdout, test)"]
+    assert list_image_folder(root).notes == ["left out    2 x folder beside those of the splits (holdout, test)"]
     assert list_image_folder(write_folder(tmp_path / "three", {"bus": 2, "train": 2})).class_names == ("bus", "train")
 
 
@@ -131,7 +131,7 @@ def test_links_do_not_mix_classes_or_splits(tmp_path):
     (root / "kitty").symlink_to("cat")
     listing = list_image_folder(root)
     assert listing.class_names == ("cat", "dog") and listing.splits == before
-    assert listing.notes == [f"left out: 3 x {rules.FOLDER_LINK} (again, cat/up, kitty)"]
+    assert listing.notes == [f"left out    3 x {rules.FOLDER_LINK} (again, cat/up, kitty)"]
     write_folder(tmp_path / "two" / "train", {"a": 3, "b": 2})
     (tmp_path / "two" / "val").symlink_to("train")
     with pytest.raises(ValueError, match="two/val must hold images"):
@@ -151,12 +151,12 @@ def test_copies_are_told(tmp_path, caplog):
     (tmp_path / "train" / "b" / "empty.png").touch()
     (tmp_path / "train" / "c" / "empty.png").touch()
     split = (
-        "the same content in two splits: 3 of 'validation' also in 'train' "
+        "copies      3 of validation in train too "
         "(val/a/000.png = train/a/000.png, val/c/000.png = train/c/000.png, val/b/000.png = train/c/001.png)"
     )
-    assert told() == [split, "the same content under two classes: 1 (val/b/000.png = train/c/001.png: b and c)"]
+    assert told() == [split, "copies      1 under two classes (val/b/000.png = train/c/001.png: b and c)"]
     assert told(find_copies=0) == []
-    assert told(find_copies=11) == ["copies are not looked for: 13 images, data.find_copies=11"]
+    assert told(find_copies=11) == ["copies      not looked for: 13 images, data.find_copies=11"]
 
 
 @given(st.lists(st.sampled_from([b"", b"x", b"y", b"x" * 9000, b"x" * 4500 + b"y" + b"x" * 4499]), max_size=9))
@@ -185,7 +185,7 @@ def test_errors_name_rule_and_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     refused("at least one image to train on. Received without any: empty$")
     (tmp_path / "empty" / "phone.heic").write_bytes(b"x")
-    refused(r"without any: empty; 1 x \.heic, which Pillow cannot decode \(empty/phone\.heic\)")
+    refused(r"without any: empty\n  left out: 1 x \.heic, which Pillow cannot decode \(empty/phone\.heic\)")
     refused("validation_share must be in", validation_share=1.0)
     refused("sum below 1", validation_share=0.6, test_share=0.5)
     write_folder(tmp_path / "split" / "train", {"a": 2, "b": 2})

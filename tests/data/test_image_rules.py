@@ -149,8 +149,8 @@ def test_what_is_no_file_and_what_cannot_be_opened(found, tmp_path):
 
 
 def test_lines_count_and_name(tmp_path):
-    left_out = {".txt": [f"{tmp_path}/b/{k}.txt" for k in range(1500)], "hidden": [f"{tmp_path}/._a.jpg"]}
+    left_out = {".txt": [f"{tmp_path}/b/{k}.txt" for k in range(1500)], "hidden file": [f"{tmp_path}/._a.jpg"]}
     assert rules.left_out_lines(left_out, base=tmp_path) == [
         "1,500 x .txt (b/0.txt, b/1.txt, b/10.txt, ...)",
-        "1 x hidden (._a.jpg)",
+        "1 x hidden file (._a.jpg)",
     ]

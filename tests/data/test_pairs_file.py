@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import logging
 
 import pytest
 
 from tests.data.images import encode, gradient
-from vitcross.data.problems import TextProblems
+from vitcross.data.problems import TextProblems, TooManyUnreadable
 from vitcross.data.sources.pairs_file import list_pairs
+from vitcross.data.sources.table_rows import tell
 
 
 def write(folder, rows, *, kind="jsonl", images=(), name="pairs"):
@@ -38,7 +40,9 @@ def _csv_line(values):
 
 def listed(file, **arguments):
     problems = TextProblems()
-    return list_pairs(file, problems=problems, **arguments), problems.names
+    listing = list_pairs(file, problems=problems, **arguments)
+    tell(listing.table)
+    return listing, problems.names
 
 
 NAMES = [f"p{k:02}.png" for k in range(13)]
@@ -126,10 +130,10 @@ def test_what_is_wrong_in_jsonl_is_counted_and_named(tmp_path):
         {"image": NAMES[0], "text": " \t"},
         {"image": "gone.png", "text": "a"},
         {"image": "gone.png", "text": "b"},
-        b'{"image": "p00.png", "text": "\xff"}',
+        b'{"image": "p00.png", "text": "\x81"}',
         b'{"image": "p00.png", "text": "cut off',
         b"[1, 2]",
-        {"image": NAMES[0], "text": 5},
+        {"image": NAMES[0], "text": {"de": "a"}},
         {"image": "", "text": "a"},
         {"image": NAMES[0]},
         b'{"image": "p00.png", "text": "\\ud800"}',
@@ -192,14 +196,19 @@ def test_paths_are_relative_to_the_file_and_each_image_is_one(tmp_path):
 
 WRONG = [
     ([{"text": "a"}], {}, r"pairs.jsonl must have the columns 'image' and .*Received: \['text'\]"),
-    ([{"image": "p00.png", "caption": "a"}], {}, r"'text', or 'question'.*Received: \['image', 'caption'\]"),
+    ([{"image": "p00.png", "words": "a"}], {}, r"'text', or 'question'.*Received: \['image', 'words'\]"),
+    ([{"image": "p00.png", "text": "a"}], {"text_column": "tekst"}, "data.text_column must be a column.*mean 'text'"),
     ([{"image": "p00.png", "question": "a"}], {}, "'question' with 'answer' or 'answers'.*Received"),
     ([{"image": "p00.png", "text": "a", "question": "b", "answer": "c"}], {}, "must have the columns"),
     ([b"nothing"], {}, "must have the columns.*Received: no line"),
     ([{"image": "gone.png", "text": "a"}], {}, "at least one pair.*missing image: 1"),
     ([{"image": "p00.png", "text": "a"}], {}, "images for each split. Received none for: validation"),
     ([{"image": "p00.png", "text": "a"}], {"validation_share": 0.0}, "validation_share must be > 0"),
-    ([{"image": "p00.png", "text": "a", "split": "dev"}], {}, r"split must be one of train.*'dev' \(pairs.jsonl:1\)"),
+    (
+        [{"image": "p00.png", "text": "a", "split": "fold1"}],
+        {},
+        r"split must be one of train.*'fold1' \(pairs.jsonl:1\)",
+    ),
     ([{"image": "p00.png", "text": "a", "split": "test"}], {}, "pairs to train on.*Received: .*test"),
     ([{"image": "p00.png", "text": "a"}], {"validation_share": 1.0}, "validation_share and test_share must be in"),
 ]
@@ -212,10 +221,121 @@ def test_wrong_files_are_refused(tmp_path, rows, arguments, message):
 
 
 def test_wrong_names_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="data.file must name a file of pairs.*null"):
+    with pytest.raises(ValueError, match="data.file must name a file .*null"):
         listed(None)
     with pytest.raises(ValueError, match="data.file must be an existing file.*none.csv"):
         listed(tmp_path / "none.csv")
-    (tmp_path / "pairs.txt").write_text("a")
-    with pytest.raises(ValueError, match=r"must end in .csv or .jsonl.*pairs.txt"):
-        listed(tmp_path / "pairs.txt")
+    for ending, hint in (("dat", ""), ("xlsx", "save the sheet as CSV"), ("parquet", "data=huggingface")):
+        (tmp_path / f"pairs.{ending}").write_text("a")
+        with pytest.raises(ValueError, match=rf"must end in .csv, .tsv.*{hint}.*pairs.{ending}"):
+            listed(tmp_path / f"pairs.{ending}")
+
+
+def pairs_in(listing):
+    """(file name, text, label) of all pairs of a listing, sorted."""
+    return sorted(
+        (listing.images[pair.image].rpartition("/")[2], pair.text, pair.label)
+        for pairs in listing.splits.values()
+        for pair in pairs
+    )
+
+
+def test_an_open_quotation_mark_costs_its_own_line_only(tmp_path, caplog):
+    """Whether the next mark that closes it makes an error, a row of the right length, or there is none."""
+    lines = [b"image,text", *(f"{name},text of {name}".encode() for name in NAMES)]
+    lines[3] = b'p02.png,"never closed'
+    lines[7] = b'p06.png,"a text, quoted"'
+    listing, problems = listed(write(tmp_path, lines, kind="csv", images=NAMES, name="a"))
+    assert problems == {"not a line of the format": ["a.csv:5"]} and len(pairs_in(listing)) == 12  # `write` adds a line
+    lines[7] = b'p06.png,a screen of 5"'
+    listing, problems = listed(write(tmp_path, lines, kind="csv", images=NAMES, name="b"))
+    assert problems == {"not a line of the format": ["b.csv:5"]} and len(pairs_in(listing)) == 12
+    lines[7] = b"p06.png,text"
+    listing, problems = listed(write(tmp_path, lines, kind="csv", images=NAMES, name="c"))
+    assert problems == {"not a line of the format": ["c.csv:5"]} and len(pairs_in(listing)) == 12
+    assert "line 5: a quotation mark opens that is not closed in its row" in caplog.text
+
+
+def test_lost_lines_are_counted_located_and_limited(tmp_path, caplog):
+    good = [{"image": name, "text": name} for name in NAMES]
+    bad = [b"[1]", {"image": NAMES[0], "text": ""}, b"{", b"{", b"{"]
+    file = write(tmp_path, [*good, *bad], images=NAMES)
+    listed(file, max_unreadable=5)
+    assert "not a line of the format: 4 (lines 14, 16, 17 and 18); empty text: 1 (line 15)" in caplog.text
+    message = (
+        r"(?s)5 lines of .*max_unreadable allows 4.*line 14: not a JSON object.*line 15, text: empty.*line 16: not JSON"
+    )
+    with pytest.raises(TooManyUnreadable, match=message):
+        listed(file, max_unreadable=4)
+    (tmp_path / "p00.csv").write_text("image,text\n" + "p00.png,a,b\n" * 43)
+    with pytest.raises(ValueError, match=r"(?s)at least one pair.*format: 43 \(lines 2 to 44\).*line 2: 3 cells where"):
+        listed(tmp_path / "p00.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize(
+    ("kind", "delimiter"), [("csv", ","), ("csv", ";"), ("tsv", "\t"), ("txt", "|"), ("jsonl", None)]
+)
+def test_encodings_and_delimiters_are_found_and_told(tmp_path, caplog, encoding, kind, delimiter):
+    caplog.set_level(logging.INFO)
+    write(tmp_path, [], images=NAMES[:5])
+    texts = ["un caf\u00e9; ou deux", "tab\there", "a, b", "x | y", "na\u00efve"]
+    rows = list(zip(NAMES, texts, strict=False))
+    if kind == "jsonl":
+        content = "".join(json.dumps({"image": a, "text": b}, ensure_ascii=False) + "\n" for a, b in rows)
+    else:
+        buffer = io.StringIO()
+        csv.writer(buffer, delimiter=delimiter).writerows([("image", "text"), *rows])
+        content = buffer.getvalue()
+    file = tmp_path / f"pairs.{kind}"
+    file.write_bytes(content.encode(encoding))
+    listing, problems = listed(file)
+    assert problems == {} and [text for _, text, _ in pairs_in(listing)] == texts
+    told = {"cp1252": "cp1252", "utf-16": "utf-16-le", "utf-16-le": "utf-16-le"}.get(encoding, "")
+    assert (f"encoded in {told}" in caplog.text) == bool(told)
+    assert ("semicolon between cells" in caplog.text) == (delimiter == ";")
+
+
+def test_numbers_are_texts_and_lists_several_pairs(tmp_path):
+    rows = [
+        {"image": NAMES[0], "text": 3, "category": 7},
+        {"image": NAMES[1], "text": ["b", 2.5, True], "category": 7},
+        {"image": NAMES[2], "text": ["c", " "]},
+    ]
+    file = write(tmp_path, rows, images=NAMES[:3])
+    expected = [("p00.png", "3", "7"), ("p01.png", "2.5", "7"), ("p01.png", "b", "7"), ("p01.png", "true", "7")]
+    listing, problems = listed(file)
+    assert pairs_in(listing) == [*expected, ("p02.png", "c", None)]
+    assert problems == {"empty text": ["pairs.jsonl:3"]}
+    (tmp_path / "all.json").write_text(json.dumps(rows, indent=1))
+    assert pairs_in(listed(tmp_path / "all.json")[0]) == pairs_in(listing)
+    (tmp_path / "lists.csv").write_text("filepath,Caption\np00.png,\"['a', 'b, c']\"\np01.png,[no list\n")
+    assert pairs_in(listed(tmp_path / "lists.csv")[0]) == [
+        ("p00.png", "a", None),
+        ("p00.png", "b, c", None),
+        ("p01.png", "[no list", None),
+    ]
+    (tmp_path / "coco.json").write_text('{"images": [], "annotations": []}')
+    with pytest.raises(ValueError, match="one object with the keys images, annotations"):
+        listed(tmp_path / "coco.json")
+
+
+def test_names_of_images_in_other_forms_are_found_and_told(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    there = ["d/a.png", "d/caf\u00e9.png", "d/Upper.PNG", "d/0012.png", "d/two.png", "d/two.bmp", "d/._a.png"]
+    named = ["d\\a.png", "d/cafe\u0301.png", "D/upper.png", "d/0012", "d/two", "d/._a.png", "http://x/y.png"]
+    file = write(tmp_path, [{"image": name, "text": name} for name in named], images=there)
+    listing, problems = listed(file)
+    assert [name for name, _, _ in pairs_in(listing)] == ["0012.png", "Upper.PNG", "a.png", "caf\u00e9.png"]
+    assert problems == {"missing image": ["pairs.jsonl:5", "pairs.jsonl:7"], "never an image": ["pairs.jsonl:6"]}
+    for told in (
+        "with backslashes",
+        "another Unicode form",
+        "upper and lower case",
+        "without the ending",
+        "may be any",
+    ):
+        assert told in caplog.text
+    file = write(tmp_path / "other", [{"image": "a.png", "text": "a"}], images=["train/a.png"])
+    with pytest.raises(ValueError, match=rf"line 1, image: no such file: .*data.root={tmp_path}/other/train"):
+        listed(file)

@@ -1,10 +1,16 @@
 """Splits what was typed for a script into overrides and flags, and answers the flags that print something."""
 
+import os
+
 from vitcross.command_line.process import fail
 from vitcross.config import compose
 from vitcross.config.allowed_hydra import PRINTING_FLAGS, check_flags, check_typed
 from vitcross.config.help_page import help_page
+from vitcross.experiment.run_folder import find_latest
+from vitcross.terminal import say
 
+LATEST = "latest"
+RUN_KEYS = ("run", "resume", "init_from")
 HELP_FLAGS = {"-h", "--help"}
 
 
@@ -18,6 +24,22 @@ def split_arguments(arguments):
     except ValueError as error:
         fail(str(error))
     return overrides, flags
+
+
+def with_latest(arguments):
+    """The arguments in which `latest` of a key that takes the folder of a run is the newest one below `outputs/`; says
+    which. A folder of that name is itself. Exits with status 2 where there is no run."""
+    found = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in RUN_KEYS and value == LATEST and not os.path.lexists(LATEST):
+            try:
+                argument = f"{key}={find_latest()}"
+            except ValueError as error:
+                fail(f"{key}={LATEST}: {error}. Type {key}=RUN_FOLDER")
+            say(argument)
+        found.append(argument)
+    return found
 
 
 def answer_flags(script, arguments):

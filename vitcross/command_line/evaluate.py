@@ -1,28 +1,15 @@
 """Checks the command of `evaluate.py` before TensorFlow starts; it imports nothing heavy."""
 
 import json
-import re
 from pathlib import Path
 
-from vitcross.command_line.arguments import answer_flags, split_arguments
+from vitcross.command_line.arguments import answer_flags, split_arguments, with_latest
 from vitcross.command_line.process import fail
 from vitcross.config import compose
 from vitcross.config.compatibility import check_own_text
+from vitcross.config.typed_text import quote
 from vitcross.data.sources.image_files import find_images
 from vitcross.typos import offer
-
-FREE_TEXT = ("run", "images", "text", "compare", "target")
-
-
-def quote(argument):
-    """`images=a,b=c.jpg` as Hydra takes it literally: free text may hold commas, brackets and `=`."""
-    key, _, value = argument.partition("=")
-    if key not in FREE_TEXT or value in ("null", ""):
-        return argument
-    if value[0] in "'\"" and value[-1] == value[0] and len(value) > 1:
-        return argument  # quoted by the user
-    escaped = re.sub(r"(\\*)(\"|$)", lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
-    return f'{key}="{escaped}"'
 
 
 def check_target(run_config, settings):
@@ -56,7 +43,7 @@ def prepare_evaluate(arguments):
     Returns:
         `(settings, run_config)`: dicts, the validated configurations of the evaluation and of its run.
     """
-    arguments = [quote(argument) for argument in arguments]
+    arguments = [quote(argument, "evaluate") for argument in with_latest(arguments)]
     overrides, flags = split_arguments(arguments)
     if flags:
         answer_flags("evaluate", arguments)

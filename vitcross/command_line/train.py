@@ -1,15 +1,22 @@
 """Checks the command of `train.py` before TensorFlow starts, and prints the header of a run; imports nothing heavy."""
 
-from vitcross.command_line.arguments import HELP_FLAGS, answer_flags, split_arguments
+import contextlib
+import os
+import shlex
+import sys
+
+from vitcross.command_line.arguments import HELP_FLAGS, answer_flags, split_arguments, with_latest
 from vitcross.command_line.process import fail
 from vitcross.config import compose
+from vitcross.config.check_files import check_files
 from vitcross.config.compatibility import image_tower, model_sizes, text_tower
-from vitcross.config.validate import check_folder
+from vitcross.config.durations import AUTO
+from vitcross.config.typed_text import quote
 from vitcross.experiment.init_from import check_init_from
-from vitcross.experiment.resume import resume, resume_same_folder, typed_value
-from vitcross.experiment.run_folder import begin, holds_run
+from vitcross.experiment.resume import resume, resume_same_folder
+from vitcross.experiment.run_folder import begin, finished, has_checkpoint, holds_run, is_trial
 from vitcross.height_and_width import height_and_width
-from vitcross.terminal import printable_rows
+from vitcross.terminal import printable_rows, say
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
@@ -27,6 +34,7 @@ def header(command):
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
     length = length if isinstance(length, str) else f"{length} {unit}"
+    length = "as many epochs as fit the data, in batches" if length == AUTO else length
     vision, prefix = image_tower(model)
     vision = model_sizes(vision, prefix)
     text, _ = text_tower(model)
@@ -35,7 +43,7 @@ def header(command):
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
-        "data": f"{data.get('name') or choices['data']}, {images}",
+        "data": f"{data.get('name') or data.get('root') or data.get('file') or choices['data']}, {images}",
         "model": f"{choices['model']}: {_tower(vision)}, patches of {_by(vision['patch_size'])} pixels{texts}",
         "length": f"{length} of {data['batch_size']} {'images' if text is None else 'pairs'}, seed {settings['seed']}",
         "results": str(command.folder),
@@ -51,6 +59,31 @@ def _by(size):
     return "{} x {}".format(*height_and_width(size))
 
 
+def shell_line(script, *arguments):
+    """What is typed to run a script, quoted for the shell."""
+    return shlex.join(["python", script, *arguments])
+
+
+@contextlib.contextmanager
+def how_to_resume(script, folder):
+    """Print the command that resumes a run which ends too early: by a signal, or by an error after a checkpoint.
+
+    Args:
+        script: path of `train.py`, as typed.
+        folder: of the run. A trial of a sweep is resumed by its sweep, which prints its own command.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        stopped = isinstance(end.code, int) and end.code > 128
+        unfinished = end.code and not finished(folder) and (stopped or has_checkpoint(folder))
+        if unfinished and not is_trial(folder):
+            near = os.path.relpath(folder)
+            place = str(folder) if near.startswith("..") else near
+            say(f"resume with: {shell_line(script, f'resume={place}')}", file=sys.stderr)
+        raise
+
+
 def prepare_train(arguments):
     """Check what was typed before anything is made, and make the folder of the run; exits with status 2 and one message
     where something is wrong, and with 0 where a flag has been answered or the run has finished.
@@ -61,14 +94,15 @@ def prepare_train(arguments):
     Returns:
         `vitcross.experiment.run_folder.Command`; its folder is held by this process.
     """
+    arguments = [quote(argument, "train") for argument in with_latest(arguments)]
     overrides, flags = split_arguments(arguments)
     if flags:
         answer_flags("train", arguments)
     try:
-        if typed_value(overrides, "resume"):
+        if compose.typed_value(overrides, "resume") is not None:
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)
-        check_folder(settings["data"])
+        check_files(settings["data"])
         folder = compose.typed_folder(overrides, settings)
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)

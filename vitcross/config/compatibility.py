@@ -14,10 +14,10 @@ class ConfigError(ValueError):
 
 # Which models a task trains, and on which data.
 KINDS = {
-    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder")),
-    "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions")),
-    "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions")),
-    "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs")),
+    "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder", "labels_file", "huggingface")),
+    "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
+    "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
+    "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs", "huggingface_questions")),
 }
 # What evaluate.py must be told about the user's images.
 NEEDS_TEXT = {

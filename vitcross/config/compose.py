@@ -14,10 +14,13 @@ from yaml import YAMLError
 
 from vitcross.config.allowed_hydra import check_hydra
 from vitcross.config.compatibility import ConfigError
+from vitcross.config.durations import AUTO
 from vitcross.config.help_page import options
 from vitcross.config.search_space import Interval, Sweep, Values
 from vitcross.config.sweep_rules import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
+from vitcross.config.typed_text import absolute_paths
 from vitcross.config.validate import check_stored, explain, validate
+from vitcross.paths import typed_path
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TOKENIZER = "tokenizer.json"  # in the folder of a run whose data has texts
@@ -46,7 +49,11 @@ def compose(name, overrides):
         choices = dict(composed.hydra.runtime.choices)
         # Hydra's own keys hold what only a running job has.
         config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True), choices
+        config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        trainer = config.get("trainer", {})
+        if trainer.get("epochs") == AUTO and trainer["steps"] is not None:
+            trainer["epochs"] = None  # an experiment has a length of its own
+        return config, choices
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name))) from error
 
@@ -81,26 +88,38 @@ def check_arguments(name, overrides):
             raise ConfigError(f"'{text}' lists several values: a sweep needs -m; a list needs brackets, e.g. key=[1,2]")
     config, choices = compose(name, overrides)
     validate(config, name)
-    return config, choices
+    return absolute_paths(config, name), choices
 
 
 def typed_folder(overrides, settings):
-    """The `hydra.run.dir` that was typed, with its interpolations resolved; None where it was not typed.
+    """The `hydra.run.dir` that was typed, absolute, with its interpolations resolved; None where it was not typed.
 
     Args:
         overrides: list of str, checked.
         settings: dict, their configuration.
 
     Raises:
-        ConfigError: an interpolation that leads nowhere.
+        ConfigError: an interpolation that leads nowhere, or a path that is none.
     """
-    typed = [_parse(text).value() for text in overrides if _key(text).lstrip("+") == "hydra.run.dir"]
-    if not typed or typed[-1] in (None, ""):
+    typed = typed_value(overrides, "hydra.run.dir")
+    if typed is None:
         return None
     try:
-        return str(OmegaConf.create({**settings, "hydra.run.dir": typed[-1]})["hydra.run.dir"])
+        return typed_path(str(OmegaConf.create({**settings, "hydra.run.dir": typed})["hydra.run.dir"]))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"hydra.run.dir={typed[-1]} cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"hydra.run.dir={typed} cannot be read: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ConfigError(f"hydra.run.dir: {error}") from error
+
+
+def typed_value(overrides, key):
+    """The value that was typed last for a key, as Hydra reads it; None where there is none.
+
+    Raises:
+        ConfigError: a malformed override.
+    """
+    typed = [_parse(text).value() for text in overrides if _key(text).lstrip("+") == key]
+    return typed[-1] if typed else None
 
 
 def print_as_hydra(name, arguments):
@@ -302,4 +321,4 @@ def resumed(folder, overrides):
             OmegaConf.update(now, key, override.value(), merge=False)
     now = OmegaConf.to_container(now)
     validate(now)
-    return before, now
+    return before, absolute_paths(now, "train")

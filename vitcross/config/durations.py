@@ -7,6 +7,7 @@ from vitcross.config.compatibility import ConfigError
 
 TRAINER_DURATIONS = ("evaluate_every", "log_every", "checkpoint_every", "early_stopping")
 OPTIMIZER_DURATIONS = ("warmup", "cooldown", "timescale", "ema")
+AUTO = "auto"  # of trainer.epochs
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(steps?|epochs?|examples?|percent|%)?\s*")
 
 
@@ -44,6 +45,15 @@ class Durations:
         return cls(total_steps=total, steps_per_epoch=epoch, trainer=of_trainer, optimizer=of_optimizer)
 
 
+def with_epochs(config, num_examples):
+    """The configuration with the number of epochs where `trainer.epochs` is `auto`, for a training split of
+    `num_examples`: as many as make 1,200 steps, but 10 at least (much data) and 300 at most (little)."""
+    if config["trainer"]["epochs"] != AUTO:
+        return config
+    epochs = min(300, max(10, round(1200 * config["data"]["batch_size"] / num_examples)))
+    return config | {"trainer": config["trainer"] | {"epochs": epochs}}
+
+
 def _steps(group, section, key, known):
     return None if section[key] is None else to_steps(section[key], name=f"{group}.{key}", **known)
 
@@ -59,7 +69,8 @@ def check_lengths(config):
     if (lengths["steps"] is None) == (lengths["epochs"] is None):
         raise ConfigError(f"exactly one of trainer.steps and trainer.epochs must be set. Received: {lengths}")
     for key, value in lengths.items():
-        _check(f"trainer.{key}", value, total_steps=None)
+        if (key, value) != ("epochs", AUTO):
+            _check(f"trainer.{key}", value, total_steps=None)
     for key in TRAINER_DURATIONS:
         _check(f"trainer.{key}", trainer[key])
     for key in OPTIMIZER_DURATIONS:

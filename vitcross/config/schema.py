@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vitcross.options import data, models, optimizers, tasks
-from vitcross.options.fields import Bool, Count, CountOrZero, Size, options
+from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
     SinksOptions,
@@ -99,9 +99,13 @@ SCHEMAS = {
         "vitcross.data.load.tfds": data.TFDSOptions,
         "vitcross.data.load.scenes": data.ScenesOptions,
         "vitcross.data.load.image_folder": data.ImageFolderOptions,
+        "vitcross.data.load.labels_file": data.LabelsFileOptions,
         "vitcross.data.load.scene_texts": data.SceneTextsOptions,
         "vitcross.data.load.pairs": data.PairsOptions,
         "vitcross.data.load.tfds_captions": data.TFDSCaptionsOptions,
+        "vitcross.data.load.huggingface": data.HuggingFaceOptions,
+        "vitcross.data.load.huggingface_captions": data.HuggingFaceCaptionsOptions,
+        "vitcross.data.load.huggingface_questions": data.HuggingFaceQuestionsOptions,
     },
     "model": {
         "vitcross.models.VisionTransformer": VisionTransformerConfig,
@@ -129,8 +133,8 @@ class TrainConfig:
     """All keys of `python train.py`; groups with choices are checked by `SCHEMAS`."""
 
     seed: CountOrZero
-    init_from: str | None
-    resume: str | None
+    init_from: PathText | None
+    resume: PathText | None
     allow_changes: Bool
     data: dict[str, Any]
     model: dict[str, Any]
@@ -156,10 +160,10 @@ class EvaluationSinksConfig(SinksOptions):
 class EvaluateConfig:
     """All keys of `python evaluate.py`."""
 
-    run: str
+    run: PathText
     split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
     checkpoint: Literal["best", "latest"]
-    images: str | None
+    images: str | None  # paths, patterns: `find_images` reads them
     text: str | None
     target: str | None
     classes: list[str]
@@ -169,5 +173,5 @@ class EvaluateConfig:
     num_probes: Count
     num_trust: CountOrZero
     exact: Bool | None
-    compare: str | None
+    compare: PathText | None
     sinks: EvaluationSinksConfig

@@ -12,7 +12,6 @@ from vitcross.config.allowed_hydra import nodes
 from vitcross.config.compatibility import ConfigError, check_accumulation, check_data, check_kind, check_model
 from vitcross.config.durations import check_lengths
 from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
-from vitcross.data.sources.image_folder import list_image_folder
 from vitcross.options.messages import UNKNOWN, problems_by_path, rule
 from vitcross.typos import did_you_mean, nearest_names
 
@@ -123,25 +122,6 @@ def _check_combinations(config):
     check_model(model, data)
     check_data(data)
     check_accumulation(config)
-
-
-def check_folder(data):
-    """Checks an image folder by listing it: it exists, its classes hold images, and their number is right.
-
-    Raises:
-        ConfigError
-    """
-    if data["_target_"] != "vitcross.data.load.image_folder":
-        return
-    try:
-        shares = {key: data[key] for key in ("validation_share", "test_share", "split_seed")}
-        found = len(list_image_folder(data["root"], **shares).class_names)
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error)) from error
-    if data["num_classes"] not in (None, found):
-        raise ConfigError(
-            f"data.num_classes must be the {found} class folders of {data['root']}. Received: {data['num_classes']}"
-        )
 
 
 def explain(name, text, conf, base):

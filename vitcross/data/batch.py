@@ -1,8 +1,8 @@
 """Defines and checks the batch contract: the keys, shapes, dtypes and value ranges of a batch.
 
     images       (B, H, W, C) float32 in [-1, 1]
-    labels       (B,) int32 in [0, num_classes); of data with several labels per image (B, K) float32, 1 for each label of
-                 the image and 0 for the others
+    labels       (B,) int32 in [0, num_classes); of data with several labels per image (B, K) float32, 1 for each label
+                 of the image and 0 for the others
     valid        (B,) bool     False: a padding row of the last evaluation batch or an unreadable image; never counted
     index        (B,) int64    position of the example in its split
     box          (B, 4) float32 in [0, 1], optional: y_min, x_min, y_max, x_max of the object that decides the label

@@ -7,6 +7,7 @@ import numpy as np
 
 from vitcross.data import batch as contract
 from vitcross.data import geometry
+from vitcross.data.decode_pool import DecodePool
 from vitcross.data.preprocess import preprocess
 from vitcross.data.problems import UnreadableImages
 from vitcross.data.reader import CachingReader, DecodingReader, fits
@@ -37,6 +38,7 @@ class ImageData:
         self._sources = {split: source for split, source in known.items() if source is not None}
         self.evaluation_splits = ("validation", *(watched or {}))  # evaluated during training
         self.unreadable = UnreadableImages(options.max_unreadable)
+        self._pool = DecodePool(options)
         self._readers = {}
         self._cache_left = options.cache_gigabytes
         if num_classes is not None and num_classes != self.num_classes:
@@ -46,7 +48,7 @@ class ImageData:
                 raise ValueError(f"All splits of {name} must have the same classes; '{split}' differs from 'train'.")
             if self.source(split).multilabel != self.multilabel:
                 raise ValueError(
-                    f"All splits of {name} must have one label per image, or all several; '{split}' differs from 'train'."
+                    f"All splits of {name} must have one label per image, or all several; '{split}' differs."
                 )
             if len(self.source(split)) == 0:
                 raise ValueError(f"Split '{split}' of {name} must hold at least one example. Received: 0")
@@ -189,7 +191,7 @@ class ImageData:
         key = (split, view)
         if key in self._readers:
             return self._readers[key]
-        reader = DecodingReader(source, options=self.options, unreadable=self.unreadable, view=view)
+        reader = DecodingReader(source, options=self.options, unreadable=self.unreadable, view=view, pool=self._pool)
         if cache:
             if fits(reader, self._cache_left):
                 self._cache_left -= reader.cache_bytes / 2**30

@@ -9,10 +9,20 @@ import logging
 from vitcross.options import data as options_of
 
 logger = logging.getLogger(__name__)
+MOST_FOR_TOKENIZER = 1_000_000  # training texts that a tokenizer is trained on; more change little
 
-logger = logging.getLogger(__name__)
-
-__all__ = ["image_folder", "pairs", "scene_texts", "scenes", "tfds", "tfds_captions"]
+__all__ = [
+    "huggingface",
+    "huggingface_captions",
+    "huggingface_questions",
+    "image_folder",
+    "labels_file",
+    "pairs",
+    "scene_texts",
+    "scenes",
+    "tfds",
+    "tfds_captions",
+]
 
 
 def tfds(**given):
@@ -54,6 +64,50 @@ def image_folder(**given):
     return _image_data(name=listing.root.name, options=options, sources=sources)
 
 
+def labels_file(**given):
+    """Loads the user's images with labels from a table: `LabelsFileOptions` -> `ImageData`.
+
+    Its batches have the key `box` if the table has boxes.
+    """
+    from vitcross.data.sources.copies import copies_lines
+    from vitcross.data.sources.labels_file import LABELS_KEYS, LabelsFileSource, list_labels
+    from vitcross.data.sources.table_rows import tell
+
+    options = options_of.LabelsFileOptions(**given)
+    arguments = {key: getattr(options, key) for key in LABELS_KEYS}
+    listing = list_labels(options.file, **_shares(options), **arguments)
+    tell(listing.table)
+    files = {
+        split: [(image.path, tuple(sorted(image.labels))) for image in images]
+        for split, images in listing.splits.items()
+    }
+    for line in copies_lines(files, names=", ".join, base=listing.root, limit=options.find_copies):
+        logger.warning("%s", line)
+    sources = {
+        split: LabelsFileSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
+    }
+    return _image_data(name=listing.file.stem, options=options, sources=sources)
+
+
+def huggingface(**given):
+    """Loads labeled images of Hugging Face's `datasets`: `HuggingFaceOptions` -> `ImageData`."""
+    from vitcross.data.sources.huggingface_set import labeled_sources
+
+    options = options_of.HuggingFaceOptions(**given)
+    name, sources = labeled_sources(options)
+    return _image_data(name=name, options=options, sources=sources)
+
+
+def huggingface_captions(**given):
+    """Loads images with captions of Hugging Face's `datasets`: `HuggingFaceCaptionsOptions` -> `ImageTextData`."""
+    return _huggingface_texts(options_of.HuggingFaceCaptionsOptions(**given), "captions")
+
+
+def huggingface_questions(**given):
+    """Loads images with questions of Hugging Face's `datasets`: `HuggingFaceQuestionsOptions` -> `ImageTextData`."""
+    return _huggingface_texts(options_of.HuggingFaceQuestionsOptions(**given), "questions")
+
+
 def scene_texts(**given):
     """Loads rendered scenes with captions or questions: `SceneTextsOptions` -> `ImageTextData`."""
     from vitcross.data.problems import TextProblems
@@ -75,15 +129,18 @@ def pairs(**given):
     """Loads the user's images with captions or questions from a file of pairs: `PairsOptions` -> `ImageTextData`.
 
     Raises:
-        TooManyUnreadable: if more than `max_unreadable` images are missing.
+        TooManyUnreadable: if more than `max_unreadable` images are missing, or as many lines give no pair.
     """
     from vitcross.data.problems import TextProblems
     from vitcross.data.sources.image_files import ImageFiles
     from vitcross.data.sources.pair_source import PairSource
-    from vitcross.data.sources.pairs_file import list_pairs
+    from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
+    from vitcross.data.sources.table_rows import tell
 
     options, problems = options_of.PairsOptions(**given), TextProblems()
-    listing = list_pairs(options.file, **_shares(options), problems=problems)
+    arguments = {key: getattr(options, key) for key in PAIRS_KEYS}
+    listing = list_pairs(options.file, **_shares(options), **arguments, problems=problems)
+    tell(listing.table)
     name, classes = listing.file.stem, listing.class_names
     images = ImageFiles(listing.images, name=name, channels=options.channels)
     made = {  # two splits may share their pairs
@@ -105,6 +162,15 @@ def tfds_captions(**given):
     images = _tfds_sources(options, builder, labeled=False)
     sources = {split: caption_pairs(source, key=key, problems=problems) for split, source in images.items()}
     return _image_text_data(name=options.name, options=options, sources=sources, problems=problems)
+
+
+def _huggingface_texts(options, reads):
+    from vitcross.data.problems import TextProblems
+    from vitcross.data.sources.huggingface_set import text_sources
+
+    problems = TextProblems()
+    name, sources = text_sources(options, reads, problems)
+    return _image_text_data(name=name, options=options, sources=sources, problems=problems)
 
 
 def _tfds_builder(options):
@@ -148,7 +214,7 @@ def _scene_sources(options, scenes, **more):
 
 
 def _shares(options):
-    return {key: getattr(options, key) for key in ("validation_share", "test_share", "split_seed")}
+    return {key: getattr(options, key) for key in options_of.SHARES}
 
 
 def _resolved(options, name, train):
@@ -193,7 +259,9 @@ def _image_text_data(*, name, options, sources, problems, missing=()):
         tokenizer = Tokenizer.load(options.tokenizer)
     else:
         tokenizer = Tokenizer.train(
-            sources["train"].texts(), vocabulary_size=options.vocabulary_size, kind=options.tokenizer_kind
+            sources["train"].texts(MOST_FOR_TOKENIZER),
+            vocabulary_size=options.vocabulary_size,
+            kind=options.tokenizer_kind,
         )
     for split in sources.keys() - {"train"}:
         if options.distinct_texts:

@@ -84,6 +84,12 @@ class TextProblems:
         """Records a problem `kind`, e.g. `empty text`, of `name` (file:line, or split and position)."""
         self._names.setdefault(kind, []).append(name)
 
+    def add_logged(self, names):
+        """Records problems, a dict of kind to names, that were logged already."""
+        for kind, of_kind in names.items():
+            self._names.setdefault(kind, []).extend(of_kind)
+            self._logged.add(kind)
+
     @property
     def names(self):
         """dict of kind to the list of names, in order."""

@@ -1,19 +1,19 @@
-"""Reads batches of uint8 images of one size by index: decoded by threads, or cached in memory.
+"""Reads batches of uint8 images of one size by index: decoded on all cores, or cached in memory.
 
 Both readers give the same bytes; `cache_gigabytes` decides which one is used. Shape letters: B batch, H W C pixels.
 """
 
-import concurrent.futures
+import os
 
 import numpy as np
 
-from vitcross.cores import num_cores
 from vitcross.data import batch as contract
 from vitcross.data import geometry
 from vitcross.data.augment import streams
+from vitcross.data.decode_pool import DecodePool
+from vitcross.data.preprocess import read_view
 from vitcross.data.problems import UnreadableImage, check_still_there
-from vitcross.data.sources.decode import to_array
-from vitcross.data.sources.source import label_row
+from vitcross.data.sources.source import Source, label_row
 
 _GIGABYTE = 2**30
 
@@ -27,18 +27,18 @@ class DecodingReader:
         unreadable: `UnreadableImages` that counts the unreadable images.
         view: `evaluation` (deterministic), `random` (random resized crops, from uniforms) or `native` (as stored; all
             images of the source must have one shape).
+        pool: `DecodePool`, the threads that read; None: one for this reader alone.
     """
 
-    def __init__(self, source, *, options, unreadable, view):
+    def __init__(self, source, *, options, unreadable, view, pool=None):
         self.source, self.view = source, view
         self._options, self._unreadable = options, unreadable
         size = source.image_shape[:2] if view == "native" else options.image_size
         self.image_shape = (*size, options.channels)
-        self._kept = {"channels": options.channels, "value_range": options.value_range}
         self._bad = set()
-        self._threads = min(16, num_cores())
-        # Threads suffice, since Pillow releases the interpreter lock to decode and resize.
-        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+        self._pool = pool or DecodePool(options)
+        # Images of one known shape are small, and a source may open its images in a way of its own.
+        self._by_processes = source.image_shape is None and type(source).image is Source.image
 
     def __len__(self):
         return len(self.source)
@@ -64,10 +64,7 @@ class DecodingReader:
             for row in rows:
                 self._read_row(out, row, int(indices[row]), None if uniforms is None else uniforms[row], substitute)
 
-        rows = range(len(indices))
-        shares = [rows[k :: self._threads] for k in range(self._threads)]
-        for _ in self._pool.map(work, [share for share in shares if share]):
-            pass
+        self._pool.for_each(work, range(len(indices)))
         return out
 
     @property
@@ -97,14 +94,10 @@ class DecodingReader:
             label, multilabel = record["label"], self.source.multilabel
             out["labels"][row] = label_row(label, len(self.source.class_names)) if multilabel else label
             try:
-                image = self.source.image(candidate, record)
-                view = self._view(image, uniforms)
-                if self.view == "native":
-                    pixels = to_array(image.load(**self._kept))
-                    if pixels.shape != self.image_shape:
-                        raise UnreadableImage(image.name, f"shape {pixels.shape}, the data set says {self.image_shape}")
-                else:
-                    pixels = geometry.resample(image, view, self._options.image_size, **self._kept)
+                pixels, view = self._decode(candidate, record, uniforms)
+                if pixels.shape != self.image_shape:
+                    name = self.source.example_name(candidate)
+                    raise UnreadableImage(name, f"shape {pixels.shape}, the data set says {self.image_shape}")
             except UnreadableImage as problem:
                 check_still_there(record["image"])  # a vanished folder is not the fault of the images
                 # Count first: beyond the limit `add` raises, and every reading thread must raise that reason.
@@ -120,17 +113,13 @@ class DecodingReader:
         if substitute:
             raise ValueError(f"{self.source.name}: none of its {size} images can be read")
 
-    def _view(self, image, uniforms):
-        if self.view == "native":
-            return geometry.FULL_VIEW
-        size = self._options.image_size
-        if self.view == "random":
-            scale = self._options.augmentation.random_resized_crop
+    def _decode(self, index, record, uniforms):
+        if uniforms is not None:
             uniforms = uniforms[streams.VIEW]
-            return tuple(geometry.random_resized_view(uniforms, image.size, size, min_scale=scale).tolist())
-        return geometry.evaluation_view(
-            image.size, size, resize=self._options.resize, evaluation_crop=self._options.evaluation_crop
-        )
+        content, process = record["image"], self._pool.process() if self._by_processes else None
+        if process is not None and isinstance(content, (bytes, str, os.PathLike)):
+            return process.read_view(content, name=self.source.example_name(index), kind=self.view, uniforms=uniforms)
+        return read_view(self.source.image(index, record), kind=self.view, options=self._options, uniforms=uniforms)
 
 
 class CachingReader:

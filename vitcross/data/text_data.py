@@ -63,8 +63,8 @@ class ImageTextData(ImageData):
         self.unseen, self.texts, self.tokenizer = unseen, texts, tokenizer
         super().__init__(watched={} if unseen is None else {"unseen": unseen}, **arguments)
         self.problems = problems or TextProblems()
-        pairs = [pair for split in self.splits for pair in self.source(split).pairs]
-        self.question_types = tuple(sorted({pair.question_type for pair in pairs if pair.answers}))
+        types = {kind for split in self.splits for kind in self.source(split).question_types}
+        self.question_types = tuple(sorted(types))
         self._check()
         for path in missing:
             self.unreadable.add(UnreadableImage(path, "no such file"))
@@ -92,7 +92,7 @@ class ImageTextData(ImageData):
             "tokenizer": self.tokenizer,
             "max_length": self.max_text_length,
             "question_types": self.question_types,
-            "num_annotators": max(len(pair.answers) for split in self.splits for pair in self.source(split).pairs),
+            "num_annotators": max(self.source(split).num_annotators for split in self.splits),
             "problems": self.problems,
         }
         sources = {id(self.source(split)): self.source(split) for split in self.splits}  # two splits may share one

@@ -6,6 +6,7 @@ Shape letters: B batch, n pairs, P images, T token positions.
 import numpy as np
 
 from vitcross.data.augment import streams
+from vitcross.data.text_arrays import spec_of_rows, take_rows
 
 
 class TextReader:
@@ -14,7 +15,7 @@ class TextReader:
     Args:
         images: `DecodingReader` or `CachingReader` of the P images.
         image_of: (n,) int64 in [0, P), the image of each pair.
-        arrays: dict of batch key to an array with n rows, including `labels`.
+        arrays: dict of batch key to an array with n rows, including `labels` (`text_arrays`).
         shown: (P,) int64 in [0, P), the image that replaces each image; None for no replacement.
         draw: bool, replace each image with any other, drawn from the uniforms of the position.
     """
@@ -39,7 +40,7 @@ class TextReader:
     @property
     def spec(self):
         """As `DecodingReader.spec`."""
-        return self._images.spec | {key: (rows.shape[1:], rows.dtype) for key, rows in self._arrays.items()}
+        return self._images.spec | spec_of_rows(self._arrays)
 
     def read(self, indices, *, uniforms=None, substitute=False):
         """The pairs at `indices` (B,), like `DecodingReader.read`.
@@ -53,7 +54,7 @@ class TextReader:
         if self._shown is None and not self._draw:
             replaced = out["index"] != wanted
             indices[replaced] = self._first_pair[out["index"][replaced]]
-        return out | {key: rows[indices] for key, rows in self._arrays.items()} | {"index": indices}
+        return out | take_rows(self._arrays, indices) | {"index": indices}
 
     def _wanted(self, images, uniforms):
         if self._draw:
@@ -88,8 +89,7 @@ class ImageTextsReader(TextReader):
     def spec(self):
         """dict of each batch key to the shape and dtype of one of its rows."""
         own = {"index": ((), np.dtype(np.int64)), "valid": ((), np.dtype(np.bool_))}
-        texts = {key: (rows.shape[1:], rows.dtype) for key, rows in self._arrays.items()}
-        return {"images": self._images.spec["images"], **own, **texts}
+        return {"images": self._images.spec["images"], **own, **spec_of_rows(self._arrays)}
 
     def read(self, indices, *, uniforms=None, substitute=False):
         """The images at `indices` (B,) and K texts of each: `images` has B rows, all other keys B K."""
@@ -99,8 +99,7 @@ class ImageTextsReader(TextReader):
             images = out["index"]  # the texts of a substituted image are its own
         pairs = self._texts_of(images, uniforms[:, streams.TEXT])
         valid = np.repeat(out["valid"], self.texts_per_image)
-        texts = {key: rows[pairs] for key, rows in self._arrays.items()}
-        return {"images": out["images"], "valid": valid, "index": pairs, **texts}
+        return {"images": out["images"], "valid": valid, "index": pairs, **take_rows(self._arrays, pairs)}
 
     def _texts_of(self, images, uniforms):
         count = self._num_texts[images]

@@ -8,7 +8,8 @@ import functools
 from vitcross import metric_keys
 from vitcross.config.compatibility import fill_from_dataset
 from vitcross.config.compose import TOKENIZER, as_yaml
-from vitcross.config.durations import Durations
+from vitcross.config.durations import Durations, with_epochs
+from vitcross.data.summary import data_rows
 from vitcross.experiment.attention_maps import build_attention_maps, steps_of_captures
 from vitcross.experiment.init_from import initialize_from
 from vitcross.experiment.parts import (
@@ -23,6 +24,7 @@ from vitcross.experiment.parts import (
 )
 from vitcross.experiment.resume import find_checkpoint, with_own_tokenizer
 from vitcross.sinks.weights_and_biases.environment import wandb_group
+from vitcross.terminal import printable_rows
 
 
 def build_training(command, *, stop_on_signal, started):
@@ -39,10 +41,11 @@ def build_training(command, *, stop_on_signal, started):
 
     jit_compile = set_up_device(command.settings["trainer"], command.folder)
     data, settings = open_data(command)
+    durations = Durations.in_steps(settings, num_examples=len(data.train))
+    print(printable_rows(data_rows(data, total_steps=durations.total_steps)), flush=True)
     # After the data: preparing it for the first time draws from the global random state.
     keras.utils.set_random_seed(settings["seed"])
     task = build_task(settings, **task_arguments(data))
-    durations = Durations.in_steps(settings, num_examples=len(data.train))
     optimizer = build_optimizer(settings, task.network, durations)
     checkpoints = build_checkpoints(settings, command.folder, task, optimizer)
     found, resume_from = find_checkpoint(checkpoints, command.folder) if command.resume else (None, None)
@@ -73,7 +76,7 @@ def open_data(command):
     in the run folder, and a resumed run takes it from there."""
     settings, tokenizer = command.settings, command.folder / TOKENIZER
     data = build_data(with_own_tokenizer(settings, tokenizer) if command.resume else settings)
-    settings = fill_from_dataset(settings, dataset_properties(data))
+    settings = with_epochs(fill_from_dataset(settings, dataset_properties(data)), num_examples=len(data.train))
     if data.tokenizer is not None:
         data.tokenizer.save(tokenizer)
     check_first_batches(data, settings["seed"])

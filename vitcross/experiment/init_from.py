@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vitcross.config import compose
 from vitcross.config.compatibility import ConfigError, image_tower, model_sizes
+from vitcross.experiment.run_folder import has_checkpoint
 from vitcross.height_and_width import height_and_width
 from vitcross.terminal import say
 
@@ -27,7 +28,7 @@ def check_init_from(settings):
     if folder is None:
         return
     source = compose.open_run(folder, key="init_from")
-    if not _has_checkpoint(folder):
+    if not has_checkpoint(folder):
         raise ConfigError(f"init_from must be the folder of a run that has a checkpoint. Received: {folder}")
     _check_words(folder, settings, source)
     (tower, prefix), (their_tower, _) = (image_tower(c["model"]) for c in (settings, source))
@@ -49,13 +50,6 @@ def _check_words(folder, settings, source):
         return
     if typed is None or Path(typed).read_bytes() != words.read_bytes():
         raise ConfigError(f"init_from needs the words of its run: type data.tokenizer={words}. Received: {typed}")
-
-
-def _has_checkpoint(folder):
-    try:
-        return json.loads((Path(folder) / "checkpoints" / "index.json").read_text())["best"] is not None
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def _shape(tower):

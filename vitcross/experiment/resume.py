@@ -7,17 +7,11 @@ from pathlib import Path
 
 from vitcross.config import compose
 from vitcross.experiment import run_folder
+from vitcross.paths import typed_path
 from vitcross.terminal import say
 
 # The optimizer's state is that of the parameters that were trained.
 FIXED_ON_RESUME = ("optimizer.frozen:", "optimizer._target_:")
-
-
-def typed_value(overrides, key):
-    """What was typed for a key, without quotes; None where it was not, or null."""
-    typed = [override.partition("=")[2] for override in overrides if override.partition("=")[0] == key]
-    value = typed[-1].strip("'\"") if typed else None
-    return None if value in (None, "", "null") else value
 
 
 def resume(overrides):
@@ -32,15 +26,15 @@ def resume(overrides):
     Raises:
         ValueError: where that cannot be, or would be another experiment.
     """
-    folder = typed_value(overrides, "resume")
-    if typed_value(overrides, "hydra.run.dir"):
+    folder = typed_path(compose.typed_value(overrides, "resume"))
+    if compose.typed_value(overrides, "hydra.run.dir") is not None:
         raise ValueError("resume writes into the folder of its run; hydra.run.dir cannot be typed beside it")
-    allowed = typed_value(overrides, "allow_changes") or "false"
-    if allowed.lower() not in ("true", "false"):
+    allowed = compose.typed_value(overrides, "allow_changes")
+    if allowed not in (None, True, False):
         raise ValueError(f"allow_changes must be true or false. Received: allow_changes={allowed}")
     rest = [o for o in overrides if o.partition("=")[0] not in ("resume", "allow_changes")]
     before, now = compose.resumed(folder, rest)
-    return _resume(folder, run_folder.read_choices(folder, before), before, now, allowed.lower() == "true")
+    return _resume(folder, run_folder.read_choices(folder, before), before, now, bool(allowed))
 
 
 def resume_same_folder(folder, settings, choices):

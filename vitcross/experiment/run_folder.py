@@ -11,9 +11,10 @@ from pathlib import Path
 
 from vitcross import atomic_files
 from vitcross.config.compose import as_yaml
+from vitcross.config.durations import AUTO
 from vitcross.cores import num_cores
 
-LOCK, ORIGIN = ".lock", "run.json"
+LOCK, ORIGIN, SWEEP = ".lock", "run.json", "trials.json"
 # What may change on resume: where results go and how often the run is saved.
 RESUMABLE_KEYS = (
     "resume",
@@ -21,13 +22,23 @@ RESUMABLE_KEYS = (
     "sinks",
     "data.data_dir",
     "data.cache_gigabytes",
+    "data.num_workers",
     "trainer.checkpoint_every",
     "trainer.checkpoint_minutes",
     "trainer.keep_checkpoints",
     *(f"attention_maps.{key}" for key in ("opacity", "color_map", "resampling", "panel_size", "record_megabytes")),
 )
 # What the data decides where the configuration leaves it open; `config.yaml` has it filled in.
-FROM_DATA = ("num_classes", "image_size", "channels", "in_channels", "num_answers", "vocabulary_size", "max_length")
+FROM_DATA = (
+    "num_classes",
+    "image_size",
+    "channels",
+    "in_channels",
+    "num_answers",
+    "vocabulary_size",
+    "max_length",
+    "epochs",
+)
 _LOCKS = []  # open for as long as the process lives
 
 
@@ -60,6 +71,35 @@ def run_name(choices):
 def holds_run(folder):
     """Whether a folder holds a run."""
     return any((Path(folder) / name).exists() for name in ("config.yaml", "metrics.jsonl", "checkpoints"))
+
+
+def find_latest(parent="outputs"):
+    """The folder, absolute, of the run below `parent` that was begun last.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    begun = {}
+    for folder, inner, files in os.walk(parent):
+        if ORIGIN in files:
+            inner.clear()
+            begun[folder] = (os.stat(Path(folder) / ORIGIN).st_mtime_ns, folder)
+    if not begun:
+        raise ValueError(f"latest is the newest run of a folder, and there is none in {os.path.abspath(parent)}")
+    return os.path.abspath(max(begun, key=begun.get))
+
+
+def is_trial(folder):
+    """Whether a run is one of a sweep, whose record lies beside its folder."""
+    return (Path(folder).parent / SWEEP).is_file()
+
+
+def has_checkpoint(folder):
+    """Whether a run has a checkpoint to resume from, or to start another run from."""
+    try:
+        return json.loads((Path(folder) / "checkpoints" / "index.json").read_text())["best"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def lock(folder):
@@ -154,7 +194,7 @@ def differences(old, new):
         if may_change_on_resume(key):
             continue
         before, after = old.get(key), new.get(key)
-        left_open = after is None and key.rpartition(".")[2] in FROM_DATA
+        left_open = after in (None, AUTO) and key.rpartition(".")[2] in FROM_DATA
         if not left_open and not _same(before, after):
             found.append(f"{key}: {_text(before)} -> {_text(after)}")
     return found

@@ -24,6 +24,7 @@ from vitcross.options.fields import (
 TFDSName = Annotated[str, Field(pattern=r"^[^:]+(:[\d.*]+)?$")]
 TokenizerKind = Literal["bpe", "wordpiece"]
 TOKENIZER_KINDS = get_args(TokenizerKind)
+SHARES = ("validation_share", "test_share", "split_seed")  # options of data whose splits are cut here
 SHORTEST_TEXT = 3  # BOS, one token, EOS
 
 
@@ -102,6 +103,8 @@ class ImageOptions:
             (all of it is seen, black around it) or `stretch` (all of it, distorted).
         evaluation_crop: share of the image's side kept by the central crop of `crop`, e.g. 0.875.
         cache_gigabytes: decoded images are kept in memory where all of a split needs less than what is left of this.
+        num_workers: processes that decode images which differ in size; 0: threads of this process; None: threads on up
+            to 4 cores, on more of them a process per core. The pixels are the same.
         max_unreadable: more distinct unreadable images than this are an error.
         class_weights: None or `balanced` (inverse class frequency, mean 1 over classes).
     """
@@ -116,6 +119,7 @@ class ImageOptions:
     resize: Literal["crop", "pad", "stretch"] = "crop"
     evaluation_crop: PositiveShare = 1.0
     cache_gigabytes: NonNegative = 2.0
+    num_workers: Annotated[CountOrZero, Field(le=1024)] | None = None
     max_unreadable: CountOrZero = 0
     class_weights: Literal["balanced"] | None = None
 
@@ -298,21 +302,62 @@ class SceneTextsOptions(ImageTextOptions, DrawnOptions):
 
 
 @options
-class PairsOptions(ImageTextOptions):
-    """The user's images with captions or questions: a CSV or JSONL file of pairs.
+class TableOptions:
+    """What a table of the user's images takes (`vitcross/data/sources/table_rows.py`).
 
     Args:
-        file: its path.
-        validation_share: of the images, cut off where the file has no validation pairs; 0: its test pairs are watched
-            during training.
-        test_share: cut off where the file has no test pairs.
+        file: its path: CSV, TSV, JSON lines or a JSON array.
+        root: the folder that its names of images are relative to, or None for the file's.
+        image_column, split_column: names of columns, or None: found among common names.
+        test_share: of the images, cut off where the file has no test split.
         split_seed: decides which images are cut off.
     """
 
     file: PathText
-    validation_share: Share = 0.1
+    root: PathText | None = None
+    image_column: str | None = None
+    split_column: str | None = None
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+
+
+@options
+class PairsOptions(ImageTextOptions, TableOptions):
+    """The user's images with captions or questions: a table of pairs.
+
+    Args:
+        text_column: name of the column of captions, or None: found among common names.
+        validation_share: of the images, cut off where the file has no validation pairs; 0: its test pairs are watched
+            during training.
+    """
+
+    text_column: str | None = None
+    validation_share: Share = 0.1
+
+
+@options
+class LabelsFileOptions(ImageOptions, TableOptions):
+    """The user's images with labels in a table.
+
+    Args:
+        label_column, box_column, mask_column: names of columns, or None: found among common names.
+        box_format: what the four numbers of a box are, in pixels or as shares of the image (found by their size), or
+            None: by the names of the columns, else the one of `xyxy` and `xywh` that fits.
+        multilabel: whether an image has any number of labels, or None: true where the column is called `labels` (or
+            alike) or holds lists.
+        label_separator: between the labels of an image in a text, or None: found.
+        validation_share: of each class, cut off where the file has no validation split.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
+    """
+
+    label_column: str | None = None
+    box_column: str | None = None
+    box_format: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = None
+    mask_column: str | None = None
+    multilabel: Bool | None = None
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    find_copies: CountOrZero = 50_000
 
 
 @options
@@ -320,6 +365,71 @@ class TFDSCaptionsOptions(ImageTextOptions, TFDSOptions):
     """A TensorFlow Datasets set of images with captions."""
 
     channels: Literal[1, 3] | None = None
+
+
+@options
+class HuggingFacePlace:
+    """Where a data set of Hugging Face's `datasets` is, its splits and images.
+
+    Args:
+        name: `ORG/NAME` on the Hub, or the path of a folder or file.
+        root: folder or file (Parquet, Arrow, CSV, JSON, tar) or pattern of files; None: what `name` says.
+        config_name: which of its configurations, or None where it has one.
+        revision: branch, tag or commit on the Hub, or None: the newest.
+        train_split, validation_split, test_split: any split expression of `datasets`; None: the split of that name,
+            where there is one.
+        validation_share: cut off the training split where there is no other for validation.
+        split_seed: decides which examples are cut off.
+        image_column: name of the column of images, or None: found by type and name.
+    """
+
+    name: str | None = None
+    root: PathText | None = None
+    config_name: str | None = None
+    revision: str | None = None
+    train_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    split_seed: CountOrZero = 0
+    image_column: str | None = None
+
+
+@options
+class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
+    """Labeled images of Hugging Face's `datasets`.
+
+    Args:
+        label_column: name of the column of labels, or None: found by type and name. Lists are several labels per image.
+    """
+
+    label_column: str | None = None
+
+
+@options
+class HuggingFaceCaptionsOptions(HuggingFacePlace, ImageTextOptions):
+    """Images with captions of Hugging Face's `datasets`.
+
+    Args:
+        text_column: name of the column of captions or lists of captions, or None: found by type and name.
+        label_column: name of a column with the class of each image, or None: a column of named classes, if any.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+@options
+class HuggingFaceQuestionsOptions(HuggingFacePlace, ImageTextOptions):
+    """Images with questions of Hugging Face's `datasets`.
+
+    Args:
+        text_column: name of the column of questions, or None: found by type and name.
+        answer_column: name of the column of answers, one or a list of several annotators', or None: found likewise.
+    """
+
+    text_column: str | None = None
+    answer_column: str | None = None
 
 
 def check_augmentation(augmentation):

@@ -3,15 +3,16 @@
 import sys
 import time
 
-from vitcross.command_line.arguments import split_arguments
+from vitcross.command_line.arguments import split_arguments, with_latest
 from vitcross.command_line.process import fail
-from vitcross.command_line.train import MULTIRUN_FLAGS
+from vitcross.command_line.train import MULTIRUN_FLAGS, shell_line
 from vitcross.config import compose
-from vitcross.config.validate import check_folder
+from vitcross.config.check_files import check_files
+from vitcross.config.typed_text import quote
 from vitcross.experiment import run_folder
 from vitcross.experiment.init_from import check_init_from
-from vitcross.experiment.resume import typed_value
 from vitcross.experiment.run_folder import claim_folder
+from vitcross.paths import typed_path
 from vitcross.sweep.process import Signals, outcome, stopped_by
 from vitcross.sweep.record import has_record, open_record
 from vitcross.sweep.report import failures, header, print_results, write_report
@@ -28,18 +29,19 @@ def main(script, arguments):
     Returns:
         int, exit status: 0, 1 with failed trials, 128 + number of the signal that ended it.
     """
-    overrides, flags = split_arguments(arguments)
+    overrides, flags = split_arguments([quote(argument, "train", sweep=True) for argument in with_latest(arguments)])
     try:
         if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
             raise ValueError(f"a sweep accepts no flag besides -m. Received: {' '.join(others)}")
-        if typed_value(overrides, "resume"):
+        if compose.typed_value(overrides, "resume") is not None:
             raise ValueError(
                 "resume continues a single run; to continue a sweep, type it again with its hydra.sweep.dir"
             )
         sweep = compose.read_sweep(overrides)
-        folder = typed_value(overrides, "hydra.sweep.dir")
+        folder = compose.typed_value(overrides, "hydra.sweep.dir")
+        folder = None if folder is None else typed_path(folder)
         for settings, _ in compose.check_trials(sweep):
-            check_folder(settings["data"])
+            check_files(settings["data"])
             if folder is None or not has_record(folder):  # trials that have begun no longer need it
                 check_init_from(settings)
         folder = folder or claim_folder("multirun")
@@ -47,7 +49,11 @@ def main(script, arguments):
         record = open_record(folder, sweep)
     except (ValueError, OSError) as error:
         fail(str(error))
-    return run(script, record)
+    status = run(script, record)
+    if status > 128:
+        again = [argument for argument in arguments if not argument.startswith("hydra.sweep.dir=")]
+        say(f"resume with: {shell_line(sys.argv[0], *again, f'hydra.sweep.dir={folder}')}", file=sys.stderr)
+    return status
 
 
 def run(script, record):
@@ -113,7 +119,7 @@ def run_trial(script, record, trial, signals):
         say(f"trial {trial.number} cannot be run: {error}; the sweep continues", file=sys.stderr)
         return 2
     began = time.perf_counter()
-    status = signals.run([sys.executable, str(script), *overrides, f'hydra.run.dir="{folder}"'])
+    status = signals.run([sys.executable, str(script), *overrides, quote(f"hydra.run.dir={folder}", "train")])
     seconds = time.perf_counter() - began
     ended = outcome(folder, status)
     trial.state, trial.value, trial.note = ended.state, ended.value, ended.note

@@ -7,7 +7,7 @@ from pathlib import Path
 from vitcross import atomic_files
 from vitcross.experiment import run_folder
 
-FILE, VERSION = "trials.json", 1
+FILE, VERSION = run_folder.SWEEP, 1
 
 
 @dataclasses.dataclass

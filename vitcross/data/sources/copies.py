@@ -33,7 +33,7 @@ def copies_lines(splits, *, names, base, limit):
     """
     files = [(path, split, label) for split, pairs in splits.items() for path, label in pairs]
     if len(files) > limit:
-        return [f"copies are not looked for: {len(files):,} images, data.find_copies={limit:,}"] if limit else []
+        return [f"copies      not looked for: {len(files):,} images, data.find_copies={limit:,}"] if limit else []
     across_splits, across_classes = collections.defaultdict(list), []
     for group in equal_files([path for path, _, _ in files]):
         first = files[group[0]]
@@ -45,11 +45,11 @@ def copies_lines(splits, *, names, base, limit):
             if label != first[2]:
                 across_classes.append(f"{pair}: {names(label)} and {names(first[2])}")
     lines = [
-        f"the same content in two splits: {len(pairs):,} of '{second}' also in '{first}' ({_first(pairs)})"
+        f"copies      {len(pairs):,} of {second} in {first} too ({_first(pairs)})"
         for (first, second), pairs in across_splits.items()
     ]
     if across_classes:
-        lines.append(f"the same content under two classes: {len(across_classes):,} ({_first(across_classes)})")
+        lines.append(f"copies      {len(across_classes):,} under two classes ({_first(across_classes)})")
     return lines
 
 

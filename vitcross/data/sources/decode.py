@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitcross.data.problems import UnreadableImage
 from vitcross.data.sources import deep_pixels
+from vitcross.data.sources.image_rules import raster_formats
 
 # Larger images are rejected before decoding, since a few kilobytes can unpack to gigabytes.
 MAX_PIXELS = 2**26
@@ -107,11 +108,11 @@ def _open(content):
             content = content[..., 0]
         return Image.fromarray(content)
     if isinstance(content, (bytes, bytearray, memoryview)):
-        return Image.open(io.BytesIO(content))
+        return Image.open(io.BytesIO(content), formats=raster_formats())
     if os.path.getsize(content) == 0:
         raise ValueError("the file is empty")
     with open(content, "rb") as file:  # read completely, so that no file handle stays open
-        return Image.open(io.BytesIO(file.read()))
+        return Image.open(io.BytesIO(file.read()), formats=raster_formats())
 
 
 def _orientation(image):

@@ -85,8 +85,7 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
     classes, left_out = _read(folders, left_out)
     _check_training(classes["train"], folders["train"], left_out)
     class_names = tuple(sorted(classes["train"]))
-    notes = [f"left out: {line}" for line in left_out_lines(left_out, base=root)]
-    notes += _odd_names(class_names, folders["train"])
+    notes = [f"left out    {line}" for line in left_out_lines(left_out, base=root)] + _odd_names(class_names)
     for split in folders.keys() - {"train"}:
         notes += _check_other(split, classes[split], folders[split], class_names)
     splits = {
@@ -98,7 +97,7 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
         if split not in splits and share:
             # The share refers to the whole class, of which validation may already have taken a part.
             taken = validation_share if split == "test" and "validation" not in folders else 0
-            splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
+            splits["train"], splits[split] = cut_by_class(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
     return FolderListing(root=root, class_names=class_names, splits=splits, notes=notes)
 
 
@@ -183,7 +182,7 @@ def _check_training(classes, folder, left_out):
         found = left_out_lines({reason: paths for reason, paths in inside.items() if paths}, base=folder)
         raise ValueError(
             f"Each class folder of {folder} must hold at least one image to train on. Received without any: "
-            f"{', '.join(empty)}{''.join(f'; {line}' for line in found)}"
+            + "\n  left out: ".join([", ".join(empty), *found])
         )
     if all(_looks_like_split(name) for name in names):
         raise ValueError(
@@ -204,19 +203,19 @@ def _is_in(path, folder, names):
     return unicodedata.normalize("NFC", as_text(os.path.relpath(path, folder)).split(os.sep)[0]) in names
 
 
-def _odd_names(names, folder):
+def _odd_names(names):
     """What is said of class names that may be meant as something else: list of str."""
     notes = []
     if splits := [name for name in names if _looks_like_split(name)]:
-        notes.append(f"taken for a class of {folder}, though it looks like a split: {', '.join(splits)}")
+        notes.append(f"note        taken for a class, though it looks like a split: {', '.join(splits)}")
     if small := [name for name in names if is_thumbnails(name)]:
-        notes.append(f"taken for a class of {folder}, though it may hold small copies of others: {', '.join(small)}")
+        notes.append(f"note        taken for a class, though it may hold small copies of others: {', '.join(small)}")
     folded = collections.defaultdict(list)
     for name in names:
         folded[name.casefold()].append(name)
     for alike in folded.values():
         if len(alike) > 1:
-            notes.append(f"classes of {folder} that differ in upper and lower case only: {', '.join(alike)}")
+            notes.append(f"note        classes that differ in upper and lower case only: {', '.join(alike)}")
     return notes
 
 
@@ -240,13 +239,20 @@ def _check_other(split, classes, folder, class_names):
     missing = [name for name in class_names if name not in held]
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     named = ", ".join(missing[:_NAMED])
-    return [f"{folder} has no image of {len(missing)} of {len(class_names)} classes: {named}{more}"] if missing else []
+    return (
+        [f"note        {folder.name} has no image of {len(missing)} of {len(class_names)} classes: {named}{more}"]
+        if missing
+        else []
+    )
 
 
-def _cut(pairs, share, seed):
-    """Splits off `share` of each class, at least one and never all: (rest, cut), both in order."""
+def cut_by_class(pairs, share, seed):
+    """Splits off `share` of each class, at least one and never all: (rest, cut), both in order.
+
+    `pairs` are tuples that begin with the path and the class of an image.
+    """
     by_class = {}
-    for path, label in pairs:
+    for path, label, *_ in pairs:
         by_class.setdefault(label, []).append(path)
     cut = set()
     for label, paths in by_class.items():

@@ -29,7 +29,12 @@ _COMPANIONS = """
 """
 _THUMBNAILS = frozenset({"_thumb", "_thumbnails", "_thumbs", "thumb", "thumbnail", "thumbnails", "thumbs"})
 _COMPANIONS = frozenset({*_COMPANIONS.split(), "system volume information", *_THUMBNAILS})
-HIDDEN, BROKEN_LINK, NO_ACCESS, NO_FILE = "hidden", "broken link", "folder that cannot be opened", "not a regular file"
+HIDDEN, BROKEN_LINK, NO_ACCESS, NO_FILE = (
+    "hidden file",
+    "broken link",
+    "folder that cannot be opened",
+    "no regular file",
+)
 SAME_FILE = "link to a file that is used already"
 FOLDER_LINK = "link to a folder that is read already, or that holds it"
 _NAMED = 3  # names that a line lists of each reason
@@ -99,7 +104,7 @@ def is_thumbnails(name):
 
 
 def left_out_lines(left_out, *, base):
-    """What was left out, one line (str) for each reason, with its first paths relative to the folder `base`."""
+    """What was left out, a line (str) for each reason with its count and its first paths, relative to `base`."""
     lines = []
     for reason, paths in sorted(left_out.items(), key=lambda item: (-len(item[1]), item[0])):
         names = [as_text(os.path.relpath(path, base)) for path in sorted(paths)[:_NAMED]]

@@ -92,13 +92,28 @@ class PairSource(Source):
         """The caption or question, as written."""
         return self.pairs[index].text
 
-    def texts(self):
-        """All captions or questions, in order."""
-        return [pair.text for pair in self.pairs]
+    def texts(self, most=None):
+        """All captions or questions, in order, or `most` of them, evenly spread: list of str."""
+        count = len(self) if most is None else min(most, len(self))
+        return [self.text(k * len(self) // count) for k in range(count)]
 
     def answers(self, index):
         """The answer of each annotator: tuple of str; () for captions."""
         return self.pairs[index].answers
+
+    def question_type(self, index):
+        """`caption` or the type of the question."""
+        return self.pairs[index].question_type
+
+    @property
+    def question_types(self):
+        """The sorted types of all questions: tuple of str; () for captions."""
+        return tuple(sorted({pair.question_type for pair in self.pairs if pair.answers}))
+
+    @property
+    def num_annotators(self):
+        """Answers of the question with the most; 0 for captions."""
+        return max((len(pair.answers) for pair in self.pairs), default=0)
 
     def references(self, index):
         """All texts of the pair's image: list of str."""

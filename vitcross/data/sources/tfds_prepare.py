@@ -7,13 +7,11 @@ on request and after the data set's host has answered.
 import contextlib
 import errno
 import logging
-import threading
-import urllib.error
-import urllib.request
 
 import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
 
+from vitcross.data.sources.preflight import no_answer
 from vitcross.typos import nearest_names
 
 logger = logging.getLogger(__name__)
@@ -115,23 +113,7 @@ def _preflight(builder):
     urls = [url for url in (builder.url_infos or {}) if url.startswith(("http://", "https://"))]
     if not urls:
         return
-    outcome = []
-
-    def ask():
-        request = urllib.request.Request(urls[0], method="HEAD", headers={"User-Agent": "Mozilla/5.0"})
-        try:
-            urllib.request.urlopen(request, timeout=PREFLIGHT_SECONDS).close()
-            outcome.append(None)
-        except urllib.error.HTTPError:
-            outcome.append(None)
-        except OSError as error:
-            outcome.append(error)
-
-    # In a thread, since name resolution has no timeout.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PREFLIGHT_SECONDS)
-    reason = outcome[0] if outcome else f"no answer in {PREFLIGHT_SECONDS:g} s"
+    reason = no_answer(urls[0], seconds=PREFLIGHT_SECONDS)
     if reason is not None:
         raise ConnectionError(
             f"{builder.name} is not prepared ({builder.data_dir}) and cannot be downloaded: {urls[0]}: {reason}. "

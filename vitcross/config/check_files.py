@@ -1,0 +1,63 @@
+"""Checks the user's own files before TensorFlow starts, by listing them."""
+
+from vitcross.config.compatibility import ConfigError
+from vitcross.config.schema import SCHEMAS
+from vitcross.data.problems import TextProblems, TooManyUnreadable
+from vitcross.data.sources.huggingface_open import import_datasets
+from vitcross.data.sources.image_folder import list_image_folder
+from vitcross.data.sources.labels_file import LABELS_KEYS, list_labels
+from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
+from vitcross.options.data import SHARES
+
+_HUGGING_FACE = {  # what each of them reads
+    "vitcross.data.load.huggingface": "labels",
+    "vitcross.data.load.huggingface_captions": "captions",
+    "vitcross.data.load.huggingface_questions": "questions",
+}
+
+
+def check_files(data):
+    """Checks the user's own files by listing them: they exist, hold what they must, and the number of classes is right.
+
+    Raises:
+        ConfigError
+    """
+    lister = {
+        "vitcross.data.load.image_folder": _folder_classes,
+        "vitcross.data.load.labels_file": _table_classes,
+        "vitcross.data.load.pairs": _pair_classes,
+        **dict.fromkeys(_HUGGING_FACE, _hugging_face_classes),
+    }.get(data["_target_"])
+    if lister is None:
+        return
+    try:
+        found, what = lister(data)
+    except (ValueError, OSError, TooManyUnreadable) as error:
+        raise ConfigError(str(error)) from error
+    if found is not None and data["num_classes"] not in (None, found):
+        raise ConfigError(f"data.num_classes must be the {found} {what}. Received: {data['num_classes']}")
+
+
+def _folder_classes(data):
+    listing = list_image_folder(data["root"], **{key: data[key] for key in SHARES})
+    return len(listing.class_names), f"class folders of {data['root']}"
+
+
+def _table_classes(data):
+    listing = list_labels(data["file"], **{key: data[key] for key in (*SHARES, *LABELS_KEYS)})
+    return len(listing.class_names), f"labels of {data['file']}"
+
+
+def _pair_classes(data):
+    listing = list_pairs(data["file"], problems=TextProblems(), **{key: data[key] for key in (*SHARES, *PAIRS_KEYS)})
+    return len(listing.class_names), f"categories or answers of {data['file']}"
+
+
+def _hugging_face_classes(data):
+    """Checks the names of splits and columns; only named classes are known before the set is prepared."""
+    import_datasets()
+    from vitcross.data.sources import huggingface_set  # imports Arrow, which need not be installed
+
+    options = SCHEMAS["data"][data["_target_"]](**{key: value for key, value in data.items() if key != "_target_"})
+    found = huggingface_set.check(options, _HUGGING_FACE[data["_target_"]])
+    return found, f"classes of {data['root'] or data['name']}"

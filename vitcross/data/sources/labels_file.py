@@ -1,0 +1,435 @@
+"""Reads a table of images and their labels (`table_rows.py`), without importing TensorFlow.
+
+Its columns are `image`, a path relative to `data.root` (the file's folder where that is null) or an id without the
+ending of the file, and `label`, or `labels` for any number of them: a list, or separated. Optional: `split`, a box (one
+column, or four), `mask` (path of an image of the same form, where pixels other than 0 are the object). Several rows may
+name one image: they add boxes, and with several labels also labels.
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import numpy as np
+
+from vitcross.data.problems import UnreadableImage
+from vitcross.data.sources import boxes as box_rules
+from vitcross.data.sources.decode import EncodedImage
+from vitcross.data.sources.image_folder import cut_by_class
+from vitcross.data.sources.named_files import NamedFiles, find_image
+from vitcross.data.sources.source import Source
+from vitcross.data.sources.table_columns import (
+    BOX,
+    IMAGE,
+    LABEL,
+    LABELS,
+    MASK,
+    SPLIT,
+    SplitColumn,
+    as_text,
+    as_texts,
+    column_key,
+    column_notes,
+    find_column,
+    is_broken,
+    listed,
+    no_columns,
+    nothing_usable,
+    what_it_is,
+)
+from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table, image_root
+
+NO_IMAGE, NO_LABEL, OTHER_LABEL = "no image named", "no label", "another label of the same image"
+BAD_BOX, MISSING_MASK = "box that cannot be used", "missing mask"
+# Keys of `LabelsFileOptions` that `list_labels` takes besides the shares.
+LABELS_KEYS = ("root", "image_column", "label_column", "split_column", "box_column", "box_format", "mask_column")
+LABELS_KEYS += ("multilabel", "label_separator", "max_unreadable")
+_CHECKED = 500  # boxes that are held against the sizes of their images
+_SEPARATORS = "|;, "  # the first that occurs in a label is taken
+_LIKELY = 0.5  # a column with more values than this share of its rows is no label
+
+
+@dataclasses.dataclass(kw_only=True)
+class LabeledImage:
+    """One image of a table.
+
+    Attributes:
+        path: str.
+        labels: list of str, each once.
+        split: str.
+        number: int, the first row that names it.
+        boxes: list of (label, four floats as the table has them).
+        mask: str or None, path of a mask.
+    """
+
+    path: str
+    labels: list[str]
+    split: str
+    number: int
+    boxes: list
+    mask: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelsListing:
+    """Contents of a table of labels.
+
+    Attributes:
+        file: path.
+        root: path of the folder that its names of images are relative to.
+        class_names: tuple of str, the sorted labels of the training images; numbers by their size.
+        splits: dict of split to the list of its `LabeledImage`s.
+        multilabel: bool, whether an image has any number of labels.
+        box_format: one of `boxes.FORMATS`; None if no image has a box.
+        box_units: `pixels` or `shares`.
+        table: the `Table` that was read.
+    """
+
+    file: pathlib.Path
+    root: pathlib.Path
+    class_names: tuple[str, ...]
+    splits: dict[str, list[LabeledImage]]
+    multilabel: bool
+    box_format: str | None
+    box_units: str
+    table: Table
+
+
+def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max_unreadable=None, **given):
+    """The `LabelsListing` of a file; arguments as in `LabelsFileOptions`.
+
+    Splits that the file does not name are split off the training images as those of an image folder: class by class
+    (with several labels: of all), at least one image if a class has two.
+
+    Raises:
+        ValueError: if the file is missing, has another format, lacks a column, names an unknown split, has no two
+            classes, or boxes that do not fit their images.
+        TooManyUnreadable: if more than `max_unreadable` lines give no image, or so many images are missing.
+    """
+    file = existing_table(file, example="TRAIN.csv")
+    if not 0 < validation_share < 1 or not 0 <= test_share < 1 or validation_share + test_share >= 1:
+        raise ValueError(
+            "validation_share must be in (0, 1), test_share in [0, 1), their sum below 1. "
+            f"Received: {validation_share} and {test_share}"
+        )
+    reading = _Reading(file, given)
+    images, missing = reading.images()
+    table = reading.table
+    if not images:
+        raise nothing_usable(table, "row of an image that is there and a label")
+    box_format, units = _check_boxes(images, reading, given.get("box_format"))
+    table.lost.check(max_unreadable, missing=missing)
+    splits = {}
+    for image in images:
+        splits.setdefault(image.split, []).append(image)
+    if "train" not in splits:
+        raise ValueError(f"{file} must hold images to train on (split train). Received: {sorted(splits)}")
+    shares = {"validation": validation_share, "test": test_share}
+    for split, share in shares.items():
+        if split not in splits and share:
+            taken = validation_share if split == "test" and "validation" not in reading.splits else 0
+            splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
+    return LabelsListing(
+        file=file,
+        root=image_root(given.get("root"), file),
+        class_names=_class_names(splits, reading),
+        splits=splits,
+        multilabel=reading.multilabel,
+        box_format=box_format,
+        box_units=units,
+        table=table,
+    )
+
+
+class LabelsFileSource(Source):
+    """One split of a `LabelsListing`; `channels` is 1 or 3. The box of an image with several is the one around all."""
+
+    def __init__(self, *, listing, split, channels=3):
+        has_boxes = listing.box_format is not None
+        super().__init__(
+            name=f"{listing.file.stem}/{split}",
+            class_names=listing.class_names,
+            channels=channels,
+            optional_keys=("box",) if has_boxes else (),
+            multilabel=listing.multilabel,
+        )
+        self._listing, self._images = listing, listing.splits[split]
+        self._number = {name: k for k, name in enumerate(listing.class_names)}
+
+    def __len__(self):
+        return len(self._images)
+
+    def record(self, index):
+        """The example; `image` replaces its `box`, which may be known in pixels only."""
+        image = self._images[index]
+        record = {"image": image.path, "label": self._label(image)}
+        return record | {key: np.zeros(4, np.float32) for key in self.optional_keys}
+
+    def image(self, index, record):
+        encoded, boxes = super().image(index, record), self._images[index].boxes
+        if boxes:
+            corners = self._relative(boxes, encoded.size)
+            record["box"] = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
+        return encoded
+
+    def label_boxes(self, index):
+        image = self._images[index]
+        size = _size(image.path)
+        if not image.boxes or size is None:
+            return None
+        found = {}
+        for (name, _), box in zip(image.boxes, self._relative(image.boxes, size), strict=True):
+            if name in self._number:
+                found.setdefault(self._number[name], []).append(box)
+        return {label: np.stack(boxes) for label, boxes in found.items()}
+
+    def example_name(self, index):
+        return self._images[index].path
+
+    def labels(self):
+        if self.multilabel:
+            return super().labels()
+        return np.array([self._label(image) for image in self._images], np.int64)
+
+    def _label(self, image):
+        numbers = sorted(self._number[name] for name in image.labels if name in self._number)
+        return tuple(numbers) if self.multilabel else numbers[0]
+
+    def _relative(self, boxes, size):
+        """Boxes in an image of `size` (height, width): (n, 4) float32 of y_min, x_min, y_max, x_max in [0, 1]."""
+        size = size if self._listing.box_units == "pixels" else (1, 1)
+        return box_rules.relative([box for _, box in boxes], size, self._listing.box_format)
+
+
+class _Reading:
+    """Reads the rows of one table into `LabeledImage`s."""
+
+    def __init__(self, file, given):
+        self.table = Table(file, known={*IMAGE, *LABEL, *LABELS, *SPLIT, *BOX, *MASK})
+        self._given = given
+        self._files = NamedFiles(image_root(given.get("root"), file))
+        self._find_columns()
+        self.splits = set()
+
+    def images(self):
+        """(list of `LabeledImage`, list of the paths of missing images); what is unusable is recorded in the table."""
+        images, missing, split_column = {}, {}, SplitColumn(self._split)
+        rows = list(self._usable_rows(missing))
+        self.multilabel, separator = self._find_labels(rows)
+        repeated = 0
+        for number, path, row, value, mask in rows:
+            labels = self._labels(number, value, separator)
+            boxes = self._boxes(number, row) if labels is not None else None
+            if boxes is None:
+                continue
+            boxes = [(label, box) for box in boxes for label in (labels if len(labels) == 1 else [None])]
+            if path not in images:
+                split = split_column.of(row, f"{self.table.file.name}:{number}")
+                images[path] = LabeledImage(
+                    path=path, labels=labels, split=split, number=number, boxes=boxes, mask=mask
+                )
+                continue
+            known = images[path]
+            if not self.multilabel and labels != known.labels:
+                detail = f"{labels[0]}, but {known.labels[0]} in {self.table.lost.unit} {known.number}"
+                self.table.lost.add(OTHER_LABEL, number, key=self.label, detail=f"{detail}{_SEVERAL}")
+                continue
+            known.labels = list(dict.fromkeys([*known.labels, *labels]))
+            known.boxes += boxes
+            known.mask = known.mask or mask
+            repeated += 1
+        self.table.notes += self._files.notes() + split_column.notes()
+        if repeated:
+            self.table.notes.append(f"{repeated} rows name an image of an earlier row")
+        self.splits = {image.split for image in images.values()}
+        return list(images.values()), list(missing)
+
+    def _find_columns(self):
+        table, given = self.table, self._given
+
+        def find(names, role):
+            return find_column(table, names, given=given.get(f"{role}_column"), option=f"data.{role}_column")
+
+        self._image, self._split = find(IMAGE, "image"), find(SPLIT, "split")
+        several = given.get("multilabel") is True
+        self.label = find([*LABELS, *LABEL] if several else [*LABEL, *LABELS], "label")
+        if self._image is None or self.label is None or self._image == self.label:
+            raise no_columns(
+                table,
+                "the columns 'image' and 'label' (data.image_column and data.label_column name others)",
+                ["image", "label", "labels"],
+            )
+        self._mask = find(MASK, "mask")
+        four = None if given.get("box_column") else box_rules.box_columns(table.columns)
+        self.named_format, self._box = four or (None, [])
+        typed = given.get("box_format")
+        if four and typed not in (None, self.named_format):
+            raise ValueError(
+                f"data.box_format must be {self.named_format} or null with the columns {', '.join(self._box)} of "
+                f"{table.file}. Received: {typed}"
+            )
+        box = None if four else find(BOX, "box")
+        self._box = self._box or ([box] if box else [])
+        if typed and not self._box:
+            raise ValueError(f"data.box_format must be null: {table.file} has no column of boxes. Received: {typed}")
+        found = {"image": self._image, "split": self._split, "mask": self._mask, "box": box}
+        found["labels" if column_key(self.label) in LABELS else "label"] = self.label
+        table.notes += column_notes(table, found)
+        if four:
+            table.notes.append(f"{table.file.name}: boxes from columns {', '.join(self._box)}")
+
+    def _usable_rows(self, missing):
+        """(number, path, row, cell of the label, path of the mask) of the rows whose image is there."""
+        lost = self.table.lost
+        for number, row in self.table.rows():
+            name, mask = as_text(row.get(self._image, "")), as_text(row.get(self._mask, ""))
+            value = row.get(self.label, "")
+            if not name:
+                detail = "empty" if name == "" else what_it_is(row[self._image])
+                lost.add(NO_IMAGE, number, key=self._image, detail=detail)
+            elif mask is None:
+                lost.add(NOT_READABLE, number, key=self._mask, detail=what_it_is(row[self._mask]))
+            elif any(map(is_broken, (name, mask, *(as_texts(value) or ())))):
+                lost.add(NOT_UTF8, number, detail="half a character (a surrogate) or NUL")
+            elif (path := find_image(self._files, lost, number, name, self._image, missing)) is not None:
+                found = self._files.find(mask) if mask else None
+                if mask and found is None:
+                    lost.add(MISSING_MASK, number, key=self._mask, detail=self._files.why_missing(mask))
+                else:
+                    yield number, path, row, value, found
+
+    def _find_labels(self, rows):
+        """(whether images have several labels, what separates them in a text)."""
+        values = [value for *_, value, _ in rows]
+        # Where several rows name an image, each may have one label, whose words are separated by spaces.
+        marks = _SEPARATORS if len({path for _, path, *_ in rows}) == len(rows) else _SEPARATORS.strip()
+        typed, separator = self._given.get("multilabel"), self._given.get("label_separator")
+        lists = any(isinstance(value, list) or (isinstance(value, str) and listed(value)) for value in values)
+        texts = [value for value in values if isinstance(value, str) and not listed(value)]
+        found = next((mark for mark in marks if any(mark in text for text in texts)), None)
+        plural = found is not None and column_key(self.label) in LABELS
+        several = typed if typed is not None else lists or plural or separator is not None
+        if not several or separator is not None:
+            return several, separator
+        separator = found
+        how = "in lists" if lists else f"separated by {separator!r}" if separator else "one in each row"
+        self.table.notes.append(
+            f"{self.table.file.name}: several labels per image from column '{self.label}', {how}"
+            f"{'' if separator is None else ' (data.label_separator)'}"
+        )
+        return several, separator
+
+    def _labels(self, number, value, separator):
+        """The labels of a cell, each once; None if it has none or is unusable, which is recorded."""
+        if self.multilabel:
+            labels = as_texts(value, separators=separator or "")
+            labels = labels if labels is None else list(dict.fromkeys(filter(None, labels)))
+        else:
+            text = as_text(value)
+            labels = text if text is None else [text] if text else []
+        if labels is None:
+            self.table.lost.add(NOT_READABLE, number, key=self.label, detail=what_it_is(value) + _SEVERAL)
+        elif not labels and not self.multilabel:
+            self.table.lost.add(NO_LABEL, number, key=self.label, detail="empty")
+            return None
+        return labels
+
+    def _boxes(self, number, row):
+        """The boxes of a row as the table has them; None if they are unusable, which is recorded."""
+        if len(self._box) == 4:
+            cells = [row.get(column, "") for column in self._box]
+            value = [] if all(cell == "" for cell in cells) else cells
+        else:
+            value = row.get(self._box[0], "") if self._box else ""
+        boxes = box_rules.read_boxes(value)
+        if boxes is None:
+            self.table.lost.add(BAD_BOX, number, key=self._box[0], detail=f"no four numbers: {value!r}")
+        return boxes
+
+
+_SEVERAL = " (data.multilabel=true with task=multilabel takes several labels of an image)"
+
+
+def _check_boxes(images, reading, typed):
+    """(format, units) of the boxes of a table; images whose boxes do not fit lose them, which is recorded.
+
+    Raises ValueError if the format cannot be found or does not fit.
+    """
+    boxes = [(image, box) for image in images for _, box in image.boxes]
+    if not boxes:
+        return None, "pixels"
+    table = reading.table
+    units = "shares" if max(max(box) for _, box in boxes) <= 1 else "pixels"
+    step = -(-len(boxes) // _CHECKED)
+    sample = [(image, box, (1.0, 1.0) if units == "shares" else _size(image.path)) for image, box in boxes[::step]]
+    sample = [row for row in sample if row[2] is not None]
+    numbers, sizes = [box for _, box, _ in sample], [size for *_, size in sample]
+    box_format = typed or reading.named_format
+    if box_format is None:
+        fitting = box_rules.find_format(numbers, sizes)
+        if len(fitting) != 1:
+            first, box, (height, width) = sample[0]
+            raise ValueError(
+                f"data.box_format must say what the numbers of a box are ({', '.join(box_rules.FORMATS)}): "
+                f"{' and '.join(fitting) + ' fit' if fitting else 'neither xyxy nor xywh fits'} the images of "
+                f"{table.file}. Received: null; {table.lost.unit} {first.number} has {list(box)}, its image is "
+                f"{width:g} wide and {height:g} high"
+            )
+        box_format = fitting[0]
+    wrong = np.flatnonzero(~box_rules.fitting(numbers, sizes, box_format)) if sample else []
+    if len(wrong) > max(1, len(sample) // 20):
+        first, box, (height, width) = sample[wrong[0]]
+        raise ValueError(
+            f"data.box_format={box_format} must fit the images of {table.file}: {len(wrong)} of {len(sample)} boxes do "
+            f"not, e.g. {list(box)} in {table.lost.unit} {first.number}, whose image is {width:g} wide and {height:g} "
+            "high"
+        )
+    for position in wrong:
+        image, box, _ = sample[position]
+        detail = f"{list(box)} does not lie in the image (left out)"
+        table.lost.add(BAD_BOX, image.number, key="box", detail=detail)
+        image.boxes = [row for row in image.boxes if row[1] is not box]
+    number = sum(bool(image.boxes) for image in images)
+    table.notes.append(
+        f"{table.file.name}: {number:,} of {len(images):,} images have a box, read as {box_format} in "
+        f"{'pixels' if units == 'pixels' else 'shares of the image'} (data.box_format)"
+    )
+    return box_format, units
+
+
+def _size(path):
+    try:
+        return EncodedImage(path, name=path).size
+    except UnreadableImage:
+        return None
+
+
+def _cut(images, share, seed):
+    several = any(len(image.labels) != 1 for image in images)
+    rows = [(image.path, "" if several else image.labels[0], image) for image in images]
+    rest, cut = cut_by_class(rows, share, seed)
+    return [row[2] for row in rest], [row[2] for row in cut]
+
+
+def _class_names(splits, reading):
+    """The labels of the training images, sorted. Raises ValueError if they cannot be classes."""
+    table, rows = reading.table, len(splits["train"])
+    names = {name for image in splits["train"] for name in image.labels}
+    column = f"column '{reading.label}' of {table.file}"
+    if len(names) < 2:
+        raise ValueError(f"{column} must hold at least two labels to train on. Received: {sorted(names) or 'none'}")
+    if len(names) > max(10, _LIKELY * rows):
+        raise ValueError(
+            f"{column} must hold labels, each of several images (data.label_column names another). Received: "
+            f"{len(names)} values in {rows} rows, e.g. {', '.join(sorted(names)[:3])}"
+        )
+    for split, images in splits.items():
+        unknown = {name: image for image in images for name in image.labels if name not in names}
+        if unknown:
+            first = next(iter(unknown))
+            raise ValueError(
+                f"Split '{split}' of {table.file} must have the labels of the training images. Received also: "
+                f"{', '.join(sorted(unknown)[:5])} ({table.file.name}:{unknown[first].number})"
+            )
+    numeric = all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names)
+    return tuple(sorted(names, key=(lambda name: (float(name), name)) if numeric else None))
