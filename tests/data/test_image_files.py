@@ -51,7 +51,7 @@ def test_a_path_that_exists_is_that_path_and_anything_else_a_pattern(folder, pat
 
 def test_what_a_pattern_matches_and_is_no_image_is_told(folder):
     told = "\n".join(find_images(str(folder / "*")).left_out)
-    for words in ("1 x .txt (notes.txt)", "1 x hidden (._B.JPG)", "4 x folder, which the pattern does not enter"):
+    for words in ("1 x .txt (notes.txt)", "1 x hidden file (._B.JPG)", "4 x folder, which the pattern does not enter"):
         assert words in told, told
     told = "\n".join(find_images(str(folder / "**/*.jpg")).left_out)
     for words in ("folder @eaDir", "folder thumbnails", "link to a folder that is read already"):
