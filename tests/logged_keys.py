@@ -44,6 +44,10 @@ LOGS = {
         *("{train,val}/accuracy", "val/accuracy/<group>", "val/top5_accuracy"),
         *(f"grounding_mark/{_METHODS}/{measure}" for measure in ("pointing", "lift", "energy")),
     },
+    "scenes_multilabel": {
+        *TRAINING | MAPS | {metric_keys.LABELS},
+        *("val/mean_average_precision", "val/f1", "val/threshold", "val/calibration_error"),
+    },
     "contrastive": {
         *TRAINING | MAPS | WORDS,
         *("{train,val}/accuracy", "val/{image_to_text,text_to_image,mean}_r1"),

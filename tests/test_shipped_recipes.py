@@ -80,6 +80,7 @@ def test_nothing_that_is_shipped_is_left_out():
         *(f"scenes_{kind}" for kind in TINY_TOWERS),
         "pairs_contrastive",
         "scenes_watermark",
+        "scenes_multilabel",
         "finetune",
     }
 
@@ -165,6 +166,16 @@ def test_experiment_of_a_planted_mark(tiny_scenes, tmp_path):
     take_steps(overrides, tmp_path / "run", LOGS["scenes_watermark"])
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert {"val/accuracy", "val/accuracy_unmarked", "val/accuracy_misleading"} <= summary.keys()
+
+
+def test_experiment_of_several_labels(tiny_scenes, tmp_path):
+    folder = tmp_path / "run"
+    measured = ["attention_maps.trust_captures=1", "attention_maps.num_measured=8"]
+    take_steps(["experiment=scenes_multilabel", *tiny_scenes, *SHORT, *measured], folder, LOGS["scenes_multilabel"])
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert any("grounding/relevance/pointing" in row for row in rows)
+    model, preprocess, names = vitcross.load(folder)
+    assert model.multilabel and len(names) == model.num_classes == 8
 
 
 @pytest.mark.parametrize("kind", TINY_TOWERS)

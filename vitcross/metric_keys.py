@@ -214,6 +214,16 @@ KEYS = (
               more_is_better=True, limits=(0, 1)),
     MetricKey("val/top5_accuracy", "Top-5 accuracy", "how often the right class is among the first five", "training",
               "share", more_is_better=True, limits=(0, 1)),
+    MetricKey("val/mean_average_precision", "Mean average precision",
+              "of several labels per image: how well probabilities rank the images of a label before the others, mean "
+              "over the labels", "training", "share", more_is_better=True, limits=(0, 1)),
+    MetricKey("val/f1", "F1", "harmonic mean of precision and recall over all labels together, at the threshold that "
+              "is best on validation", "training", "share", more_is_better=True, limits=(0, 1)),
+    MetricKey("val/threshold", "Threshold", "probability from which on a label counts as predicted: the one with the "
+              "best F1 on validation", "training", "share", limits=(0, 1)),
+    MetricKey("val/calibration_error", "Calibration error of labels",
+              "mean gap between the probability of a label and how often it is there; 0: probabilities are frequencies",
+              "training", "share", more_is_better=False, limits=(0, None)),
     MetricKey("val/vqa_accuracy", "VQA accuracy", "an answer counts a third for each annotator who gave it, at most 1",
               "training", "share", more_is_better=True, limits=(0, 1)),
     MetricKey("{train,val}/token_accuracy", "Token accuracy", "how often the next token of the given caption is right",
@@ -257,7 +267,8 @@ KEYS = (
               not_drawn=_ONCE),
     MetricKey(UNREADABLE_IMAGES, "Unreadable images", "images that were left out", RUN, "images", more_is_better=False,
               not_drawn=_ONCE),
-    MetricKey("evaluation/<split>/{examples,images,texts,unreadable_images,unknown_answers}", "Counts",
+    MetricKey("evaluation/<split>/{examples,images,texts,unreadable_images,unknown_answers,labels_without_examples}",
+              "Counts",
               "how many were evaluated, or could not be", EVALUATION, not_drawn=_OF_EVALUATION),
     MetricKey("evaluation/<split>/expected_calibration_error", "Calibration error",
               "mean gap between confidence and accuracy; 0: confidence equals accuracy", EVALUATION, "share",
@@ -270,17 +281,20 @@ KEYS = (
 )  # fmt: skip
 
 PROBE, OVERLAY, METHODS_SHEET = "attention/probe", "attention/self/overlay", "attention/self/methods"
+LABELS = "attention/self/labels"
 HEADS, LAYERS, TEXT = "attention/self/heads", "attention/self/layers", "attention/self/text"
 WORDS, MATRIX = "attention/cross/words", "attention/cross/matrix"
 WORD_RELEVANCE, SIMILARITY = "attention/cross/relevance", "attention/cross/similarity"
 VIEWER, ANIMATION = "attention/viewer", "attention/evolution"
 TRUST_SHEET, TRUST_BLURRED = "attention/trust", "attention/trust_blurred"
 HEAD_IMPORTANCE, CONFUSION = "attention/heads_importance", "evaluation/confusion_matrix"
+AVERAGE_PRECISION = "evaluation/average_precision"
 
 # First what the image's tokens read of each other, then image and text.
 MEDIA = (
     MediaKey(OVERLAY, "Where does it look?", "self"),
     MediaKey(METHODS_SHEET, "Do the methods agree, and how far can each be trusted?", "self", wide=True),
+    MediaKey(LABELS, "What speaks for each label?", "self", wide=True),
     MediaKey(LAYERS, "How does attention form through the layers?", "self"),
     MediaKey(PROBE, "What did the model see and predict?", "self"),
     MediaKey(HEADS, "Do heads look at different things?", "self"),
@@ -297,6 +311,7 @@ MEDIA = (
     MediaKey(TRUST_BLURRED, "Do the maps follow the model when patches are blurred?", EVALUATION),
     MediaKey(HEAD_IMPORTANCE, "Which heads does the model use?", EVALUATION),
     MediaKey(CONFUSION, "Which classes are confused?", EVALUATION),
+    MediaKey(AVERAGE_PRECISION, "Which labels are recognized?", EVALUATION),
 )  # fmt: skip
 
 

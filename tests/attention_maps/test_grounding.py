@@ -1,10 +1,14 @@
 """Pointing game and energy, edge by edge."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests.attention_maps.records import LAYOUT, random_record
 from vitcross.attention_maps import box_to_patches, energy_in_box, grounding, pointing_game, raw_map
+from vitcross.attention_maps.sheets import drawing
+from vitcross.attention_maps.trust.grounding import mask_to_patches
 
 
 def grid(*ones, shape=(3, 5)):
@@ -104,3 +108,38 @@ def test_grounding_without_usable_boxes():
         grounding(random_record(boxes=None))
     boxes = np.tile(np.float32([0.5, 0.5, 0.5, 0.5]), (7, 1))
     assert grounding(random_record(boxes=boxes)) == {}
+
+
+def test_a_patch_is_in_a_mask_when_half_of_it_is():
+    random = np.random.default_rng(0)
+    for size, patch_size in (((12, 30), (4, 6)), ((11, 29), (4, 6))):  # a stem rounds the grid up
+        mask = random.random(size) < 0.5
+        expected = [[mask[4 * y : 4 * y + 4, 6 * x : 6 * x + 6].mean() >= 0.5 for x in range(5)] for y in range(3)]
+        np.testing.assert_array_equal(mask_to_patches(mask, (3, 5), patch_size), expected)
+    box = np.zeros((12, 30), bool)
+    box[3:9, 7:20] = True
+    as_box = box_to_patches((3 / 12, 7 / 30, 9 / 12, 20 / 30), (12, 30), (3, 5), (4, 6))
+    np.testing.assert_array_equal(mask_to_patches(box, (3, 5), (4, 6)), as_box)
+
+
+def test_a_mask_goes_before_a_box_and_what_is_unknown_is_left_out():
+    record = random_record(batch=3)
+    size = record.images.shape[1:3]
+    masks = np.zeros((3, *size), bool)
+    masks[0, : size[0] // 2] = True
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]], np.float32)
+    record = dataclasses.replace(record, masks=masks, boxes=boxes)
+    found = grounding(record, "raw")
+    upper = mask_to_patches(masks[0], LAYOUT.grid, record.patch_size)
+    maps = LAYOUT.to_grid(raw_map(record))
+    assert found["examples"] == 2 and 0 < upper.mean() < 1
+    assert found["energy"] == pytest.approx((energy_in_box(maps[0], upper) + 1) / 2)
+
+
+def test_the_outline_of_a_rectangle_is_its_box():
+    by_box, by_mask = (np.full((48, 80, 3), 99, np.uint8) for _ in range(2))
+    mask = np.zeros((12, 20), bool)
+    mask[2:9, 3:20] = True
+    drawing.draw_box(by_box, (2 / 12, 3 / 20, 9 / 12, 20 / 20))
+    drawing.draw_outline(by_mask, mask)
+    np.testing.assert_array_equal(by_mask, by_box)

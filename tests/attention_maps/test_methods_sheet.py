@@ -15,6 +15,7 @@ from vitcross.attention_maps.methods.rollout import meaning
 from vitcross.attention_maps.records.trust_report import CANNOT_TELL
 from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.methods_sheet import method_maps, methods_sheet
+from vitcross.attention_maps.sheets.overlay_images import OverlayImages, image_caption
 from vitcross.attention_maps.sheets.thumbnails import thumbnails
 from vitcross.layers.token_layout import TokenLayout
 
@@ -103,6 +104,8 @@ def test_which_examples_the_verdicts_come_from_and_why_there_is_none():
     sheet = methods_sheet(record, Style())
     assert f"Cannot tell (Raw attention, Relevance): {few}." in sheet.caption and sheet.caption.count(few) == 1
     assert f"Cannot tell (Rollout): {wide}." in sheet.caption and sheet.caption.count(": cannot tell, gap ") == 3
+    said = image_caption(record, 0)
+    assert f"Cannot tell (raw, relevance): {few}. Cannot tell (rollout): {wide}. Step" in said and said.count(few) == 1
     # One image has a gap, but no interval.
     assert dataclasses.replace(row, gap=0.5, gap_low=np.nan, gap_high=np.nan).gap_words() == "+0.50"
 
@@ -130,6 +133,12 @@ def test_the_box_is_drawn_on_the_image_and_on_every_map():
     on_image = count(pixels_of(thumbnails(record))[:, :120], 255)
     assert white[1] == 0 and white[0] > 0 and on_image > 0
     assert white[0] % 5 == 0  # the same frame on five panels
+    # What is said of boxes is so only where there is one: without area it is that of an unknown object.
+    unknown = dataclasses.replace(record, boxes=np.zeros((1, 4), np.float32))
+    with_box, without = sheets(record), sheets(unknown)
+    assert "White box" in with_box[KEY].caption and "White box" not in without[KEY].caption
+    assert with_box["attention/probe"].image.shape[0] == without["attention/probe"].image.shape[0] + 19, "one line less"
+    assert OverlayImages(unknown).layers["truth"] == [[]] != OverlayImages(record).layers["truth"]
 
 
 def test_many_images_and_a_network_that_diverged():

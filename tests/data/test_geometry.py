@@ -77,3 +77,22 @@ def test_random_views_keep_the_promised_area_and_ratio():
 def test_a_random_view_of_everything_is_everything():
     view = geometry.random_resized_view([0.9, 0.5, 0.3, 0.7], (8, 8), (4, 4), min_scale=1.0)
     np.testing.assert_allclose(view, (0, 0, 1, 1), atol=1e-9)
+
+
+def test_a_mask_is_seen_as_its_image_is():
+    mask = np.random.default_rng(0).random((11, 7)) < 0.5
+    np.testing.assert_array_equal(geometry.mask_in_view(mask, geometry.FULL_VIEW, (11, 7)), mask)
+    np.testing.assert_array_equal(
+        geometry.mask_in_view(mask, geometry.FULL_VIEW, (33, 14)), mask.repeat(3, axis=0).repeat(2, axis=1)
+    )
+    view = geometry.evaluation_view((11, 7), (11, 11), resize="pad")
+    np.testing.assert_array_equal(geometry.mask_in_view(mask, view, (11, 11)), np.pad(mask, [(0, 0), (2, 2)]))
+    view = geometry.evaluation_view((11, 7), (7, 7), resize="crop")
+    np.testing.assert_array_equal(geometry.mask_in_view(mask, view, (7, 7)), mask[2:9])
+
+
+def test_the_box_around_a_mask_is_that_of_its_pixels():
+    mask = np.zeros((11, 7), bool)
+    np.testing.assert_array_equal(geometry.box_around(mask), np.zeros(4))
+    mask[3, 2] = mask[8, 4] = True
+    np.testing.assert_allclose(geometry.box_around(mask), [3 / 11, 2 / 7, 9 / 11, 5 / 7], rtol=1e-6)

@@ -6,12 +6,16 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.images import encode, gradient
 from vitcross.data import load
+from vitcross.data.batch import check_batch
+from vitcross.data.geometry import box_around
 from vitcross.data.problems import TooManyUnreadable
 from vitcross.data.sources.boxes import find_format, fitting, read_boxes, relative
 from vitcross.data.sources.labels_file import LabelsFileSource, list_labels
+from vitcross.data.sources.mask_files import read_mask
 
 NAMES = [f"p{k:02}.png" for k in range(13)]
 HEIGHT, WIDTH = 11, 7
@@ -180,3 +184,53 @@ def test_batches_have_the_boxes_of_the_view(tmp_path):
     # 11 x 7 in a square: black on both sides, 2 of 11 columns each.
     np.testing.assert_allclose(batch["box"], [[3 / 11, 4 / 11, 9 / 11, 7 / 11]] * 2, atol=1e-6)
     assert data.class_names == ("a", "b") and sorted(batch["labels"].tolist()) == [0, 1]
+
+
+def test_masks_of_every_mode_are_what_is_not_zero(tmp_path):
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5
+    gray = Image.fromarray(mask.astype(np.uint8))
+    palette = gray.copy()
+    palette.putpalette([9, 9, 9, 0, 0, 0])  # the color of an object may be black
+    color = Image.merge("RGB", [Image.new("L", gray.size), gray, Image.new("L", gray.size)])
+    opacity = gray.point(lambda value: 255 * value)
+    white = Image.merge("LA", [Image.new("L", gray.size, 255), opacity])
+    for k, image in enumerate((gray, opacity, palette, color, white, gray.convert("1", dither=0).point(lambda v: v))):
+        image.save(tmp_path / f"{k}.png")
+        expected = mask if k < 5 else np.asarray(image)
+        np.testing.assert_array_equal(read_mask(tmp_path / f"{k}.png"), expected)
+
+
+def test_masks_are_seen_as_their_images_and_others_are_empty(tmp_path, caplog):
+    rows = [{"image": name, "label": "ab"[k % 2], "mask": f"m{k}.png" if k % 3 else ""} for k, name in enumerate(NAMES)]
+    file = write(tmp_path, rows)
+    masks = np.random.default_rng(0).random((13, HEIGHT, WIDTH)) < 0.5
+    for k, mask in enumerate(masks):
+        Image.fromarray(mask.astype(np.uint8)).save(tmp_path / f"m{k}.png")
+    data = load.labels_file(file=file, image_size=(7, 7), batch_size=4, validation_share=0.4)
+    assert "box" not in data.train.record(0)
+    batch = data.examples("validation", range(len(data.validation)))
+    check_batch(batch, image_shape=(7, 7, 3), num_classes=2)
+    for row in range(len(batch["index"])):
+        number = int(data.validation.example_name(row)[-6:-4])
+        expected = masks[number, 2:9] if number % 3 else np.zeros((7, 7))
+        np.testing.assert_array_equal(batch["mask"][row], expected)
+        np.testing.assert_array_equal(batch["box"][row], box_around(batch["mask"][row]))
+    Image.new("L", (20, 20)).save(tmp_path / "m4.png")
+    (tmp_path / "m5.png").write_text("no image")
+    with pytest.raises(
+        TooManyUnreadable, match=r"(?s)mask that cannot be used: 2.*m4.png is 20 x 20 pixels, its image 7"
+    ):
+        list_labels(file, max_unreadable=1)
+    (tmp_path / "m7.png").unlink()
+    with pytest.raises(TooManyUnreadable, match=r"missing mask: 1 \(line 9\)"):
+        list_labels(file, max_unreadable=2)
+
+
+def test_several_boxes_are_one_mask(tmp_path):
+    rows = [{"image": name, "label": "ab"[k % 2], "box": [[0, 0, 2, 3], [5, 9, 7, 11]]} for k, name in enumerate(NAMES)]
+    listing = list_labels(write(tmp_path, rows, kind="jsonl"), box_format="xyxy")
+    source = LabelsFileSource(listing=listing, split="train")
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[:3, :2] = expected[9:, 5:] = True
+    assert source.has_masks and np.array_equal(source.mask(0), expected)
+    np.testing.assert_array_equal(source[0]["box"], [0, 0, 1, 1])

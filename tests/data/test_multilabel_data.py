@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from tests.data.images import ArraySource
+from vitcross.data import load
 from vitcross.data.batch import check_batch
 from vitcross.data.image_data import ImageData, balanced_label_weights
+from vitcross.data.scenes.shapes import SHAPES
 from vitcross.data.sources.pair_source import Subset
 from vitcross.options.data import ImageOptions
 
@@ -65,7 +67,7 @@ def test_a_wrong_batch_is_named():
 
 def test_splits_of_both_kinds_are_refused():
     single = ArraySource(images=np.zeros((3, *SIZE, 3), np.uint8), labels=[0, 0, 0], class_names=CLASSES)
-    with pytest.raises(ValueError, match="'validation' differs from 'train'"):
+    with pytest.raises(ValueError, match="'validation' differs"):
         image_data(validation=single)
 
 
@@ -88,3 +90,17 @@ def test_boxes_of_labels_are_those_of_the_evaluation_view():
     assert second == {} and set(first) == {0}
     np.testing.assert_allclose(first[0], [[0, 0, 1, 0.5]])
     assert data.label_boxes("train", [0, 1]) is None
+
+
+def test_shapes_of_a_scene_are_its_labels(tmp_path):
+    sizes = {"train_examples": 11, "validation_examples": 3, "test_examples": 2}
+    data = load.scenes(data_dir=str(tmp_path), image_size=(40, 56), multilabel=True, batch_size=4, **sizes)
+    assert data.multilabel and data.class_names == SHAPES and data.train.optional_keys == ()
+    boxes = data.label_boxes("train", range(11))
+    for index in range(11):
+        objects = data.train.scene(index)["objects"]
+        found = {SHAPES.index(item["shape"]) for item in objects}
+        assert data.train.record(index)["label"] == tuple(sorted(found)) == tuple(sorted(boxes[index]))
+        assert sum(len(each) for each in boxes[index].values()) == len(objects)
+    with pytest.raises(ValueError, match="watermark must be null with multilabel=true"):
+        load.scenes(data_dir=str(tmp_path), multilabel=True, watermark={})

@@ -8,7 +8,7 @@ from rich.console import Console as RichConsole
 
 from tests.sinks.samples import sample_media
 from vitcross.pages.numbers import padded_number
-from vitcross.sinks.console import Console, duration, metrics, table
+from vitcross.sinks.console import Console, duration, metrics, table, verdicts
 from vitcross.terminal import printable
 
 TRAIN = {"epoch": 0.5, "train/loss": 0.53125, "train/accuracy": 0.75, "speed/images_per_second": 1210.4}
@@ -161,3 +161,13 @@ def test_table_flattens():
 
 def test_printable_keeps_ordinary_words():
     assert printable("Stra\u00dfe \u4e2d\u6587 \u2192 50 %") == "Stra\u00dfe \u4e2d\u6587 \u2192 50 %"
+
+
+def test_verdicts_are_grouped_with_the_reason_why_there_is_none():
+    few = "too few examples with something to explain: 5 of them, at least 8 are needed"
+    rows = [
+        {"name": "Raw attention", "words": "cannot tell", "reason": few},
+        {"name": "Rollout", "words": "follows the model", "reason": ""},
+        {"name": "Relevance", "words": "cannot tell", "reason": few},
+    ]
+    assert verdicts(rows) == [f"cannot tell ({few}): raw attention, relevance", "follows the model: rollout"]

@@ -42,6 +42,7 @@ class AttentionMaps(keras.callbacks.Callback):
         texts: list of `ProbeText` of the probes, for an image-text model; None for a classifier.
         describe_predictions: callable or None: a batch with the probes' keys -> list of str or `Prediction`, the
             prediction of an image-text model for each pair (a caption, an answer, a rank). Called at every capture.
+        labels: `ProbeLabels` of the probes, for a model of several labels per image.
         title: str, name of the run on the viewer's page.
         step: callable that returns the current optimizer step; None: steps are counted from the optimizer's counter at
             the start of training.
@@ -69,6 +70,7 @@ class AttentionMaps(keras.callbacks.Callback):
         step=None,
         texts=None,
         describe_predictions=None,
+        labels=None,
         title: str = "",
         folder=None,
     ):
@@ -77,7 +79,7 @@ class AttentionMaps(keras.callbacks.Callback):
             raise ValueError("`probes` must hold at least one image. Received: 0")
         self.network, self.probes, self.sink, self.style = network, probes, sink, style or Style()
         self.class_names, self.checks = tuple(class_names), checks
-        self.texts, self.describe_predictions = texts, describe_predictions
+        self.known = {"texts": texts, "describe_predictions": describe_predictions, "labels": labels}
         self.pending = sorted({int(s) for s in steps})
         self.trust_steps = frozenset(int(s) for s in trust_steps)
         self.seconds = self.trust_seconds = 0.0
@@ -138,8 +140,7 @@ class AttentionMaps(keras.callbacks.Callback):
             self.probes,
             step=step,
             class_names=self.class_names,
-            texts=self.texts,
-            describe_predictions=self.describe_predictions,
+            **self.known,
         )
         scalars, tables = statistics(record, self.previous)
         measured = self._check(record, step, last)

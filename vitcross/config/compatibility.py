@@ -15,6 +15,7 @@ class ConfigError(ValueError):
 # Which models a task trains, and on which data.
 KINDS = {
     "Classification": (("VisionTransformer",), ("tfds", "scenes", "image_folder", "labels_file", "huggingface")),
+    "Multilabel": (("VisionTransformer",), ("tfds", "scenes", "labels_file", "huggingface")),
     "Contrastive": (("DualEncoder",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
     "Captioning": (("CaptioningModel",), ("scene_texts of captions", "pairs", "tfds_captions", "huggingface_captions")),
     "QuestionAnswering": (("QuestionAnsweringModel",), ("scene_texts of questions", "pairs", "huggingface_questions")),
@@ -41,6 +42,23 @@ def check_kind(config):
             f"task {task} trains the model {' or '.join(models)} on data of {' or '.join(sources)}. "
             f"Received: model {model}, data {data}; experiment=NAME chooses all three"
         )
+    if config["data"].get("multilabel") is not None:  # a table may tell only when it is read
+        check_labels(config, config["data"]["multilabel"])
+
+
+def check_labels(config, multilabel):
+    """Checks that the task and the data agree on whether an image has one label or several (`multilabel`).
+
+    Raises:
+        ConfigError
+    """
+    task, has = config["task"]["_target_"].rpartition(".")[2], "several labels" if multilabel else "one label"
+    if task in ("Classification", "Multilabel") and (task == "Multilabel") != multilabel:
+        decides = "; data.multilabel decides" if "multilabel" in config["data"] else ""
+        raise ConfigError(
+            f"task=classification trains on data with one label per image, task=multilabel on several{decides}. "
+            f"Received: task={task.lower()}, and data with {has} per image"
+        )
 
 
 def check_own_text(config, settings):
@@ -56,7 +74,7 @@ def check_own_text(config, settings):
     task, text = config["task"]["_target_"].rpartition(".")[2], settings["text"]
     if settings["images"] is None and (text is not None or settings["classes"]):
         raise ConfigError("text and classes need images to apply to: images='DIR/*.jpg'")
-    if task == "Classification" and text is not None:
+    if task in ("Classification", "Multilabel") and text is not None:
         raise ConfigError(f"text is for runs of images with texts; this one classifies images. Received: {text}")
     if settings["classes"] and (task != "Contrastive" or text is not None):
         raise ConfigError(
@@ -217,8 +235,10 @@ def fill_from_dataset(config, facts):
         facts: dict of key to value, e.g. `num_classes`, `image_size`, `vocabulary_size`.
 
     Raises:
-        ConfigError: a key of the model that the data decides was typed with another value.
+        ConfigError: a key of the model that the data decides was typed with another value, or a task that does not fit
+            the labels of the data.
     """
+    check_labels(config, facts.get("multilabel", False))
     data = config["data"] | {
         key: facts[key] for key in ("num_classes", "image_size", "channels", "value_range") if key in facts
     }
@@ -230,7 +250,7 @@ def _filled_model(section, facts, prefix):
     for key, value in section.items():
         if isinstance(value, dict):
             # An image encoder gives features: the number of classes is that of the whole model.
-            inner = {name: fact for name, fact in facts.items() if name != "num_classes"}
+            inner = {name: fact for name, fact in facts.items() if name not in ("num_classes", "multilabel")}
             filled[key] = _filled_model(value, inner, f"{prefix}.{key}")
         elif key in facts:
             known = facts[key]

@@ -32,6 +32,7 @@ class ImageEncoderConfig(VisionTransformerConfig):
 
     target: Annotated[Literal["vitcross.models.VisionTransformer"], Field(alias="_target_")]
     num_classes: None
+    multilabel: None
 
 
 @options
@@ -115,6 +116,7 @@ SCHEMAS = {
     },
     "task": {
         "vitcross.tasks.Classification": tasks.ClassificationOptions,
+        "vitcross.tasks.Multilabel": tasks.MultilabelOptions,
         "vitcross.tasks.Contrastive": tasks.ContrastiveOptions,
         "vitcross.tasks.Captioning": tasks.CaptioningTaskOptions,
         "vitcross.tasks.QuestionAnswering": tasks.QuestionAnsweringTaskOptions,

@@ -10,6 +10,11 @@
     mark_box     (B, 4) float32 in [0, 1], optional: box of a mark that reveals the class (`watermark.py`); without area
                  where an image has none
 
+Batches of `ImageData.examples`, which maps are made of, may also have:
+
+    mask         (B, H, W) bool  the pixels of the object that decides the label; all False where an image has none;
+                 `box` is the box around it where the source has no box of its own
+
 Training batches of mixed images (mixup, CutMix) also have:
 
     mixed_labels like `labels`: those of the image that was mixed in
@@ -102,6 +107,11 @@ def check_batch(batch, *, image_shape, num_classes, multilabel=False):
             raise ValueError(
                 f"Batch key '{key}' must have dtype {np.dtype(dtypes[key])}. Received: {arrays[key].dtype}"
             )
+    if "mask" in arrays and (arrays["mask"].shape != arrays["images"].shape[:3] or arrays["mask"].dtype != np.bool_):
+        raise ValueError(
+            f"Batch key 'mask' must be bool of shape {arrays['images'].shape[:3]}. "
+            f"Received: {arrays['mask'].dtype} {arrays['mask'].shape}"
+        )
     _check_ranges(arrays, num_classes=num_classes, lowest_label=-1 if has_text else 0, multilabel=multilabel)
     if has_text:
         _check_tokens(arrays)

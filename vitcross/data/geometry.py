@@ -83,6 +83,27 @@ def _padded(image, view, image_size):
     return canvas
 
 
+def mask_in_view(mask, view, image_size):
+    """A mask (h, w) of the whole image as `view` shows it at `image_size`: (H, W) bool, the nearest pixel of each."""
+    rows, columns = (
+        np.floor((low + (np.arange(size) + 0.5) / size * (high - low)) * extent).astype(np.int64)
+        for low, high, size, extent in zip(view[:2], view[2:], image_size, mask.shape, strict=True)
+    )
+    inside = np.outer((rows >= 0) & (rows < mask.shape[0]), (columns >= 0) & (columns < mask.shape[1]))
+    found = mask[np.ix_(rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1))]
+    return found.astype(bool) & inside
+
+
+def box_around(mask):
+    """The box (y_min, x_min, y_max, x_max) in [0, 1] around a mask (H, W): float32 (4,), zero if it is empty."""
+    if not mask.any():
+        return np.zeros(4, np.float32)
+    ends = [np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    (top, bottom), (left, right) = ends
+    height, width = mask.shape
+    return np.array([top / height, left / width, (bottom + 1) / height, (right + 1) / width], np.float32)
+
+
 def box_in_view(box, view):
     """A box (4,) of the image in the coordinates of `view`: float32 (4,), clipped to [0, 1]."""
     y_min, x_min, y_max, x_max = view

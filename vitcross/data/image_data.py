@@ -86,12 +86,9 @@ class ImageData:
         labels (`balanced_label_weights`)."""
         if self.options.class_weights is None:
             return None
-        labels = self.train.labels()
-        return (
-            balanced_label_weights(labels)
-            if self.multilabel
-            else balanced_class_weights(labels, num_classes=self.num_classes)
-        )
+        if self.multilabel:
+            return balanced_label_weights(self.train.labels())
+        return balanced_class_weights(self.train.labels(), num_classes=self.num_classes)
 
     def source(self, split):
         """The `Source` of a split. Raises ValueError if there is none."""
@@ -152,7 +149,24 @@ class ImageData:
         if indices.ndim != 1 or not indices.size or indices.min() < 0 or indices.max() >= size:
             raise ValueError(f"indices must be a non-empty list in [0, {size}) of '{split}'. Received: {indices}")
         batch = self._reader(split, cache=False).read(indices)
+        if self.source(split).has_masks:
+            masks = np.stack([self._mask(self.source(split), int(index)) for index in indices])
+            batch = {"box": np.stack(list(map(geometry.box_around, masks))), **batch, "mask": masks & _as_column(batch)}
         return {**batch, "images": contract.normalize(batch["images"])}
+
+    def _mask(self, source, index):
+        """The mask of an example as evaluation sees its image: (H, W) bool; empty if unknown."""
+        mask = source.mask(index)
+        if mask is None:
+            return np.zeros(self.options.image_size, bool)
+        # A mask has the form of its image.
+        view = geometry.evaluation_view(
+            mask.shape,
+            self.options.image_size,
+            resize=self.options.resize,
+            evaluation_crop=self.options.evaluation_crop,
+        )
+        return geometry.mask_in_view(mask, view, self.options.image_size)
 
     def label_boxes(self, split, indices):
         """The boxes of each label of the examples at `indices` of a split, as evaluation sees them.
@@ -202,6 +216,10 @@ class ImageData:
     def _images(self, split):
         """The source of the images of a split."""
         return self.source(split)
+
+
+def _as_column(batch):
+    return batch["valid"][:, None, None]
 
 
 def balanced_class_weights(labels, *, num_classes):

@@ -34,12 +34,15 @@ def tfds(**given):
 def scenes(**given):
     """Loads rendered scenes, and renders them first if necessary: `ScenesOptions` -> `ImageData`.
 
-    Its batches have the keys `box` and `num_objects`, and `mark_box` with a watermark.
+    Its batches have the keys `box` and `num_objects`, and `mark_box` with a watermark; with `multilabel` none of them.
     """
+    from vitcross.data.scenes.shape_labels import SceneShapes
     from vitcross.data.scenes.watermark import Watermark, marked
 
     options = options_of.ScenesOptions(**given)
     sources, watched = _scene_sources(options, _scene_options(options)), {}
+    if options.multilabel:
+        sources = {split: SceneShapes(source) for split, source in sources.items()}
     if options.watermark is not None:
         watermark = Watermark(**dataclasses.asdict(options.watermark))
         sources, watched = marked(sources, watermark, seed=options.scene_seed)

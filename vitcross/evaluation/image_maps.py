@@ -30,12 +30,13 @@ class ImageMaps:
         folder: path of the results.
         step: int, of the checkpoint.
         title: str, heading of the pages.
+        labels: ProbeLabels for a model of several labels per image, or None.
         style: Style or None.
     """
 
-    def __init__(self, network, groups, query, *, preprocess, folder, step, title="", style=None):
+    def __init__(self, network, groups, query, *, preprocess, folder, step, title="", labels=None, style=None):
         self._network, self._groups, self._query, self._preprocess = network, groups, query, preprocess
-        self._folder, self._step, self._title, self._style = folder, step, title, style
+        self._folder, self._step, self._title, self._labels, self._style = folder, step, title, labels, style
         self._capture = Capture(network, explain=True)
         # One group is captured once; the records of many would not fit into memory.
         self._captured = functools.lru_cache(maxsize=1)(self._capture_group)
@@ -88,6 +89,7 @@ class ImageMaps:
             class_names=query.class_names,
             texts=group.texts(query),
             describe_predictions=lambda _: group.answer.words,
+            labels=self._labels,
             target=group.target,
         )
         return dataclasses.replace(record, image_names=tuple(group.names)), batch

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vitcross import atomic_files
+from vitcross.attention_maps.records.label_part import ProbeLabels
 from vitcross.data.problems import UnreadableImage
 from vitcross.data.sources.image_rules import as_text
 from vitcross.evaluation import image_group
@@ -54,9 +55,9 @@ def report_images(task, paths, query, *, preprocess, make_folder, sink, step, ex
     _write_predictions(predictions, groups)
     say(*image_lines(groups, unreadable, query.text), f"predictions  {predictions}")
     say(*(f"  {note}" for note in _choose_targets(task.network, groups, query)))
-    maps = ImageMaps(
-        task.network, groups, query, preprocess=preprocess, folder=folder, step=step, title=title, style=style
-    )
+    labels = ProbeLabels(threshold=lambda: task.threshold) if task.network.multilabel else None
+    options = {"folder": folder, "step": step, "title": title, "labels": labels, "style": style}
+    maps = ImageMaps(task.network, groups, query, preprocess=preprocess, **options)
     with keeping(f"The predictions are kept: {predictions}"):
         maps.write()
     say(f"maps         {maps.page}")

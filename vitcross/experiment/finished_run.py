@@ -49,11 +49,14 @@ def _other_checkpoint(checkpoints, which):
 def load_task(config, checkpoint):
     """The task of a run, compiled for prediction, with the weights of a checkpoint folder."""
     from vitcross.training import device
-    from vitcross.training.checkpoint import load_network
+    from vitcross.training.checkpoint import load_network, read_header
 
     jit_compile = device.choose_jit_compile(config["trainer"]["jit_compile"], device.describe_device()[1])
     task = build_task(config, tokenizer=load_tokenizer(config))
     load_network(task.network, checkpoint)
+    if hasattr(task, "use_validation"):
+        header = read_header(checkpoint)  # a checkpoint between two validations has no metrics of its own
+        task.use_validation(header["metrics"] or header["progress"]["callbacks"]["validation"]["latest"])
     task.compile(jit_compile=jit_compile)
     return task
 

@@ -75,6 +75,7 @@ def dataset_properties(data):
     facts = {"image_size": [height, width], "channels": channels, "in_channels": channels}
     if data.options.value_range is not None:
         facts["value_range"] = list(data.options.value_range)
+    facts["multilabel"] = data.multilabel
     if data.num_classes:
         facts |= {"num_classes": data.num_classes, "num_answers": data.num_classes}
     if data.tokenizer is not None:

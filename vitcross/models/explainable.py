@@ -113,6 +113,8 @@ class Explainable:
             `token_ids` and `padding_mask` of a tower of words.
         towers: tuple of `Tower`; the first one is that of the image.
         num_choices: int, K; None where there is no list to choose from.
+        multilabel: bool, whether each choice is a yes or no of its own, of which several may be right: the probability
+            of a target is the sigmoid of its logit, otherwise the softmax.
         patch_size: (height, width) in pixels.
         token_layout_for: callable, (height, width) of an image -> `TokenLayout` of its tokens.
         embed: callable, images (B, H, W, C), training -> tokens (B, S, D) as they enter the first block.
@@ -120,6 +122,7 @@ class Explainable:
 
     batch_keys = ("images",)
     num_choices = None
+    multilabel = False
 
     def read(self, tokens, inputs, attention_controls=None, averaged: Callable = unchanged) -> Reading:
         """Runs the model in inference mode from its embedded image tokens.
@@ -168,9 +171,10 @@ class Explainable:
         one in its text; where image and text are only compared there is nothing to choose (zeros).
 
         Args:
-            wanted: None: the most probable choice; of a text that is predicted the word for the first object with a
-                box, or the longest word where none has one. A str, or a sequence of B str: a choice or a word of the
-                text (upper and lower case do not matter; a choice also by its number). (B,) int: the target itself.
+            wanted: None: the most probable choice (also as one of a sequence); of a text that is predicted the word for
+                the first object with a box, or the longest word where none has one. A str, or a sequence of B str: a
+                choice or a word of the text (upper and lower case do not matter; a choice also by its number). (B,)
+                int: the target itself.
             logits: (B, K) of the choices, where `wanted` is None.
             class_names: tuple of K str; the numbers of the choices stand for them where unknown.
             texts: list of B `ProbeText`, for a model that predicts tokens.
@@ -182,10 +186,11 @@ class Explainable:
         """
         self.check_explainable()
         each = targets.one_each(wanted, targets.num_examples(wanted, logits, texts, size))
-        if wanted is None:
+        if None in each:
             if logits is None:
                 raise ValueError("`logits` must be given to choose what is most probable. Received: None")
-            each = np.argmax(np.asarray(logits), axis=-1)
+            most = np.argmax(np.asarray(logits), axis=-1)
+            each = [k if one is None else one for one, k in zip(each, most, strict=True)]
         names = tuple(class_names)
         target = np.array([targets.choice(one, self.num_choices, names) for one in each], np.int32)
         return target, tuple(names[k] if k < len(names) else str(k) for k in target)
@@ -234,13 +239,13 @@ class Explainable:
 
     def probability(self, outputs, query: dict):
         """`(number, correct, most)`, each (B,): the probability of the target among all choices, whether it is the most
-        probable one, and which one that is.
+        probable one, and which one that is. Of several labels its own probability, and whether that is at least 1/2.
 
         Args:
             outputs: of `read`.
             query: dict of tensors, `Query.arrays`.
         """
-        return probability_of(outputs, query["target"])
+        return probability_of(outputs, query["target"], self.multilabel)
 
 
 def query_target(target, size: int, count: int | None = None) -> np.ndarray:
@@ -253,11 +258,14 @@ def query_target(target, size: int, count: int | None = None) -> np.ndarray:
     return target
 
 
-def probability_of(logits, target):
+def probability_of(logits, target, multilabel=False):
     """What `Explainable.probability` gives, from logits (B, K); `target` (B,), -1 for the most probable choice."""
     logits = ops.cast(logits, "float32")
     most = ops.cast(ops.argmax(logits, axis=-1), "int32")
     target = ops.where(target < 0, most, target)
+    if multilabel:
+        probability = ops.sigmoid(pick(logits, target))
+        return probability, probability >= 0.5, most
     return pick(ops.softmax(logits, axis=-1), target), ops.equal(most, target), most
 
 

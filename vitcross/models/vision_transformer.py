@@ -61,7 +61,7 @@ class VisionTransformer(Explainable, ConfiguredModel):
         given = {key: getattr(options, key) for key in sizes}
         sizes = {key: _required(key, given[key], of_variant) for key, of_variant in sizes.items()}
         class_token = options.pooling == "cls" if options.class_token is None else options.class_token
-        return dataclasses.replace(options, **sizes, class_token=class_token)
+        return dataclasses.replace(options, **sizes, class_token=class_token, multilabel=bool(options.multilabel))
 
     @property
     def num_prefix_tokens(self) -> int:

@@ -1,5 +1,6 @@
 """Declares the options of data sets: size, transforms and limits of images, tokens of texts, and each source."""
 
+import dataclasses
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
@@ -227,9 +228,20 @@ class ScenesOptions(DrawnOptions):
     Args:
         watermark: a mark that gives the class away in training, or None; two more splits, `unmarked` and `misleading`,
             tell what a model learned besides.
+        multilabel: the labels of an image are the shapes of all its objects; otherwise its class is the shape of the
+            object with the target color.
     """
 
     watermark: WatermarkOptions | None = None
+    multilabel: Bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.multilabel and self.watermark is not None:
+            raise ValueError(
+                "watermark must be null with multilabel=true: the mark gives away a single class. "
+                f"Received: watermark={dataclasses.asdict(self.watermark)}"
+            )
 
 
 @options

@@ -75,6 +75,8 @@ class VisionTransformerOptions(ImageEmbeddingOptions, BlockOptions):
         pooling: "cls" (class token), "gap" (mean of the patches) or "map" (attention pooling).
         class_token: None = only with pooling "cls".
         patch_dropout_rate: share of patches left out in training.
+        multilabel: whether each class is a yes or no of its own, whose probability is a sigmoid; otherwise one class of
+            all is right, and probabilities are a softmax. None: False.
     """
 
     num_classes: Count | None
@@ -87,6 +89,7 @@ class VisionTransformerOptions(ImageEmbeddingOptions, BlockOptions):
     pooling: Literal["cls", "gap", "map"] = "cls"
     class_token: Bool | None = None
     patch_dropout_rate: Share = 0.0
+    multilabel: Bool | None = None
 
     def __post_init__(self):
         if self.pooling == "cls" and self.class_token is False:

@@ -20,6 +20,17 @@ class ClassificationOptions:
 
 
 @options
+class MultilabelOptions:
+    """Any number of labels per image, each a yes or no.
+
+    Args:
+        label_smoothing: share of the target that is moved to one half.
+    """
+
+    label_smoothing: Share = 0.0
+
+
+@options
 class ContrastiveOptions:
     """Matching images and texts near each other.
 

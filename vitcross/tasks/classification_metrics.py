@@ -26,11 +26,14 @@ def expected_calibration_error(probabilities_nK, labels_n, num_bins=15):
 
     Reference: Guo et al. 2017, equation 3, arXiv 1706.04599.
     """
-    confidence_n = probabilities_nK.max(axis=1)
-    correct_n = probabilities_nK.argmax(axis=1) == labels_n
+    return calibration_gap(probabilities_nK.max(axis=1), probabilities_nK.argmax(axis=1) == labels_n, num_bins)
+
+
+def calibration_gap(confidence_n, correct_n, num_bins):
+    """The mean gap itself, of confidences (n,) in [0, 1] and whether each was right (n,)."""
     bin_n = np.clip(np.ceil(confidence_n * num_bins).astype(int) - 1, 0, num_bins - 1)
-    gaps = [abs(correct_n[bin_n == b].sum() - confidence_n[bin_n == b].sum()) for b in range(num_bins)]
-    return float(np.sum(gaps) / len(labels_n))
+    right, sure = (np.bincount(bin_n, weights=values, minlength=num_bins) for values in (correct_n, confidence_n))
+    return float(np.abs(right - sure).sum() / len(confidence_n))
 
 
 def summarize(rows, num_classes):

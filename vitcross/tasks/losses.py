@@ -37,6 +37,27 @@ def sigmoid_cross_entropy(logits_BK, labels_B, label_smoothing=0.0):
     return ops.sum(ops.softplus(logits_BK), axis=-1) - _target_logit(logits_BK, labels_B, label_smoothing)
 
 
+def binary_cross_entropy(logits_BK, targets_BK, label_smoothing=0.0, positive_weights=None):
+    """Binary cross-entropy of the sigmoid against targets, mean over the labels, in nats.
+
+    `loss_b = mean_k w_k q_bk softplus(-z_bk) + (1 - q_bk) softplus(z_bk)` with `q = (1 - s) target + s / 2`.
+
+    Args:
+        logits_BK: `(B, K)` of any float dtype; computed in float32.
+        targets_BK: `(B, K)` in [0, 1]: 1 for each label of the image; in between where images are mixed.
+        label_smoothing: s in `[0, 1)`.
+        positive_weights: w, K positive numbers, what the presence of each label weighs; None: 1.
+
+    Returns:
+        `(B,)` float32, at least 0.
+    """
+    logits_BK = ops.cast(logits_BK, "float32")
+    targets_BK = (1.0 - label_smoothing) * ops.cast(targets_BK, "float32") + label_smoothing / 2
+    weights_K = 1.0 if positive_weights is None else ops.array(positive_weights, "float32")
+    positive_BK = weights_K * targets_BK * ops.softplus(-logits_BK)
+    return ops.mean(positive_BK + (1.0 - targets_BK) * ops.softplus(logits_BK), axis=-1)
+
+
 def _target_logit(logits_BK, labels_B, label_smoothing):
     """`sum_k q_bk z_bk`, (B,)."""
     own_logit_B = ops.squeeze(ops.take_along_axis(logits_BK, ops.cast(labels_B, "int32")[..., None], axis=-1), -1)

@@ -136,6 +136,9 @@ class Validation(keras.callbacks.Callback):
     def load_state(self, state):
         self.latest = state["latest"]
 
+    def on_train_begin(self, logs=None):
+        self._tell_task()
+
     def on_epoch_end(self, epoch, logs=None):
         began = time.perf_counter()
         step = optimizer_step(self.model.optimizer)
@@ -146,8 +149,14 @@ class Validation(keras.callbacks.Callback):
             with self.with_average:
                 latest |= self._evaluate(self.metric_suffix)
         self.latest = latest
+        self._tell_task()
         self.sink.scalars(step, {metric_keys.val(name): value for name, value in self.latest.items()})
         self.seconds += time.perf_counter() - began
+
+    def _tell_task(self):
+        """A task may predict by what its last validation found, e.g. a threshold."""
+        if hasattr(self.model, "use_validation"):
+            self.model.use_validation(self.latest)
 
     def _evaluate(self, suffix):
         return {name: value for split in self.splits for name, value in split.metrics(self.model, suffix).items()}

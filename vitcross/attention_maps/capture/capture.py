@@ -14,6 +14,7 @@ import numpy as np
 
 from vitcross.attention_maps.capture.relevance import RelevanceExplainer, RelevanceMaps
 from vitcross.attention_maps.methods.cross_rollout import cross_raw_map, cross_rollout_map, token_rollout_maps
+from vitcross.attention_maps.records.label_part import LabelPart, ProbeLabels, labels_to_show
 from vitcross.attention_maps.records.record import AttentionRecord, Prediction
 from vitcross.attention_maps.records.text_part import TextPart
 
@@ -28,8 +29,8 @@ class Capture:
 
     Call arguments:
         batch: dict of arrays, the batch contract: the model's inputs with images (B, H, W, C) float32 in [-1, 1], and
-            `labels`, `index`, `box`, `mark_box` and `valid` where known. Rows with `valid` False are left out of the
-            record.
+            `labels`, `index`, `box`, `mask`, `mark_box` and `valid` where known. Rows with `valid` False are left out
+            of the record.
         step: int, optimizer steps taken so far.
         class_names: tuple of str, the classes or answers that a model chooses from.
         texts: list of B `ProbeText`, for a model that reads text.
@@ -40,7 +41,8 @@ class Capture:
         target: with `explain`, what is explained: `wanted` of `choose_target`. None: the most probable choice, or in a
             caption the word for the first object with a box.
         every_token: bool, with `explain`, compute the maps of each text token, which in a captioner takes one pass per
-            position. Default True.
+            position, and of several labels per image, which takes one pass each. Default True.
+        labels: `ProbeLabels`, of a model of several labels per image; None: a threshold of 1/2, and no boxes.
 
     Returns:
         AttentionRecord, with `text` for a model that reads text.
@@ -65,19 +67,26 @@ class Capture:
         explain: bool = True,
         target=None,
         every_token: bool = True,
+        labels: ProbeLabels | None = None,
     ):
         explainer = self._explainer if explain else None
-        if target is not None and explainer is None:
+        if target is not None and explainer is None and not self.model.multilabel:
             raise ValueError(f"`target` needs a capture with explain=True. Received: target={target!r}")
         class_names, texts = tuple(class_names), self._checked_texts(texts, batch)
         found, weights = self._run(batch)
-        record = self._record(batch, found, weights, texts, describe_predictions, class_names, step)
-        if explainer is None:
+        record = self._record(batch, found, weights, texts, describe_predictions, class_names, step, labels)
+        if explainer is None and not self.model.multilabel:
             return record
         known = {"logits": found.get("logits"), "class_names": class_names, "texts": texts}
         target, names = self.model.choose_target(target, size=len(found["token_norms"]), **known)
+        keep = _kept(batch)
+        if explainer is None:  # the boxes of labels depend on which one is explained, by whatever map
+            return dataclasses.replace(record, targets=_kept_of(names, keep))
         # The whole batch is explained, since its shape is the compiled one.
-        return _with_maps(record, explainer.explain(batch, target, every_token=every_token), names, _kept(batch))
+        record = _with_maps(record, explainer.explain(batch, target, every_token=every_token), names, keep)
+        if self.model.multilabel and every_token:
+            record = _with_label_maps(record, explainer, batch, target, keep)
+        return record
 
     def _checked_texts(self, texts, batch):
         size = len(batch[self.model.batch_keys[0]])
@@ -89,8 +98,8 @@ class Capture:
             )
         return texts
 
-    def _record(self, batch, found, weights, texts, describe_predictions, class_names, step) -> AttentionRecord:
-        from scipy.special import softmax  # here: `import vitcross.attention_maps` stays light
+    def _record(self, batch, found, weights, texts, describe_predictions, class_names, step, labels) -> AttentionRecord:
+        from scipy.special import expit, softmax  # here: `import vitcross.attention_maps` stays light
 
         from vitcross.data.batch import to_uint8
 
@@ -102,12 +111,17 @@ class Capture:
             dtypes = {
                 "labels": ("labels", np.int32),
                 "box": ("boxes", np.float32),
+                "mask": ("masks", bool),
                 "mark_box": ("mark_boxes", np.float32),
             }
-            known = {name: _rows(batch[key], keep, dtype) for key, (name, dtype) in dtypes.items() if key in batch}
+            if model.multilabel:
+                known = {"label_part": _label_part(batch, labels or ProbeLabels(), keep)}
+                del dtypes["labels"], dtypes["box"]
+            known |= {name: _rows(batch[key], keep, dtype) for key, (name, dtype) in dtypes.items() if key in batch}
         if text is None and "logits" in found:
-            probabilities = softmax(_rows(found["logits"], keep, np.float64), axis=-1).astype(np.float32)
-            known |= {"class_names": class_names, "probabilities": probabilities}
+            logits = _rows(found["logits"], keep, np.float64)
+            probabilities = expit(logits) if model.multilabel else softmax(logits, axis=-1)
+            known |= {"class_names": class_names, "probabilities": probabilities.astype(np.float32)}
         else:
             predictions = _predictions(batch, len(images), texts, describe_predictions)
             known |= {"class_names": (), "probabilities": None, "predictions": _kept_of(predictions, keep)}
@@ -179,6 +193,26 @@ def _with_maps(record: AttentionRecord, found: RelevanceMaps, targets, keep) -> 
             tokens = {"relevance": found.tokens[keep]} | _float32({"rollout": token_rollout_maps(record)})
         text = dataclasses.replace(text, token_maps=tokens, text_maps={"relevance": found.text[keep]})
     return dataclasses.replace(record, maps=maps, targets=_kept_of(targets, keep), text=text)
+
+
+def _label_part(batch, labels: ProbeLabels, keep) -> LabelPart:
+    """The labels of a batch (B, K), where known, with what the caller knows of them."""
+    present = _rows(batch["labels"], keep, np.float32) > 0.5 if np.ndim(batch.get("labels")) == 2 else None
+    boxes = () if labels.boxes is None else _kept_of(labels.boxes, keep)
+    return LabelPart(threshold=float(labels.threshold()), present=present, boxes=boxes)
+
+
+def _with_label_maps(record: AttentionRecord, explainer, batch, target, keep) -> AttentionRecord:
+    """The record with relevance for its target, already in `maps`, and for the other labels of `labels_to_show`."""
+    part = record.label_part
+    shown = labels_to_show(record.probabilities, part.present, part.threshold, target[keep])
+    maps = [record.maps["relevance"]]
+    for column in shown.T[1:]:
+        each = target.copy()
+        each[keep] = np.where(column < 0, target[keep], column)
+        maps.append(explainer.explain(batch, each, every_token=False).image[keep] * (column >= 0)[:, None])
+    part = dataclasses.replace(part, shown=shown, maps=np.stack(maps, axis=1).astype(np.float32))
+    return dataclasses.replace(record, label_part=part)
 
 
 def _float32(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from vitcross.attention_maps.records.label_part import labels_of
 from vitcross.data.tokenizer import Token, Word
 
 NO_BOXES = np.zeros((0, 4), np.float32)
@@ -100,14 +101,16 @@ def probe_texts(data, split: str, indices) -> list[ProbeText]:
 
 
 def texts_of(task, data, split: str, indices) -> dict:
-    """The arguments `texts` and `describe_predictions` of a capture of an image-text model.
+    """The arguments `texts` and `describe_predictions` of a capture of an image-text model; `labels` of a model of
+    several labels per image.
 
     Args:
         task: task of the model (`vitcross.tasks`), which describes its predictions in words.
         data, split, indices: as for `probe_texts`; the result is empty for data without texts.
     """
     if data.tokenizer is None:
-        return {}
+        labels = labels_of(data, split, indices, task)
+        return {} if labels is None else {"labels": labels}
     references = data.references(split)
     return {
         "texts": probe_texts(data, split, indices),

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vitcross.attention_maps.records.record_file import array_fields, arrays_of, read_record, take_rows, write_record
-from vitcross.attention_maps.records.text_part import TextPart, check_shape
+from vitcross.attention_maps.records.label_part import LabelPart
+from vitcross.attention_maps.records.record_file import (
+    array_fields,
+    arrays_of,
+    check_shape,
+    read_record,
+    take_rows,
+    write_record,
+)
+from vitcross.attention_maps.records.text_part import TextPart
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.pages.numbers import percent
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from vitcross.layers.token_layout import TokenLayout
 
 POOLINGS = ("cls", "gap", "map")
-TEXT = "text/"  # before the names of the text's arrays in the file
+TEXT, LABELS = "text/", "labels/"  # before the names of the arrays of a part in the file
 
 
 class Prediction(NamedTuple):
@@ -43,7 +51,8 @@ class AttentionRecord:
     Args:
         step: int, optimizer steps taken when the capture was made.
         images: (B, H, W, C) uint8, the de-normalized pixels that the model saw.
-        probabilities: (B, K) float32, rows sum to 1; None for a model that is not a classifier.
+        probabilities: (B, K) float32, rows sum to 1 (of several labels, `label_part`, each is in [0, 1]); None for a
+            model that is not a classifier.
         class_names: tuple of K str; empty where unknown.
         example_index: (B,) int64, position of each example in its split; -1 for images from outside the data set.
         weights: dict address -> (B, N, T, S) float32 in [0, 1] of the image tower, in depth order: softmax output,
@@ -54,6 +63,7 @@ class AttentionRecord:
         token_norms: (B, T) float32, L2 norm of the output tokens before the final norm.
         labels: (B,) int32 or None.
         boxes: (B, 4) float32 or None, (y_min, x_min, y_max, x_max) in [0, 1] of the object that decides the label.
+        masks: (B, H, W) bool or None, the pixels of that object; all False where unknown.
         mark_boxes: (B, 4) float32 or None, likewise of a planted mark that gives the label away; without area where an
             image has none.
         predictions: tuple of B `Prediction`, where the model does not predict a class; empty otherwise.
@@ -64,6 +74,7 @@ class AttentionRecord:
         image_names: tuple of B str, names of the images' files; may be empty.
         trust: TrustReport of the maps, or None.
         text: TextPart with the texts, or None for a model of images alone.
+        label_part: LabelPart of a model whose choices are a yes or no each; `labels` and `boxes` are then None.
 
     Raises:
         ValueError: where shapes contradict each other or `pooling` is unknown.
@@ -81,6 +92,7 @@ class AttentionRecord:
     token_norms: np.ndarray
     labels: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    masks: np.ndarray | None = None
     mark_boxes: np.ndarray | None = None
     predictions: tuple[Prediction, ...] = ()
     maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -88,10 +100,11 @@ class AttentionRecord:
     image_names: tuple[str, ...] = ()
     trust: TrustReport | None = None
     text: TextPart | None = None
+    label_part: LabelPart | None = None
 
-    ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "mark_boxes", "token_norms")
+    ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "masks", "mark_boxes", "token_norms")
     TABLES = ("weights", "maps")
-    PER_EXAMPLE = (*ARRAYS, *TABLES, "predictions", "targets", "image_names", "trust", "text")
+    PER_EXAMPLE = (*ARRAYS, *TABLES, "predictions", "targets", "image_names", "trust", "text", "label_part")
 
     def __post_init__(self):
         if self.pooling not in POOLINGS:
@@ -125,6 +138,8 @@ class AttentionRecord:
             )
         if self.text is not None:
             self.text.check(batch, layout)
+        if self.label_part is not None:
+            self.label_part.check(batch, self.probabilities.shape[1], layout)
 
     def _check_batch(self, name: str, array: np.ndarray | None) -> None:
         if array is not None and len(array) != len(self.images):
@@ -155,15 +170,21 @@ class AttentionRecord:
 
     @property
     def target_boxes(self) -> list[np.ndarray] | None:
-        """The boxes (K, 4) of what the explained word names, for every example (K = 0 where unknown); None without
-        texts or targets."""
-        if self.text is None or not self.targets:
+        """The boxes (K, 4) of what the explained word or label names, for every example (K = 0 where unknown); None
+        without texts or independent labels, or without targets."""
+        if not self.targets or (self.text is None and self.label_part is None):
             return None
+        if self.text is None:
+            return [self.label_part.boxes_of(b, self.label_number(name)) for b, name in enumerate(self.targets)]
         return [text.boxes_of(target) for text, target in zip(self.text.texts, self.targets, strict=True)]
 
     def class_name(self, label: int) -> str:
         """Name of a class, or its number where names are unknown."""
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
+
+    def label_number(self, name: str) -> int:
+        """The inverse of `class_name`."""
+        return self.class_names.index(name) if name in self.class_names else int(name)
 
     def take(self, rows) -> AttentionRecord:
         """The record of the examples `rows` (ints), in this order."""
@@ -190,10 +211,13 @@ class AttentionRecord:
     def save(self, path) -> None:
         """Write the record atomically as one compressed `.npz`."""
         names, arrays = arrays_of(self)
-        layout, text = self.token_layout, None
+        layout, text, labels = self.token_layout, None, None
         if self.text is not None:
             text, text_arrays = self.text.to_file()
             arrays |= {f"{TEXT}{name}": array for name, array in text_arrays.items()}
+        if self.label_part is not None:
+            labels, label_arrays = self.label_part.to_file()
+            arrays |= {f"{LABELS}{name}": array for name, array in label_arrays.items()}
         header = {
             "step": int(self.step),
             "class_names": list(self.class_names),
@@ -210,6 +234,7 @@ class AttentionRecord:
             "trust": self.trust and self.trust.to_json(),
             "names": names,
             "text": text,
+            "labels": labels,
         }
         write_record(path, header=header, arrays=arrays)
 
@@ -224,7 +249,10 @@ class AttentionRecord:
         from vitcross.layers.token_layout import TokenLayout
 
         header, arrays = read_record(path)
-        of_text = {name.removeprefix(TEXT): array for name, array in arrays.items() if name.startswith(TEXT)}
+        of_text, of_labels = (
+            {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+            for start in (TEXT, LABELS)
+        )
         try:
             return cls(
                 step=header["step"],
@@ -237,6 +265,7 @@ class AttentionRecord:
                 image_names=tuple(header["image_names"]),
                 trust=header["trust"] and TrustReport.from_json(header["trust"]),
                 text=header["text"] and TextPart.from_file(header["text"], of_text),
+                label_part=header["labels"] and LabelPart.from_file(header["labels"], of_labels),
                 **array_fields(cls, header["names"], arrays),
             )
         except (AttributeError, KeyError, TypeError) as error:
@@ -247,6 +276,8 @@ def prediction(record: AttentionRecord, example: int) -> Prediction:
     """The prediction for one example; for a class, the text includes its probability."""
     if record.predictions:
         return record.predictions[example]
+    if record.label_part is not None:
+        return _predicted_labels(record, example)
     predicted = int(record.predicted_class[example])
     text = f"{record.class_name(predicted)} {percent(float(record.probabilities[example, predicted]))}"
     if record.labels is None or record.labels[example] < 0:
@@ -254,6 +285,22 @@ def prediction(record: AttentionRecord, example: int) -> Prediction:
     label = int(record.labels[example])
     correct = label == predicted
     return Prediction(text, "right" if correct else f"true: {record.class_name(label)}", correct)
+
+
+def _predicted_labels(record: AttentionRecord, example: int) -> Prediction:
+    """The labels above the threshold, most probable first, or else the most probable one; and the true ones."""
+    part, row = record.label_part, record.probabilities[example]
+    chosen = [int(k) for k in np.argsort(-row, kind="stable") if row[k] >= part.threshold]
+    text = ", ".join(f"{record.class_name(k)} {percent(float(row[k]))}" for k in chosen)
+    if not chosen:
+        most = int(row.argmax())
+        text = f"none (most: {record.class_name(most)} {percent(float(row[most]))})"
+    if part.present is None:
+        return Prediction(text)
+    true = np.flatnonzero(part.present[example])
+    if set(true.tolist()) == set(chosen):
+        return Prediction(text, "right", True)
+    return Prediction(text, f"true: {', '.join(record.class_name(int(k)) for k in true) or 'none'}", False)
 
 
 def captions(record: AttentionRecord) -> list[str]:

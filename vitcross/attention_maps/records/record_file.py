@@ -51,6 +51,12 @@ def read_record(path) -> tuple[dict, dict[str, np.ndarray]]:
         ) from error
 
 
+def check_shape(name: str, array: np.ndarray | None, shape: tuple) -> None:
+    """Raise ValueError for an array of another shape; None is accepted."""
+    if array is not None and array.shape != shape:
+        raise ValueError(f"`{name}` must have the shape {shape}. Received: shape {array.shape}")
+
+
 def arrays_of(part) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
     """`(names, arrays)` of a part: the names in each table, and all arrays by their names in the file: `labels`,
     `weights_000`, `weights_001`, ..."""

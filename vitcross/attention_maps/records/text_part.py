@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from vitcross.attention_maps.records.probe_text import ProbeText
-from vitcross.attention_maps.records.record_file import array_fields, arrays_of
+from vitcross.attention_maps.records.record_file import array_fields, arrays_of, check_shape
 
 TEXT_POOLINGS = ("eos", "gap", "map", None)
 
@@ -124,9 +124,3 @@ def _is_cross(address: str) -> bool:
 
 def _is_pooling(address: str) -> bool:
     return address.endswith("pooling/cross_attention")
-
-
-def check_shape(name: str, array: np.ndarray | None, shape: tuple) -> None:
-    """Raise ValueError for an array of another shape; None is accepted."""
-    if array is not None and array.shape != shape:
-        raise ValueError(f"`{name}` must have the shape {shape}. Received: shape {array.shape}")

@@ -94,6 +94,7 @@ class TrustReport:
         fidelity: method ("raw", "rollout", "relevance", "leave_one_out") -> Fidelity.
         grounding: method -> {"pointing", "energy", "lift", "chance"} against the boxes of what is explained (the object
             that decides the class, what the explained word names); empty where no boxes are known.
+        grounded: int, of how many examples such boxes (or masks) are known and cover half of a patch.
         grounding_mark: the same against a planted mark; empty where there is none.
         sanity: method -> rank correlation in [-1, 1] with the map of a randomized model; high: the map shows the
             architecture or the image, not what was learned. Empty where not measured.
@@ -112,6 +113,7 @@ class TrustReport:
     random_insertion: float
     fidelity: dict[str, Fidelity]
     grounding: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    grounded: int = 0
     grounding_mark: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     sanity: dict[str, float] = dataclasses.field(default_factory=dict)
     probes: dict[str, tuple[ProbeFidelity, ...]] = dataclasses.field(default_factory=dict)

@@ -48,7 +48,7 @@ class Frame:
         maps: method -> (B, P), those of `METHODS` that exist.
         predictions: tuple of B `Prediction`.
         words: method -> str, the measured verdict, e.g. "follows the model, gap +0.31 on 64 examples"; may be empty.
-        token_layout, patch_size, boxes, mark_boxes: as in the record.
+        token_layout, patch_size, boxes, masks, mark_boxes: as in the record.
     """
 
     step: int
@@ -59,6 +59,7 @@ class Frame:
     token_layout: TokenLayout
     patch_size: tuple[int, int]
     boxes: np.ndarray | None
+    masks: np.ndarray | None
     mark_boxes: np.ndarray | None
 
 
@@ -75,6 +76,7 @@ def frame_of(record: AttentionRecord) -> Frame:
         token_layout=record.token_layout,
         patch_size=record.patch_size,
         boxes=None if record.boxes is None else record.boxes[:count],
+        masks=None if record.masks is None else record.masks[:count],
         mark_boxes=None if record.mark_boxes is None else record.mark_boxes[:count],
     )
 
@@ -177,7 +179,9 @@ class _Animation:
     def _image(self, canvas: Canvas, x: int, y: int, frame: Frame, i: int, size) -> None:
         image = render.to_rgb(frame.images[i])
         pixels = np.array(render.resize(image, size))
-        if frame.boxes is not None:
+        if frame.masks is not None and frame.masks[i].any():
+            drawing.draw_outline(pixels, frame.masks[i])
+        elif frame.boxes is not None:
             drawing.draw_box(pixels, frame.boxes[i])
         if frame.mark_boxes is not None:
             drawing.draw_box(pixels, frame.mark_boxes[i], dashed=True)

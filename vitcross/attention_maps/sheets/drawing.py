@@ -24,6 +24,7 @@ NAMES_OBJECT = (34, 84, 176)  # words whose objects are known
 MARGIN = 28
 GAP = 10
 BAR_WIDTH = 14
+_LINES = ((20, 20, 20), (255, 255, 255), (255, 255, 255), (20, 20, 20))  # of a box, from the outside inwards
 DASH = 7  # pixels of a dash, and of a gap
 HEADING_SIZE = 14  # of the lines below a title
 # Room right of the panels for a color bar with its numbers.
@@ -143,6 +144,18 @@ class Canvas:
         return heading_height(len(lines))
 
 
+def draw_outline(panel: np.ndarray, mask) -> None:
+    """The outline of an object's mask (H, W) bool on a panel (h, w, 3), in place, in the colors of `draw_box`."""
+    mask = np.asarray(mask, bool)
+    rows, columns = (np.arange(side) * extent // side for side, extent in zip(panel.shape[:2], mask.shape, strict=True))
+    level = mask[np.ix_(rows, columns)]
+    for color in _LINES:
+        around = np.pad(level, 1)
+        inner = level & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+        panel[level & ~inner] = color
+        level = inner
+
+
 def draw_box(panel: np.ndarray, box, dashed: bool = False) -> None:
     """An object's box on a panel (h, w, 3), in place: white between two dark hairlines, visible on anything.
 
@@ -155,7 +168,7 @@ def draw_box(panel: np.ndarray, box, dashed: bool = False) -> None:
     before = panel.copy()
     y_min, x_min = (int(np.clip(round(box[i] * side), 0, side - 1)) for i, side in ((0, h), (1, w)))
     y_max, x_max = (int(np.clip(round(box[i + 2] * side), 1, side)) for i, side in ((0, h), (1, w)))
-    for inset, color in ((0, (20, 20, 20)), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, (20, 20, 20))):
+    for inset, color in enumerate(_LINES):
         top, left, bottom, right = y_min + inset, x_min + inset, y_max - inset, x_max - inset
         if bottom - top > 1 and right - left > 1:
             panel[[top, bottom - 1], left:right] = color

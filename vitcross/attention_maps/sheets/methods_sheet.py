@@ -86,8 +86,8 @@ def _lines(sheet: SheetLayout, maps) -> list[str]:
         lines.append(
             "Leave one out is negative where the answer gains without a patch; only its positive part is shown."
         )
-    if any(len(sheet.boxes[i]) for i in sheet.examples):
-        lines.append("White box: the object that should count. The model never sees the box.")
+    if sheet.object_line:
+        lines.append(f"{sheet.object_line}: the object that should count. The model never sees it.")
     if record.mark_boxes is not None and record.mark_boxes.any():
         lines.append("Dashed box: a planted mark that gives the label away.")
     return lines
@@ -140,7 +140,8 @@ def _note(record: AttentionRecord, method: str, example: int, patches: np.ndarra
 
 
 def _below_image(sheet: SheetLayout, example: int, width: float) -> list[tuple[str, tuple[int, int, int]]]:
-    lines = sheet.prediction_lines(example, width, MOST_LINES if sheet.record.predictions else 2)
+    several = sheet.record.predictions or sheet.record.label_part is not None
+    lines = sheet.prediction_lines(example, width, MOST_LINES if several else 2)
     if sheet.record.targets:
         target = f"explained: {sheet.record.targets[example]}"
         lines += [(line, INK) for line in drawing.wrap(target, 13, width, 2)]

@@ -38,6 +38,8 @@ class SheetLayout:
         known = np.zeros((len(record.images), 4)) if record.boxes is None else record.boxes
         own = [box[None] if box.any() else () for box in known]
         self.boxes = list(own if boxes is None else boxes)
+        has_masks = boxes is None and record.masks is not None
+        self.masks = list(record.masks) if has_masks else [np.zeros(0, bool)] * len(record.images)
         layout = record.token_layout
         self.examples = range(min(len(record.images), MAX_EXAMPLES))
         self.artifacts = layout.to_grid(artifact_patches(record.token_norms, layout))
@@ -90,12 +92,23 @@ class SheetLayout:
         return self.with_boxes(pixels, example)
 
     def with_boxes(self, pixels: np.ndarray, example: int) -> np.ndarray:
-        """Draw the example's boxes on a panel (h, w, 3), in place."""
-        for box in self.boxes[example]:
-            drawing.draw_box(pixels, box)
+        """Draw the outline of the example's mask, else its boxes, on a panel (h, w, 3), in place."""
+        if self.masks[example].any():
+            drawing.draw_outline(pixels, self.masks[example])
+        else:
+            for box in self.boxes[example]:
+                drawing.draw_box(pixels, box)
         if self.record.mark_boxes is not None:
             drawing.draw_box(pixels, self.record.mark_boxes[example], dashed=True)
         return pixels
+
+    @property
+    def object_line(self) -> str | None:
+        """What the white box or outline of an example is called; None where no object is known."""
+        masked = [self.masks[i].any() for i in self.examples]
+        boxed = [len(self.boxes[i]) > 0 and not found for i, found in zip(self.examples, masked, strict=True)]
+        names = ["box"] * any(boxed) + ["outline"] * any(masked)
+        return f"White {' or '.join(names)}" if names else None
 
     def prediction_lines(
         self, example: int, width: float, max_lines: int, size: int = 13

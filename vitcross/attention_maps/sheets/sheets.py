@@ -16,6 +16,7 @@ from vitcross.attention_maps.methods import rollout
 from vitcross.attention_maps.records.record import captions
 from vitcross.attention_maps.sheets import render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, MARGIN, MUTED, Canvas
+from vitcross.attention_maps.sheets.labels_sheet import labels_sheet
 from vitcross.attention_maps.sheets.matrix_sheet import matrix_sheet
 from vitcross.attention_maps.sheets.methods_sheet import methods_sheet
 from vitcross.attention_maps.sheets.sheet import Sheet
@@ -41,15 +42,16 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     columns = min(4, len(sheet.examples))
     h, w = sheet.size(columns)
     # A prediction may be several sentences; a class fits on one line.
-    most = MOST_LINES if record.predictions else 1
+    several = bool(record.predictions) or record.label_part is not None
+    most = MOST_LINES if several else 1
     counts = [len(sheet.prediction_lines(i, w, most) + sheet.name_lines(i, w)) for i in sheet.examples]
     text_room = max(TEXT_ROOM, 10 + 18 * max(counts, default=0))
     step_x, step_y = max(w, 120) + 2 * GAP, h + text_room + GAP
     rows = -(-len(sheet.examples) // columns)
     what = "its predictions, and their texts" if record.predictions else "its prediction and probability"
     lines = [f"Step {record.step}. The pixels as the model sees them, {what}."]
-    if any(len(boxes) for boxes in sheet.boxes):
-        lines.append("White box: the object that decides the label. The model never sees the box.")
+    if sheet.object_line:
+        lines.append(f"{sheet.object_line}: the object that decides the label. The model never sees it.")
     if record.mark_boxes is not None and record.mark_boxes.any():
         lines.append("Dashed box: a planted mark that gives the label away, to test whether the model relies on it.")
     title = "Probe images"
@@ -163,6 +165,8 @@ def sheets(record: AttentionRecord, style: Style | None = None, note: str = "") 
     # Without maps that need the model, it would repeat the other sheets.
     if record.maps:
         found[keys.METHODS_SHEET] = methods_sheet(record, style)
+    if record.label_part is not None and record.label_part.maps is not None:
+        found[keys.LABELS] = labels_sheet(record, style)
     found[keys.HEADS] = heads_sheet(record, style)
     found[keys.LAYERS] = layers_sheet(record, style)
     return found if record.text is None else found | _text_sheets(record, style, note)

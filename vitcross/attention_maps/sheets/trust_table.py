@@ -22,9 +22,9 @@ def trust_table(report: TrustReport, held) -> dict:
     Returns:
         dict of the report's numbers; `methods`: rows with `method`, `name`, `meaning`, `kind` (of the verdict:
         `"follows"`, `"random"`, `"nothing"`, `"unknown"`), `words`, every field of its `Fidelity`, `sanity`,
-        `pointing`, `chance`, `lift`, the same for a planted mark (`mark_lift`), and whether it is better than another
-        image's map and the center (`beats_other`, `beats_center`; None where not tested); `probes`: method -> for each
-        image `words` and `explainable`.
+        `pointing`, `chance`, `lift` on `grounded` examples, the same for a planted mark (`mark_lift`), and whether it
+        is better than another image's map and the center (`beats_other`, `beats_center`; None where not tested);
+        `probes`: method -> for each image `words` and `explainable`.
     """
     probes = {m: [{"words": p.words, "explainable": p.explainable} for p in rows] for m, rows in report.probes.items()}
     return {
@@ -60,6 +60,7 @@ def _row(method: str, report: TrustReport, held) -> dict:
         "beats_other": is_positive(found.gap_other, found.p_other),
         "beats_center": is_positive(found.gap_center, found.p_center),
         "sanity": report.sanity.get(method),
+        "grounded": report.grounded,
         **{measure: grounding.get(measure) for measure in ("pointing", "chance", "lift")},
         **{f"mark_{measure}": mark.get(measure) for measure in ("pointing", "chance", "lift")},
     }

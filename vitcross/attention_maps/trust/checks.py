@@ -16,6 +16,7 @@ import numpy as np
 from vitcross import metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.methods.rollout import methods_of, read_map
+from vitcross.attention_maps.records.label_part import targets_to_measure
 from vitcross.attention_maps.records.trust_report import TrustReport
 from vitcross.attention_maps.trust.evaluation_examples import Examples, examples_of, ground
 from vitcross.attention_maps.trust.grounding import MEASURES
@@ -50,6 +51,8 @@ class MapEvaluator:
         network: built model, the one whose captures are checked.
         batch: dict of NumPy arrays, examples to measure on, with `box` where it is known.
         texts: list of `ProbeText`, those of `batch`, for an image-text model, whose words are then grounded.
+        labels: `ProbeLabels` of `batch`, for a model of several labels per image: of each example one of its labels is
+            explained, drawn by `seed`, and of an example without any the most probable one.
         splits: sequence of str, the split of each example of `batch`; None: unknown.
         class_names: tuple of str.
         portion: int, examples per forward pass; as many as there are probes, so that one shape is compiled.
@@ -71,6 +74,7 @@ class MapEvaluator:
         batch,
         *,
         texts=None,
+        labels=None,
         splits=None,
         class_names=(),
         portion=8,
@@ -80,9 +84,12 @@ class MapEvaluator:
         progress=None,
     ):
         self.network, self.batch, self.texts, self.class_names = network, batch, texts, tuple(class_names)
-        self.portion, self.seed = portion, seed
+        self.labels, self.portion, self.seed = labels, portion, seed
         self.trust = trust or Trust(network, seed=seed)
         self.of_evaluation = {"num_steps": num_steps, "progress": progress, "seed": seed}
+        self._of_labels = None
+        if network.multilabel:
+            self._of_labels = targets_to_measure(batch["labels"], batch["index"], seed)
         self._fresh: dict[str, np.ndarray] = {}
         self._size = len(batch[network.batch_keys[0]])
         valid = np.asarray(batch.get("valid", np.ones(self._size)), bool)
@@ -118,6 +125,7 @@ class MapEvaluator:
         if report is not None:
             scalars |= trust_scalars(report)
             known = {"splits": self.splits, "measured": self.among(probes)}
+            known["grounded"] = sum(mask is not None for mask in found.masks)
             report = dataclasses.replace(report, **grounded, **known)
             evaluation = evaluation and dataclasses.replace(evaluation, report=report)
             target = self._target(record.text and record.text.texts)
@@ -132,12 +140,16 @@ class MapEvaluator:
         return tuple(pixels in self._pixels for pixels in self._pixels_of(valid_rows(batch)[0]))
 
     def _examples(self, capture, step: int, explain: bool) -> Examples:
-        # For a predicted text, every token would need its own pass.
-        query = {"explain": explain, "every_token": not self.network.predicts_next}
+        # For a predicted text, every token would need its own pass, as would every label.
+        every_token = not self.network.predicts_next and not self.network.multilabel
+        query = {"explain": explain, "every_token": every_token}
         each = portion_rows(self._size, self.portion)
         portions_found = []
         for portion, rows in zip(portions(self.batch, self.portion), each, strict=True):
             texts = None if self.texts is None else [self.texts[row] for row in rows]
+            if self.network.multilabel:
+                target = [None if label < 0 else label for label in self._of_labels[rows]]
+                query |= {"target": target, "labels": self.labels and self.labels.take(rows)}
             record = capture(portion, step=step, class_names=self.class_names, texts=texts, **query)
             # The target of an image-text model has maps only where it was explained.
             methods = methods_of(record) if explain or texts is None else ()
@@ -150,7 +162,8 @@ class MapEvaluator:
         if not self._fresh:
             fresh = Capture(randomized_model(self.network, self.seed + 1), explain=True)
             self._fresh = self._examples(fresh, step, explain=True).maps
-        arguments, known = (self.batch, found.maps, self._target(self.texts)), {"fresh_maps": self._fresh, "step": step}
+        target = self._of_labels if self.network.multilabel else self._target(self.texts)
+        arguments, known = (self.batch, found.maps, target), {"fresh_maps": self._fresh, "step": step}
         if not exact:
             report, maps, _ = self.trust.measure(*arguments, **known, reference=reference)
             return report, None, maps

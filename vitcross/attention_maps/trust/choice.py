@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vitcross.attention_maps.records.label_part import ProbeLabels, labels_of
 from vitcross.attention_maps.records.probe_text import probe_texts
 from vitcross.attention_maps.trust.checks import MapEvaluator
 
@@ -54,6 +55,7 @@ def evaluator_of(network, data, chosen: dict[str, np.ndarray], **options) -> Map
         network,
         {key: np.concatenate([batch[key] for batch in batches]) for key in keys},
         texts=texts or None,
+        labels=ProbeLabels.joined([labels_of(data, split, rows) for split, rows in chosen.items()]),
         splits=np.repeat(list(chosen), [len(positions) for positions in chosen.values()]),
         class_names=data.class_names,
         **options,

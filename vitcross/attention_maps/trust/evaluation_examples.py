@@ -12,7 +12,7 @@ import numpy as np
 
 from vitcross.attention_maps.methods.rollout import read_map
 from vitcross.attention_maps.records.probe_text import NO_BOXES
-from vitcross.attention_maps.trust.grounding import boxes_to_patches, mean_of_rows, measure
+from vitcross.attention_maps.trust.grounding import boxes_to_patches, mask_to_patches, mean_of_rows, measure
 from vitcross.attention_maps.trust.word_grounding import word_measurements
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def examples_of(record: AttentionRecord, methods, *, with_words: bool = False) -
     marks = none if record.mark_boxes is None else list(record.mark_boxes[:, None])
     return Examples(
         maps={method: read_map(record, method) for method in methods},
-        masks=[_mask(record, boxes) for boxes in explained_boxes(record)],
+        masks=[_object(record, i, boxes) for i, boxes in enumerate(explained_boxes(record))],
         marks=[_mask(record, boxes) for boxes in marks],
         words=[word_measurements(record)] if with_words else [],
         indices=record.example_index,
@@ -70,10 +70,12 @@ def examples_of(record: AttentionRecord, methods, *, with_words: bool = False) -
 def explained_boxes(record: AttentionRecord) -> list[np.ndarray]:
     """The boxes (K, 4) that the map of each example should point at.
 
-    They are those of the object that decides the class, of what the explained word of a caption names, or of everything
-    that a question or a matching text names.
+    They are those of the object that decides the class, of all objects of the explained label, of what the explained
+    word of a caption names, or of everything that a question or a matching text names.
     """
     none = [NO_BOXES] * len(record.images)
+    if record.label_part is not None:
+        return record.target_boxes or none
     if record.text is None:
         return none if record.boxes is None else list(record.boxes[:, None])
     if record.text.predicts_next:
@@ -96,6 +98,14 @@ def ground(examples: Examples, maps: dict[str, np.ndarray], masks) -> dict[str, 
         method: mean_of_rows([measure(grid[row], masks[row], [0, int(seeds[row])]) for row in known])
         for method, grid in grids.items()
     }
+
+
+def _object(record: AttentionRecord, example: int, boxes) -> np.ndarray | None:
+    """The patches of what is explained: by the object's mask where that is known, else by its boxes."""
+    if record.masks is None or not record.masks[example].any():
+        return _mask(record, boxes)
+    mask = mask_to_patches(record.masks[example], record.token_layout.grid, record.patch_size)
+    return mask if mask.any() else None
 
 
 def _mask(record: AttentionRecord, boxes) -> np.ndarray | None:

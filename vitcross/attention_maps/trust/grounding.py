@@ -96,6 +96,29 @@ def box_to_patches(box, image_size, grid, patch_size) -> np.ndarray:
     return np.outer(*shares) >= _HALF
 
 
+def mask_to_patches(mask, grid, patch_size) -> np.ndarray:
+    """The patches of which at least half lies in a mask; like `box_to_patches`.
+
+    Args:
+        mask: (H, W) bool, pixels of the image that the model saw.
+        grid: (grid_height, grid_width).
+        patch_size: int or (height, width) in pixels.
+    """
+    inside, image = np.asarray(mask, np.float64), np.ones(np.shape(mask))
+    for axis, extent in enumerate(height_and_width(patch_size, "patch_size")):
+        starts = np.minimum(np.arange(grid[axis]) * extent, inside.shape[axis] - 1)
+        inside, image = (np.add.reduceat(part, starts, axis=axis) for part in (inside, image))
+    return inside / image >= _HALF
+
+
+def object_to_patches(record: AttentionRecord, example: int) -> np.ndarray:
+    """(grid_height, grid_width) bool, the patches of the object that decides the label: by its mask where that is
+    known, else by its box."""
+    if record.masks is not None and record.masks[example].any():
+        return mask_to_patches(record.masks[example], record.token_layout.grid, record.patch_size)
+    return boxes_to_patches(record, record.boxes[example : example + 1])
+
+
 def boxes_to_patches(record: AttentionRecord, boxes) -> np.ndarray:
     """(grid_height, grid_width) bool, the patches that belong to any of the boxes (K, 4) on an image of a record."""
     size, grid = record.images.shape[1:3], record.token_layout.grid
@@ -112,8 +135,8 @@ def grounding(record: AttentionRecord, method: str = "rollout", seed: int = 0, o
         record: AttentionRecord.
         method: one of `methods_of(record)`.
         seed: int, breaks ties between maxima.
-        of: `"object"` (`record.boxes`, the objects that decide the label) or `"mark"` (`record.mark_boxes`, a planted
-            mark that gives the label away).
+        of: `"object"` (`record.masks` or `record.boxes`, the objects that decide the label) or `"mark"`
+            (`record.mark_boxes`, a planted mark that gives the label away).
 
     Returns:
         dict of floats: `pointing` in [0, 1]; `energy` in [0, 1]; `lift`, energy divided by the box's share of the
@@ -127,7 +150,7 @@ def grounding(record: AttentionRecord, method: str = "rollout", seed: int = 0, o
         raise ValueError(f"`record` must hold {BOXES_OF[of]} for grounding. Received: {BOXES_OF[of]}=None")
     rows = []
     for i, attention_map in enumerate(record.token_layout.to_grid(read_map(record, method))):
-        mask = boxes_to_patches(record, boxes[i : i + 1])
+        mask = object_to_patches(record, i) if of == "object" else boxes_to_patches(record, boxes[i : i + 1])
         if mask.any():
             rows.append(measure(attention_map, mask, seed + i))
     return mean_of_rows(rows) | {"examples": len(rows)} if rows else {}

@@ -51,6 +51,7 @@ def compact(record: AttentionRecord) -> CompactCapture:
             "target": record.targets[b] if record.targets else "",
             "artifacts": np.flatnonzero(artifacts[b]).tolist(),
             "shares": {name: table[b] for name, table in shares.items()},
+            **({} if record.label_part is None else {"labels": _labels(record, b)}),
         }
         for b in range(len(record.images))
     )
@@ -61,6 +62,20 @@ def compact(record: AttentionRecord) -> CompactCapture:
         facts=facts,
         trust=record.trust and plain(record.trust.to_json()),
     )
+
+
+def _labels(record: AttentionRecord, b: int) -> list[list]:
+    """[name, probability, whether it is there or None, whether it is predicted] of each label that has a map."""
+    part, row = record.label_part, record.probabilities[b]
+    return [
+        [
+            record.class_name(k),
+            plain(float(row[k])),
+            None if part.present is None else bool(part.present[b, k]),
+            bool(row[k] >= part.threshold),
+        ]
+        for k in part.labels_shown(b)
+    ]
 
 
 def describe(record: AttentionRecord) -> dict:
@@ -87,6 +102,7 @@ def describe(record: AttentionRecord) -> dict:
         # Composed through both towers, unlike maps from the weights of the image tower.
         "composed": [m for m in ("raw", "rollout") if m in record.maps],
         "methods": list(methods_of(record)),
+        "multilabel": record.label_part is not None,
     }
 
 
@@ -98,6 +114,9 @@ def example_facts(record: AttentionRecord, b: int) -> dict:
         "box": None if record.boxes is None else plain(record.boxes[b].tolist()),
         "mark": None if record.mark_boxes is None else plain(record.mark_boxes[b].tolist()),
     }
+    if record.label_part is not None and record.label_part.boxes:
+        boxes = record.label_part.boxes[b]
+        facts["label_boxes"] = {record.class_name(k): plain(each.tolist()) for k, each in boxes.items()}
     if record.text is not None:
         text = record.text.texts[b]
         facts["text"] = text.text

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BUDGET = 2_000_000  # bytes of the whole page
 SMALLEST_BUDGET = 200_000
 ASSETS = "attention_maps/viewer/assets"
-SCRIPTS = ("data", "maps", "scale", "draw", "words", "trust", "overview", "controls", "app")
+SCRIPTS = ("data", "maps", "scale", "draw", "words", "labels", "trust", "overview", "controls", "app")
 IMAGES_SHARE = 0.2  # of the page
 
 

@@ -5,7 +5,8 @@ row of every token, for patches as queries; they are kept of the last capture as
 
 Names: `layer/3/mean` (1 row), `layer/3/heads` (N rows), `pool/...` of an attention pooling, `map/<method>`,
 `cross/1/mean` (W rows) and `cross/1/heads` (N x W rows), `words/<method>` (W), `similarity/text` (1) and
-`similarity/words` (W). The negative values of a signed table are in a second one, whose name ends in `-`.
+`similarity/words` (W), `labels/relevance` (a row for each label shown). The negative values of a signed
+table are in a second one, whose name ends in `-`.
 
 Shape legend: B batch, N heads, T image tokens, P patches, W words of one example, L blocks.
 """
@@ -39,6 +40,9 @@ def read_out_rows(record: AttentionRecord) -> list[dict[str, Rows]]:
                 rows[name], rows[f"{name}-"] = signed_rows(table[example])
             else:
                 rows[name] = encode_rows(table[example])
+        if record.label_part is not None and record.label_part.maps is not None:
+            count = len(record.label_part.labels_shown(example))
+            rows["labels/relevance"] = encode_rows(record.label_part.maps[example, :count])
         found.append(rows)
     return found
 

@@ -16,6 +16,7 @@ from vitcross.data.problems import UnreadableImage
 from vitcross.data.sources import boxes as box_rules
 from vitcross.data.sources.decode import EncodedImage
 from vitcross.data.sources.image_folder import cut_by_class
+from vitcross.data.sources.mask_files import mask_size, read_mask
 from vitcross.data.sources.named_files import NamedFiles, find_image
 from vitcross.data.sources.source import Source
 from vitcross.data.sources.table_columns import (
@@ -40,11 +41,12 @@ from vitcross.data.sources.table_columns import (
 from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table, image_root
 
 NO_IMAGE, NO_LABEL, OTHER_LABEL = "no image named", "no label", "another label of the same image"
-BAD_BOX, MISSING_MASK = "box that cannot be used", "missing mask"
+BAD_BOX, BAD_MASK, MISSING_MASK = "box that cannot be used", "mask that cannot be used", "missing mask"
 # Keys of `LabelsFileOptions` that `list_labels` takes besides the shares.
 LABELS_KEYS = ("root", "image_column", "label_column", "split_column", "box_column", "box_format", "mask_column")
 LABELS_KEYS += ("multilabel", "label_separator", "max_unreadable")
 _CHECKED = 500  # boxes that are held against the sizes of their images
+_ASPECT = 0.02  # relative difference of the forms of an image and its mask, from rounding
 _SEPARATORS = "|;, "  # the first that occurs in a label is taken
 _LIKELY = 0.5  # a column with more values than this share of its rows is no label
 
@@ -118,6 +120,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     if not images:
         raise nothing_usable(table, "row of an image that is there and a label")
     box_format, units = _check_boxes(images, reading, given.get("box_format"))
+    _check_masks(images, table)
     table.lost.check(max_unreadable, missing=missing)
     splits = {}
     for image in images:
@@ -154,6 +157,10 @@ class LabelsFileSource(Source):
             multilabel=listing.multilabel,
         )
         self._listing, self._images = listing, listing.splits[split]
+        # With several labels, it is not known which of them the mask is of.
+        self.has_masks = not self.multilabel and any(
+            image.mask is not None or len(image.boxes) > 1 for image in self._images
+        )
         self._number = {name: k for k, name in enumerate(listing.class_names)}
 
     def __len__(self):
@@ -182,6 +189,23 @@ class LabelsFileSource(Source):
             if name in self._number:
                 found.setdefault(self._number[name], []).append(box)
         return {label: np.stack(boxes) for label, boxes in found.items()}
+
+    def mask(self, index):
+        """That of its file; of an image with several boxes the pixels in any of them."""
+        image = self._images[index]
+        if image.mask is not None:
+            return read_mask(image.mask)
+        size = _size(image.path)
+        if not image.boxes or size is None:
+            return None
+        mask = np.zeros(size, bool)
+        for y_min, x_min, y_max, x_max in self._relative(image.boxes, size):
+            rows, columns = (
+                slice(round(low * extent), round(high * extent))
+                for low, high, extent in ((float(y_min), float(y_max), size[0]), (float(x_min), float(x_max), size[1]))
+            )
+            mask[rows, columns] = True
+        return mask
 
     def example_name(self, index):
         return self._images[index].path
@@ -395,6 +419,24 @@ def _check_boxes(images, reading, typed):
         f"{'pixels' if units == 'pixels' else 'shares of the image'} (data.box_format)"
     )
     return box_format, units
+
+
+def _check_masks(images, table):
+    """Images whose masks cannot be read or have another form lose them, which is recorded; of many masks a part is
+    checked."""
+    masked = [image for image in images if image.mask is not None]
+    for image in masked[:: -(-len(masked) // _CHECKED) or 1]:
+        size, wanted = mask_size(image.mask), _size(image.path)
+        if size is None:
+            detail = f"{image.mask} cannot be read"
+        elif wanted is not None and abs(size[0] * wanted[1] / (size[1] * wanted[0]) - 1) > _ASPECT:
+            detail = f"{image.mask} is {size[1]} x {size[0]} pixels, its image {wanted[1]} x {wanted[0]}"
+        else:
+            continue
+        table.lost.add(BAD_MASK, image.number, key="mask", detail=f"{detail} (left out)")
+        image.mask = None
+    if masked:
+        table.notes.append(f"{table.file.name}: {len(masked):,} of {len(images):,} images have a mask")
 
 
 def _size(path):

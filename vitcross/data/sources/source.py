@@ -31,6 +31,8 @@ class Source(abc.ABC):
         self.optional_keys = tuple(optional_keys)
         self.multilabel = multilabel
 
+    has_masks = False  # whether `mask` is known of any example
+
     @abc.abstractmethod
     def __len__(self):
         """Number of examples."""
@@ -51,6 +53,11 @@ class Source(abc.ABC):
         """Where the objects of each label are: dict of label to (M, 4) boxes (y_min, x_min, y_max, x_max) in [0, 1] of
         the whole image; None if unknown. Of sources with several labels per image."""
         return None  # noqa: RET501 - the value for unknown boxes
+
+    def mask(self, index):
+        """The pixels of the whole image that belong to the object that decides the label: (h, w) bool, in any
+        resolution; None if unknown. Only if `has_masks`."""
+        return None  # noqa: RET501 - the value for an unknown mask
 
     def labels(self):
         """All labels, read without decoding images: (n,) int64; with several per image (n, K) float32 of 0 and 1."""

@@ -1,7 +1,7 @@
 // Holds the state of the page, handles events, and draws the page.
 const state = {
   example: 0, view: "layer", layer: 0, cross: 0, head: -1, query: { kind: "read" }, direction: "to", scale: "shared",
-  top: "", opacity: 70, boxes: true, gray: true, compare: page.runs.length > 1, captures: [0, 0],
+  top: "", opacity: 70, boxes: true, gray: true, compare: page.runs.length > 1, captures: [0, 0], label: null,
 };
 const panels = [newPanel(0), newPanel(1)];
 let drawing = 0, playing = null;
@@ -14,6 +14,7 @@ function sidesShown() {
 
 function set(changes) {
   if ("view" in changes || "layer" in changes || "example" in changes) state.top = "";
+  if ("example" in changes) state.label = null;
   Object.assign(state, changes);
   const view = viewOf(page.runs[0], state.view);
   if (["layer", "cross"].includes(state.view)) {
@@ -40,6 +41,7 @@ async function draw() {
     for (let i = 0; i < sides.length; i++) await drawPanel(panels[i], sides[i], i, sides, maps[i], scales[i]);
     if (ticket !== drawing) return;
     drawWords(sides[0], maps[0]);
+    drawLabels(sides[0]);
     drawTrust(sides, maps);
     await drawOverview(sides[0]);
     if (ticket === drawing) document.body.dataset.drawn = String(ticket);
@@ -186,8 +188,8 @@ function listen() {
   });
 }
 
-const modelName = ({ text, cross }) =>
-  !text ? "Classifier" : text.predicts_next ? "Captioner" : cross.length ? "Question answering" : "Dual encoder";
+const modelName = ({ text, cross, multilabel }) =>
+  multilabel ? "Several labels per image" : !text ? "Classifier" : text.predicts_next ? "Captioner" : cross.length ? "Question answering" : "Dual encoder";
 
 function begin() {
   const [run] = page.runs, captures = page.runs.map(({ captures: all }) => `${all.length} capture${all.length > 1 ? "s" : ""}`);

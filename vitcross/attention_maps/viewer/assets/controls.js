@@ -34,7 +34,7 @@ function drawControls() {
   control("opacity").value = state.opacity;
   control("opacity-value").textContent = `${state.opacity} %`;
   control("boxes").checked = state.boxes;
-  control("boxes").disabled = !run.examples.some((e) => e.box || (e.words || []).some((w) => w[3]));
+  control("boxes").disabled = !run.examples.some((e) => e.box || e.label_boxes || (e.words || []).some((w) => w[3]));
   control("gray").checked = state.gray;
   control("compare").checked = state.compare;
   control("compare-field").hidden = page.runs.length > 1 || run.captures.length < 2;

@@ -117,17 +117,18 @@ function drawMarks(panel, side, map) {
     const boxes = (kind, found) => {
       for (const [top, left, bottom, right] of found) outline(kind, top * height, left * width, bottom * height, right * width);
     };
-    boxes("truth", truthBoxes(run));
+    boxes("truth", truthBoxes(run, entry));
     boxes("mark", [run.examples[state.example].mark].filter(isKnown));
   }
   const query = map.patch >= 0 ? map.patch : map.marked >= 0 ? map.marked : -1;
   if (query >= 0) patch("query", query);
 }
 
-// The boxes of the chosen word, else of the object that decides the label, else of all words.
-function truthBoxes(run) {
+// The boxes of the chosen word or label, else of the object that decides the label, else of all words.
+function truthBoxes(run, entry) {
   const example = run.examples[state.example], words = example.words || [];
   if (state.query.kind === "word" && viewOf(run, state.view)?.words) return (words[state.query.index]?.[3] || []).filter(isKnown);
+  if (example.label_boxes) return labelBoxes(run, example, entry).filter(isKnown);
   if (isKnown(example.box)) return [example.box];
   return words.flatMap((word) => word[3] || []).filter(isKnown);
 }

@@ -78,9 +78,12 @@ async function tokenMap(side, view) {
     const matrix = await readMatrix(run, capture, state.example, view.key === "layer" ? name : "rollout", Math.max(head, 0));
     if (matrix) return { ...base, ...tokenRow(side, matrix, patch) };
   }
-  const row = await readSigned(run, capture, state.example, name, Math.max(head, 0));
+  const ofLabel = view.key === "relevance" && run.multilabel, label = ofLabel ? labelAt(side) : -1;
+  if (ofLabel && label < 0) return { ...base, missing: `"${state.label}" is neither there nor predicted at this capture.` };
+  const row = ofLabel ? await readRow(run, capture, state.example, "labels/relevance", label)
+    : await readSigned(run, capture, state.example, name, Math.max(head, 0));
   if (!row) return { ...base, missing: notKept(side, title) };
-  const target = run.captures[capture].examples[state.example].target;
+  const target = ofLabel ? labelName(side) : run.captures[capture].examples[state.example].target;
   const query = view.key === "layer" || view.key === "rollout" || !target
     ? (layer.key === "pool" && view.key === "layer" ? "query of the attention pooling (the read-out)" : READ_OUTS[run.pooling])
     : `target "${target}"`;

@@ -62,8 +62,10 @@ function trustOf(side, map, name, limits) {
   return box;
 }
 
-function imageLine(report, method) {
+function imageLine(side, report, method) {
   const probe = report.probes[method] && report.probes[method][state.example];
+  const target = side.run.captures[side.capture].examples[state.example]?.target;
+  if (method === "relevance" && side.run.multilabel && target !== labelName(side)) return ["This image", "-", `measured for "${target}" only`];
   if (!probe) return ["This image", "-", "not measured"];
   if (!probe.explainable) return ["This image", "-", "nothing to explain"];
   return ["This image", signed(probe.gap), `gap; deletion ${area(probe.deletion)}, insertion ${area(probe.insertion)}`];
@@ -92,10 +94,10 @@ function detail(side, report, method, limits) {
     ["to the center", signed(row.gap_center), against(row.gap_center, row.p_center,
       "is it more than a bright middle?", "not clearly more than a bright middle")],
     ["Share of leave one out", row.gap_share === null ? "-" : percent(row.gap_share), row.gap_share === null ? "leave one out has no positive gap" : "100 %: as good as dropping each patch"],
-    imageLine(report, method),
+    imageLine(side, report, method),
   ];
   if (grounding) {
-    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained`]);
+    lines.push(["Pointing game", percent(grounding.pointing), `chance ${percent(grounding.chance)}; the brightest patch lies on the boxes of what is explained, known of ${number(report.grounded)} examples`]);
     lines.push(["Energy on the boxes", percent(grounding.energy), `lift ${number(grounding.lift)}; 1 is chance`]);
   } else lines.push(["Grounding", "-", "no box is known that covers half of a patch"]);
   if (mark) lines.push(["On the planted mark", percent(mark.pointing), `chance ${percent(mark.chance)}; the brightest patch; lift ${number(mark.lift)}`]);
