@@ -5,9 +5,10 @@ from pathlib import Path
 
 from vitcross.command_line.evaluate import prepare_evaluate
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
-from vitcross.experiment import finished_run
+from vitcross.experiment import data_contents, finished_run
 from vitcross.experiment.parts import build_data
 from vitcross.experiment.run_folder import claim_folder
+from vitcross.keras_settings import set_keras
 from vitcross.terminal import say
 
 
@@ -23,6 +24,7 @@ def evaluate(settings, run_config):
         with quiet_start():
             from vitcross.training.device import describe_device
 
+            set_keras()
             describe_device()  # TensorFlow looks for devices now
         checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
         say(f"{settings['checkpoint']} checkpoint: {checkpoint}")
@@ -56,6 +58,7 @@ def measure_split(settings, run_config, task, header, sink):
     options = {key: settings[key] for key in ("limit", "num_probes", "num_trust", "templates")}
     options["exact"] = settings["exact"] is not False
     data = build_data(run_config)
+    data_contents.compare(settings["run"], data, split, header["class_names"])
     moved = make_room(folder, {"step": header["step"], **options})
     if moved is not None:
         say(f"an earlier evaluation with another checkpoint or other settings is kept in {moved}")

@@ -33,6 +33,7 @@ NEEDS = {
     ("model", "captioner"): CAPTIONING[::2],
     ("model", "question_answering"): QUESTIONS[::2],
     ("task", "contrastive"): CONTRASTIVE[:2],
+    ("task", "multilabel"): ["data.multilabel=true"],
     ("task", "captioning"): CAPTIONING[:2],
     ("task", "question_answering"): QUESTIONS[:2],
     ("experiment", "pairs_contrastive"): ["data.file=pairs.jsonl"],

@@ -73,7 +73,7 @@ def test_nothing_that_is_shipped_is_left_out():
     shipped = set(options(compose.CONF, "data"))
     # The last ones: below, test_train, test_train_texts, tests/data.
     with_texts = {"scenes_captions", "scenes_questions", "pairs", "coco_captions"}
-    assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", "labels_file", *with_texts}
+    assert shipped == {*TFDS_SETS, "scenes", "tfds", "image_folder", "labels_file", "huggingface", *with_texts}
     experiments = set(options(compose.CONF, "experiment"))
     assert experiments == {
         *OF_IMAGES,
@@ -219,6 +219,21 @@ def test_own_images_with_one_that_cannot_be_read(tmp_path):
     (tmp_path / "images/cat/broken.jpg").write_bytes(b"no image")
     overrides = ["data=image_folder", f"data.root={tmp_path / 'images'}", "data.image_size=[32,48]", *SHORT]
     take_steps(overrides, tmp_path / "run")
+
+
+def test_own_table_of_labels_with_boxes_grounds_the_maps(tmp_path):
+    from PIL import Image
+
+    random, lines = np.random.default_rng(0), ["id,species,bbox"]
+    for i in range(18):
+        Image.effect_noise((53, 41), 50).save(tmp_path / f"{i:03}.png")
+        x, y = random.integers(0, 20, 2)
+        lines.append(f'{i:03},{("cat", "dog")[i % 2]},"[{x}, {y}, 29, 20]"')
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    overrides = ["data=labels_file", f"data.file={tmp_path / 'train.csv'}", "data.image_size=[32,48]", *SHORT]
+    take_steps([*overrides, "data.box_format=xywh", "attention_maps.captures=1"], tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert any(0 <= row.get("grounding/rollout/energy", -1) <= 1 for row in rows)
 
 
 def test_too_many_unreadable_images_end_the_run_with_their_names(tmp_path):

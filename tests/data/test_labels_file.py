@@ -83,7 +83,12 @@ def test_several_labels_are_lists_or_separated(tmp_path):
     listing = list_labels(write(tmp_path, rows, kind="jsonl"))
     assert listing.multilabel and labels_of(listing) == expected and listing.class_names == ("a", "b c")
     source = LabelsFileSource(listing=listing, split="train")
-    assert source.multilabel and source.record(0)["label"] == (0, 1)
+    assert source.multilabel
+    for index in range(len(source)):
+        names = [source.class_names[label] for label in source.record(index)["label"]]
+        assert names == expected[source.example_name(index).rpartition("/")[2]]
+    held = {label for image in listing.splits["validation"] for label in image.labels}
+    assert held == {"a", "b c"}, "each label is in each split"
     rows = [{"image": name, "label": label} for name, labels in expected.items() for label in labels]
     listing = list_labels(write(tmp_path, rows), multilabel=True)
     assert labels_of(listing) == {name: labels for name, labels in expected.items() if labels}
@@ -153,6 +158,17 @@ def test_the_format_is_found_only_where_one_fits(tmp_path):
     with pytest.raises(TooManyUnreadable, match=r"box that cannot be used: 2 \(lines 5 to 6\)"):
         list_labels(write(tmp_path, rows), box_format="xyxy", max_unreadable=1)
     assert len(labels_of(list_labels(tmp_path / "train.csv", box_format="xyxy"))) == 12
+
+
+def test_an_image_is_in_one_split_and_labels_that_look_alike_are_told(tmp_path):
+    rows = [
+        {"image": name, "label": "aAb"[k % 3], "split": "val" if k > 8 else "train"} for k, name in enumerate(NAMES)
+    ]
+    file = write(tmp_path, [*rows, rows[0] | {"split": "val"}, rows[1]])
+    listing = list_labels(file)
+    assert listing.table.lost.names == {"image of another split": ["train.csv:15"]}
+    assert "labels that differ in upper and lower case only: A and a" in listing.table.notes[-1]
+    assert "1 rows name an image of an earlier row" in " ".join(listing.table.notes)
 
 
 WRONG = [

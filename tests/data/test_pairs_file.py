@@ -256,6 +256,24 @@ def test_an_open_quotation_mark_costs_its_own_line_only(tmp_path, caplog):
     assert "line 5: a quotation mark opens that is not closed in its row" in caplog.text
 
 
+def test_what_spreadsheets_and_programs_write(tmp_path):
+    write(tmp_path, [], images=NAMES[:5])
+    file = tmp_path / "pairs.csv"
+    file.write_text('sep=;\n"image";text;\np00.png;a;;\n\n;;\np01.png;b;\np02.png;"c ""d""";\n')
+    listing, problems = listed(file)
+    assert problems == {} and [text for _, text, _ in pairs_in(listing)] == ["a", "b", 'c "d"']
+    file.write_text('image,text\np00.png,a\np01.png,"b \\"c\\""\np02.png,d\n')
+    assert listed(file)[1] == {"not a line of the format": ["pairs.csv:3"]}
+    with pytest.raises(TooManyUnreadable, match="line 3: a quotation mark in a cell must be doubled"):
+        listed(file, max_unreadable=0)
+    file.write_text("image,text,text\np00.png,a,b\n")
+    with pytest.raises(ValueError, match="each column once.*two of 'text'"):
+        listed(file)
+    (tmp_path / "nan.jsonl").write_text('{"image": "p00.png", "text": "a", "category": NaN}\n' * 2 + "[3]\n")
+    with pytest.raises(ValueError, match="images for each split"):
+        listed(tmp_path / "nan.jsonl")
+
+
 def test_lost_lines_are_counted_located_and_limited(tmp_path, caplog):
     good = [{"image": name, "text": name} for name in NAMES]
     bad = [b"[1]", {"image": NAMES[0], "text": ""}, b"{", b"{", b"{"]
@@ -315,6 +333,10 @@ def test_numbers_are_texts_and_lists_several_pairs(tmp_path):
         ("p00.png", "b, c", None),
         ("p01.png", "[no list", None),
     ]
+    (tmp_path / "wide.csv").write_text("image,caption_1,caption_2\np00.png,a,b\np01.png,c,\np02.png,,\n")
+    listing, problems = listed(tmp_path / "wide.csv")
+    assert pairs_in(listing) == [("p00.png", "a", None), ("p00.png", "b", None), ("p01.png", "c", None)]
+    assert problems == {"empty text": ["wide.csv:4"]}
     (tmp_path / "coco.json").write_text('{"images": [], "annotations": []}')
     with pytest.raises(ValueError, match="one object with the keys images, annotations"):
         listed(tmp_path / "coco.json")
@@ -336,6 +358,9 @@ def test_names_of_images_in_other_forms_are_found_and_told(tmp_path, caplog):
         "may be any",
     ):
         assert told in caplog.text
+    elsewhere = [{"image": f"{start}{name}", "text": "a"} for start in ("/content/", "C:\\old\\") for name in there[:2]]
+    listing, problems = listed(write(tmp_path, elsewhere, images=there, name="moved"))
+    assert len(pairs_in(listing)) == 4 and problems == {} and "by a path of another place" in caplog.text
     file = write(tmp_path / "other", [{"image": "a.png", "text": "a"}], images=["train/a.png"])
     with pytest.raises(ValueError, match=rf"line 1, image: no such file: .*data.root={tmp_path}/other/train"):
         listed(file)

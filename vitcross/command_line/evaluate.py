@@ -9,6 +9,8 @@ from vitcross.config import compose
 from vitcross.config.compatibility import check_own_text
 from vitcross.config.typed_text import quote
 from vitcross.data.sources.image_files import find_images
+from vitcross.experiment.data_contents import check_place, with_places
+from vitcross.keras_settings import check_keras
 from vitcross.typos import offer
 
 
@@ -48,10 +50,14 @@ def prepare_evaluate(arguments):
     if flags:
         answer_flags("evaluate", arguments)
     try:
+        check_keras()
         settings, _ = compose.check_arguments("evaluate", overrides)
         run_config = compose.open_run(settings["run"])
         if settings["images"] is not None:
             find_images(settings["images"])
+        run_config["data"] = with_places(run_config["data"], settings["data"])
+        if settings["images"] is None and settings["compare"] is None:
+            check_place(run_config["data"])
         check_own_text(run_config, settings)
         if settings["compare"] is not None:
             compose.open_run(settings["compare"], key="compare")

@@ -65,6 +65,8 @@ def report_errors(folder):
     try:
         yield
     except Exception as error:
+        if status := getattr(error, "exit_status", None):  # nothing has begun
+            fail(str(error), status)
         error = out_of_memory.as_out_of_memory(error)
         where = f"The traceback is in {folder}/traceback.txt"
         try:

@@ -16,6 +16,7 @@ from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.resume import resume, resume_same_folder
 from vitcross.experiment.run_folder import begin, finished, has_checkpoint, holds_run, is_trial
 from vitcross.height_and_width import height_and_width
+from vitcross.keras_settings import check_keras
 from vitcross.terminal import printable_rows, say
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
@@ -99,10 +100,11 @@ def prepare_train(arguments):
     if flags:
         answer_flags("train", arguments)
     try:
+        check_keras()
         if compose.typed_value(overrides, "resume") is not None:
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)
-        check_files(settings["data"])
+        check_files(settings["data"], settings)
         folder = compose.typed_folder(overrides, settings)
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)

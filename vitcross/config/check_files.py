@@ -1,6 +1,6 @@
 """Checks the user's own files before TensorFlow starts, by listing them."""
 
-from vitcross.config.compatibility import ConfigError
+from vitcross.config.compatibility import ConfigError, check_labels
 from vitcross.config.schema import SCHEMAS
 from vitcross.data.problems import TextProblems, TooManyUnreadable
 from vitcross.data.sources.huggingface_open import import_datasets
@@ -16,8 +16,12 @@ _HUGGING_FACE = {  # what each of them reads
 }
 
 
-def check_files(data):
+def check_files(data, config=None):
     """Checks the user's own files by listing them: they exist, hold what they must, and the number of classes is right.
+
+    Args:
+        data: dict, a section of a configuration.
+        config: dict or None, the whole of it: a table must have as many labels per image as the task takes.
 
     Raises:
         ConfigError
@@ -31,9 +35,11 @@ def check_files(data):
     if lister is None:
         return
     try:
-        found, what = lister(data)
+        found, what, *several = lister(data)
     except (ValueError, OSError, TooManyUnreadable) as error:
         raise ConfigError(str(error)) from error
+    if several and config is not None:
+        check_labels(config, several[0])
     if found is not None and data["num_classes"] not in (None, found):
         raise ConfigError(f"data.num_classes must be the {found} {what}. Received: {data['num_classes']}")
 
@@ -45,7 +51,7 @@ def _folder_classes(data):
 
 def _table_classes(data):
     listing = list_labels(data["file"], **{key: data[key] for key in (*SHARES, *LABELS_KEYS)})
-    return len(listing.class_names), f"labels of {data['file']}"
+    return len(listing.class_names), f"labels of {data['file']}", listing.multilabel
 
 
 def _pair_classes(data):
@@ -59,5 +65,6 @@ def _hugging_face_classes(data):
     from vitcross.data.sources import huggingface_set  # imports Arrow, which need not be installed
 
     options = SCHEMAS["data"][data["_target_"]](**{key: value for key, value in data.items() if key != "_target_"})
-    found = huggingface_set.check(options, _HUGGING_FACE[data["_target_"]])
+    reads = "several labels" if data.get("multilabel") else _HUGGING_FACE[data["_target_"]]
+    found = huggingface_set.check(options, reads)
     return found, f"classes of {data['root'] or data['name']}"

@@ -12,6 +12,7 @@ from vitcross.options import data, models, optimizers, tasks
 from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
+    PartOfAddress,
     SinksOptions,
     TrainerOptions,
     WeightsAndBiasesOptions,
@@ -150,12 +151,21 @@ class TrainConfig:
 @options
 class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
     mode: Literal["auto", "online", "offline", "disabled"] | None
-    project: str | None
+    project: PartOfAddress | None
 
 
 @options
 class EvaluationSinksConfig(SinksOptions):
     wandb: EvaluationWeightsAndBiasesConfig
+
+
+@options
+class DataPlacesConfig:
+    """Where the data of a run is now."""
+
+    root: PathText | None
+    file: PathText | None
+    data_dir: PathText | None
 
 
 @options
@@ -176,4 +186,5 @@ class EvaluateConfig:
     num_trust: CountOrZero
     exact: Bool | None
     compare: PathText | None
+    data: DataPlacesConfig
     sinks: EvaluationSinksConfig

@@ -132,4 +132,9 @@ def _declared(schema, prefix):
         elif get_origin(plain) is dict:  # a group
             continue
         else:
-            yield f"{prefix}{name}", PATH if option == PathText else {str: TEXT, list[str]: TEXTS}.get(plain)
+            element = get_args(plain)[0] if get_origin(plain) is list else None
+            of_text = str in (element, get_args(element)[0] if get_origin(element) is Annotated else None)
+            yield (
+                f"{prefix}{name}",
+                PATH if option == PathText else TEXT if plain is str else TEXTS if of_text else None,
+            )

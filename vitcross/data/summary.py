@@ -8,7 +8,7 @@ import numpy as np
 from vitcross.data.sources.source import Source
 
 FEW = 30  # examples for validation, below which one of them moves a rate by more than 3 points
-_MOST_READ = 100_000  # examples whose labels are read from their records; sources that know them have no limit
+_MOST_READ = 60_000  # examples whose labels are read from their records; sources that know them have no limit
 
 
 def data_rows(data, *, total_steps):

@@ -60,7 +60,7 @@ def report_split(
         KeyboardInterrupt: Ctrl-C, with a note of what is kept.
     """
     folder = Path(folder)
-    indices, report, confusion = _measure(task, data, split, folder, batch_size, limit, templates)
+    indices, report, figures = _measure(task, data, split, folder, batch_size, limit, templates)
     say(*split_lines(report, split))
     probes = spread(indices, num_probes)
     # A split that only `limit` makes small is not filled up with training examples.
@@ -81,8 +81,7 @@ def report_split(
             media = write_maps(found, maps, **look)
             atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
             say(*trust_lines(found.evaluation.report))
-    if confusion is not None:
-        media.sheets[metric_keys.CONFUSION] = confusion
+    media.sheets.update(figures)
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
     sink.scalars(step, {metric_keys.evaluation(split, key): value for key, value in numbers.items()})
     sink.media(step, media)
@@ -90,8 +89,8 @@ def report_split(
 
 
 def _measure(task, data, split, folder, batch_size, limit, templates):
-    """`(indices, report, confusion)`: the readable examples, the dict of `task.report`, and the Sheet of the confusion
-    matrix or None; metrics and predictions are written."""
+    """`(indices, report, figures)`: the readable examples, the dict of `task.report`, and the sheets of
+    `write_evaluation`; metrics and predictions are written."""
     source, references = data.source(split), data.references(split)
     batches = data.evaluation_batches(split, batch_size=batch_size, limit=limit)
     count = -(-min(limit or len(source), len(source)) // batch_size)
@@ -133,6 +132,10 @@ def split_lines(report, split):
             f"accuracy of {name}": value
             for name, value in report.get("accuracy_per_class", {}).items()
             if value is not None
+        },
+        **{
+            f"average precision of {name}": "undefined: no image has it" if value is None else value
+            for name, value in report.get("average_precision_per_label", {}).items()
         },
     }
     return [f"{split} split", *table(rows)]

@@ -10,6 +10,7 @@ from vitcross.config.compatibility import fill_from_dataset
 from vitcross.config.compose import TOKENIZER, as_yaml
 from vitcross.config.durations import Durations, with_epochs
 from vitcross.data.summary import data_rows
+from vitcross.experiment import data_contents
 from vitcross.experiment.attention_maps import build_attention_maps, steps_of_captures
 from vitcross.experiment.init_from import initialize_from
 from vitcross.experiment.parts import (
@@ -75,8 +76,12 @@ def open_data(command):
     """`(data, settings)`: the data of a run, and its configuration with what only the data knows. Its tokenizer is kept
     in the run folder, and a resumed run takes it from there."""
     settings, tokenizer = command.settings, command.folder / TOKENIZER
+    if command.resume:
+        settings = settings | {"data": settings["data"] | {"num_classes": None}}  # the classes themselves are compared
     data = build_data(with_own_tokenizer(settings, tokenizer) if command.resume else settings)
+    contents = data_contents.check(command.folder, data, allow_changes=settings["allow_changes"])
     settings = with_epochs(fill_from_dataset(settings, dataset_properties(data)), num_examples=len(data.train))
+    data_contents.keep(command.folder, contents)
     if data.tokenizer is not None:
         data.tokenizer.save(tokenizer)
     check_first_batches(data, settings["seed"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vitcross.config import compose
 from vitcross.experiment import run_folder
+from vitcross.experiment.data_contents import check_place
 from vitcross.paths import typed_path
 from vitcross.terminal import say
 
@@ -34,6 +35,7 @@ def resume(overrides):
         raise ValueError(f"allow_changes must be true or false. Received: allow_changes={allowed}")
     rest = [o for o in overrides if o.partition("=")[0] not in ("resume", "allow_changes")]
     before, now = compose.resumed(folder, rest)
+    now |= {"allow_changes": bool(allowed)}
     return _resume(folder, run_folder.read_choices(folder, before), before, now, bool(allowed))
 
 
@@ -66,6 +68,7 @@ def _resume(folder, choices, before, now, allowed):
         best = f"{summary.get('best/metric')} {summary.get('best/value')} in {summary.get('best/checkpoint')}"
         say(f"the run in {folder} has finished at step {summary.get('steps')}, best {best}: nothing is left to do")
         raise SystemExit(0)
+    check_place(now["data"])
     for change in changes:
         say(f"changed     {change}")
     return run_folder.Command(settings=now, choices=choices, folder=Path(folder), resume=True)

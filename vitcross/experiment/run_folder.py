@@ -20,7 +20,9 @@ RESUMABLE_KEYS = (
     "resume",
     "allow_changes",
     "sinks",
-    "data.data_dir",
+    "data.data_dir",  # with the two below: the place of the data, whose contents are compared (`data_contents.py`)
+    "data.root",
+    "data.file",
     "data.cache_gigabytes",
     "data.num_workers",
     "trainer.checkpoint_every",

@@ -341,10 +341,12 @@ class PairsOptions(ImageTextOptions, TableOptions):
         text_column: name of the column of captions, or None: found among common names.
         validation_share: of the images, cut off where the file has no validation pairs; 0: its test pairs are watched
             during training.
+        find_copies: images are compared with each other where there are at most this many; 0: never.
     """
 
     text_column: str | None = None
     validation_share: Share = 0.1
+    find_copies: CountOrZero = 50_000
 
 
 @options
@@ -370,6 +372,11 @@ class LabelsFileOptions(ImageOptions, TableOptions):
     label_separator: Annotated[str, Field(min_length=1)] | None = None
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     find_copies: CountOrZero = 50_000
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.multilabel is False and self.label_separator is not None:
+            raise ValueError(f"label_separator must be null with multilabel=false. Received: {self.label_separator!r}")
 
 
 @options
@@ -412,10 +419,12 @@ class HuggingFaceOptions(HuggingFacePlace, ImageOptions):
     """Labeled images of Hugging Face's `datasets`.
 
     Args:
-        label_column: name of the column of labels, or None: found by type and name. Lists are several labels per image.
+        label_column: name of the column of labels, or None: found by type and name.
+        multilabel: whether an image has any number of labels: the column holds lists.
     """
 
     label_column: str | None = None
+    multilabel: Bool = False
 
 
 @options

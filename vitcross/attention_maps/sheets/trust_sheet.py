@@ -67,7 +67,8 @@ def trust_sheet(evaluation: TrustEvaluation, *, blurred: bool = False) -> Sheet:
     lines = [
         f"Step {report.step}. Measured on {report.source}.{worth}",
         "Insertion adds the most important patches first: high is good. Deletion drops them first: low is good.",
-        "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders. "
+        "Verdict: paired sign-flip test at 1 % of insertion minus deletion, against random orders; no better where the "
+        "whole interval is below +0.1.",
         "Reference: leave one token out.",
         "In gray: a gap to another image's map or to the center that is not significantly above 0.",
         *reasons(rows, _name),

@@ -6,6 +6,7 @@ column, or four), `mask` (path of an image of the same form, where pixels other 
 name one image: they add boxes, and with several labels also labels.
 """
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -41,6 +42,7 @@ from vitcross.data.sources.table_columns import (
 from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, existing_table, image_root
 
 NO_IMAGE, NO_LABEL, OTHER_LABEL = "no image named", "no label", "another label of the same image"
+OTHER_SPLIT = "image of another split"
 BAD_BOX, BAD_MASK, MISSING_MASK = "box that cannot be used", "mask that cannot be used", "missing mask"
 # Keys of `LabelsFileOptions` that `list_labels` takes besides the shares.
 LABELS_KEYS = ("root", "image_column", "label_column", "split_column", "box_column", "box_format", "mask_column")
@@ -101,7 +103,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     """The `LabelsListing` of a file; arguments as in `LabelsFileOptions`.
 
     Splits that the file does not name are split off the training images as those of an image folder: class by class
-    (with several labels: of all), at least one image if a class has two.
+    (with several labels: by the rarest of an image), at least one image if a class has two.
 
     Raises:
         ValueError: if the file is missing, has another format, lacks a column, names an unknown split, has no two
@@ -254,6 +256,10 @@ class _Reading:
                 )
                 continue
             known = images[path]
+            if (split := split_column.of(row, f"{self.table.file.name}:{number}")) != known.split:
+                detail = f"{split}, but {known.split} in {self.table.lost.unit} {known.number}"
+                self.table.lost.add(OTHER_SPLIT, number, key=self._split, detail=detail)
+                continue
             if not self.multilabel and labels != known.labels:
                 detail = f"{labels[0]}, but {known.labels[0]} in {self.table.lost.unit} {known.number}"
                 self.table.lost.add(OTHER_LABEL, number, key=self.label, detail=f"{detail}{_SEVERAL}")
@@ -389,7 +395,7 @@ def _check_boxes(images, reading, typed):
     sample = [row for row in sample if row[2] is not None]
     numbers, sizes = [box for _, box, _ in sample], [size for *_, size in sample]
     box_format = typed or reading.named_format
-    if box_format is None:
+    if box_format is None and sample:
         fitting = box_rules.find_format(numbers, sizes)
         if len(fitting) != 1:
             first, box, (height, width) = sample[0]
@@ -400,6 +406,7 @@ def _check_boxes(images, reading, typed):
                 f"{width:g} wide and {height:g} high"
             )
         box_format = fitting[0]
+    box_format = box_format or box_rules.FORMATS[0]  # no image can be read
     wrong = np.flatnonzero(~box_rules.fitting(numbers, sizes, box_format)) if sample else []
     if len(wrong) > max(1, len(sample) // 20):
         first, box, (height, width) = sample[wrong[0]]
@@ -447,8 +454,9 @@ def _size(path):
 
 
 def _cut(images, share, seed):
-    several = any(len(image.labels) != 1 for image in images)
-    rows = [(image.path, "" if several else image.labels[0], image) for image in images]
+    # Of several labels the rarest stands for the image, so that every split has it.
+    counts = collections.Counter(label for image in images for label in image.labels)
+    rows = [(image.path, min(image.labels, key=counts.__getitem__, default=""), image) for image in images]
     rest, cut = cut_by_class(rows, share, seed)
     return [row[2] for row in rest], [row[2] for row in cut]
 
@@ -473,5 +481,13 @@ def _class_names(splits, reading):
                 f"Split '{split}' of {table.file} must have the labels of the training images. Received also: "
                 f"{', '.join(sorted(unknown)[:5])} ({table.file.name}:{unknown[first].number})"
             )
+    folded = {}
+    for name in sorted(names):
+        folded.setdefault(name.casefold(), []).append(name)
+    alike = [" and ".join(same) for same in folded.values() if len(same) > 1]
+    if alike:
+        table.notes.append(
+            f"{table.file.name}: labels that differ in upper and lower case only: {', '.join(alike[:5])}"
+        )
     numeric = all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names)
     return tuple(sorted(names, key=(lambda name: (float(name), name)) if numeric else None))

@@ -6,12 +6,14 @@ of Unicode), `IMG_1.JPG` for `img_1.jpg`, or an id without the file's ending.
 
 import os
 import unicodedata
+from pathlib import PureWindowsPath
 
 from vitcross.data.sources.image_rules import image_endings, reason_left_out
 from vitcross.data.sources.lost_lines import MISSING_IMAGE
 
 BACKSLASHES, UNICODE, CASE = "with backslashes", "in another Unicode form", "in other upper and lower case"
 ENDING = "without the ending of the file"
+ELSEWHERE = "by a path of another place"
 NEVER_IMAGE = "never an image"
 _FOLDERS = 100  # subfolders that are searched for a missing file
 
@@ -63,6 +65,18 @@ class NamedFiles:
         return [f"{len(names)} images are named {form} ({names[0]})" for form, names in self.forms.items()]
 
     def _search(self, name):
+        found = self._search_as_written(name)
+        if found[0] is not None or not (os.path.isabs(name) or PureWindowsPath(name).is_absolute()):
+            return found
+        # The path of another machine: the longest end of it that is here.
+        parts = PureWindowsPath(name).parts[1:]
+        for start in range(1, len(parts)):
+            path = os.path.join(self.folder, *parts[start:])
+            if os.path.isfile(path):
+                return path, ELSEWHERE
+        return None, None
+
+    def _search_as_written(self, name):
         path = os.path.normpath(os.path.join(self.folder, name))
         if os.path.isfile(path):
             return path, None

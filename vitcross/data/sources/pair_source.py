@@ -70,6 +70,9 @@ class PairSource(Source):
             find_links=self._find_links,
         )
 
+    def example_mark(self, index):
+        return super().example_mark(index) + self.text(index).encode("utf-8", "surrogatepass")
+
     def record(self, index):
         return dict(self.images.record(self.image_of(index))) | {"label": int(self._labels[index])}
 

@@ -5,6 +5,10 @@ source with several labels per image it is a sorted tuple of ints, which may be 
 """
 
 import abc
+import hashlib
+import json
+import os
+import unicodedata
 
 import numpy as np
 
@@ -22,6 +26,8 @@ class Source(abc.ABC):
         optional_keys: the keys of `batch.OPTIONAL_KEYS` that every example has.
         multilabel: bool, whether an image has any number of labels.
     """
+
+    fingerprint_examples = 256  # at how many examples, evenly spread, `fingerprint` looks
 
     def __init__(self, *, name, class_names, channels, image_shape=None, optional_keys=(), multilabel=False):
         self.name = name
@@ -66,6 +72,22 @@ class Source(abc.ABC):
             return np.array(labels, np.int64)
         return np.array([label_row(each, len(self.class_names)) for each in labels], np.float32)
 
+    def fingerprint(self):
+        """A short text that is equal for equal examples in the same order, wherever they are stored.
+
+        It is cheap: it covers the number of examples, the names of the classes, and the marks of some examples.
+        """
+        digest = hashlib.sha256(json.dumps([len(self), self.class_names]).encode())
+        count = min(len(self), self.fingerprint_examples)
+        for k in range(count):
+            digest.update(self.example_mark(k * len(self) // count))
+        return digest.hexdigest()[:16]
+
+    def example_mark(self, index):
+        """What tells an example from others, as bytes: its label, and its image without decoding it."""
+        record = self.record(index)
+        return f"{np.array(record['label']).tolist()} ".encode() + _content_mark(record["image"])
+
     def image(self, index, record):
         """The `EncodedImage` of a record of this source."""
         return EncodedImage(record["image"], name=self.example_name(index))
@@ -77,6 +99,16 @@ class Source(abc.ABC):
         record = dict(self.record(index))
         record["image"] = to_array(self.image(index, record).load(channels=self.channels))
         return record
+
+
+def _content_mark(image):
+    """Name and size of an image file, else a hash of the image."""
+    if isinstance(image, str | os.PathLike):
+        name = unicodedata.normalize("NFC", os.path.basename(image))  # a file system may store another form
+        size = os.path.getsize(image) if os.path.exists(image) else -1
+        return os.fsencode(f"{name} {size}\n")
+    content = image.tobytes() if isinstance(image, np.ndarray) else image or b""
+    return hashlib.sha256(content).digest()
 
 
 def label_row(labels, num_classes):

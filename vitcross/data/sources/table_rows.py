@@ -5,6 +5,7 @@ that is never closed. What is lost is counted in lines (`lost_lines.py`).
 """
 
 import codecs
+import collections
 import csv
 import itertools
 import json
@@ -98,7 +99,7 @@ class Table:
     def _checked(self, numbered):
         for number, row in numbered:
             if isinstance(row, dict):
-                yield number, {key.strip(): _stripped(value) for key, value in row.items() if value is not None}
+                yield number, {key.strip(): _stripped(value) for key, value in row.items() if not _is_missing(value)}
             else:
                 self.lost.add(NOT_READABLE, number, detail=f"not a JSON object of names and values: {row!r}")
 
@@ -114,6 +115,9 @@ class Table:
         if header is None:
             raise ValueError(f"data.file must begin with a header. Received: {self.file}: {lines[start].strip()!r}")
         self.columns = tuple(cell.strip() for cell in header[1])
+        twice = [name for name, count in collections.Counter(self.columns).items() if name and count > 1]
+        if twice:
+            raise ValueError(f"data.file must name each column once. Received: {self.file} with two of '{twice[0]}'")
         records.header = self.columns
         return self._cells(records)
 
@@ -143,26 +147,28 @@ class _Records:
             try:
                 cells = next(self._reader)
             except csv.Error as error:
-                self._lose(start, _csv_reason(error, self.position - start))
+                self._lose(start, _csv_reason(error, self._lines[start], self.position - start))
                 continue
             if self.position - start > 1 and self._swallows_rows(start):
                 self._lose(start, "a quotation mark opens that is not closed in its row")
-            elif not any(map(str.strip, cells)):
-                continue
-            elif self.header is not None and len(cells) != len(self.header):
-                more = (
-                    f" (a cell that holds {_DELIMITERS[self._delimiter]} needs quotation marks)"
-                    if len(cells) > len(self.header)
-                    else ""
-                )
-                self._lost.add(
-                    NOT_READABLE,
-                    start + 1,
-                    self.position,
-                    detail=f"{len(cells)} cells where the header has {len(self.header)}{more}",
-                )
-            else:
+            elif any(map(str.strip, cells)) and self._has_every_cell(start, cells):
                 return start + 1, cells
+
+    def _has_every_cell(self, start, cells):
+        """Whether a record has as many cells as the header; empty ones at its end are removed."""
+        if self.header is None:
+            return True
+        wanted = len(self.header)
+        while len(cells) > wanted and not cells[-1].strip():
+            cells.pop()
+        if len(cells) == wanted:
+            return True
+        more = (
+            f" (a cell that holds {_DELIMITERS[self._delimiter]} needs quotation marks)" if len(cells) > wanted else ""
+        )
+        detail = f"{len(cells)} cells where the header has {wanted}{more}"
+        self._lost.add(NOT_READABLE, start + 1, self.position, detail=detail)
+        return False
 
     def _next_lines(self):
         while self.position < len(self._lines):
@@ -276,7 +282,9 @@ def _delimiter(line, file, known):
     return max(_DELIMITERS, key=score)
 
 
-def _csv_reason(error, lines):
+def _csv_reason(error, line, lines):
+    if '\\"' in line:
+        return 'a quotation mark in a cell must be doubled ("") instead of written \\"'
     if lines > 1 or "unexpected end" in str(error):
         return "a quotation mark opens that is not closed in its row"
     return (
@@ -288,6 +296,10 @@ def _shape(cell):
     """The form of a file's name: letters and digits without their number; empty for a name of letters alone."""
     shape = re.sub(r"\d+", "0", re.sub(r"[^\W\d_]+", "a", cell.strip().strip('"')))
     return "" if shape == "a" else shape
+
+
+def _is_missing(value):
+    return value is None or value != value  # NaN, which pandas writes
 
 
 def _stripped(value):

@@ -89,6 +89,12 @@ class TFDSSource(Source):
             record["num_objects"] = int(feature["num_objects"].int64_list.value[0])
         return record
 
+    def example_mark(self, index):
+        if not self._has_scenes:
+            return super().example_mark(index)
+        # Scenes that are rendered again are the same images, but perhaps not the same bytes.
+        return self.example(index).features.feature["scene"].bytes_list.value[0]
+
     def scene(self, index):
         if not self._has_scenes:
             return None

@@ -1,7 +1,7 @@
 // Draws the trust panel: the measurements of the method that is shown, and those of all others below.
 const VERDICTS = {
   1: ["follows the model", "good", "Dropping patches in this map's order changes the answer faster than random orders do."],
-  0: ["no better than random", "bad", "Random orders of patches do as well: bright patches need not matter to the model."],
+  0: ["no better than random", "bad", "Random orders of patches do nearly as well, the whole interval is below +0.1: bright patches need not matter to the model."],
   [-1]: ["nothing to explain", "none", "Dropping patches hardly changes the prediction, so no map can show which patches matter."],
   [-2]: ["cannot tell", "none", ""],
 };
