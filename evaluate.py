@@ -7,6 +7,7 @@ from vitcross.command_line.evaluate import prepare_evaluate
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
 from vitcross.experiment import data_contents, finished_run
 from vitcross.experiment.parts import build_data
+from vitcross.keras_settings import set_keras
 from vitcross.terminal import say
 
 
@@ -22,6 +23,7 @@ def evaluate(settings, run_config):
         with quiet_start():
             from vitcross.training.device import describe_device
 
+            set_keras()
             describe_device()  # TensorFlow looks for devices now
         checkpoint, header = finished_run.open_checkpoint(settings["run"], settings["checkpoint"])
         say(f"{settings['checkpoint']} checkpoint: {checkpoint}")

@@ -8,6 +8,7 @@ STARTED = time.perf_counter()  # before the imports, which take a share of the t
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
 from vitcross.command_line.train import header, how_to_resume, is_sweep, prepare_train
 from vitcross.experiment.build import build_training
+from vitcross.keras_settings import set_keras
 from vitcross.sweep import command as sweep_command
 
 
@@ -22,6 +23,7 @@ def train(command):
             from vitcross.training.guards import StopOnSignal
             from vitcross.training.run import train_and_close
 
+            set_keras()
             describe_device()  # TensorFlow looks for devices now
         with StopOnSignal() as stop_on_signal:
             return train_and_close(**build_training(command, stop_on_signal=stop_on_signal, started=STARTED))

@@ -61,10 +61,15 @@ def test_every_format_gives_pairs_of_images_and_captions(written, name):
     assert bool(data.class_names) == (name in ("parquet", "saved", "arrow"))  # those whose classes have names
 
 
-def test_a_name_may_be_a_path_and_a_root_a_pattern(written, monkeypatch):
+def test_a_name_may_be_a_path_and_a_root_a_pattern(written, monkeypatch, tmp_path):
     monkeypatch.chdir(written["parquet"])
     assert len(load.huggingface(name=".", image_size=SIZE).train) == 11
     assert len(load.huggingface(name="ORG/NAME", root="data/train-*.parquet", image_size=SIZE).train) < 11
+    (tmp_path / "a [2], b=ü").mkdir()
+    sets.dataset("train").to_parquet(tmp_path / "a [2], b=ü" / "x.parquet")
+    assert len(load.huggingface(root=tmp_path / "a [2], b=ü" / "*.parquet", image_size=SIZE).train) < 11
+    with pytest.raises(ValueError, match=r"a \[2\], b=ü cannot be opened: its path has one of"):
+        load.huggingface(root=tmp_path / "a [2], b=ü", image_size=SIZE)
     with pytest.raises(ValueError, match=r"data.root must be an existing folder, file or pattern.*data/no\*"):
         load.huggingface(root="data/no*", image_size=SIZE)
     with pytest.raises(ValueError, match="files of one ending of .parquet"):
@@ -114,6 +119,7 @@ def value(kind):
 
 
 IMAGE, CLASS, TEXT = datasets.Image(), datasets.ClassLabel(names=["a", "b"]), value("string")
+LIST = datasets.List(TEXT)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,8 @@ IMAGE, CLASS, TEXT = datasets.Image(), datasets.ClassLabel(names=["a", "b"]), va
         ("labels", {"img": IMAGE, "fine": CLASS}, {}, ("img", "fine", None, None)),
         ("labels", {"image": IMAGE, "mask": IMAGE, "label": CLASS, "x": CLASS}, {}, ("image", "label", None, None)),
         ("labels", {"a": IMAGE, "b": IMAGE, "y": value("int64")}, {"image": "b"}, ("b", "y", None, None)),
-        ("labels", {"image": value("binary"), "tags": datasets.List(TEXT)}, {}, ("image", "tags", None, None)),
+        ("several labels", {"image": value("binary"), "tags": LIST, "label": CLASS}, {}, ("image", "tags", None, None)),
+        ("labels", {"image": value("binary"), "tags": LIST, "label": TEXT}, {}, ("image", "label", None, None)),
         ("labels", {"image": {"bytes": value("binary"), "path": TEXT}, "cls": TEXT}, {}, ("image", "cls", None, None)),
         ("labels", {"Image": TEXT, "Category": TEXT}, {}, ("Image", "Category", None, None)),
         ("captions", {"image": IMAGE, "blip": TEXT}, {}, ("image", None, "blip", None)),
@@ -153,6 +160,12 @@ def test_columns_are_found_by_type_and_name(reads, features, named, expected):
             r"2 columns can hold the label.*f \(class\), c \(class\)",
         ),
         ("labels", {"image": IMAGE, "x": value("float32")}, {}, r"no column is known to hold the label.*x \(float32\)"),
+        (
+            "labels",
+            {"image": IMAGE, "tags": LIST},
+            {"label": "tags"},
+            "must be able to hold the label.*task=multilabel",
+        ),
         ("labels", {"label": CLASS}, {}, "data.image_column must name a column: no column is known"),
         ("captions", {"image": IMAGE, "a": TEXT, "b": TEXT}, {}, "data.text_column must name a column"),
         (
@@ -188,7 +201,7 @@ def test_lists_of_labels_are_several_labels_of_an_image(tmp_path):
     save(tmp_path / "s", features, image=some_images(6), tags=rows)
     save(tmp_path / "t", image=some_images(6), tags=[["xyz"[k] for k in row] for row in rows])
     for name in "st":
-        data = load.huggingface(root=tmp_path / name, image_size=SIZE, validation_split="train[4:]")
+        data = load.huggingface(root=tmp_path / name, image_size=SIZE, validation_split="train[4:]", multilabel=True)
         assert data.multilabel and data.class_names == ("x", "y", "z")
         assert [data.train.record(k)["label"] for k in range(6)] == [tuple(sorted(set(row))) for row in rows]
         assert data.train.labels()[3].tolist() == [0, 1, 1] and data.validation.labels().tolist() == [
@@ -231,6 +244,19 @@ def test_images_that_cannot_be_read_are_counted_and_named(tmp_path):
     data = load.huggingface(root=tmp_path / "s", image_size=SIZE, validation_split="train[:2]", max_unreadable=2)
     with pytest.raises(TooManyUnreadable):
         data.examples("train", range(6))
+
+
+def test_equal_images_in_two_splits_or_classes_are_named(tmp_path, caplog):
+    images = some_images(6)
+    images[3], images[5] = images[0], images[1]
+    save(tmp_path / "s", image=images, label=["a", "b", "a", "a", "b", "a"])
+    splits = {"train_split": "train[:3]", "validation_split": "train[3:]"}
+    data = load.huggingface(root=tmp_path / "s", image_size=SIZE, **splits)
+    assert [len(data.train), len(data.validation)] == [3, 3]
+    assert "2 of validation in train too (s/validation/0 = s/train/0, s/validation/2 = s/train/1)" in caplog.text
+    assert "1 under two classes (s/validation/2 = s/train/1: a and b)" in caplog.text
+    load.huggingface(root=tmp_path / "s", image_size=SIZE, find_copies=5, **splits)
+    assert "not looked for: 6 images, data.find_copies=5" in caplog.text
 
 
 def test_addresses_are_not_fetched(tmp_path):

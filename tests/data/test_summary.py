@@ -43,7 +43,7 @@ def test_small_data_is_told():
     assert rows["length"] == "13 steps of 64 are 0.7 passes over 597 images"
 
 
-def test_pairs_count_texts_and_images(tmp_path):
+def test_pairs_count_texts_and_images_and_tell_copies(tmp_path, caplog):
     write_folder(tmp_path, {"a": 4})
     lines = [f'{{"image": "a/{k % 4:03}.png", "text": "caption {k}"}}' for k in range(7)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
@@ -51,6 +51,13 @@ def test_pairs_count_texts_and_images(tmp_path):
     rows = data_rows(data, total_steps=10)
     assert rows["train"] in ("5 texts of 3 images", "6 texts of 3 images")
     assert rows["warning"].startswith(f"{len(data.validation)} pairs for validation")
+    assert not caplog.messages
+    (tmp_path / "a/003.png").write_bytes((tmp_path / "a/001.png").read_bytes())
+    splits = ["train", "train", "train", "test"]
+    lines = [f'{{"image": "a/{k:03}.png", "text": "caption {k}", "split": "{splits[k]}"}}' for k in range(4)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    load.pairs(file=str(tmp_path / "pairs.jsonl"), image_size=[5, 7], validation_share=0)
+    assert "copies      1 of test in train too (a/003.png = a/001.png)" in caplog.messages
 
 
 def composed(*overrides):

@@ -10,6 +10,7 @@ from vitcross.config.compatibility import check_own_text
 from vitcross.config.typed_text import quote
 from vitcross.data.sources.image_files import find_images
 from vitcross.experiment.data_contents import check_place, with_places
+from vitcross.keras_settings import check_keras
 from vitcross.typos import offer
 
 
@@ -45,10 +46,11 @@ def prepare_evaluate(arguments):
         `(settings, run_config)`: dicts, the validated configurations of the evaluation and of its run.
     """
     arguments = [quote(argument, "evaluate") for argument in with_latest(arguments)]
-    overrides, flags = split_arguments(arguments)
+    overrides, flags = split_arguments(arguments, "evaluate")
     if flags:
         answer_flags("evaluate", arguments)
     try:
+        check_keras()
         settings, _ = compose.check_arguments("evaluate", overrides)
         run_config = compose.open_run(settings["run"])
         if settings["images"] is not None:

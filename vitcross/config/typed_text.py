@@ -11,7 +11,7 @@ import re
 import types
 from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
-from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.config.schema import ROOTS, SCHEMAS
 from vitcross.data.sources.huggingface_open import is_path
 from vitcross.options.fields import PathText
 from vitcross.paths import typed_path
@@ -111,7 +111,7 @@ def _closing(text, position):
 @functools.cache
 def _kinds(script):
     """Dotted key to TEXT, TEXTS or PATH where the value is one by its declared type, else to None, for each key."""
-    kinds = dict(_declared({"train": TrainConfig, "evaluate": EvaluateConfig}[script], ""))
+    kinds = dict(_declared(ROOTS[script], ""))
     if script == "train":
         for group, schemas in SCHEMAS.items():
             for schema in schemas.values():
@@ -132,4 +132,9 @@ def _declared(schema, prefix):
         elif get_origin(plain) is dict:  # a group
             continue
         else:
-            yield f"{prefix}{name}", PATH if option == PathText else {str: TEXT, list[str]: TEXTS}.get(plain)
+            element = get_args(plain)[0] if get_origin(plain) is list else None
+            of_text = str in (element, get_args(element)[0] if get_origin(element) is Annotated else None)
+            yield (
+                f"{prefix}{name}",
+                PATH if option == PathText else TEXT if plain is str else TEXTS if of_text else None,
+            )

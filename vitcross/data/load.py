@@ -9,7 +9,7 @@ import logging
 from vitcross.options import data as options_of
 
 logger = logging.getLogger(__name__)
-MOST_FOR_TOKENIZER = 1_000_000  # training texts that a tokenizer is trained on; more change little
+MOST_FOR_TOKENIZER = 300_000  # training texts that a tokenizer is trained on; more change little
 
 __all__ = [
     "huggingface",
@@ -98,6 +98,8 @@ def huggingface(**given):
 
     options = options_of.HuggingFaceOptions(**given)
     name, sources = labeled_sources(options)
+    for line in _copies_of_stored(sources, options.find_copies):
+        logger.warning("%s", line)
     return _image_data(name=name, options=options, sources=sources)
 
 
@@ -135,6 +137,7 @@ def pairs(**given):
         TooManyUnreadable: if more than `max_unreadable` images are missing, or as many lines give no pair.
     """
     from vitcross.data.problems import TextProblems
+    from vitcross.data.sources.copies import copies_lines
     from vitcross.data.sources.image_files import ImageFiles
     from vitcross.data.sources.pair_source import PairSource
     from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
@@ -144,6 +147,13 @@ def pairs(**given):
     arguments = {key: getattr(options, key) for key in PAIRS_KEYS}
     listing = list_pairs(options.file, **_shares(options), **arguments, problems=problems)
     tell(listing.table)
+    files, known = {}, set()  # an image of two splits is told already
+    for split, pairs in listing.splits.items():
+        paths = dict.fromkeys(listing.images[pair.image] for pair in pairs)
+        files[split] = [(path, "") for path in paths if path not in known]
+        known.update(paths)
+    for line in copies_lines(files, names=str, base=listing.file.parent, limit=options.find_copies):
+        logger.warning("%s", line)
     name, classes = listing.file.stem, listing.class_names
     images = ImageFiles(listing.images, name=name, channels=options.channels)
     made = {  # two splits may share their pairs
@@ -165,6 +175,18 @@ def tfds_captions(**given):
     images = _tfds_sources(options, builder, labeled=False)
     sources = {split: caption_pairs(source, key=key, problems=problems) for split, source in images.items()}
     return _image_text_data(name=options.name, options=options, sources=sources, problems=problems)
+
+
+def _copies_of_stored(sources, limit):
+    from vitcross.data.sources.copies import StoredImage, copies_lines
+
+    names = sources["train"].class_names
+    if sum(map(len, sources.values())) > limit:
+        return copies_lines(sources, names=None, base=None, limit=limit)
+    stored = {split: [(StoredImage(s, k), s.label(k)) for k in range(len(s))] for split, s in sources.items()}
+    several = sources["train"].multilabel
+    text = (lambda label: ", ".join(names[k] for k in label)) if several else names.__getitem__
+    return copies_lines(stored, names=text, base=None, limit=limit)
 
 
 def _huggingface_texts(options, reads):

@@ -1,4 +1,5 @@
-"""Writes the files of an evaluation: `metrics.json`, `predictions.csv`, a confusion matrix as PNG and JSON.
+"""Writes the files of an evaluation: `metrics.json`, `predictions.csv`, a confusion matrix as PNG and JSON, or the
+average precision of each label as PNG.
 
 K classes, n examples.
 """
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vitcross import atomic_files
+from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.sheets import drawing
 from vitcross.attention_maps.sheets.cell_table import draw_cells, label_rows
 from vitcross.attention_maps.sheets.drawing import MARGIN, MUTED, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
+from vitcross.evaluation.label_sheet import label_sheet
 from vitcross.pages.csv_text import csv_text
 
 MOST_CLASSES = 100  # beyond, a cell of the image would be smaller than a few pixels
@@ -24,26 +26,32 @@ def write_evaluation(folder, *, report, predictions):
 
     Args:
         folder: path, made when needed.
-        report: dict of `task.report`: metrics; of a classification `confusion_matrix` and `class_names` too.
+        report: dict of `task.report`: metrics; of a classification `confusion_matrix` and `class_names` too, of several
+            labels per image `average_precision_per_label` and `images_per_label`.
         predictions: `(columns, lines)` of `predictions.csv`.
 
     Returns:
-        Sheet of the confusion matrix; None where there is none, or too many classes to draw.
+        dict of the key of an image to its Sheet: the confusion matrix or the average precision of the labels; empty
+        where there is neither, or too many classes to draw.
     """
     folder = Path(folder)
     metrics = {key: value for key, value in report.items() if key not in ("confusion_matrix", "class_names")}
     atomic_files.write_text(folder / "metrics.json", json.dumps(metrics, indent=1))
     atomic_files.write_text(folder / "predictions.csv", csv_text(*predictions))
+    if len(report.get("average_precision_per_label", ())) in range(1, MOST_CLASSES + 1):
+        sheet = label_sheet(report["average_precision_per_label"], report["images_per_label"])
+        atomic_files.write_bytes(folder / "average_precision.png", sheet.png)
+        return {metric_keys.AVERAGE_PRECISION: sheet}
     if "confusion_matrix" not in report:
-        return None
+        return {}
     class_names, counts = report["class_names"], np.asarray(report["confusion_matrix"])
     matrix = {"class_names": class_names, "rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
     atomic_files.write_text(folder / "confusion_matrix.json", json.dumps(matrix))
     if len(class_names) > MOST_CLASSES:
-        return None
+        return {}
     sheet = confusion_sheet(counts, class_names)
     atomic_files.write_bytes(folder / "confusion_matrix.png", sheet.png)
-    return sheet
+    return {metric_keys.CONFUSION: sheet}
 
 
 def confusion_sheet(counts_KK, class_names):

@@ -64,7 +64,7 @@ def report_split(
     columns, lines = task.predictions(rows, data.class_names, references)
     names = [source.example_name(int(index)) for index in rows["index"]]
     lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
-    confusion = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
+    figures = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
     probes = spread(rows["index"], num_probes)
     # A split that only `limit` makes small is not filled up.
     num_training = len(data.train) if limit is None else 0
@@ -82,8 +82,7 @@ def report_split(
     )
     if found.evaluation is not None:
         atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
-    if confusion is not None:
-        images.sheets[metric_keys.CONFUSION] = confusion
+    images.sheets.update(figures)
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
     sink.scalars(step, {metric_keys.evaluation(split, key): value for key, value in numbers.items()})
     sink.media(step, images)
@@ -153,6 +152,10 @@ def split_lines(report, split, evaluation=None):
             f"accuracy of {name}": value
             for name, value in report.get("accuracy_per_class", {}).items()
             if value is not None
+        },
+        **{
+            f"average precision of {name}": "undefined: no image has it" if value is None else value
+            for name, value in report.get("average_precision_per_label", {}).items()
         },
     }
     return [f"{split} split", *table(rows), *(trust_lines(evaluation.report) if evaluation else ())]

@@ -10,6 +10,7 @@ from vitcross.config.compatibility import ConfigError
 from vitcross.config.compose import open_run
 from vitcross.config.schema import SCHEMAS
 from vitcross.experiment.parts import build_task
+from vitcross.keras_settings import check_keras, require_keras
 from vitcross.paths import typed_path
 from vitcross.sinks.weights_and_biases.environment import wandb_group
 from vitcross.terminal import say
@@ -81,6 +82,8 @@ def preprocess_of(config):
 
 def load_run(folder):
     """`vitcross.load`: `(model, preprocess, class_names)` of the best checkpoint of a run."""
+    check_keras()
+    require_keras()
     folder = typed_path(folder)
     config = open_run(folder)
     path, header = open_checkpoint(folder)

@@ -1,9 +1,12 @@
 """Declares the options of trainer, attention maps and sinks; `conf/` explains them."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from vitcross.options.effects import only_above, only_with
 from vitcross.options.fields import Bool, Count, CountOrZero, Length, NonNegative, Positive, ShareOrAll, options
 
 
@@ -34,6 +37,8 @@ class AttentionMapsOptions(Style):
     trust_captures: CountOrZero
     record_megabytes: Positive
 
+    MATTERS: ClassVar = {"captures": only_with("every", None), "trust_captures": only_above(0, "num_measured")}
+
 
 @options
 class TrainerOptions:
@@ -51,23 +56,56 @@ class TrainerOptions:
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
+def _wandb_text(most, forbidden=""):
+    """The type of a text that Weights & Biases takes: up to `most` characters, none of the `forbidden` ones.
+
+    The rules are those of wandb 0.31 (`wandb_settings.validate_project`, `validate_run_tags`) and of its server, whose
+    refusal would come when the run is on its way.
+    """
+
+    def check(text):
+        found = [character for character in forbidden if character in text]
+        if not text.strip() or len(text) > most or found or not text.isprintable():
+            without = f", without {' '.join(forbidden)}" if forbidden else ""
+            has = " ".join(found) or len(text)
+            raise PydanticCustomError("wandb", f"1 to {most} printable characters{without}; it has {has}")
+        return text
+
+    return Annotated[str, AfterValidator(check)]
+
+
+def _server(url):
+    if re.fullmatch(r"https?://(www\.|app\.)?wandb\.ai/?.*", url):
+        raise PydanticCustomError("wandb", "https://api.wandb.ai or the address of your own server")
+    return url
+
+
+PartOfAddress = _wandb_text(128, "/\\#?%:")
+Label = _wandb_text(128)
+Tag = _wandb_text(64)
+
+
 @options
 class WeightsAndBiasesOptions:
     mode: Literal["auto", "online", "offline", "disabled"]
-    entity: str | None
-    project: str
-    group: str | None
-    name: str | None
-    tags: list[str]
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None
+    entity: PartOfAddress | None
+    project: PartOfAddress
+    group: Label | None
+    name: Label | None
+    tags: list[Tag]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+"), AfterValidator(_server)] | None
     init_timeout: Positive
     finish_timeout: Positive
+
+    MATTERS: ClassVar = {key: only_with("mode", "auto", "online") for key in ("init_timeout", "finish_timeout")}
 
 
 @options
 class ConsoleOptions:
     progress: Literal["auto", "bar", "lines"]
     seconds_between_lines: NonNegative
+
+    MATTERS: ClassVar = {"seconds_between_lines": only_with("progress", "auto", "lines")}
 
 
 @options

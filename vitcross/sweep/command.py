@@ -12,6 +12,7 @@ from vitcross.config.typed_text import quote
 from vitcross.experiment import run_folder
 from vitcross.experiment.init_from import check_init_from
 from vitcross.experiment.run_folder import claim_folder
+from vitcross.keras_settings import check_keras
 from vitcross.paths import typed_path
 from vitcross.sweep.process import Signals, outcome, stopped_by
 from vitcross.sweep.record import has_record, open_record
@@ -31,6 +32,7 @@ def main(script, arguments):
     """
     overrides, flags = split_arguments([quote(argument, "train", sweep=True) for argument in with_latest(arguments)])
     try:
+        check_keras()
         if others := [flag for flag in flags if flag not in MULTIRUN_FLAGS]:
             raise ValueError(f"a sweep accepts no flag besides -m. Received: {' '.join(others)}")
         if compose.typed_value(overrides, "resume") is not None:
@@ -41,7 +43,7 @@ def main(script, arguments):
         folder = compose.typed_value(overrides, "hydra.sweep.dir")
         folder = None if folder is None else typed_path(folder)
         for settings, _ in compose.check_trials(sweep):
-            check_files(settings["data"], settings)
+            check_files(settings["data"], settings, overrides)
             if folder is None or not has_record(folder):  # trials that have begun no longer need it
                 check_init_from(settings)
         folder = folder or claim_folder("multirun")

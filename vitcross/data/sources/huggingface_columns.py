@@ -38,7 +38,7 @@ def find_columns(features, *, reads, named):
 
     Args:
         features: `datasets.Features`.
-        reads: `labels`, `captions` (with a label if there is one) or `questions`.
+        reads: `labels`, `several labels` (lists), `captions` (with a label if there is one) or `questions`.
         named: dict of kind (`image`, `label`, `text`, `answer`) to the name that was typed, or None.
 
     Raises:
@@ -47,8 +47,9 @@ def find_columns(features, *, reads, named):
     """
     pick = _Picker(features, named)
     found = {"image": pick("image", _image_rank, IMAGE_NAMES)}
-    if reads == "labels":
-        found["label"] = pick("label", _label_rank, LABEL_NAMES)
+    if reads in ("labels", "several labels"):
+        rank = _one_label_rank if reads == "labels" else _labels_rank
+        found["label"] = pick("label", rank, LABEL_NAMES)
     elif reads == "captions":
         found["text"] = pick("text", _text_rank, TEXT_NAMES, unless=found["image"])
         found["label"] = pick("label", _one_label_rank, None)  # of use beside a caption, but not needed
@@ -107,13 +108,13 @@ def _image_rank(feature):
     return None if is_list else {"image": 0, "bytes": 1, "text": 1}.get(kind)
 
 
-def _label_rank(feature):
-    kind, _ = kind_of(feature)
-    return {"class": 0, "int": 1, "text": 1, "bool": 1}.get(kind)
-
-
 def _one_label_rank(feature):
-    return None if kind_of(feature)[1] else _label_rank(feature)
+    kind, is_list = kind_of(feature)
+    return None if is_list else {"class": 0, "int": 1, "text": 1, "bool": 1}.get(kind)
+
+
+def _labels_rank(feature):
+    return _one_label_rank(_item(feature)) if kind_of(feature)[1] else None
 
 
 def _text_rank(feature):
@@ -142,7 +143,7 @@ class _Picker:
         if typed is not None:
             if typed not in usable:
                 rule = f"able to hold the {kind}" if typed in self._features else "one of the data"
-                raise ValueError(f"data.{kind}_column must be {rule}: {self._described()}. Received: {typed}")
+                raise ValueError(f"data.{kind}_column must be {rule}: {self._described(kind)}. Received: {typed}")
             return typed
         sure = [name for name, value in usable.items() if value == 0]
         folded = {name.casefold(): name for name in (sure or usable)}
@@ -156,8 +157,9 @@ class _Picker:
         found = f"{len(sure)} columns can hold" if sure else "no column is known to hold"
         raise ValueError(
             f"data.{kind}_column must name a column: {found} the {kind}. Received: null; the data has "
-            f"{self._described()}"
+            f"{self._described(kind)}"
         )
 
-    def _described(self):
-        return described(self._features)
+    def _described(self, kind):
+        hint = " (task=multilabel reads lists of labels, task=classification one label)" if kind == "label" else ""
+        return described(self._features) + hint

@@ -56,7 +56,7 @@ def find_place(name, root):
     path = typed_path(typed)
     if os.path.isdir(path):
         return Place(key=key, typed=typed, name=os.path.basename(path), folder=path)
-    files = [path] if os.path.isfile(path) else sorted(filter(os.path.isfile, glob.glob(path, recursive=True)))
+    files = [path] if os.path.isfile(path) else _matching(path)
     if files:
         endings = sorted({os.path.splitext(file)[1].lower() for file in files})
         if len(endings) > 1 or endings[0] not in FORMATS:
@@ -67,6 +67,15 @@ def find_place(name, root):
         rule = "an existing folder, file or pattern of files" + ("" if root is not None else ", or ORG/NAME on the Hub")
         raise ValueError(f"{key} must be {rule}. Received: {typed}")
     return Place(key=key, typed=typed, name=typed)
+
+
+def _matching(pattern):
+    """The sorted files of a pattern; a folder that exists stands for itself, whatever its name."""
+    folder = os.path.dirname(pattern)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    rest = os.path.relpath(pattern, folder)
+    return sorted(filter(os.path.isfile, glob.glob(os.path.join(glob.escape(folder), rest), recursive=True)))
 
 
 def is_path(name):
@@ -144,6 +153,8 @@ def _saved(datasets, place):
 def _builder(datasets, place, config_name, revision):
     if place.folder is None:
         return _hub_builder(datasets, place, config_name, revision)
+    if not place.files and set(place.folder) & set("[]*?"):
+        raise ValueError("its path has one of [ ] * ?, patterns to `datasets`: name its files (DIR/*.parquet)")
     if not place.files:
         return datasets.load_dataset_builder(place.folder, config_name)
     ending = os.path.splitext(place.files[0])[1].lower()

@@ -125,10 +125,10 @@ class Answers:
         if kind == "class":
             item = getattr(feature, "feature", feature)
             values = pa.chunked_array([pa.array(item.names).take(chunk) for chunk in values.chunks], pa.string())
-        encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(values.cast(pa.string()))).unify_dictionaries()
-        self._words = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
-        numbers = [pc.fill_null(chunk.indices, -1).to_numpy() for chunk in encoded.chunks]
-        self._numbers = np.concatenate(numbers or [[]]).astype(np.int32)
+        values = pc.utf8_trim_whitespace(values.cast(pa.string()))
+        distinct = pc.unique(values).drop_null()
+        self._words = distinct.to_pylist()
+        self._numbers = pc.fill_null(pc.index_in(values, value_set=distinct), -1).to_numpy().astype(np.int32)
         lengths = list_lengths(column) if is_list else np.ones(len(column), np.int64)
         self._ends = np.cumsum(lengths)
         self.most = int(lengths.max(initial=0))

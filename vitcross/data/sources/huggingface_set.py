@@ -27,7 +27,7 @@ def check(options, reads):
 
     Args:
         options: `HuggingFaceOptions` or those of texts.
-        reads: `labels`, `captions` or `questions`.
+        reads: `labels`, `several labels`, `captions` or `questions`.
 
     Returns:
         The number of its classes, or None if they have no names or do not matter.
@@ -111,7 +111,7 @@ class HuggingFaceSet:
 
 def labeled_sources(options):
     """dict of split to the `HuggingFaceSource` of an image classification set, and its name."""
-    opened = HuggingFaceSet(options, "labels")
+    opened = HuggingFaceSet(options, "several labels" if options.multilabel else "labels")
     label, feature = opened.columns.label, opened.features[opened.columns.label]
     class_names = class_names_of(opened.splits["train"][label], feature)
     if len(class_names) < 2:
@@ -124,9 +124,9 @@ def labeled_sources(options):
                 f"the split of data.{split}_split must hold the classes of the training split. Received also in "
                 f"{label}: {', '.join(foreign)}"
             )
-        several = kind_of(feature)[1]
-        labels[split] = (SeveralLabels if several else label_numbers)(columns[label], feature, class_names)
-        rows[split] = None if several else _with_label(opened.name, split, labels[split])
+        read = SeveralLabels if options.multilabel else label_numbers
+        labels[split] = read(columns[label], feature, class_names)
+        rows[split] = None if options.multilabel else _with_label(opened.name, split, labels[split])
     if "validation" not in opened.splits:
         _cut_rows(opened, rows, labels["train"])
     return opened.name, {

@@ -87,7 +87,7 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
     class_names = tuple(sorted(classes["train"]))
     notes = [f"left out    {line}" for line in left_out_lines(left_out, base=root)] + _odd_names(class_names)
     for split in folders.keys() - {"train"}:
-        notes += _check_other(split, classes[split], folders[split], class_names)
+        notes += _check_other(classes[split], folders[split], class_names, left_out)
     splits = {
         split: [(path, label) for label, name in enumerate(class_names) for path in classes[split].get(name, ())]
         for split in folders
@@ -180,8 +180,7 @@ def _check_training(classes, folder, left_out):
         )
     empty = [name for name in names if not classes[name]]
     if empty:
-        inside = {reason: [path for path in paths if _is_in(path, folder, empty)] for reason, paths in left_out.items()}
-        found = left_out_lines({reason: paths for reason, paths in inside.items() if paths}, base=folder)
+        found = _left_out_of([folder / name for name in empty], left_out, base=folder)
         raise ValueError(
             f"Each class folder of {folder} must hold at least one image to train on. Received without any: "
             + "; left out: ".join([", ".join(empty), *found])
@@ -201,8 +200,14 @@ def _hint(folder, names, left_out):
     return ""
 
 
-def _is_in(path, folder, names):
-    return unicodedata.normalize("NFC", as_text(os.path.relpath(path, folder)).split(os.sep)[0]) in names
+def _left_out_of(folders, left_out, *, base):
+    """The lines of what was left out in some folders: list of str."""
+    places = [unicodedata.normalize("NFC", os.path.join(as_text(folder), "")) for folder in folders]
+    inside = {
+        reason: [path for path in paths if unicodedata.normalize("NFC", as_text(path)).startswith(tuple(places))]
+        for reason, paths in left_out.items()
+    }
+    return left_out_lines({reason: paths for reason, paths in inside.items() if paths}, base=base)
 
 
 def _odd_names(names):
@@ -226,7 +231,7 @@ def _looks_like_split(name):
     return bool(words & _SPLIT_WORDS) and words <= _SPLIT_WORDS | _WORDS_BESIDE
 
 
-def _check_other(split, classes, folder, class_names):
+def _check_other(classes, folder, class_names, left_out):
     """What is said of the folder of another split than `train`: list of str. Raises ValueError if it has images of
     another class, or none."""
     held = sorted(name for name, paths in classes.items() if paths)
@@ -237,7 +242,10 @@ def _check_other(split, classes, folder, class_names):
             f"{did_you_mean(unknown[0], class_names)}"
         )
     if not held:
-        raise ValueError(f"{folder} must hold images in folders of the classes. Received: none")
+        found = _left_out_of([folder], left_out, base=folder)
+        raise ValueError(
+            f"{folder} must hold images in folders of the classes. Received: {'; left out: '.join(['none', *found])}"
+        )
     missing = [name for name in class_names if name not in held]
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     named = ", ".join(missing[:_NAMED])

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 
 from vitcross.data.sources.named_files import NamedFiles, find_image
 from vitcross.data.sources.pair_source import Pair
@@ -39,6 +40,7 @@ IN_TWO_SPLITS = "image of the training split"
 PAIRS_KEYS = ("root", "image_column", "text_column", "split_column", "max_unreadable")
 _CATEGORY, _TYPE = ["category"], ["type", "question_type"]
 _KNOWN = {*IMAGE, *TEXT, *QUESTION, *ANSWER, *ANSWERS, *SPLIT, *_CATEGORY, *_TYPE}
+_NUMBERED = re.compile(r"(caption|description|sentence|text)[ _-]?\d+", re.IGNORECASE)
 _ONE_TYPE = "question"  # the type of questions without one
 
 
@@ -129,6 +131,7 @@ class _Columns:
 
     image: str
     text: str | None
+    texts: tuple[str, ...]  # numbered columns of texts: caption_1, caption_2, ...
     question: str | None
     answer: str | None
     answers: str | None
@@ -145,9 +148,12 @@ def _columns(table, options):
     question, text = find(QUESTION), find(TEXT, "text")
     if question is not None and options.get("text_column") is None and "text" not in table.columns:
         text = None  # a description beside the question
+    numbered = () if text or question else tuple(filter(_NUMBERED.fullmatch, table.columns))
+    text = text or next(iter(numbered), None)
     columns = _Columns(
         image=find(IMAGE, "image"),
         text=text,
+        texts=numbered,
         question=question,
         answer=find(ANSWER),
         answers=find(ANSWERS),
@@ -164,7 +170,10 @@ def _columns(table, options):
             ["image", "text", *QUESTION, *ANSWER, *ANSWERS],
         )
     roles = ("image", "text", "split", "category", "type")
-    table.notes += column_notes(table, {role: getattr(columns, role) for role in roles})
+    named = {role: getattr(columns, role) for role in roles}
+    if numbered:
+        named["text"] = "', '".join(numbered)
+    table.notes += column_notes(table, named)
     return columns
 
 
@@ -180,7 +189,8 @@ def _row_pairs(table, columns, number, image, row):
     name = f"{table.file.name}:{number}"
     category, kind = (as_text(row.get(column, "")) for column in (columns.category, columns.type))
     if columns.question is None:
-        texts, answers = as_texts(row.get(columns.text, "")), ()
+        cells = [row[column] for column in columns.texts if row.get(column, "") != ""]
+        texts, answers = as_texts(cells if columns.texts else row.get(columns.text, "")), ()
         asked = columns.text
     else:
         asked, question = columns.question, as_text(row.get(columns.question, ""))
