@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.test_train import ROOT, run
 from vitcross.command_line.arguments import with_latest
 from vitcross.config import compose
+from vitcross.config.typed_text import quote
 from vitcross.experiment import resume, run_folder
 
 HOLD = "import sys, time; from vitcross.experiment import run_folder as runs; runs.lock(sys.argv[1]); "
@@ -170,3 +171,15 @@ def test_latest_is_the_run_that_was_begun_last_and_is_told(tmp_path, monkeypatch
     assert capsys.readouterr().out == f"resume={tmp_path / 'outputs/b/second'}\n"
     (tmp_path / "latest").mkdir()
     assert with_latest(typed) == typed
+
+
+def test_a_run_keeps_what_was_typed_beside_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = ["data=image_folder", "data.root=my photos", "sinks.wandb.name=a\nb: c"]
+    settings, choices = compose.check_arguments("train", [quote(text, "train") for text in typed[:2]])
+    run_folder.begin(settings, choices, tmp_path / "run", typed)
+    text = (tmp_path / "run/config.yaml").read_text()
+    first, second, _ = text.split("\n", 2)
+    assert first == "# python train.py data=image_folder 'data.root=my photos' 'sinks.wandb.name=a?b: c'"
+    assert second == f"# typed in {tmp_path}"
+    assert compose.read_run(tmp_path / "run")["data"]["root"] == str(tmp_path / "my photos")

@@ -246,6 +246,19 @@ def test_images_that_cannot_be_read_are_counted_and_named(tmp_path):
         data.examples("train", range(6))
 
 
+def test_equal_images_in_two_splits_or_classes_are_named(tmp_path, caplog):
+    images = some_images(6)
+    images[3], images[5] = images[0], images[1]
+    save(tmp_path / "s", image=images, label=["a", "b", "a", "a", "b", "a"])
+    splits = {"train_split": "train[:3]", "validation_split": "train[3:]"}
+    data = load.huggingface(root=tmp_path / "s", image_size=SIZE, **splits)
+    assert [len(data.train), len(data.validation)] == [3, 3]
+    assert "2 of validation in train too (s/validation/0 = s/train/0, s/validation/2 = s/train/1)" in caplog.text
+    assert "1 under two classes (s/validation/2 = s/train/1: a and b)" in caplog.text
+    load.huggingface(root=tmp_path / "s", image_size=SIZE, find_copies=5, **splits)
+    assert "not looked for: 6 images, data.find_copies=5" in caplog.text
+
+
 def test_addresses_are_not_fetched(tmp_path):
     sets.write_rows(tmp_path / "t.csv", [{"image": f"http://127.0.0.1:9/{k}.png", "label": k} for k in range(4)])
     with pytest.raises(ValueError, match="none are fetched from addresses. Received: image with http://127.0.0.1:9/0"):

@@ -140,6 +140,20 @@ def test_four_columns_and_several_boxes(tmp_path):
         list_labels(tmp_path / "train.csv", box_format="xywh")
 
 
+def test_boxes_of_several_labels_belong_to_their_label(tmp_path):
+    rows = [{"image": NAMES[k], "label": "ab"[k % 2], "box": list(BOX) if k else ""} for k in range(13)]
+    rows.append({"image": NAMES[1], "label": "a", "box": [0, 0, 2, 2]})
+    file = write(tmp_path, rows)
+    data = load.labels_file(file=file, image_size=(11, 7), box_format="xyxy", multilabel=True, batch_size=4)
+    names = [data.train.example_name(k).rpartition("/")[2] for k in range(len(data.train))]
+    assert data.multilabel and data.train.optional_keys == ()
+    boxes = data.label_boxes("train", [names.index(name) for name in NAMES[:2] if name in names])
+    assert NAMES[0] not in names or boxes[0] == {}
+    if NAMES[1] in names:
+        np.testing.assert_allclose(boxes[-1][1], [SHARES], atol=1e-6)
+        np.testing.assert_allclose(boxes[-1][0], [[0, 0, 2 / HEIGHT, 2 / WIDTH]], atol=1e-6)
+
+
 def test_the_format_is_found_only_where_one_fits(tmp_path):
     sizes = np.array([[HEIGHT, WIDTH]])
     assert find_format([(5.0, 3.0, 2.0, 6.0)], sizes) == ["xywh"] and find_format([(2, 3, 6, 9)], sizes) == ["xyxy"]

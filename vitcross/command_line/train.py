@@ -95,7 +95,7 @@ def prepare_train(arguments):
     Returns:
         `vitcross.experiment.run_folder.Command`; its folder is held by this process.
     """
-    arguments = [quote(argument, "train") for argument in with_latest(arguments)]
+    typed, arguments = arguments, [quote(argument, "train") for argument in with_latest(arguments)]
     overrides, flags = split_arguments(arguments)
     if flags:
         answer_flags("train", arguments)
@@ -104,11 +104,11 @@ def prepare_train(arguments):
         if compose.typed_value(overrides, "resume") is not None:
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)
-        check_files(settings["data"], settings)
+        check_files(settings["data"], settings, overrides)
         folder = compose.typed_folder(overrides, settings)
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)
         check_init_from(settings)
-        return begin(settings, choices, folder)
+        return begin(settings, choices, folder, typed)
     except (ValueError, OSError) as error:
         fail(str(error))

@@ -98,6 +98,8 @@ def huggingface(**given):
 
     options = options_of.HuggingFaceOptions(**given)
     name, sources = labeled_sources(options)
+    for line in _copies_of_stored(sources, options.find_copies):
+        logger.warning("%s", line)
     return _image_data(name=name, options=options, sources=sources)
 
 
@@ -173,6 +175,18 @@ def tfds_captions(**given):
     images = _tfds_sources(options, builder, labeled=False)
     sources = {split: caption_pairs(source, key=key, problems=problems) for split, source in images.items()}
     return _image_text_data(name=options.name, options=options, sources=sources, problems=problems)
+
+
+def _copies_of_stored(sources, limit):
+    from vitcross.data.sources.copies import StoredImage, copies_lines
+
+    names = sources["train"].class_names
+    if sum(map(len, sources.values())) > limit:
+        return copies_lines(sources, names=None, base=None, limit=limit)
+    stored = {split: [(StoredImage(s, k), s.label(k)) for k in range(len(s))] for split, s in sources.items()}
+    several = sources["train"].multilabel
+    text = (lambda label: ", ".join(names[k] for k in label)) if several else names.__getitem__
+    return copies_lines(stored, names=text, base=None, limit=limit)
 
 
 def _huggingface_texts(options, reads):

@@ -7,7 +7,7 @@ import functools
 
 from vitcross import metric_keys
 from vitcross.config.compatibility import fill_from_dataset
-from vitcross.config.compose import TOKENIZER, as_yaml
+from vitcross.config.compose import TOKENIZER
 from vitcross.config.durations import Durations, with_epochs
 from vitcross.data.summary import data_rows
 from vitcross.experiment import data_contents
@@ -24,6 +24,7 @@ from vitcross.experiment.parts import (
     validation_splits,
 )
 from vitcross.experiment.resume import find_checkpoint, with_own_tokenizer
+from vitcross.experiment.run_folder import config_text
 from vitcross.sinks.weights_and_biases.environment import wandb_group
 from vitcross.terminal import printable_rows
 
@@ -148,7 +149,7 @@ def build_sinks(settings, command, durations, resume_from=None):
     # Local files come first since the gallery reads them; the console comes last.
     files = LocalFiles(
         run_folder=folder,
-        config_text=as_yaml(settings),
+        config_text=config_text(folder, settings),
         record_megabytes=settings["attention_maps"]["record_megabytes"],
         resume_from=resume_from,
     )

@@ -6,6 +6,7 @@ Imports nothing heavy.
 import dataclasses
 import json
 import os
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vitcross import atomic_files
 from vitcross.config.compose import as_yaml
 from vitcross.config.durations import AUTO
 from vitcross.cores import num_cores
+from vitcross.terminal import printable
 
 LOCK, ORIGIN, SWEEP = ".lock", "run.json", "trials.json"
 # What may change on resume: where results go and how often the run is saved.
@@ -134,17 +136,18 @@ def finished(folder):
     return summary if isinstance(summary, dict) and summary.get("state") == "finished" else None
 
 
-def begin(settings, choices, folder=None):
+def begin(settings, choices, folder=None, typed=()):
     """Begin a run in a folder, which is made where it is not there.
 
     The folder keeps what a resume needs from the first second: the configuration before the data has filled it in; the
     chosen option of each group, which names the run and is not in the configuration; the number of threads that share
-    one operation, on which the last bits depend.
+    one operation, on which the last bits depend; and what was typed, as it was typed.
 
     Args:
         settings: dict, the validated configuration.
         choices: dict of group to option name.
         folder: path; None: a new one in `outputs/<name of the run>`.
+        typed: sequence of str, the arguments of `train.py`.
 
     Returns:
         `Command`
@@ -155,10 +158,18 @@ def begin(settings, choices, folder=None):
     folder = Path(os.path.abspath(folder or claim_folder(Path("outputs") / run_name(choices))))
     lock(folder)
     kept = {group: option for group, option in choices.items() if not group.startswith("hydra")}
-    text = json.dumps({"choices": kept, "threads": _threads_of_this_machine()}, indent=1)
-    atomic_files.write_text(folder / ORIGIN, text + "\n")
-    atomic_files.write_text(folder / "config.yaml", as_yaml(settings))  # last: now the folder holds a run
+    origin = {"choices": kept, "threads": _threads_of_this_machine(), "typed": list(typed), "typed_in": os.getcwd()}
+    atomic_files.write_text(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")
+    atomic_files.write_text(folder / "config.yaml", config_text(folder, settings))  # last: now the folder holds a run
     return Command(settings=settings, choices=choices, folder=folder)
+
+
+def config_text(folder, settings):
+    """The text of a run's `config.yaml`: the configuration, whose paths are absolute, below what was typed."""
+    origin = _origin(folder)
+    command = shlex.join(["python", "train.py", *map(str, origin.get("typed", ()))])
+    place = origin.get("typed_in", "")
+    return f"# {printable(command)}\n# typed in {printable(place)}\n{as_yaml(settings)}"
 
 
 def read_choices(folder, config):

@@ -42,8 +42,8 @@ class OverlayImages:
         methods: names of the maps.
         levels: level -> its name; level 0 is not part of a mask.
         layers: layer -> for every image a list of boxes `(y_min, x_min, y_max, x_max, label)`, as shares of the image:
-            the object that decides the label (`truth`), a planted mark that gives it away (`mark`), and what the words
-            of a text name (`words`).
+            the object that decides the label, or those of all labels (`truth`), a planted mark that gives it away
+            (`mark`), and what the words of a text name (`words`).
     """
 
     levels = LEVELS
@@ -57,6 +57,11 @@ class OverlayImages:
             ]
         if record.mark_boxes is not None:
             self.layers["mark"] = [[(*map(float, box), "mark")] if box.any() else [] for box in record.mark_boxes]
+        if record.label_part is not None and record.label_part.boxes:
+            self.layers["truth"] = [
+                [(*map(float, box), record.class_name(k)) for k, boxes in each.items() for box in boxes]
+                for each in record.label_part.boxes
+            ]
         if record.text is not None and record.text.words_have_boxes:
             self.layers["words"] = [_boxes_of_words(text) for text in record.text.texts]
 

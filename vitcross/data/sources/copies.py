@@ -3,11 +3,27 @@
 import collections
 import hashlib
 import os
+import typing
 
 from vitcross.data.sources.image_rules import as_text
 
 _END = 4096  # bytes at each end of a file that are compared before the whole of it is read
 _NAMED = 3
+
+
+class StoredImage(typing.NamedTuple):
+    """An image that has no file of its own: a row of a source with the method `view` (`HuggingFaceSource`)."""
+
+    source: object
+    index: int
+
+    def read(self):
+        """memoryview of its bytes; empty where there are none."""
+        content = self.source.view(self.index)
+        if isinstance(content, str):
+            with open(content, "rb") as file:
+                content = file.read()
+        return memoryview(content or b"")
 
 
 def equal_files(paths):
@@ -26,14 +42,16 @@ def copies_lines(splits, *, names, base, limit):
     """What is said of copies in a data set: list of str.
 
     Args:
-        splits: dict of split to a list of (path, class), `train` first; a class may be of any type that can be sorted.
+        splits: dict of split to a list of (path or `StoredImage`, class), `train` first; a class may be of any type
+            that can be sorted.
         names: function of a class, its name.
         base: folder to which paths are shown relative.
         limit: int, larger sets are not searched; 0: none is.
     """
+    number = sum(map(len, splits.values()))
+    if number > limit:
+        return [f"copies      not looked for: {number:,} images, data.find_copies={limit:,}"] if limit else []
     files = [(path, split, label) for split, pairs in splits.items() for path, label in pairs]
-    if len(files) > limit:
-        return [f"copies      not looked for: {len(files):,} images, data.find_copies={limit:,}"] if limit else []
     across_splits, across_classes = collections.defaultdict(list), []
     for group in equal_files([path for path, _, _ in files]):
         first = files[group[0]]
@@ -67,10 +85,15 @@ def _split(group, paths, key):
 
 
 def _size(path):
+    if isinstance(path, StoredImage):
+        return len(path.read())
     return os.path.getsize(path)
 
 
 def _ends(path):
+    if isinstance(path, StoredImage):
+        content = path.read()
+        return hashlib.blake2b(bytes(content[:_END]) + bytes(content[-_END:])).digest()
     with open(path, "rb") as file:
         beginning = file.read(_END)
         file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
@@ -78,11 +101,15 @@ def _ends(path):
 
 
 def _content(path):
+    if isinstance(path, StoredImage):
+        return hashlib.blake2b(path.read()).digest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").digest()
 
 
 def _shown(path, base):
+    if isinstance(path, StoredImage):
+        return path.source.example_name(path.index)
     return as_text(os.path.relpath(path, base))
 
 

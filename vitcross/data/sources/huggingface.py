@@ -28,8 +28,8 @@ class ImageColumn:
     def __len__(self):
         return len(self._column)
 
-    def content(self, row):
-        """The bytes of the file, its path, or None."""
+    def view(self, row):
+        """memoryview of the file, not read yet; its path; or None."""
         value = self._column[row]
         if self._is_struct and value.is_valid:
             content = value["bytes"]
@@ -38,7 +38,12 @@ class ImageColumn:
             return None
         if "string" in str(value.type):
             return os.path.join(self._folder or "", value.as_py())
-        return value.as_py() or None
+        return memoryview(value.as_buffer())
+
+    def content(self, row):
+        """The bytes of the file, its path, or None."""
+        view = self.view(row)
+        return (bytes(view) or None) if isinstance(view, memoryview) else view
 
     def path(self, row):
         """The path that the data set gives, or None."""
@@ -78,9 +83,16 @@ class HuggingFaceSource(Source):
         return index if self._rows is None else int(self._rows[index])
 
     def record(self, index):
-        row = self.row(index)
-        label = -1 if self._labels is None else self._labels[row]
-        return {"image": self._images.content(row), "label": label if self.multilabel else int(label)}
+        return {"image": self._images.content(self.row(index)), "label": self.label(index)}
+
+    def view(self, index):
+        """The image of an example as `ImageColumn.view` gives it."""
+        return self._images.view(self.row(index))
+
+    def label(self, index):
+        """The label of an example, as in its record."""
+        label = -1 if self._labels is None else self._labels[self.row(index)]
+        return label if self.multilabel else int(label)
 
     def labels(self):
         if self._labels is None:

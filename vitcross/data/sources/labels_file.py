@@ -147,7 +147,10 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
 
 
 class LabelsFileSource(Source):
-    """One split of a `LabelsListing`; `channels` is 1 or 3. The box of an image with several is the one around all."""
+    """One split of a `LabelsListing`; `channels` is 1 or 3.
+
+    The box of an image with several is the one around all; with several labels per image, boxes belong to labels.
+    """
 
     def __init__(self, *, listing, split, channels=3):
         has_boxes = listing.box_format is not None
@@ -155,7 +158,7 @@ class LabelsFileSource(Source):
             name=f"{listing.file.stem}/{split}",
             class_names=listing.class_names,
             channels=channels,
-            optional_keys=("box",) if has_boxes else (),
+            optional_keys=("box",) if has_boxes and not listing.multilabel else (),
             multilabel=listing.multilabel,
         )
         self._listing, self._images = listing, listing.splits[split]
@@ -176,17 +179,18 @@ class LabelsFileSource(Source):
 
     def image(self, index, record):
         encoded, boxes = super().image(index, record), self._images[index].boxes
-        if boxes:
+        if boxes and self.optional_keys:
             corners = self._relative(boxes, encoded.size)
             record["box"] = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
         return encoded
 
     def label_boxes(self, index):
         image = self._images[index]
-        size = _size(image.path)
-        if not image.boxes or size is None:
+        if self._listing.box_format is None:
             return None
-        found = {}
+        size, found = _size(image.path), {}
+        if not image.boxes or size is None:
+            return found
         for (name, _), box in zip(image.boxes, self._relative(image.boxes, size), strict=True):
             if name in self._number:
                 found.setdefault(self._number[name], []).append(box)
