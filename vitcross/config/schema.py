@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from vitcross.options import data, models, optimizers, tasks
-from vitcross.options.effects import only_with
+from vitcross.options.effects import Rule, only_with
 from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
@@ -195,6 +195,12 @@ class EvaluateConfig:
     MATTERS: ClassVar = {
         **{key: only_with("images", None) for key in ("split", "limit", "batch_size", "num_probes", "num_trust")},
         **{key: only_with("compare", None) for key in ("images", "checkpoint")},
+        # Of a split nothing is checked with num_trust=0; images are always checked.
+        "exact": Rule(
+            names=("images", "num_trust"),
+            needs=" above 0",
+            holds=lambda images, num_trust: images is not None or num_trust > 0,
+        ),
     }
 
 
