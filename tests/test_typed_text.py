@@ -119,10 +119,11 @@ def test_a_strange_text_behind_a_wrong_key_is_a_wrong_key(typed, message):
 def test_paths_of_a_configuration_are_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    overrides = ["data=image_folder", "data.root=photos/../a, b", "init_from=~/run", "data.data_dir=gs://bucket/x"]
+    overrides = ["data=image_folder", "data.root=photos/../a, b", "init_from=~/run"]
     composed, _ = compose.check_arguments("train", [quote(text, "train") for text in overrides])
     assert composed["data"]["root"] == str(tmp_path / "a, b")
     assert composed["init_from"] == str(tmp_path / "home" / "run")
+    composed, _ = compose.check_arguments("train", [quote("data.data_dir=gs://bucket/x", "train")])
     assert composed["data"]["data_dir"] == "gs://bucket/x"
     overrides = ["run=~/run", "images=in/[2024] trip/*.jpg"]
     settings, _ = compose.check_arguments("evaluate", [quote(text, "evaluate") for text in overrides])

@@ -2,11 +2,17 @@
 
 import difflib
 
+LIKENESS = 0.6  # a hint that is further away is worse than none
 
-def nearest_names(wanted, known, most=3, cutoff=0.5):
-    """Up to `most` of the `known` names, the nearest first; `cutoff` in [0, 1] is the least likeness."""
+
+def nearest_names(wanted, known, most=3, cutoff=LIKENESS):
+    """Up to `most` of the `known` names, the nearest first; `cutoff` in [0, 1] is the least likeness. A name that goes
+    on where the wanted one (of three letters or more) ends is near."""
+    wanted = wanted.casefold()
     folded = {name.casefold(): name for name in reversed(list(known))}
-    return [folded[name] for name in difflib.get_close_matches(wanted.casefold(), folded, n=most, cutoff=cutoff)]
+    near = difflib.get_close_matches(wanted, folded, n=most, cutoff=cutoff)
+    longer = sorted((name for name in folded if len(wanted) >= 3 and name.startswith(wanted)), key=len)
+    return [folded[name] for name in dict.fromkeys([*near, *longer])][:most]
 
 
 def did_you_mean(wanted, known):

@@ -1,11 +1,17 @@
 """Splits what was typed for a script into overrides and flags, and answers the flags that print something."""
 
+import argparse
+import importlib.metadata
+import json
 import os
+import platform
+from pathlib import Path
 
 from vitcross.command_line.process import fail
 from vitcross.config import compose
-from vitcross.config.allowed_hydra import PRINTING_FLAGS, check_flags, check_typed
+from vitcross.config.allowed_hydra import FLAGS, PRINTING_FLAGS, check_flags, check_typed
 from vitcross.config.help_page import help_page
+from vitcross.config.hints import without_dashes
 from vitcross.experiment.run_folder import find_latest
 from vitcross.terminal import say
 
@@ -14,11 +20,18 @@ RUN_KEYS = ("run", "resume", "init_from")
 HELP_FLAGS = {"-h", "--help"}
 
 
-def split_arguments(arguments):
+def split_arguments(arguments, script="train"):
     """`(overrides, flags)`: what sets a key, and what starts with a dash; exits with status 2 for what could run other
     code than this program's."""
     overrides, flags = [a for a in arguments if not a.startswith("-")], [a for a in arguments if a.startswith("-")]
     try:
+        if any(flag.partition("=")[0] not in FLAGS for flag in flags):
+            typed = without_dashes(arguments, FLAGS, script, compose.CONF)
+            if typed:
+                fail(
+                    f"settings are typed as key=value: {typed}. Received: {' '.join(arguments)} (a flag must be one of "
+                    f"{', '.join(FLAGS)})"
+                )
         check_flags(flags)
         check_typed(overrides)
     except ValueError as error:
@@ -49,19 +62,60 @@ def answer_flags(script, arguments):
         script: `train` or `evaluate`.
         arguments: list of str, with a flag among them.
     """
-    overrides, flags = split_arguments(arguments)
+    overrides, flags = split_arguments(arguments, script)
     if HELP_FLAGS & set(flags):
         print(help_page(compose.CONF, script))
+        raise SystemExit(0)
+    if "--version" in flags:
+        print(version_text())
         raise SystemExit(0)
     if not {flag.partition("=")[0] for flag in flags} & set(PRINTING_FLAGS):
         fail(f"{flags[0]} says nothing by itself to {script}.py: one of {', '.join(PRINTING_FLAGS)} prints something")
     try:
-        added = compose.one_length(overrides)[len(overrides) :]
-        # Hydra reads overrides that stand together: what follows from one stands right behind it.
-        is_length = ("trainer.steps=", "trainer.epochs=")
-        lengths = [n for n, text in enumerate(arguments, 1) if text.lstrip("+").startswith(is_length)]
-        place = max(lengths, default=0)
-        compose.print_as_hydra(script, [*arguments[:place], *added, *arguments[place:]])
+        if (asked := _asked_config(arguments)).cfg == "job":
+            print(compose.explained_config(script, asked.overrides, asked.package, asked.resolve))
+            raise SystemExit(0)
+        compose.print_as_hydra(script, arguments)
     except ValueError as error:
         fail(str(error))
     raise SystemExit(0)
+
+
+def _asked_config(arguments):
+    """What `--cfg` asks for: `cfg`, `package`, `resolve`, `overrides`; `cfg` is None for anything else."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    try:
+        asked, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ValueError(str(error)) from error
+    asked.overrides = [text for text in rest if "=" in text]
+    return asked
+
+
+def version_text():
+    """Versions of vitcross, Keras, its backend and Python, without importing any of them."""
+    backend = _backend()
+    names = {"vitcross": "vitcross", "keras": "keras", f"backend {backend}": backend}
+    rows = [f"{title} {_version(package)}" for title, package in names.items()]
+    return "\n".join([*rows, f"python {platform.python_version()}"])
+
+
+def _backend():
+    """The backend that Keras is going to choose."""
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+    try:
+        return str(json.loads((home / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "is not installed"

@@ -46,7 +46,7 @@ def prepare_evaluate(arguments):
         `(settings, run_config)`: dicts, the validated configurations of the evaluation and of its run.
     """
     arguments = [quote(argument, "evaluate") for argument in with_latest(arguments)]
-    overrides, flags = split_arguments(arguments)
+    overrides, flags = split_arguments(arguments, "evaluate")
     if flags:
         answer_flags("evaluate", arguments)
     try:

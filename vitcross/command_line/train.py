@@ -104,7 +104,7 @@ def prepare_train(arguments):
         if compose.typed_value(overrides, "resume") is not None:
             return resume(overrides)
         settings, choices = compose.check_arguments("train", overrides)
-        check_files(settings["data"], settings)
+        check_files(settings["data"], settings, overrides)
         folder = compose.typed_folder(overrides, settings)
         if folder and holds_run(folder):
             return resume_same_folder(folder, settings, choices)

@@ -8,8 +8,8 @@ from vitcross.config.compatibility import ConfigError
 
 # They choose a run, a sweep or what is printed. Left out: other folders of configurations, and --experimental-rerun,
 # which unpickles.
-PRINTING_FLAGS = ("--hydra-help", "--version", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
-FLAGS = ("-h", "--help", "-m", "--multirun", "-p", "--package", "--resolve", *PRINTING_FLAGS)
+PRINTING_FLAGS = ("--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+FLAGS = ("-h", "--help", "--version", "-m", "--multirun", "-p", "--package", "--resolve", *PRINTING_FLAGS)
 ALLOWED_HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher")
 # Hydra makes what stands behind a `_target_` of its own section: its plugins are allowed.
 PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")

@@ -36,6 +36,12 @@ def check_kind(config):
     """
     task, model, data = (config[group]["_target_"].rpartition(".")[2] for group in ("task", "model", "data"))
     data += f" of {config['data']['texts']}" if "texts" in config["data"] else ""
+    loss, bias = config["task"].get("loss"), config["model"].get("logit_bias_init", 0)
+    if task == "Contrastive" and loss == "sigmoid" and bias is None:
+        raise ConfigError(
+            "model.logit_bias_init must be a number with task.loss=sigmoid; SigLIP: model.logit_bias_init=-10 "
+            "model.logit_scale_init=10. Received: null"
+        )
     models, sources = KINDS[task]
     if model not in models or data not in sources:
         raise ConfigError(
@@ -137,8 +143,27 @@ def check_model(model, data):
     vision, prefix = image_tower(model)
     _check_image_tower(vision, data, prefix)
     text, text_prefix = text_tower(model)
-    if text is not None:
-        _check_heads(text, text_prefix)
+    if text is None:
+        return
+    _check_heads(text, text_prefix)
+    owners = {"max_length": ("data.max_text_length", data["max_text_length"])}
+    if text["cross_attention"]:
+        owners["context_dim"] = (f"{prefix}.embed_dim", model_sizes(vision, prefix)["embed_dim"])
+    for key, (owner, value) in owners.items():
+        if text[key] not in (None, value):
+            raise ConfigError(f"{text_prefix}.{key} must equal {owner}, {value}. Received: {text[key]}")
+
+
+def with_context_dim(model):
+    """A model whose text tower reads images knows the embed_dim of what it reads, also where a variant says it."""
+    text, prefix = text_tower(model)
+    if text is None or not text.get("cross_attention") or text.get("context_dim", 0) is not None:
+        return model
+    try:
+        embed_dim = model_sizes(*image_tower(model))["embed_dim"]
+    except (ConfigError, KeyError):  # validation names what is wrong
+        return model
+    return model | {prefix.partition(".")[2]: text | {"context_dim": embed_dim}}
 
 
 def _check_heads(sizes, prefix):

@@ -13,13 +13,16 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vitcross.config.allowed_hydra import check_hydra
-from vitcross.config.compatibility import ConfigError
+from vitcross.config.compatibility import ConfigError, with_context_dim
 from vitcross.config.durations import AUTO
-from vitcross.config.help_page import options
+from vitcross.config.help_page import comments_of, explained_yaml, options
+from vitcross.config.hints import bare_word_hint, explain, wrong_choices
 from vitcross.config.search_space import Interval, Sweep, Values
 from vitcross.config.sweep_rules import check_own_keys, check_space, check_sweeper, sweeper_problem, whole_numbers
+from vitcross.config.typed_keys import completed, experiment_clash, key_of, keys_without_effect
 from vitcross.config.typed_text import absolute_paths
-from vitcross.config.validate import check_stored, explain, validate
+from vitcross.config.validate import check_stored, validate
+from vitcross.options.effects import value_at
 from vitcross.paths import typed_path
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -44,7 +47,7 @@ def compose(name, overrides):
     """
     try:
         with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
-            composed = hydra.compose(config_name=name, overrides=one_length(overrides), return_hydra_config=True)
+            composed = hydra.compose(config_name=name, overrides=completed(overrides), return_hydra_config=True)
         check_hydra(OmegaConf.to_container(composed.hydra, resolve=False))
         choices = dict(composed.hydra.runtime.choices)
         # Hydra's own keys hold what only a running job has.
@@ -53,25 +56,18 @@ def compose(name, overrides):
         trainer = config.get("trainer", {})
         if trainer.get("epochs") == AUTO and trainer["steps"] is not None:
             trainer["epochs"] = None  # an experiment has a length of its own
-        return config, choices
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name))) from error
+        raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name, overrides))) from error
+    if isinstance(config.get("model"), dict):
+        config["model"] = with_context_dim(config["model"])
+    return config, choices
 
 
-def _known_keys(name):
-    """The composed configuration before anything is typed; what must be typed is `???` there."""
+def _known_keys(name, overrides):
+    """The composed configuration of the typed choices, without single keys; what must be typed is `???` there."""
+    choices = [text for text in overrides if (CONF / key_of(text)).is_dir() and not text.startswith("~")]
     with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
-        return OmegaConf.to_container(hydra.compose(config_name=name), resolve=False)
-
-
-def one_length(overrides):
-    """Typing `trainer.steps` empties `trainer.epochs`, and the other way round; typing both is an error."""
-    keys = {override.lstrip("+").partition("=")[0] for override in overrides}
-    typed = [key for key in ("trainer.steps", "trainer.epochs") if key in keys]
-    if len(typed) == 2 and not any(override.endswith("=null") for override in overrides if override.startswith("tr")):
-        raise ConfigError("trainer.steps and trainer.epochs both set the length of the run: type one of them")
-    others = {"trainer.steps": "trainer.epochs", "trainer.epochs": "trainer.steps"}
-    return [*overrides, *(f"{others[key]}=null" for key in typed if len(typed) == 1)]
+        return OmegaConf.to_container(hydra.compose(config_name=name, overrides=choices), resolve=False)
 
 
 def check_arguments(name, overrides):
@@ -83,12 +79,51 @@ def check_arguments(name, overrides):
     Raises:
         ConfigError
     """
+    config, choices = _checked(name, overrides)
+    if idle := typed_without_effect(name, overrides, config):
+        raise ConfigError("\n".join(idle.values()))
+    return config, choices
+
+
+def _checked(name, overrides):
+    if wrong := list(wrong_choices(overrides, CONF)):
+        raise ConfigError("\n".join(wrong))
     for text in overrides:
         if _parse(text).is_sweep_override():
             raise ConfigError(f"'{text}' lists several values: a sweep needs -m; a list needs brackets, e.g. key=[1,2]")
     config, choices = compose(name, overrides)
-    validate(config, name)
+    try:
+        validate(config, name)
+    except ConfigError as error:
+        raise ConfigError(experiment_clash(CONF, overrides, choices) or str(error)) from error
     return absolute_paths(config, name), choices
+
+
+def typed_without_effect(name, overrides, config):
+    """`{override: message}` of what was typed, has no effect in this configuration, and is not what would be there
+    without it.
+
+    Args:
+        name: `train` or `evaluate`.
+        overrides: list of str.
+        config: dict, their validated configuration.
+    """
+    messages = keys_without_effect(name, config)
+    idle = {text: key_of(text) for text in overrides if key_of(text) in messages}
+    if not idle:
+        return {}
+    without, _ = compose(name, [text for text in overrides if text not in idle])
+    return {text: messages[key] for text, key in idle.items() if value_at(config, key) != value_at(without, key)}
+
+
+def effective(overrides):
+    """What was typed for a trial without what has no effect in it: another trial of the sweep needs it."""
+    try:
+        config, _ = _checked("train", overrides)
+    except ConfigError:  # whoever runs the trial says so
+        return overrides
+    idle = typed_without_effect("train", overrides, config)
+    return [text for text in overrides if text not in idle]
 
 
 def typed_folder(overrides, settings):
@@ -133,6 +168,34 @@ def print_as_hydra(name, arguments):
     hydra.main(version_base=None, config_path=str(CONF), config_name=name)(lambda composed: None)()
 
 
+def explained_config(name, overrides, package=None, resolve=False):
+    """The text of the composed configuration with the comments of `conf/`, as `--cfg job` prints it.
+
+    Args:
+        name: `train` or `evaluate`.
+        overrides: list of str.
+        package: dotted name of a section, or None for all.
+        resolve: bool, whether interpolations are replaced by what they lead to.
+
+    Raises:
+        ConfigError: also for a section that does not exist.
+    """
+    if wrong := list(wrong_choices(overrides, CONF)):
+        raise ConfigError("\n".join(wrong))
+    try:
+        with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
+            composed = hydra.compose(config_name=name, overrides=completed(overrides), return_hydra_config=True)
+        comments = comments_of(CONF, name, composed.hydra.runtime.choices)
+        config = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        section = OmegaConf.select(config, package, default=None) if package else config
+        if not OmegaConf.is_config(section):
+            raise ConfigError(f"--package must name a section, e.g. model. Received: {package}")
+        text = OmegaConf.to_yaml(section, resolve=resolve)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(name, str(error), CONF, lambda: _known_keys(name, overrides))) from error
+    return explained_yaml(text, comments, f"{package}." if package else "")
+
+
 def read_sweep(overrides):
     """Reads what was typed with `-m`.
 
@@ -162,6 +225,7 @@ def read_sweep(overrides):
         fixed=tuple(text for text in typed if _key(text) not in space),
         space=space,
         typed=tuple(text for text in typed if _key(text) in space),
+        effective=effective,
     )
 
 
@@ -174,12 +238,18 @@ def check_trials(sweep):
     Raises:
         ConfigError
     """
-    checked = []
+    checked, idle = [], []
     for values in sweep.corners() if sweep.sweeper == "optuna" else sweep.grid():
+        overrides = sweep.typed_for(values)
         try:
-            checked.append(check_arguments("train", sweep.overrides(values)))
+            checked.append(_checked("train", overrides))
         except ConfigError as error:
             raise ConfigError(f"{error}{whole_numbers(error, sweep.space)}") from error
+        found = typed_without_effect("train", overrides, checked[-1][0])
+        idle.append({key_of(text): message for text, message in found.items()})
+    # What has an effect in one trial may be typed for all.
+    if everywhere := [message for key, message in idle[0].items() if all(key in of_trial for of_trial in idle)]:
+        raise ConfigError("\n".join(everywhere))
     return checked
 
 
@@ -218,12 +288,13 @@ def _sweeper(overrides):
     """`(name, options)` of `hydra/sweeper` and `hydra.sweeper`, checked."""
     try:
         with hydra.initialize_config_dir(config_dir=str(CONF), version_base=None):
-            composed = hydra.compose("train", overrides=one_length(overrides), return_hydra_config=True).hydra
+            composed = hydra.compose("train", overrides=completed(overrides), return_hydra_config=True).hydra
         name = composed.runtime.choices["hydra/sweeper"]
         settings = OmegaConf.to_container(composed.sweeper, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        explained = sweeper_problem(str(error)) or explain("train", str(error), CONF, lambda: _known_keys("train"))
-        raise ConfigError(explained) from error
+        problem = sweeper_problem(str(error))
+        problem = problem or explain("train", str(error), CONF, lambda: _known_keys("train", overrides))
+        raise ConfigError(problem) from error
     return name, check_sweeper(name, settings)
 
 
@@ -231,10 +302,11 @@ def _parse(text):
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigError(
-            f"{text} cannot be read as key=value. A value with spaces, brackets, commas or '=' needs quotes that the "
-            f"shell leaves in place: 'key=\"value\"'"
-        ) from error
+        quotes = (
+            " A value with spaces, brackets, commas or '=' needs quotes that the shell leaves in place: 'key=\"value\"'"
+        )
+        hint = "" if "=" in text else bare_word_hint(text, CONF)
+        raise ConfigError(f"{text} cannot be read as key=value.{hint or quotes}") from error
 
 
 def instantiate(section, **more):
@@ -306,7 +378,7 @@ def resumed(folder, overrides):
     """
     before = read_run(folder, key="resume")
     now = OmegaConf.create(before)
-    for text, override in ((text, _parse(text)) for text in one_length(overrides)):
+    for text, override in ((text, _parse(text)) for text in completed(overrides)):
         key = override.get_key_element()
         if override.is_sweep_override() or override.is_delete() or override.is_add():
             raise ConfigError(f"resume takes key=value of keys that its run has. Received: {text}")
@@ -321,4 +393,8 @@ def resumed(folder, overrides):
             OmegaConf.update(now, key, override.value(), merge=False)
     now = OmegaConf.to_container(now)
     validate(now)
+    messages = keys_without_effect("train", now)
+    idle = [key for key in map(key_of, overrides) if key in messages and value_at(now, key) != value_at(before, key)]
+    if idle:
+        raise ConfigError("\n".join(messages[key] for key in idle))
     return before, absolute_paths(now, "train")

@@ -1,8 +1,13 @@
-"""Makes the pages of `--help`: commands, groups with their options, the keys that people change most."""
+"""Explains the configuration by the comments of `conf/`: the pages of `--help`, and `--cfg job`."""
 
+import functools
 import re
 import textwrap
 from pathlib import Path
+
+import yaml
+
+LINE = 120  # characters of a line that is printed
 
 
 def options(conf, group):
@@ -24,6 +29,7 @@ vitcross trains a Vision Transformer, or a model of images and texts, and shows,
   python train.py                                       the rendered scenes: no network, no account, CPU is enough
   python train.py experiment=NAME key=value ...         a named recipe; any value overridden
   python train.py data=image_folder data.root=DIR       your own images, one folder per class
+  python train.py data=labels_file data.file=TRAIN.csv  your own images, labels in a table
   python train.py -m optimizer.learning_rate=1e-3,3e-4  a sweep, each trial in a process of its own
   python train.py -m hydra/sweeper=optuna 'optimizer.learning_rate=tag(log,interval(1e-4,3e-3))'
                                                         a sweep that learns from its trials; needs the extra `sweep`
@@ -40,16 +46,21 @@ A run writes outputs/<name>/<date>_<time>/: open attention/index.html there, als
 """
 
 MOST_CHANGED = (
-    ("trainer.steps", "length of the run; or trainer.epochs"),
-    ("data.batch_size", "images per step"),
-    ("data.image_size", "height and width the model sees: 224 or [224,320]"),
-    ("optimizer.learning_rate", "peak of the schedule"),
-    ("optimizer.weight_decay", "decay of the kernels"),
-    ("model.depth", "number of blocks; also model.embed_dim, model.num_heads"),
-    ("model.patch_size", "pixels per patch: 16 or [16,8]"),
-    ("model.drop_path_rate", "stochastic depth; also model.dropout_rate"),
-    ("seed", "of everything that is drawn"),
-    ("sinks.wandb.mode", "auto, online, offline or disabled"),
+    "trainer.steps",
+    "trainer.epochs",
+    "data.batch_size",
+    "data.image_size",
+    "data.augmentation.flip",
+    "optimizer.learning_rate",
+    "optimizer.weight_decay",
+    "model.variant",
+    "model.embed_dim",
+    "model.depth",
+    "model.num_heads",
+    "model.patch_size",
+    "model.drop_path_rate",
+    "seed",
+    "sinks.wandb.mode",
 )
 
 
@@ -63,14 +74,16 @@ def help_page(conf, script="train"):
         groups.append(f"  {group}=")
         for option in options(conf, group):
             groups.append(f"      {option:<22}{first_comment(Path(conf) / group / f'{option}.yaml')}")
-    keys = [f"  {key:<26}{meaning}" for key, meaning in MOST_CHANGED]
+    comments = default_comments(conf, "train", data="tfds", model="vision_transformer")
+    keys = [_key_line(key, "null", comments[key], width=26) for key in MOST_CHANGED]
     return HELP.format(groups="\n".join(groups) + "\n", keys="\n".join(keys) + "\n")
 
 
 def commented_keys(path):
     """`(dotted key, value as written, comment)` of each key of a YAML file with a comment behind or above it."""
     sections, above = [], ""  # (indent, name) of those that the line stands in; comment lines right above
-    for line in Path(path).read_text().splitlines():
+    # A comment behind a key may go on in the next lines.
+    for line in _CONTINUED.sub(r" \1", Path(path).read_text()).splitlines():
         if match := _KEY.fullmatch(line):
             indent, name, value, comment = len(match[1]), match[2], match[3].strip(), match[4] or above
             sections = [section for section in sections if section[0] < indent]
@@ -80,13 +93,78 @@ def commented_keys(path):
         above = f"{above} {line[2:]}".strip() if line.startswith("# ") else ""
 
 
+_CONTINUED = re.compile(r"\n {20,}# +(.*)")
 _KEY = re.compile(r"( *)([\w/]+):((?: +[^#\s]\S*(?: [^#\s]\S*)*)?)(?: +# (.*))?")
 
 
-def _key_line(key, value, comment):
+@functools.cache
+def comments_of_option(conf, group, option):
+    """`{key: comment}` of all keys of an option, dotted, without the group; what an option says of a key of its own
+    defaults comes first."""
+    return _comments(Path(conf), Path(conf) / group / f"{option}.yaml")
+
+
+def _comments(conf, path):
+    found, own = {}, {key: comment for key, _, comment in commented_keys(path)}
+    for entry in (yaml.safe_load(path.read_text()) or {}).get("defaults", ()):
+        if isinstance(entry, str) and entry != "_self_":
+            name, _, place = entry.partition("@")
+            folder, name = (conf, name[1:]) if name.startswith("/") else (path.parent, name)
+            prefix = "" if place in ("", "_here_") else f"{place}."
+            # A name may depend on another choice, as in huggingface_${task}.
+            pattern = re.sub(r"\$\{\w+\}", "*", f"{name}.yaml")
+            bases = () if place == "_global_" else [*folder.glob(pattern)] or [*path.parent.glob(pattern)]
+            for base in sorted(bases):
+                found |= {f"{prefix}{key}": comment for key, comment in _comments(conf, base).items()}
+    return found | own
+
+
+def comments_of(conf, name, choices):
+    """`{key: comment}` of all keys of a composed configuration.
+
+    Args:
+        conf: folder of the configuration groups.
+        name: `train` or `evaluate`.
+        choices: dict of group to option.
+    """
+    found = {}
+    for group, option in choices.items():
+        if option and group != "experiment" and (Path(conf) / group / f"{option}.yaml").is_file():
+            found |= {f"{group}.{key}": text for key, text in comments_of_option(conf, group, option).items()}
+    return found | {key: comment for key, _, comment in commented_keys(Path(conf) / f"{name}.yaml")}
+
+
+def default_comments(conf, name, **chosen):
+    """`comments_of` before anything is typed, but for the `chosen` options."""
+    defaults = yaml.safe_load((Path(conf) / f"{name}.yaml").read_text())["defaults"]
+    choices = {group: option for entry in defaults if isinstance(entry, dict) for group, option in entry.items()}
+    return comments_of(conf, name, choices | chosen)
+
+
+def explained_yaml(text, comments, prefix=""):
+    """The text of a configuration, one key a line as OmegaConf writes it, with the comment of each key: behind it, or,
+    where the line would be long, above it."""
+    lines, sections = [], []
+    for line in text.splitlines():
+        if match := re.match(r"( *)([\w/]+):(?: |$)", line):
+            indent = len(match[1])
+            sections = [*sections[: indent // 2], match[2]]
+            comment = comments.get(prefix + ".".join(sections))
+            if match[2] == "_target_":
+                comment = None  # what stands above it is about the file
+            if comment and len(behind := f"{line:<35} # {comment}") <= LINE:
+                line = behind
+            elif comment:
+                lead = f"{match[1]}# "
+                lines.append(textwrap.fill(comment, LINE, initial_indent=lead, subsequent_indent=lead))
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _key_line(key, value, comment, width=21):
     default = {"???": " (must be typed)", "null": ""}.get(value, f" (default {value})")
-    lead = f"  {key:<21}"
-    return textwrap.fill(comment + default, 120, initial_indent=lead, subsequent_indent=" " * len(lead))
+    lead = f"  {key:<{width}}"
+    return textwrap.fill(comment + default, LINE, initial_indent=lead, subsequent_indent=" " * len(lead))
 
 
 EVALUATE_HELP = """\

@@ -4,11 +4,12 @@ Imports no TensorFlow, so that a wrong command is answered in a second or two. A
 class of its `_target_`; the classes below add what stands in a configuration only.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from vitcross.options import data, models, optimizers, tasks
+from vitcross.options.effects import only_with
 from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
@@ -147,6 +148,8 @@ class TrainConfig:
     attention_maps: AttentionMapsOptions
     sinks: SinksOptions
 
+    MATTERS: ClassVar = {"model.logit_bias_init": only_with("task.loss", "sigmoid")}
+
 
 @options
 class EvaluationWeightsAndBiasesConfig(WeightsAndBiasesOptions):
@@ -187,3 +190,11 @@ class EvaluateConfig:
     compare: PathText | None
     data: DataPlacesConfig
     sinks: EvaluationSinksConfig
+
+    MATTERS: ClassVar = {
+        **{key: only_with("images", None) for key in ("split", "limit", "batch_size", "num_probes", "num_trust")},
+        **{key: only_with("compare", None) for key in ("images", "checkpoint")},
+    }
+
+
+ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}

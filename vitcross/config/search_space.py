@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import shlex
+from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Sweep:
         fixed: tuple of str, what every trial is started with.
         space: dict of key to Values or Interval.
         typed: tuple of str, the overrides that `space` comes from.
+        effective: callable that leaves out of the overrides of a trial what has no effect in it.
     """
 
     sweeper: str
@@ -64,9 +66,14 @@ class Sweep:
     fixed: tuple[str, ...]
     space: dict
     typed: tuple[str, ...]
+    effective: Callable = list
 
     def overrides(self, values):
         """What a trial is started with, of its dict of key to text."""
+        return self.effective(self.typed_for(values))
+
+    def typed_for(self, values):
+        """What was typed for a trial, of its dict of key to text."""
         return [*self.fixed, *(f"{key}={text}" for key, text in values.items())]
 
     def command(self, values):

@@ -11,7 +11,7 @@ import re
 import types
 from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
-from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.config.schema import ROOTS, SCHEMAS
 from vitcross.data.sources.huggingface_open import is_path
 from vitcross.options.fields import PathText
 from vitcross.paths import typed_path
@@ -111,7 +111,7 @@ def _closing(text, position):
 @functools.cache
 def _kinds(script):
     """Dotted key to TEXT, TEXTS or PATH where the value is one by its declared type, else to None, for each key."""
-    kinds = dict(_declared({"train": TrainConfig, "evaluate": EvaluateConfig}[script], ""))
+    kinds = dict(_declared(ROOTS[script], ""))
     if script == "train":
         for group, schemas in SCHEMAS.items():
             for schema in schemas.values():

@@ -2,20 +2,18 @@
 message each, which names the key, the rule and what was received. It takes plain dicts; no Hydra, no TensorFlow.
 """
 
-import dataclasses
-import re
-from typing import get_args
-
 from pydantic import TypeAdapter, ValidationError
 
 from vitcross.config.allowed_hydra import nodes
 from vitcross.config.compatibility import ConfigError, check_accumulation, check_data, check_kind, check_model
 from vitcross.config.durations import check_lengths
-from vitcross.config.schema import SCHEMAS, EvaluateConfig, TrainConfig
+from vitcross.config.hints import sibling_hint
+from vitcross.config.schema import ROOTS, SCHEMAS
+from vitcross.options.fields import inner_options
 from vitcross.options.messages import UNKNOWN, problems_by_path, rule
-from vitcross.typos import did_you_mean, nearest_names
 
-_ROOTS = {"train": TrainConfig, "evaluate": EvaluateConfig}
+# Keys of a model that interpolate from the data.
+OWNED_BY_DATA = {"image_size": "image_size", "in_channels": "channels", "num_classes": "num_classes"}
 
 
 def validate(config, name="train"):
@@ -24,10 +22,11 @@ def validate(config, name="train"):
     Raises:
         ConfigError: all that is wrong with single keys, one line each; else the first impossible combination.
     """
-    problems = _problems(_ROOTS[name], config, ())
+    problems = _problems(ROOTS[name], config, ())
     for group, schemas in SCHEMAS.items() if name == "train" else ():
         if isinstance(config.get(group), dict):
-            problems += _group_problems(group, config[group], schemas)
+            found = _group_problems(group, config[group], schemas)
+            problems += [line for line in found if not _is_of_data(line, problems)]
     if problems:
         raise ConfigError("\n".join(problems))
     if name == "train":
@@ -42,6 +41,13 @@ def check_section(schema, values, prefix):
     """
     if problems := _problems(schema, values, prefix):
         raise ConfigError("\n".join(problems))
+
+
+def _is_of_data(line, problems):
+    """Whether a problem of a model is that of the data, from which it has the value."""
+    key = line.partition(" ")[0]
+    owner = OWNED_BY_DATA.get(key.rpartition(".")[2]) if key.startswith("model.") else None
+    return owner is not None and any(problem.startswith(f"data.{owner} ") for problem in problems)
 
 
 def _group_problems(group, section, schemas):
@@ -99,7 +105,7 @@ def _missing(schema, values, path=()):
         if key not in values:
             yield (*path, key)
         elif isinstance(values[key], dict):
-            inner = next(filter(dataclasses.is_dataclass, (field.annotation, *get_args(field.annotation))), None)
+            inner = inner_options(field)
             yield from () if inner is None else _missing(inner, values[key], (*path, key))
 
 
@@ -109,7 +115,7 @@ def _sentence(key, path, problems, values):
         node = values
         for part in path[:-1]:
             node = node[part]
-        return f"there is no key '{key}'.{did_you_mean(path[-1], [k for k in node if k != path[-1]])}"
+        return f"there is no key '{key}'.{sibling_hint(path[-1], [k for k in node if k != path[-1]])}"
     if kind == "value_error":
         return f"{key}: {rule(problems)}"
     return f"{key} must be {rule(problems)}. Received: {problems[0]['input']!r}"
@@ -122,48 +128,3 @@ def _check_combinations(config):
     check_model(model, data)
     check_data(data)
     check_accumulation(config)
-
-
-def explain(name, text, conf, base):
-    """Hydra's message in one line that names the key and the nearest valid one.
-
-    Args:
-        name: `train` or `evaluate`.
-        text: what Hydra said.
-        conf: folder of the configuration groups.
-        base: callable without arguments, the composed configuration without what was typed.
-    """
-    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, option = match[1].split("/")[-1], match[2]
-        known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
-        return f"{group} has no option '{option}'.{did_you_mean(option, known)} Options: {', '.join(known)}"
-    unknown = re.search(r"Could not (?:override|delete)[^']*'([^']+)'", text)
-    if unknown := unknown or re.search(r"No match in the defaults list[^']*'([^']+)'", text):
-        key = unknown[1]
-        return f"there is no key '{key}'.{_nearest_key(key, base())} python {name}.py --cfg job prints all keys"
-    missing = re.search(r"full_key: ?([\w.]+)", text)
-    if missing and "issing mandatory value" in text:
-        return f"{missing[1]} must be given: type {missing[1]}=..."
-    return " ".join(text.split())
-
-
-def _nearest_key(key, config):
-    known = list(_dotted_keys(config))
-    section, _, last = key.rpartition(".")
-    if key in known:  # of the default option, not of the chosen one
-        return f" The chosen {section.partition('.')[0]} has none."
-    same_leaf = [k for k in known if k.rpartition(".")[2] == last]
-    if same_leaf:
-        return f" Did you mean '{same_leaf[0]}'?"
-    # The section was meant: what stands in it is likelier than what merely looks alike.
-    siblings = {k.rpartition(".")[2]: k for k in known if section and k.rpartition(".")[0] == section}
-    if close := nearest_names(last, siblings, most=1, cutoff=0.35):
-        return f" Did you mean '{siblings[close[0]]}'?"
-    return did_you_mean(key, known) or did_you_mean(last, known)
-
-
-def _dotted_keys(node, prefix=""):
-    for key, value in node.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _dotted_keys(value, f"{prefix}{key}.")

@@ -1,7 +1,8 @@
 """Declares the options of attention, of transformer blocks and of encoders, which extend those of their blocks."""
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
+from vitcross.options.effects import only_above
 from vitcross.options.fields import Bool, Count, Float, Positive, Share, options
 
 GELU = Literal["erf", "tanh"]
@@ -75,3 +76,5 @@ class EncoderOptions(ContextBlockOptions):
     """
 
     depth: Count
+
+    MATTERS: ClassVar = {"drop_path_rate": only_above(1, "depth")}

@@ -1,10 +1,11 @@
 """Declares the options of data sets: size, transforms and limits of images, tokens of texts, and each source."""
 
 import dataclasses
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from vitcross.options.effects import never, only_above, only_with
 from vitcross.options.fields import (
     Bool,
     Count,
@@ -63,6 +64,11 @@ class Augmentation:
     cutmix: NonNegative = 0.0
     mix_probability: PositiveShare = 1.0
     repeats: Count = 1
+
+    MATTERS: ClassVar = {
+        "randaugment_magnitude": only_above(0, "randaugment_operations"),
+        "mix_probability": only_above(0, "mixup", "cutmix"),
+    }
 
     def __post_init__(self):
         if self.three_augment and self.randaugment_operations:
@@ -124,6 +130,8 @@ class ImageOptions:
     max_unreadable: CountOrZero = 0
     class_weights: Literal["balanced"] | None = None
 
+    MATTERS: ClassVar = {"evaluation_crop": only_with("resize", "crop")}
+
     def __post_init__(self):
         changes = self.augmentation
         if self.batch_size % changes.rows_together:
@@ -184,6 +192,8 @@ class ImageFolderOptions(ImageOptions):
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
     find_copies: CountOrZero = 50_000
+
+    MATTERS: ClassVar = {"data_dir": never("images of a folder are read where they are")}
 
 
 @options
@@ -272,6 +282,8 @@ class TextOptions:
     distinct_texts: Bool = False
     baseline: Literal["blind", "shuffled"] | None = None
 
+    MATTERS: ClassVar = {key: only_with("tokenizer", None) for key in ("tokenizer_kind", "vocabulary_size")}
+
 
 @options
 class ImageTextOptions(TextOptions, ImageOptions):
@@ -305,6 +317,8 @@ class SceneTextsOptions(ImageTextOptions, DrawnOptions):
     held_out_combinations: Bool = True
     unseen_examples: Count = 2_000
 
+    MATTERS: ClassVar = {"unseen_examples": only_with("held_out_combinations", True)}
+
     def __post_init__(self):
         super().__post_init__()
         if self.texts == "captions" and self.questions_per_scene is not None:
@@ -331,6 +345,8 @@ class TableOptions:
     split_column: str | None = None
     test_share: Share = 0.0
     split_seed: CountOrZero = 0
+
+    MATTERS: ClassVar = {"data_dir": never("images of a table are read where they are")}
 
 
 @options
@@ -412,6 +428,11 @@ class HuggingFacePlace:
     validation_share: Annotated[Float, Field(gt=0, lt=1)] = 0.1
     split_seed: CountOrZero = 0
     image_column: str | None = None
+
+    MATTERS: ClassVar = {
+        "data_dir": never("what is fetched is in Hugging Face's own cache, HF_HOME"),
+        **{key: only_with("validation_split", None) for key in ("validation_share", "split_seed")},
+    }
 
 
 @options

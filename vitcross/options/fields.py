@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, ValidationError
 from pydantic.dataclasses import dataclass
@@ -69,6 +69,11 @@ def options(cls):
 
     made.__init__ = __init__
     return made
+
+
+def inner_options(field):
+    """The class of options that a field of pydantic holds, also where it may be None; None for any other field."""
+    return next(filter(dataclasses.is_dataclass, (field.annotation, *get_args(field.annotation))), None)
 
 
 def names(options_class):

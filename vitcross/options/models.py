@@ -1,12 +1,23 @@
 """Declares the options of the models, and checks that those of one model fit each other."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from vitcross.options.block import BlockOptions, EncoderOptions
+from vitcross.options.effects import only_above
 from vitcross.options.fields import Bool, Count, CountOrZero, Float, Positive, Share, Size, options
 
+# A variant names a model of the literature: where it is typed, it takes the place of what a preset says of these.
+REPLACED_BY_VARIANT = {
+    "patch_size": "null",
+    "embed_dim": "null",
+    "depth": "null",
+    "num_heads": "null",
+    "mlp_ratio": "4.0",
+    "stem": "linear",
+    "stem_depths": "[1,1,1]",
+}
 MAX_LOGIT_SCALE = 100.0  # "clipped to prevent scaling the logits by more than 100", arXiv 2103.00020, section 2.5
 
 
@@ -90,6 +101,8 @@ class VisionTransformerOptions(ImageEmbeddingOptions, BlockOptions):
     class_token: Bool | None = None
     patch_dropout_rate: Share = 0.0
     multilabel: Bool | None = None
+
+    MATTERS: ClassVar = {"drop_path_rate": only_above(1, "depth")}
 
     def __post_init__(self):
         if self.pooling == "cls" and self.class_token is False:

@@ -1,11 +1,12 @@
 """Declares the options of trainer, attention maps and sinks; `conf/` explains them."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from vitcross.options.effects import only_above, only_with
 from vitcross.options.fields import Bool, Count, CountOrZero, Length, NonNegative, Positive, ShareOrAll, options
 
 
@@ -35,6 +36,8 @@ class AttentionMapsOptions(Style):
     num_measured: CountOrZero
     trust_captures: CountOrZero
     record_megabytes: Positive
+
+    MATTERS: ClassVar = {"captures": only_with("every", None), "trust_captures": only_above(0, "num_measured")}
 
 
 @options
@@ -94,11 +97,15 @@ class WeightsAndBiasesOptions:
     init_timeout: Positive
     finish_timeout: Positive
 
+    MATTERS: ClassVar = {key: only_with("mode", "auto", "online") for key in ("init_timeout", "finish_timeout")}
+
 
 @options
 class ConsoleOptions:
     progress: Literal["auto", "bar", "lines"]
     seconds_between_lines: NonNegative
+
+    MATTERS: ClassVar = {"seconds_between_lines": only_with("progress", "auto", "lines")}
 
 
 @options

@@ -43,7 +43,7 @@ def main(script, arguments):
         folder = compose.typed_value(overrides, "hydra.sweep.dir")
         folder = None if folder is None else typed_path(folder)
         for settings, _ in compose.check_trials(sweep):
-            check_files(settings["data"], settings)
+            check_files(settings["data"], settings, overrides)
             if folder is None or not has_record(folder):  # trials that have begun no longer need it
                 check_init_from(settings)
         folder = folder or claim_folder("multirun")
