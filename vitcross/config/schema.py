@@ -178,7 +178,7 @@ class EvaluateConfig:
     run: PathText
     split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
     checkpoint: Literal["best", "latest"]
-    images: PathText | None
+    images: str | None  # paths, patterns: `find_images` reads them
     text: str | None
     target: str | None
     classes: list[str]
@@ -187,6 +187,7 @@ class EvaluateConfig:
     limit: Count | None
     num_probes: Count
     num_trust: CountOrZero
+    exact: Bool | None
     compare: PathText | None
     data: DataPlacesConfig
     sinks: EvaluationSinksConfig

@@ -36,14 +36,14 @@ def choose_examples(split: str, others, shown, num_training: int, wanted: int, s
     return {name: positions for name, positions in chosen.items() if len(positions)}
 
 
-def evaluator_of(network, data, chosen: dict[str, np.ndarray], *, portion: int, seed: int) -> MapEvaluator | None:
+def evaluator_of(network, data, chosen: dict[str, np.ndarray], **options) -> MapEvaluator | None:
     """Measures maps on the chosen examples of some data; None without any.
 
     Args:
         network: built model.
         data: `vitcross.data.image_data.ImageData`.
         chosen: split -> positions in it.
-        portion, seed: as of `MapEvaluator`.
+        options: further arguments of `MapEvaluator`.
     """
     if not chosen:
         return None
@@ -57,8 +57,7 @@ def evaluator_of(network, data, chosen: dict[str, np.ndarray], *, portion: int, 
         labels=ProbeLabels.joined([labels_of(data, split, rows) for split, rows in chosen.items()]),
         splits=np.repeat(list(chosen), [len(positions) for positions in chosen.values()]),
         class_names=data.class_names,
-        portion=portion,
-        seed=seed,
+        **options,
     )
 
 
