@@ -7,6 +7,7 @@ from vitcross.command_line.evaluate import prepare_evaluate
 from vitcross.command_line.process import configure_logging, quiet_start, report_errors
 from vitcross.experiment import data_contents, finished_run
 from vitcross.experiment.parts import build_data
+from vitcross.experiment.run_folder import claim_folder
 from vitcross.keras_settings import set_keras
 from vitcross.terminal import say
 
@@ -32,10 +33,11 @@ def evaluate(settings, run_config):
         status = 1
         try:
             measure = explain_images if settings["images"] is not None else measure_split
-            measure(settings, run_config, task, header, folder, sink)
+            page = measure(settings, run_config, task, header, sink)
             status = 0
         finally:
             sink.close({}, status)
+        say(f"page  {page}")
 
 
 def compare(settings):
@@ -44,32 +46,40 @@ def compare(settings):
 
     with quiet_start():  # records know how tokens lie, and so load TensorFlow
         page = compare_runs(settings["run"], settings["compare"])
-    say(f"results  {page}")
+    say(f"page  {page}")
 
 
-def measure_split(settings, run_config, task, header, folder, sink):
-    """Metrics, confusion matrix, predictions and maps of one split."""
-    from vitcross.evaluation.split_report import report_split, split_lines
+def measure_split(settings, run_config, task, header, sink):
+    """Metrics, confusion matrix, predictions and maps of one split; returns the path of the page."""
+    from vitcross.evaluation.earlier import make_room
+    from vitcross.evaluation.split_report import report_split
 
-    split = settings["split"]
+    split, folder = settings["split"], Path(settings["run"]) / "evaluation" / settings["split"]
+    options = {key: settings[key] for key in ("limit", "num_probes", "num_trust", "templates")}
+    options["exact"] = settings["exact"] is not False
     data = build_data(run_config)
     data_contents.compare(settings["run"], data, split, header["class_names"])
-    report, evaluation = report_split(
+    moved = make_room(folder, {"step": header["step"], **options})
+    if moved is not None:
+        say(f"an earlier evaluation with another checkpoint or other settings is kept in {moved}")
+    return report_split(
         task,
         data,
-        folder=folder / split,
+        split=split,
+        folder=folder,
         sink=sink,
         step=header["step"],
+        batch_size=settings["batch_size"],
+        title=f"{finished_run.short_name(settings['run'])}, {split} split",
         seed=run_config["seed"],
-        **{key: settings[key] for key in ("split", "batch_size", "limit", "num_probes", "num_trust", "templates")},
+        **options,
     )
-    say(*split_lines(report, split, evaluation), f"results  {folder / split}")
 
 
-def explain_images(settings, run_config, task, header, folder, sink):
-    """What the model says of own images (and an own text), and maps."""
+def explain_images(settings, run_config, task, header, sink):
+    """What the model says of own images (and an own text), and maps; returns the path of the page."""
     from vitcross.data.sources.image_files import find_images
-    from vitcross.evaluation.image_report import image_lines, report_images
+    from vitcross.evaluation.image_report import report_images
     from vitcross.tasks.image_query import ImageQuery
 
     query = ImageQuery(
@@ -81,16 +91,19 @@ def explain_images(settings, run_config, task, header, folder, sink):
         tokenizer=finished_run.load_tokenizer(run_config),
         max_length=run_config["data"].get("max_text_length"),
     )
-    found = report_images(
+    found = find_images(settings["images"])
+    say(*(f"left out: {line}" for line in found.left_out))
+    return report_images(
         task,
-        find_images(settings["images"]),
+        found.paths,
         query,
         preprocess=finished_run.preprocess_of(run_config),
-        folder=folder / "images",
+        make_folder=lambda: claim_folder(Path(settings["run"]) / "evaluation" / "images"),
         sink=sink,
         step=header["step"],
+        exact=bool(settings["exact"]),
+        title=f"{finished_run.short_name(settings['run'])}, own images",
     )
-    say(*image_lines(*found, text=settings["text"]), f"results  {folder / 'images'}")
 
 
 if __name__ == "__main__":

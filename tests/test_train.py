@@ -144,6 +144,11 @@ def test_evaluate_equals_the_validation_of_training(trained):
     assert "<!doctype html>" in (folder / "evaluation/validation/attention/viewer.html").read_text()
 
 
+def results(folder):
+    """Folders of what was said of own images, oldest first."""
+    return sorted((Path(folder) / "evaluation/images").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
 def test_evaluate_explains_own_images_of_any_size_and_name(trained, tmp_path):
     from PIL import Image
 
@@ -153,17 +158,34 @@ def test_evaluate_explains_own_images_of_any_size_and_name(trained, tmp_path):
     Image.new("RGB", (97, 41), "red").save(images / "wide [1].jpg")
     Image.new("L", (13, 29)).save(images / "gray.png")
     (images / "broken.jpg").write_bytes(b"not an image")
+    (images / "notes.txt").write_text("no image")
     own = [f"run={folder}", f"images={images}/*", "sinks.wandb.mode=disabled"]
     done = run("evaluate.py", *own, "target=Star")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 images" in done.stdout and "left out" in done.stdout and "broken.jpg" in done.stdout
-    record = AttentionRecord.load(folder / "evaluation/images/attention/images_00001/record.npz")
+    lines, (found,) = done.stdout.splitlines(), results(folder)
+    # What was left out, predictions, maps, then the check, and the page last.
+    starts = (
+        "left out: 1 x .txt",
+        "2 images, 1 not readable",
+        "  gray.png",
+        "  wide [1].jpg",
+        "  not readable, left out: ",
+    )
+    places = [next(n for n, line in enumerate(lines) if line.startswith(start)) for start in starts]
+    assert places == list(range(places[0], places[0] + 5)) and "broken.jpg" in lines[places[-1]]
+    viewer = found / "attention/images_00001/viewer.html"
+    assert [line.split()[0] for line in lines[places[-1] + 1 :][:3]] == ["predictions", "maps", "checking"]
+    assert lines[-1] == f"page  {viewer}" and viewer.exists()
+    assert "coarse: 8 steps for 20 patches" in done.stdout
+    # Pages name files, and no folder of this machine.
+    page = viewer.read_text()
+    assert "wide [1].jpg" in page and str(images) not in page and str(folder) not in page
+    record = AttentionRecord.load(viewer.parent / "record.npz")
     assert record.images.shape == (2, 32, 40, 3) and record.targets == ("star", "star")
     # Two images are too few to tell, but each has its own numbers.
     assert record.trust.fidelity["relevance"].verdict in (-1, -2) and len(record.trust.probes["relevance"]) == 2
-    assert (folder / "evaluation/images/attention/images_00001/viewer.html").exists()
-    with (folder / "evaluation/images/predictions.csv").open() as file:
-        assert [Path(row["example"]).name for row in csv.DictReader(file)] == ["gray.png", "wide [1].jpg"]
+    with (found / "predictions.csv").open() as file:
+        assert [row["example"] for row in csv.DictReader(file)] == ["gray.png", "wide [1].jpg"]
 
 
 def test_a_target_that_does_not_exist_is_refused_before_tensorflow_starts(trained, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vitcross
-from tests.test_train import rows, run
+from tests.test_train import results, rows, run
 from tests.tiny_texts import tiny_scene_texts
 from vitcross.attention_maps.records.record import AttentionRecord
 
@@ -98,12 +98,12 @@ def test_evaluate_says_something_of_own_images_and_text(trained, tmp_path):
     done = run("evaluate.py", f"run={folder}", f"images={tmp_path}", f"text={QUESTION}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 images and the text" in done.stdout and "a,b=c.jpg" in done.stdout
-    with open(folder / "evaluation/images/predictions.csv", newline="") as file:
+    with open(results(folder)[-1] / "predictions.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     column = {"contrastive": "cosine", "captioning": "caption", "vqa": "answer"}[kind]
     assert len(lines) == 2 and all(QUESTION in line.values() and line[column] for line in lines)
     for name in CROSS[kind]:
-        assert (folder / f"evaluation/images/attention/images_00001/{name}.png").exists()
+        assert (results(folder)[-1] / f"attention/images_00001/{name}.png").exists()
 
 
 def test_zero_shot_classes_are_chosen_from(trained, tmp_path):
@@ -116,7 +116,7 @@ def test_zero_shot_classes_are_chosen_from(trained, tmp_path):
         assert done.returncode == 2 and "classes are for contrastive runs" in done.stderr
         return
     assert done.returncode == 0, done.stdout + done.stderr
-    with open(folder / "evaluation/images/predictions.csv", newline="") as file:
+    with open(results(folder)[-1] / "predictions.csv", newline="") as file:
         (line,) = csv.DictReader(file)
     assert line["prediction"] in ("star", "a ring") and float(line["probability"]) >= 0.5
     done = run("evaluate.py", f"run={folder}", "split=test", 'templates=["A red {}."]')

@@ -306,3 +306,11 @@ def test_tab_completes_keys_and_options():
         command, cwd=compose.CONF.parent, env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines() == ["experiment=", "experiment=scenes_watermark", "split="], done.stderr
+
+
+def test_exact_is_refused_where_nothing_is_checked():
+    assert "exact has an effect only with images or num_trust above 0" in message(
+        "exact=true", "num_trust=0", "run=y", script="evaluate"
+    )
+    settings, _ = compose.check_arguments("evaluate", ["run=y", "exact=false"])
+    assert settings["exact"] is False

@@ -10,7 +10,7 @@ from tests.attention_maps.records import random_record
 from tests.attention_maps.test_capture import batch, tiny_model
 from vitcross.attention_maps.records.trust_report import TrustReport, source_words
 from vitcross.attention_maps.trust.checks import MapEvaluator
-from vitcross.attention_maps.trust.choice import ENOUGH, choose_examples
+from vitcross.attention_maps.trust.choice import ENOUGH, choose_examples, evaluator_of
 from vitcross.evaluation.split_report import spread
 from vitcross.experiment.attention_maps import probe_indices
 
@@ -78,6 +78,27 @@ def test_what_is_said_of_the_shown_images_is_their_real_overlap():
     record = dataclasses.replace(random_record(batch=3), trust=some)
     assert record.take([2, 0]).trust.source.endswith(", none of them shown here")
     assert record.take([1]).trust.source.endswith(", the image shown here among them")
+
+
+def test_examples_of_two_splits_are_one_batch():
+    class Data:
+        tokenizer, multilabel, class_names = None, False, tuple("abcde")
+
+        def examples(self, split, rows):
+            found, _ = batch(len(rows), seed={"test": 3, "train": 5}[split])
+            found |= {"mark_box" if split == "train" else "box": np.full((len(rows), 4), 0.5, np.float32)}
+            width = {"test": 10, "train": 1}[split]
+            valid, answers = np.ones(len(rows), bool), np.zeros((len(rows), width), np.int32)
+            return {**found, "valid": valid, "annotator_answers": answers, "index": np.asarray(rows)}
+
+    evaluator = evaluator_of(tiny_model(), Data(), {"test": [1, 4], "train": [2, 3, 5]}, portion=2, seed=0)
+    assert (
+        evaluator.splits == {"test": 2, "train": 3} and not {"mark_box", "annotator_answers"} & evaluator.batch.keys()
+    )
+    assert evaluator.batch["box"][:, 0].tolist() == [0.5, 0.5, 0, 0, 0], "unknown in the other split"
+    assert evaluator.batch["index"].tolist() == [1, 4, 2, 3, 5]
+    assert evaluator.among(Data().examples("train", [9, 9, 9])) == (True, True, True), "the same pixels"
+    assert evaluator_of(tiny_model(), Data(), {}, portion=2, seed=0) is None
 
 
 def test_counts_in_words():

@@ -64,6 +64,10 @@ def test_letters_without_a_glyph_lose_their_accent_and_nothing_else(no_system_fo
     assert not drawn("café").missing
 
 
+def test_line_breaks_in_a_name_have_a_width():
+    assert drawing.text_width("a\rשלום\n\x85b\u2029", 13) == drawing.text_width("a שלום b", 13)
+
+
 def test_latin_text_is_drawn_with_the_own_font_alone():
     assert fonts.runs("a cat, 3 of 7") == ((fonts.OWN, "a cat, 3 of 7"),)
 

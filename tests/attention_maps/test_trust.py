@@ -231,6 +231,35 @@ def test_blurred_pixels_stand_beside_dropped_tokens(evaluation):
     assert content["curves"]["relevance"]["negative_area"] == 1
 
 
+@pytest.mark.parametrize(("num_steps", "count"), [(None, 5), (4, 5), (None, 1)])
+def test_the_passes_are_known_before_and_progress_ends_at_one(num_steps, count):
+    images, truth = planted(count)
+    checks, rows, shares = Trust(looking(), num_steps=num_steps), [], []
+    score = checks.scorer.scores
+
+    def counted(*arguments):
+        scores = score(*arguments)
+        rows.append(count)  # the whole images
+        run = scores._run
+        scores._run = lambda examples, kept: rows.append(len(kept)) or run(examples, kept)
+        return scores
+
+    checks.scorer.scores = counted
+    batch, maps = {"images": images}, {"raw": -truth, "relevance": truth}
+    words = checks.effort(batch, num_methods=3)
+    report = checks(batch, maps, progress=shares.append)
+    assert report.runs * count == sum(rows) and report.effort == words and f"{report.runs:,} network runs" in words
+    assert report.steps == (num_steps or P - 1) and report.patches == P
+    assert shares[-1] == pytest.approx(1) and shares == sorted(shares) and shares[0] > 0
+
+
+def test_progress_of_an_evaluation_covers_dropped_tokens_and_blurred_pixels():
+    images, truth = planted(3)
+    shares = []
+    evaluate_trust(looking(), {"images": images}, {"raw": truth}, num_steps=3, pixel_steps=2, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and shares[0] < 0.5
+
+
 def test_the_sheet_says_the_verdicts_in_words(evaluation):
     sheet = trust_sheet(evaluation)
     assert sheet.image.dtype == np.uint8 and sheet.image.shape[1] < 1400

@@ -46,7 +46,7 @@ def test_a_folder_that_is_moved_away_ends_the_run_and_resume_goes_on_when_it_is_
     assert "DataVanished" in state and len(state.splitlines()) == 1
     reached = int(checkpoints(folder)[-1].removeprefix("step_"))
 
-    assert runs.run(f"resume={folder}", log=log) == 1  # it is not back yet
+    assert runs.run(f"resume={folder}", log=log) == 2  # it is not back yet
     assert f"data.root must be an existing folder. Received: {root}" in log.read_text()
 
     (tmp_path / "disk/elsewhere").rename(root)

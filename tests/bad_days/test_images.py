@@ -127,7 +127,8 @@ def test_evaluation_of_them_as_own_images(runs, trained, tmp_path):
     for name, reason in reasons.items():
         lines = [line for line in printed.splitlines() if f"/areas/{name}: " in line]
         assert len(lines) == 1 and reason in lines[0]
-    with (folder / "evaluation/images/predictions.csv").open() as file:
+    (predictions,) = folder.glob("evaluation/images/*/predictions.csv")
+    with predictions.open() as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["example"]).name for row in rows] == good
     shown = [AttentionRecord.load(path).images for path in sorted(folder.glob("evaluation/images/**/record.npz"))]

@@ -345,11 +345,20 @@ def test_numbers_are_texts_and_lists_several_pairs(tmp_path):
 def test_names_of_images_in_other_forms_are_found_and_told(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     there = ["d/a.png", "d/caf\u00e9.png", "d/Upper.PNG", "d/0012.png", "d/two.png", "d/two.bmp", "d/._a.png"]
-    named = ["d\\a.png", "d/cafe\u0301.png", "D/upper.png", "d/0012", "d/two", "d/._a.png", "http://x/y.png"]
+    named = [
+        "d\\a.png",
+        "d/cafe\u0301.png",
+        "D/upper.png",
+        "d/0012",
+        "d/two",
+        "d/._a.png",
+        "http://x/y.png",
+        "d/A.png/b",
+    ]
     file = write(tmp_path, [{"image": name, "text": name} for name in named], images=there)
     listing, problems = listed(file)
     assert [name for name, _, _ in pairs_in(listing)] == ["0012.png", "Upper.PNG", "a.png", "caf\u00e9.png"]
-    assert problems == {"missing image": ["pairs.jsonl:5", "pairs.jsonl:7"], "never an image": ["pairs.jsonl:6"]}
+    assert problems == {"missing image": [f"pairs.jsonl:{k}" for k in (5, 7, 8)], "never an image": ["pairs.jsonl:6"]}
     for told in (
         "with backslashes",
         "another Unicode form",

@@ -60,6 +60,8 @@ def prepare_evaluate(arguments):
             check_place(run_config["data"])
         check_own_text(run_config, settings)
         if settings["compare"] is not None:
+            if settings["exact"] is not None:
+                fail(f"exact has no effect with compare, which checks nothing. Received: exact={settings['exact']}")
             compose.open_run(settings["compare"], key="compare")
         if settings["target"] is not None:
             check_target(run_config, settings)

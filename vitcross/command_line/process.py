@@ -83,4 +83,5 @@ def report_errors(folder):
         )
         if number is None:
             raise
-        fail(f"stopped by {signal.Signals(number).name}", status=128 + number)
+        notes = [f". {note}" for note in getattr(interruption, "__notes__", ())]
+        fail(f"stopped by {signal.Signals(number).name}{''.join(notes)}", status=128 + number)

@@ -29,6 +29,7 @@ vitcross trains a Vision Transformer, or a model of images and texts, and shows,
   python train.py                                       the rendered scenes: no network, no account, CPU is enough
   python train.py experiment=NAME key=value ...         a named recipe; any value overridden
   python train.py data=image_folder data.root=DIR       your own images, one folder per class
+  python train.py data=labels_file data.file=TRAIN.csv  your own images, labels in a table
   python train.py -m optimizer.learning_rate=1e-3,3e-4  a sweep, each trial in a process of its own
   python train.py -m hydra/sweeper=optuna 'optimizer.learning_rate=tag(log,interval(1e-4,3e-3))'
                                                         a sweep that learns from its trials; needs the extra `sweep`

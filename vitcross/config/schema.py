@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from vitcross.options import data, models, optimizers, tasks
-from vitcross.options.effects import only_with
+from vitcross.options.effects import Rule, only_with
 from vitcross.options.fields import Bool, Count, CountOrZero, PathText, Size, options
 from vitcross.options.run import (
     AttentionMapsOptions,
@@ -178,7 +178,7 @@ class EvaluateConfig:
     run: PathText
     split: Literal["train", "validation", "test", "unseen", "unmarked", "misleading"]
     checkpoint: Literal["best", "latest"]
-    images: PathText | None
+    images: str | None  # paths, patterns: `find_images` reads them
     text: str | None
     target: str | None
     classes: list[str]
@@ -187,6 +187,7 @@ class EvaluateConfig:
     limit: Count | None
     num_probes: Count
     num_trust: CountOrZero
+    exact: Bool | None
     compare: PathText | None
     data: DataPlacesConfig
     sinks: EvaluationSinksConfig
@@ -194,6 +195,12 @@ class EvaluateConfig:
     MATTERS: ClassVar = {
         **{key: only_with("images", None) for key in ("split", "limit", "batch_size", "num_probes", "num_trust")},
         **{key: only_with("compare", None) for key in ("images", "checkpoint")},
+        # Of a split nothing is checked with num_trust=0; images are always checked.
+        "exact": Rule(
+            names=("images", "num_trust"),
+            needs=" above 0",
+            holds=lambda images, num_trust: images is not None or num_trust > 0,
+        ),
     }
 
 

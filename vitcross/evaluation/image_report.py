@@ -1,103 +1,92 @@
-"""Writes what the model predicts for the user's images, and shows where it looks.
+"""Reports what the model predicts for the user's images and where it looks: predictions at once, then maps, then the
+check of the maps, which takes most of the time.
 
-Results go to files and to a sink; the text for the console is returned.
+Each part is printed and written before the next one begins.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import numpy as np
 
 from vitcross import atomic_files
-from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.records.label_part import ProbeLabels
-from vitcross.attention_maps.records.probe_text import text_from_user
-from vitcross.attention_maps.trust.unlabeled_checks import UnlabeledChecks
 from vitcross.data.problems import UnreadableImage
-from vitcross.evaluation.split_report import write_maps
+from vitcross.data.sources.image_rules import as_text
+from vitcross.evaluation import image_group
+from vitcross.evaluation.file_names import short_names
+from vitcross.evaluation.image_group import Group
+from vitcross.evaluation.image_maps import ImageMaps
+from vitcross.evaluation.progress import Progress, keeping
+from vitcross.evaluation.split_report import trust_lines
+from vitcross.metric_keys import METHODS
 from vitcross.pages.csv_text import csv_text
-from vitcross.tasks.image_query import Answer
-from vitcross.terminal import printable
+from vitcross.terminal import printable, say
 
-PER_SHEET = 16  # images on one sheet of maps
-MOST_UPLOADED = 20  # sheets of the user's images that go to a sink; all are in the folder
 MOST_NAMED = 10  # images that one note names
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Group:
-    """The images of one sheet: number of its first path, the readable paths, and their predictions. `answer.batch`
-    is without pixels, which are read again for the maps: of many images they would not fit into memory."""
-
-    start: int
-    paths: list
-    answer: Answer
-
-
-def report_images(task, paths, query, *, preprocess, folder, sink, step, style=None):
-    """Write `predictions.csv` for the user's images and maps of every image, a sheet for each `PER_SHEET` of them. The
-    first sheets go to the sink too.
+def report_images(task, paths, query, *, preprocess, make_folder, sink, step, exact=False, title="", style=None):
+    """Print and write the predictions for the user's images, then the maps of every image, then the check of the maps.
+    The first sheets of maps go to the sink too.
 
     Args:
+        paths: list of different paths.
         query: `vitcross.tasks.image_query.ImageQuery`.
+        preprocess: callable, path -> (H, W, C) float32 in [-1, 1]; it raises UnreadableImage.
+        make_folder: callable without arguments that makes the folder of the results and returns its path; it is called
+            once there is a prediction.
+        exact: bool, as of `ImageMaps.check`.
+        title: str, heading of the pages.
 
     Returns:
-        `(names, words, unreadable, notes)`: of each readable image its path and what the model predicts; of each
-        unreadable one its message; lines about the maps.
+        path of the page.
 
     Raises:
         ValueError: where no image could be read, or none has the requested target; the predictions are
             written before.
+        KeyboardInterrupt: Ctrl-C, with a note of what is kept.
     """
-    folder = Path(folder)
     groups, unreadable = _answer(task, paths, query, preprocess)
     if not groups:
         raise ValueError(f"none of the {len(paths)} images could be read, the first: {unreadable[0]}")
-    names = [str(path) for group in groups for path in group.paths]
-    lines = [line for group in groups for line in group.answer.lines]
-    rows = [[name, *line] for name, line in zip(names, lines, strict=True)]
-    columns = ["example", *groups[0].answer.columns]
-    atomic_files.write_text(folder / "predictions.csv", csv_text(columns, rows))
-    targets, notes = _targets(task.network, groups, query)
-    # Made once, so that groups of one size compile once.
-    capture, checks = (
-        Capture(task.network, explain=True),
-        UnlabeledChecks(task.network, query.class_names, groups[0].answer.choices),
-    )
-    for group, target in zip(groups, targets, strict=True):
-        images = np.stack([preprocess(path) for path in group.paths])
-        media, _ = write_maps(
-            task.network,
-            {"images": images, **group.answer.batch},
-            folder=folder / "attention" / f"images_{group.start + 1:05d}",
-            step=step,
-            class_names=query.class_names,
-            style=style,
-            texts=_texts(group, query),
-            describe_predictions=lambda _, lines=group.answer.words: lines,
-            labels=ProbeLabels(threshold=lambda: task.threshold) if task.network.multilabel else None,
-            target=target,
-            checks=functools.partial(checks, target=target),
-            capture=capture,
-        )
-        if group.start < PER_SHEET * MOST_UPLOADED:
-            sink.media(step, media)
-    return names, [text for group in groups for text in group.answer.words], unreadable, notes
+    folder = Path(make_folder())
+    predictions = folder / "predictions.csv"
+    _write_predictions(predictions, groups)
+    say(*image_lines(groups, unreadable, query.text), f"predictions  {predictions}")
+    say(*(f"  {note}" for note in _choose_targets(task.network, groups, query)))
+    labels = ProbeLabels(threshold=lambda: task.threshold) if task.network.multilabel else None
+    options = {"folder": folder, "step": step, "title": title, "labels": labels, "style": style}
+    maps = ImageMaps(task.network, groups, query, preprocess=preprocess, **options)
+    with keeping(f"The predictions are kept: {predictions}"):
+        maps.write()
+    say(f"maps         {maps.page}")
+    with keeping(f"Predictions and maps are kept; maps that were not checked say so: {maps.page}"):
+        maps.check(sink, exact=exact)
+    _write_predictions(predictions, groups)
+    for group in groups:
+        # Of many images the numbers of each are on the page and in the table.
+        say(*([str(group.viewer.parent), *trust_lines(group.report)] if len(groups) > 1 else check_lines(group)))
+    return maps.page
 
 
 def _answer(task, paths, query, preprocess):
     """What is predicted for all readable images, as groups, and messages of the others."""
-    groups, unreadable, first = [], [], 0
-    for start in range(0, len(paths), PER_SHEET):
-        readable = _read(paths[start : start + PER_SHEET], preprocess, unreadable)
-        if not readable:
-            continue
-        choices = groups[0].answer.choices if groups else None
-        found = task.answer_images(np.stack(list(readable.values())), query, first=first, choices=choices)
-        batch = {key: array for key, array in found.batch.items() if key != "images"}
-        groups.append(_Group(start=start, paths=list(readable), answer=dataclasses.replace(found, batch=batch)))
-        first += len(readable)
+    groups, unreadable, first, size = [], [], 0, image_group.PER_SHEET
+    with Progress("predicting") as progress:
+        for start in range(0, len(paths), size):
+            readable = _read(paths[start : start + size], preprocess, unreadable)
+            if readable:
+                choices = groups[0].answer.choices if groups else None
+                found = task.answer_images(np.stack(list(readable.values())), query, first=first, choices=choices)
+                batch = {key: array for key, array in found.batch.items() if key != "images"}
+                answer = dataclasses.replace(found, batch=batch)
+                groups.append(Group(start=start, paths=list(readable), answer=answer))
+                first += len(readable)
+            progress(min(1, (start + size) / len(paths)))
+    names = iter(short_names([as_text(path) for group in groups for path in group.paths]))
+    for group in groups:
+        group.names = [next(names) for _ in group.paths]
     return groups, unreadable
 
 
@@ -112,38 +101,65 @@ def _read(paths, preprocess, unreadable):
     return readable
 
 
-def _texts(group, query):
-    """The texts beside the images of a group as the maps need them; None for images alone."""
-    if group.answer.texts is None:
-        return None
-    return [text_from_user(query.tokenizer, text, max_length=query.max_length) for text in group.answer.texts]
-
-
-def _targets(network, groups, query):
-    """What the maps of every group explain, and notes. Not every generated caption has the requested
-    word."""
-    paths = [path for group in groups for path in group.paths]
-    if query.target is None or network.words is None:
-        return [query.target] * len(groups), []
-    found = network.possible_targets(query.target, [text for group in groups for text in _texts(group, query)])
-    without = [Path(path).name for path, here in zip(paths, found, strict=True) if here is None]
-    if not without:
-        return [query.target] * len(groups), []
-    each = iter(found)
-    targets = [[next(each) for _ in group.paths] for group in groups]
-    more = f" and {len(without) - MOST_NAMED} more" if len(without) > MOST_NAMED else ""
-    return targets, [
-        f"no word {query.target!r} in the caption of {len(without)} of {len(paths)} images: their longest word is "
-        f"explained ({', '.join(without[:MOST_NAMED])}{more})"
-    ]
-
-
-def image_lines(names, words, unreadable, notes=(), text=None):
-    """Predictions for the user's images as lines for the console: image, what the model says, and notes."""
-    width = max(len(printable(Path(name).name)) for name in names)
-    about = f" and the text {printable(text)!r}" if text else ""
+def _write_predictions(path, groups):
+    """A line for each image: its prediction, and the gaps of its maps once all were checked."""
+    columns, checked = ["example", *groups[0].answer.columns], all(group.report for group in groups)
     rows = [
-        f"  {printable(Path(name).name):<{width}}  {printable(what)}" for name, what in zip(names, words, strict=True)
+        [name, *line, *(probes[method].gap if method in probes else "" for method in METHODS if checked)]
+        for group in groups
+        for name, line, probes in zip(group.names, group.answer.lines, group.probes(), strict=True)
     ]
-    problems = [f"  not readable, left out: {printable(message)}" for message in unreadable]
-    return [f"{len(names)} images{about}", *rows, *problems, *(f"  {printable(note)}" for note in notes)]
+    columns += [f"gap_{method}" for method in METHODS if checked]
+    atomic_files.write_text(path, csv_text(columns, rows))
+
+
+def _choose_targets(network, groups, query):
+    """Gives every group what its maps explain; returns notes, since not every caption has the requested word."""
+    for group in groups:
+        group.target = query.target
+    if query.target is None or network.words is None:
+        return []
+    names = [name for group in groups for name in group.names]
+    found = network.possible_targets(query.target, [text for group in groups for text in group.texts(query)])
+    without = [name for name, here in zip(names, found, strict=True) if here is None]
+    if not without:
+        return []
+    each = iter(found)
+    for group in groups:
+        group.target = [next(each) for _ in group.paths]
+    return [
+        f"no word {query.target!r} in the caption of {len(without)} of {len(names)} images: their longest word is "
+        f"explained ({_first_of(without)})"
+    ]
+
+
+def image_lines(groups, unreadable, text=None):
+    """Predictions for the user's images as lines for the console, then the images that could not be read."""
+    names = [printable(name) for group in groups for name in group.names]
+    words = [printable(said) for group in groups for said in group.answer.words]
+    width = max(map(len, names))
+    about = f" and the text {printable(text)!r}" if text else ""
+    rows = [f"  {name:<{width}}  {said}" for name, said in zip(names, words, strict=True)]
+    problems = [f"  not readable, left out: {message}" for message in unreadable[:MOST_NAMED]]
+    if len(unreadable) > MOST_NAMED:
+        problems.append(f"  and {len(unreadable) - MOST_NAMED} more")
+    lost = f", {len(unreadable)} not readable" if unreadable else ""
+    return [f"{len(names)} image{'s' if len(names) > 1 else ''}{about}{lost}", *rows, *problems]
+
+
+def check_lines(group):
+    """What was measured of the maps of a group as lines for the console: verdicts, and the gaps of every image."""
+    titles = [METHODS[method].lower() for method in group.report.probes]
+    names = [printable(name) for name in group.names]
+    width = max(map(len, [*names, head := "gap of each image"]))
+    lines = [f"  {head:<{width}}  {'  '.join(titles)}"]
+    for name, probes in zip(names, group.probes(), strict=True):
+        known = any(probe.explainable for probe in probes.values())
+        gaps = [f"{probe.gap:>+{len(title)}.2f}" for title, probe in zip(titles, probes.values(), strict=True)]
+        lines.append(f"  {name:<{width}}  {'  '.join(gaps) if known else 'nothing to explain'}")
+    return [*trust_lines(group.report), *lines]
+
+
+def _first_of(names):
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"

@@ -1,8 +1,10 @@
-"""Evaluates a split: metrics, predictions, and maps of some of its examples.
+"""Evaluates a split: metrics and predictions first, then maps of some examples, then the check of the maps, which takes
+most of the time.
 
-Results go to files and to a sink; the text for the console is returned.
+Each part is printed and written before the next one begins; numbers and maps go to a sink too.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +12,17 @@ import numpy as np
 from vitcross import atomic_files, metric_keys
 from vitcross.attention_maps.capture.capture import Capture
 from vitcross.attention_maps.records.probe_text import texts_of
-from vitcross.attention_maps.sheets.head_sheet import head_sheet
-from vitcross.attention_maps.sheets.media import AttentionMedia, file_name
-from vitcross.attention_maps.sheets.sheets import Style, sheets
-from vitcross.attention_maps.sheets.trust_sheet import trust_sheet
 from vitcross.attention_maps.trust.checks import MapEvaluation
 from vitcross.attention_maps.trust.choice import choose_examples, evaluator_of
-from vitcross.attention_maps.viewer import Viewer
+from vitcross.evaluation.file_names import short_names
 from vitcross.evaluation.files import write_evaluation
+from vitcross.evaluation.map_files import COARSE_STEPS, VIEWER, write_maps
+from vitcross.evaluation.progress import Progress, keeping
 from vitcross.pages.json_text import to_json
 from vitcross.sinks.console import table
+from vitcross.tasks.contrastive import Contrastive
 from vitcross.tasks.evaluation import predict_all
-
-RECORD_MEGABYTES = 64  # of weights in one record.npz, before compression
+from vitcross.terminal import say
 
 
 def report_split(
@@ -38,6 +38,8 @@ def report_split(
     num_probes=8,
     num_trust=0,
     templates=(),
+    exact=True,
+    title="",
     style=None,
     seed=0,
 ):
@@ -47,46 +49,63 @@ def report_split(
         num_trust: int, on how many examples it is measured whether the maps can be trusted, of this split and, where it
             is small, of training (`choose_examples`); 0: not at all.
         templates: sequence of str, sentences for zero-shot classification where a contrastive model's data has classes.
+        exact: bool, the check of the maps has a step for every patch; else `COARSE_STEPS`.
+        title: str, heading of the viewer.
         seed: int, of the run; the untrained model that maps are compared with has another one.
 
     Returns:
-        `(report, evaluation)`: dict of the task (`task.report`), and `TrustEvaluation` or None.
+        path of the page, the viewer.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with a note of what is kept.
     """
     folder = Path(folder)
-    try:
-        rows = predict_all(task, data.evaluation_batches(split, batch_size=batch_size, limit=limit))
-    except Exception as error:
-        raise data.unreadable.root_cause(error) from None
-    references, source = data.references(split), data.source(split)
-    report = task.report(rows, data.class_names, references) | {"unreadable_images": len(data.unreadable)}
-    if hasattr(task, "zero_shot") and templates and data.num_classes:
-        report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
-    columns, lines = task.predictions(rows, data.class_names, references)
-    names = [source.example_name(int(index)) for index in rows["index"]]
-    lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
-    figures = write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
-    probes = spread(rows["index"], num_probes)
-    # A split that only `limit` makes small is not filled up.
-    num_training = len(data.train) if limit is None else 0
-    others = spread(np.setdiff1d(rows["index"], probes), num_trust)
+    indices, report, figures = _measure(task, data, split, folder, batch_size, limit, templates)
+    say(*split_lines(report, split))
+    probes = spread(indices, num_probes)
+    # A split that only `limit` makes small is not filled up with training examples.
+    num_training, others = len(data.train) if limit is None else 0, spread(np.setdiff1d(indices, probes), num_trust)
     measured = choose_examples(split, others, probes, num_training, num_trust, seed)
-    images, found = write_maps(
-        task.network,
-        data.examples(split, probes),
-        folder=folder / "attention",
-        step=step,
-        class_names=data.class_names,
-        style=style,
-        checks=evaluator_of(task.network, data, measured, portion=len(probes), seed=seed),
-        **texts_of(task, data, split, probes),
-    )
-    if found.evaluation is not None:
-        atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
-    images.sheets.update(figures)
+    maps, look = folder / "attention", {"title": title, "style": style}
+    with keeping(f"Metrics and predictions are kept: {folder}"):
+        capture = Capture(task.network, explain=True)
+        found, batch = _capture(capture, task, data, split, probes, step)
+        media = write_maps(found, maps, **look)
+    say(f"maps  {maps / VIEWER}")
+    with keeping(f"Metrics, predictions and maps are kept; the page says that they were not checked: {maps / VIEWER}"):
+        if measured:
+            options = {"portion": len(probes), "seed": seed, "num_steps": None if exact else COARSE_STEPS}
+            with Progress("checking the maps") as progress:
+                checks = evaluator_of(task.network, data, measured, progress=progress, **options)
+                found = checks(found.record, batch, capture, step=step, trust=True, exact=True)
+            media = write_maps(found, maps, **look)
+            atomic_files.write_text(folder / "trust.json", to_json(found.evaluation.to_json(), indent=1) + "\n")
+            say(*trust_lines(found.evaluation.report))
+    media.sheets.update(figures)
     numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))} | found.scalars
     sink.scalars(step, {metric_keys.evaluation(split, key): value for key, value in numbers.items()})
-    sink.media(step, images)
-    return report, found.evaluation
+    sink.media(step, media)
+    return maps / VIEWER
+
+
+def _measure(task, data, split, folder, batch_size, limit, templates):
+    """`(indices, report, figures)`: the readable examples, the dict of `task.report`, and the sheets of
+    `write_evaluation`; metrics and predictions are written."""
+    source, references = data.source(split), data.references(split)
+    batches = data.evaluation_batches(split, batch_size=batch_size, limit=limit)
+    count = -(-min(limit or len(source), len(source)) // batch_size)
+    try:
+        with Progress(f"measuring the {split} split") as progress:
+            rows = predict_all(task, progress.over(batches, count))
+    except Exception as error:
+        raise data.unreadable.root_cause(error) from None
+    report = task.report(rows, data.class_names, references) | {"unreadable_images": len(data.unreadable)}
+    if isinstance(task, Contrastive) and data.num_classes:
+        report |= task.zero_shot(rows, data.tokenizer, data.class_names, templates)
+    columns, lines = task.predictions(rows, data.class_names, references)
+    names = short_names([source.example_name(int(index)) for index in rows["index"]])
+    lines = [[name, *line] for name, line in zip(names, lines, strict=True)]
+    return rows["index"], report, write_evaluation(folder, report=report, predictions=(["example", *columns], lines))
 
 
 def spread(indices, count):
@@ -94,55 +113,16 @@ def spread(indices, count):
     return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
 
 
-def write_maps(
-    network,
-    batch,
-    *,
-    folder,
-    step,
-    class_names,
-    style=None,
-    texts=None,
-    describe_predictions=None,
-    labels=None,
-    target=None,
-    checks=None,
-    capture=None,
-):
-    """Capture and explain a batch; write its sheets, its record and its viewer into a folder.
-
-    Args:
-        texts, describe_predictions, labels, target: as of calling `vitcross.attention_maps.capture.capture.Capture`.
-        checks: callable as `MapEvaluator`, what is measured of the maps, or None.
-        capture: `Capture` of the network made with `explain=True`, which compiles once for several batches; None: a
-            new one.
-
-    Returns:
-        `(AttentionMedia, MapEvaluation)`.
-    """
-    capture, folder, style = capture or Capture(network, explain=True), Path(folder), style or Style()
-    options = {"texts": texts, "describe_predictions": describe_predictions, "labels": labels, "target": target}
-    record = capture(batch, step=step, class_names=class_names, **options)
-    found = MapEvaluation(record=record, scalars={})
-    if checks is not None:
-        found = checks(record, batch, capture, step=step, trust=True, exact=True)
-    images = sheets(found.record, style, found.note)
-    if found.evaluation is not None:
-        images[metric_keys.TRUST_SHEET] = trust_sheet(found.evaluation)
-        images[metric_keys.TRUST_BLURRED] = trust_sheet(found.evaluation, blurred=True)
-        images[metric_keys.HEAD_IMPORTANCE] = head_sheet(found.evaluation.heads, style.color_map)
-    for key, sheet in images.items():
-        atomic_files.write_bytes(folder / file_name(key), sheet.png)
-    found.record.within(RECORD_MEGABYTES).save(folder / "record.npz")
-    viewer = Viewer(title=str(folder), color_map=style.color_map)
-    viewer.add(found.record)
-    page = viewer.html()
-    atomic_files.write_text(folder / "viewer.html", page)
-    return AttentionMedia(record=found.record, sheets=images, viewer=page, color_map=style.color_map), found
+def _capture(capture, task, data, split, probes, step):
+    """`(MapEvaluation, batch)` of the examples that are shown, not checked yet."""
+    batch, source = data.examples(split, probes), data.source(split)
+    record = capture(batch, step=step, class_names=data.class_names, **texts_of(task, data, split, probes))
+    names = short_names([source.example_name(int(index)) for index in record.example_index])
+    return MapEvaluation(record=dataclasses.replace(record, image_names=tuple(names)), scalars={}), batch
 
 
-def split_lines(report, split, evaluation=None):
-    """The report of a split as lines for the console, and what was measured of its maps (`TrustEvaluation`)."""
+def split_lines(report, split):
+    """The report of a split as lines for the console."""
     hidden = ("examples", "unreadable_images", "accuracy_per_class", "confusion_matrix", "class_names")
     rows = {
         "examples": report["examples"],
@@ -158,7 +138,7 @@ def split_lines(report, split, evaluation=None):
             for name, value in report.get("average_precision_per_label", {}).items()
         },
     }
-    return [f"{split} split", *table(rows), *(trust_lines(evaluation.report) if evaluation else ())]
+    return [f"{split} split", *table(rows)]
 
 
 def trust_lines(report):

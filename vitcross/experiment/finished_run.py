@@ -90,6 +90,11 @@ def load_run(folder):
     return load_task(config, path).network, preprocess_of(config), tuple(header["class_names"])
 
 
+def short_name(folder):
+    """A run's folder and the one around it, such as `scenes/2026-11-22_20-10-00`: says where no more than needed."""
+    return "/".join(Path(folder).resolve().parts[-2:])
+
+
 def evaluation_sink(config, run_config, folder):
     """Where an evaluation reports to besides its files: W&B, in the group of its run."""
     from vitcross.sinks.sink import FanOut
@@ -101,7 +106,7 @@ def evaluation_sink(config, run_config, folder):
     what = "images" if config["images"] is not None else config["split"]
     filled = {
         "group": wandb_group(settings["group"], folder),
-        "name": f"{'/'.join(Path(folder).resolve().parts[-2:])} {what}",
+        "name": f"{short_name(folder)} {what}",
     }
     wandb = WeightsAndBiases(
         run_folder=folder,

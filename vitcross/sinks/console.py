@@ -46,9 +46,7 @@ class Console(Sink):
             )
         self._total, self._pause, self._clock = total_steps, seconds_between_lines, clock
         self._console = console or RichConsole()
-        # With FORCE_COLOR set rich considers a log file a terminal; a bar needs a real one.
-        is_terminal = self._console.is_interactive and self._console.file.isatty()
-        self._live = progress == "bar" or (progress == "auto" and is_terminal)
+        self._live = progress == "bar" or (progress == "auto" and is_live(self._console))
         self._bar = self._task = None
         self._begun = False
         self._first = None  # (step, time) of the first row; the compilation before it must not count as speed
@@ -63,14 +61,7 @@ class Console(Sink):
         if not self._live:
             self.line(COMPILING)
             return
-        self._bar = Progress(
-            SpinnerColumn(finished_text=" "),
-            BarColumn(bar_width=24 if self._console.width >= 110 else 10),
-            # No markup; text that is too long is cut off instead of wrapped.
-            TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=self._console,
-            refresh_per_second=4,
-        )
+        self._bar = live_bar(self._console)
         self._task = self._bar.add_task("", total=None, status=COMPILING)
         self._bar.start()
 
@@ -134,6 +125,25 @@ class Console(Sink):
         if step <= first_step or step >= self._total:
             return ""
         return f"{duration((now - began) / (step - first_step) * (self._total - step))} left"
+
+
+def is_live(console):
+    """Whether a `rich.console.Console` can show a bar. With FORCE_COLOR set rich considers a log file a terminal; a bar
+    needs a real one."""
+    return console.is_interactive and console.file.isatty()
+
+
+def live_bar(console, transient=False):
+    """A `rich.progress.Progress` whose tasks have a field `status`, the text beside the bar."""
+    return Progress(
+        SpinnerColumn(finished_text=" "),
+        BarColumn(bar_width=24 if console.width >= 110 else 10),
+        # No markup; text that is too long is cut off instead of wrapped.
+        TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        console=console,
+        refresh_per_second=4,
+        transient=transient,
+    )
 
 
 def verdicts(rows):

@@ -71,6 +71,7 @@ class AttentionRecord:
             `"leave_one_out"`; where a text reads the image also `"raw"` and `"rollout"` through both towers); may be
             empty.
         targets: tuple of B str, what `maps` explain: a class, an answer, a word of a caption; may be empty.
+        image_names: tuple of B str, names of the images' files; may be empty.
         trust: TrustReport of the maps, or None.
         text: TextPart with the texts, or None for a model of images alone.
         label_part: LabelPart of a model whose choices are a yes or no each; `labels` and `boxes` are then None.
@@ -96,13 +97,14 @@ class AttentionRecord:
     predictions: tuple[Prediction, ...] = ()
     maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     targets: tuple[str, ...] = ()
+    image_names: tuple[str, ...] = ()
     trust: TrustReport | None = None
     text: TextPart | None = None
     label_part: LabelPart | None = None
 
     ARRAYS = ("images", "labels", "probabilities", "example_index", "boxes", "masks", "mark_boxes", "token_norms")
     TABLES = ("weights", "maps")
-    PER_EXAMPLE = (*ARRAYS, *TABLES, "predictions", "targets", "trust", "text", "label_part")
+    PER_EXAMPLE = (*ARRAYS, *TABLES, "predictions", "targets", "image_names", "trust", "text", "label_part")
 
     def __post_init__(self):
         if self.pooling not in POOLINGS:
@@ -115,7 +117,7 @@ class AttentionRecord:
         batch, layout = len(self.images), self.token_layout
         for name in self.ARRAYS[1:]:
             self._check_batch(name, getattr(self, name))
-        for name in ("predictions", "targets"):
+        for name in ("predictions", "targets", "image_names"):
             if getattr(self, name) and len(getattr(self, name)) != batch:
                 raise ValueError(f"`{name}` must be one per image ({batch}). Received: {len(getattr(self, name))}")
         if self.probabilities is None and not self.predictions:
@@ -228,6 +230,7 @@ class AttentionRecord:
             },
             "predictions": [list(prediction) for prediction in self.predictions],
             "targets": list(self.targets),
+            "image_names": list(self.image_names),
             "trust": self.trust and self.trust.to_json(),
             "names": names,
             "text": text,
@@ -259,6 +262,7 @@ class AttentionRecord:
                 patch_size=tuple(header["patch_size"]),
                 predictions=tuple(Prediction(*row) for row in header["predictions"]),
                 targets=tuple(header["targets"]),
+                image_names=tuple(header["image_names"]),
                 trust=header["trust"] and TrustReport.from_json(header["trust"]),
                 text=header["text"] and TextPart.from_file(header["text"], of_text),
                 label_part=header["labels"] and LabelPart.from_file(header["labels"], of_labels),
@@ -300,6 +304,7 @@ def _predicted_labels(record: AttentionRecord, example: int) -> Prediction:
 
 
 def captions(record: AttentionRecord) -> list[str]:
-    """One line per example: number, prediction, probability, ground truth."""
+    """One line per example: number, file, prediction, probability, ground truth."""
     rows = (prediction(record, i)[:2] for i in range(len(record.images)))
-    return [f"{i + 1}: {text}" + (f" ({truth})" if truth else "") for i, (text, truth) in enumerate(rows)]
+    names = [f"{name}: " for name in record.image_names] or [""] * len(record.images)
+    return [f"{i + 1}: {names[i]}{text}" + (f" ({truth})" if truth else "") for i, (text, truth) in enumerate(rows)]

@@ -102,6 +102,8 @@ class TrustReport:
         splits: split -> how many of the examples are of it; empty where they are of none.
         measured: for each image of the record, whether it is one of the examples; empty where unknown.
         seconds: float, time that measuring took.
+        runs: int, passes of the network for each example.
+        steps: int, of each curve; patches: int, of an image. With patches - 1 steps the curves are exact, else coarse.
     """
 
     step: int
@@ -118,6 +120,9 @@ class TrustReport:
     splits: dict[str, int] = dataclasses.field(default_factory=dict)
     measured: tuple[bool, ...] = ()
     seconds: float = 0.0
+    runs: int = 0
+    steps: int = 0
+    patches: int = 0
 
     PER_EXAMPLE = ("probes", "measured")
 
@@ -125,6 +130,11 @@ class TrustReport:
     def source(self) -> str:
         """Which examples were measured, and how many of the images shown are among them."""
         return source_words(self.examples, self.splits, self.measured)
+
+    @property
+    def effort(self) -> str:
+        """What the numbers cost, in words."""
+        return effort_words(self.runs, self.steps, self.patches)
 
     def to_json(self) -> dict:
         """JSON-ready; without `seconds`, so that equal captures give equal bytes."""
@@ -157,3 +167,9 @@ def source_words(examples: int, splits: dict[str, int], measured=()) -> str:
     if shown == count:
         return f"{whole}, {f'all {count} images' if count > 1 else 'the image'} shown here among them"
     return f"{whole}, {shown} of the {count} images shown here among them"
+
+
+def effort_words(runs: int, steps: int, patches: int) -> str:
+    """For example `257 network runs an image, coarse: 8 steps for 64 patches`; the arguments are fields of a report."""
+    detail = f"coarse: {steps} steps for {patches} patches" if steps < patches - 1 else "a step for every patch"
+    return f"{runs:,} network runs an image, {detail}"

@@ -33,8 +33,9 @@ BAR_ROOM = 84
 
 @functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: int) -> float:
-    """Width of one line in pixels."""
-    return sum(font(size, path).getlength(part) for path, part in runs(text))
+    """Width in pixels of a text on one line."""
+    # Raqm refuses the line breaks that a name may hold.
+    return sum(font(size, path).getlength(part) for path, part in runs(one_line(text)))
 
 
 def one_line(text) -> str:

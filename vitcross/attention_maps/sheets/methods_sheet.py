@@ -99,7 +99,7 @@ def _source(trust: TrustReport) -> list[str]:
         return [f"Below each map its gap on that image alone. {gap}."]
     return [
         f"Verdicts come from {trust.source}. In {trust.explainable} of {trust.examples} dropping patches changes the "
-        f"answer. {gap}, with its 99 % interval; below each map the gap on that image alone.",
+        f"answer. {gap}, with its 99 % interval; below each map the gap on that image alone. Cost: {trust.effort}.",
         *reasons(trust.fidelity, METHODS.get),
     ]
 
@@ -145,4 +145,4 @@ def _below_image(sheet: SheetLayout, example: int, width: float) -> list[tuple[s
     if sheet.record.targets:
         target = f"explained: {sheet.record.targets[example]}"
         lines += [(line, INK) for line in drawing.wrap(target, 13, width, 2)]
-    return lines
+    return lines + sheet.name_lines(example, width)

@@ -74,11 +74,13 @@ class SheetLayout:
             artifacts=self.artifacts[example],
         )
 
-    def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1) -> None:
-        """Draw the pixels that the model saw, the object's box where known, and the prediction below them."""
+    def image(self, canvas: Canvas, x: int, y: int, example: int, size, max_lines: int = 1, named=False) -> None:
+        """Draw the pixels that the model saw, the object's box where known, and below them the prediction and, where
+        `named`, the file's name."""
         canvas.paste(x, y, self.pixels(example, size))
         # A narrow panel has no room for words; the example's number refers to the caption.
         lines = self.prediction_lines(example, size[1], max_lines) if size[1] >= 90 else [(f"{example + 1}", MUTED)]
+        lines += self.name_lines(example, size[1]) if named else []
         for i, (line, fill) in enumerate(lines):
             canvas.text(x, y + size[0] + 6 + 18 * i, line, size=13, fill=fill)
 
@@ -116,6 +118,11 @@ class SheetLayout:
         color = INK if correct is None else RIGHT if correct else WRONG
         lines = [(line, color) for line in drawing.wrap(f"{example + 1}. {text}", size, width, max_lines)]
         return lines + [(line, MUTED) for line in drawing.wrap(truth, size, width, max_lines)] if truth else lines
+
+    def name_lines(self, example: int, width: float, size: int = 13) -> list[tuple[str, tuple[int, int, int]]]:
+        """The name of the image's file, where it is known, as one line with its color."""
+        names = self.record.image_names
+        return [(drawing.shorten(drawing.drawable(names[example]), size, width), MUTED)] if names else []
 
     def canvas(
         self, title: str, lines: list[str], width: float, height: float, outlined: bool = True

@@ -44,7 +44,7 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     # A prediction may be several sentences; a class fits on one line.
     several = bool(record.predictions) or record.label_part is not None
     most = MOST_LINES if several else 1
-    counts = [len(sheet.prediction_lines(i, w, most)) for i in sheet.examples]
+    counts = [len(sheet.prediction_lines(i, w, most) + sheet.name_lines(i, w)) for i in sheet.examples]
     text_room = max(TEXT_ROOM, 10 + 18 * max(counts, default=0))
     step_x, step_y = max(w, 120) + 2 * GAP, h + text_room + GAP
     rows = -(-len(sheet.examples) // columns)
@@ -57,7 +57,7 @@ def probe_sheet(record: AttentionRecord, style: Style) -> Sheet:
     title = "Probe images"
     canvas, top = sheet.canvas(title, lines, 2 * MARGIN + columns * step_x, rows * step_y)
     for i in sheet.examples:
-        sheet.image(canvas, MARGIN + i % columns * step_x, top + i // columns * step_y, i, (h, w), most)
+        sheet.image(canvas, MARGIN + i % columns * step_x, top + i // columns * step_y, i, (h, w), most, named=True)
     return Sheet(image=canvas.array(), title=title, caption=f"Step {record.step}. " + "; ".join(captions(record)))
 
 

@@ -58,6 +58,8 @@ class MapEvaluator:
         portion: int, examples per forward pass; as many as there are probes, so that one shape is compiled.
         seed: int, of all draws; the randomized model has `seed + 1`.
         trust: `Trust` of this network; None: a new one.
+        num_steps: int, points of the curves of an evaluation (`exact`) after their first; None: one for each patch.
+        progress: callable or None, called during an evaluation with the share of it that is done, in (0, 1].
 
     Attributes:
         splits: split -> number of valid examples; empty where unknown.
@@ -78,10 +80,13 @@ class MapEvaluator:
         portion=8,
         seed=0,
         trust: Trust | None = None,
+        num_steps: int | None = None,
+        progress=None,
     ):
         self.network, self.batch, self.texts, self.class_names = network, batch, texts, tuple(class_names)
         self.labels, self.portion, self.seed = labels, portion, seed
         self.trust = trust or Trust(network, seed=seed)
+        self.of_evaluation = {"num_steps": num_steps, "progress": progress, "seed": seed}
         self._of_labels = None
         if network.multilabel:
             self._of_labels = targets_to_measure(batch["labels"], batch["index"], seed)
@@ -162,7 +167,7 @@ class MapEvaluator:
         if not exact:
             report, maps, _ = self.trust.measure(*arguments, **known, reference=reference)
             return report, None, maps
-        evaluation = evaluate_trust(self.network, *arguments, **known, seed=self.seed)
+        evaluation = evaluate_trust(self.network, *arguments, **known, **self.of_evaluation)
         return evaluation.report, evaluation, evaluation.maps
 
     def _pixels_of(self, batch, rows=slice(None)) -> list[bytes]:

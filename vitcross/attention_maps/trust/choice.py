@@ -36,28 +36,40 @@ def choose_examples(split: str, others, shown, num_training: int, wanted: int, s
     return {name: positions for name, positions in chosen.items() if len(positions)}
 
 
-def evaluator_of(network, data, chosen: dict[str, np.ndarray], *, portion: int, seed: int) -> MapEvaluator | None:
+def evaluator_of(network, data, chosen: dict[str, np.ndarray], **options) -> MapEvaluator | None:
     """Measures maps on the chosen examples of some data; None without any.
 
     Args:
         network: built model.
         data: `vitcross.data.image_data.ImageData`.
         chosen: split -> positions in it.
-        portion, seed: as of `MapEvaluator`.
+        options: further arguments of `MapEvaluator`.
     """
     if not chosen:
         return None
     batches = [data.examples(split, positions) for split, positions in chosen.items()]
-    keys = [key for key in batches[0] if all(key in batch for batch in batches)]
     has_texts = data.tokenizer is not None
     texts = [text for split, rows in chosen.items() for text in (probe_texts(data, split, rows) if has_texts else ())]
     return MapEvaluator(
         network,
-        {key: np.concatenate([batch[key] for batch in batches]) for key in keys},
+        _joined(batches),
         texts=texts or None,
         labels=ProbeLabels.joined([labels_of(data, split, rows) for split, rows in chosen.items()]),
         splits=np.repeat(list(chosen), [len(positions) for positions in chosen.values()]),
         class_names=data.class_names,
-        portion=portion,
-        seed=seed,
+        **options,
     )
+
+
+def _joined(batches: list[dict]) -> dict[str, np.ndarray]:
+    """One batch of several, with the keys of the first.
+
+    A box that another split does not know has no area there; answers of annotators, which no map needs, are left out
+    where splits have different numbers of them.
+    """
+    joined = {}
+    for key, first in batches[0].items():
+        arrays = [b.get(key, np.zeros((len(b["valid"]), *first.shape[1:]), first.dtype)) for b in batches]
+        if len({array.shape[1:] for array in arrays}) == 1:
+            joined[key] = np.concatenate(arrays)
+    return joined

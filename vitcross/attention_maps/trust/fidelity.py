@@ -10,6 +10,7 @@ Shape legend: B examples, P patches, K points of a curve.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 
@@ -94,6 +95,15 @@ def plan(maps, grid, *, num_random: int = 3, other: bool = True, seed: int = 0) 
     orders[CENTER] = orders_of_maps(np.tile(center_prior(grid), (num_examples, 1)), seed + 1)
     drawn = random_orders(num_random, num_examples, grid[0] * grid[1], seed)
     return orders | {f"{RANDOM}/{r}": order for r, order in enumerate(drawn)}
+
+
+def planned_runs(num_patches: int, num_orders: int, num_steps: int | None = None, reference: bool = True) -> Counter:
+    """Patches kept -> forward passes of one image for `measure` of so many orders, and for `leave_one_out` with
+    `reference`; without the one pass of the whole image."""
+    runs = Counter({int(count): 2 * num_orders for count in kept_counts(num_patches, num_steps) if count < num_patches})
+    if reference:
+        runs[num_patches - 1] += num_patches
+    return runs
 
 
 def measure(portions, orders, *, num_steps: int | None = None) -> dict[str, Curves]:

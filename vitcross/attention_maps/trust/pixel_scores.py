@@ -40,7 +40,12 @@ class PixelScorer(TokenScorer):
             mask = patch_mask(kept, layout, self.model.patch_size, images.shape[1:3])[..., None]
             return self._score({self.image_key: np.where(mask, images[examples], blurred[examples])}, query)
 
-        return Scores(score_rows, query, layout, rows_at_once=lambda kept: max(1, self.chunk // layout.num_tokens))
+        return Scores(score_rows, query, layout, lambda kept: max(1, self.chunk // self.tokens(layout, kept)))
+
+    @staticmethod
+    def tokens(layout, kept: int) -> int:
+        """Tokens that one pass computes: all, whatever is blurred."""
+        return layout.num_tokens
 
 
 def patch_mask(kept, layout, patch_size, image_size) -> np.ndarray:

@@ -26,6 +26,7 @@ class Scores:
         rows_at_once: callable, number of patches C -> int, rows per forward pass.
 
     Attributes:
+        on_rows: callable (number of rows, patches kept in them) or None, called after every forward pass.
         target: (B,) int32, index of the target among the model's choices.
         full: (B,) float64, its score with all patches: a probability, or a cosine.
         right: (B,) bool, whether it is the top prediction with all patches.
@@ -41,6 +42,7 @@ class Scores:
 
     def __init__(self, score_rows, query: Query, layout, rows_at_once):
         self.layout, self._score_rows, self._query, self._rows_at_once = layout, score_rows, query, rows_at_once
+        self.on_rows = None
         everything = np.tile(np.arange(layout.num_patches), (len(query), 1))
         self.full, self.right, self.target = self._run(np.arange(len(query)), everything)
         self._query = query.with_target(self.target)
@@ -75,6 +77,8 @@ class Scores:
         found = []
         for rows in np.array_split(np.arange(len(kept)), pieces):
             found.append(self._score_rows(examples[rows], kept[rows], self._query.take(examples[rows]).arrays))
+            if self.on_rows is not None:
+                self.on_rows(len(rows), kept.shape[1])
         numbers, right, top = (np.concatenate(parts) for parts in zip(*found, strict=True))
         target = self._query.rows["target"][examples]
         # A network that diverged scores 0.
@@ -93,6 +97,7 @@ class Portions:
 
     Attributes:
         layout: TokenLayout of the images.
+        on_rows: as of `Scores`; the first pass, of all patches, is not counted.
     """
 
     def __init__(self, scorer, images, query: Query, size: int):
@@ -101,7 +106,7 @@ class Portions:
         self._scorer, self._images, self._query = scorer, images, query
         self.layout = scorer.model.token_layout_for(tuple(images.shape[1:3]))
         self._rows = [np.arange(start, min(start + size, len(images))) for start in range(0, len(images), size)]
-        self._only = None
+        self._only = self.on_rows = None
 
     def __len__(self):
         return len(self._images)
@@ -111,6 +116,7 @@ class Portions:
             scores = self._only
             if scores is None:
                 scores = self._scorer.scores(self._images[rows], self._query.take(rows))
+                scores.on_rows = self.on_rows
             if len(self._rows) == 1:
                 self._only = scores
             yield rows, scores

@@ -77,7 +77,12 @@ class TokenScorer:
             rows = np.concatenate([before, prefix + kept], axis=1) + examples[:, None] * layout.num_tokens
             return self._score(embedded, {"tokens": rows.astype(np.int32)}, query)
 
-        return Scores(score_rows, query, layout, rows_at_once=lambda kept: max(1, self.chunk // (prefix + kept)))
+        return Scores(score_rows, query, layout, lambda kept: max(1, self.chunk // self.tokens(layout, kept)))
+
+    @staticmethod
+    def tokens(layout, kept: int) -> int:
+        """Tokens that one pass computes where `kept` patches are kept."""
+        return layout.num_prefix_tokens + kept
 
     def _gather_and_score(self, embedded, rows, query):
         """embedded (B T, D), rows (R, prefix + C) -> the scores of the tokens in those rows."""

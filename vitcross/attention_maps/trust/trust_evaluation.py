@@ -15,7 +15,7 @@ import numpy as np
 
 from vitcross.attention_maps.records.trust_report import Fidelity, TrustReport
 from vitcross.attention_maps.trust.deletion_insertion import area
-from vitcross.attention_maps.trust.fidelity import CENTER, RANDOM, Curves, fidelity
+from vitcross.attention_maps.trust.fidelity import CENTER, LEAVE_ONE_OUT, RANDOM, Curves, fidelity
 from vitcross.attention_maps.trust.head_importance import HeadImportance, head_importance
 from vitcross.attention_maps.trust.pixel_scores import PixelScorer
 from vitcross.attention_maps.trust.trust import PORTION, Trust
@@ -93,6 +93,7 @@ def evaluate_trust(
     heads: bool = True,
     portion: int = PORTION,
     seed: int = 0,
+    progress=None,
 ) -> TrustEvaluation:
     """Measures the maps of a finished run.
 
@@ -105,14 +106,14 @@ def evaluate_trust(
         heads: bool, also measure the importance of every head, closing each in turn.
         portion: int, examples at a time, which bounds memory.
         seed: int.
+        progress: callable or None, called again and again with the share that is done, in (0, 1].
     """
     options = {"num_random": num_random, "portion": portion, "seed": seed}
     tokens = Trust(model, num_steps=num_steps, **options)
-    report, maps, curves = tokens.measure(batch, maps, target, fresh_maps=fresh_maps, step=step)
-    blurred = {}
-    if pixel_steps is not None:
-        pixels = Trust(model, num_steps=pixel_steps, scorer=PixelScorer(model), **options)
-        blurred = pixels.measure(batch, maps, target)[2]
+    pixels = pixel_steps and Trust(model, num_steps=pixel_steps, scorer=PixelScorer(model), **options)
+    first, second = _stages(progress, tokens, pixels, batch, {*maps, LEAVE_ONE_OUT}, LEAVE_ONE_OUT not in maps)
+    report, maps, curves = tokens.measure(batch, maps, target, fresh_maps=fresh_maps, step=step, progress=first)
+    blurred = pixels.measure(batch, maps, target, progress=second)[2] if pixels else {}
     return TrustEvaluation(
         report=report,
         curves=mean_curves(curves),
@@ -121,6 +122,16 @@ def evaluate_trust(
         heads=head_importance(model, batch, target, portion=portion) if heads else None,
         maps=maps,
     )
+
+
+def _stages(progress, tokens: Trust, pixels: Trust | None, batch, methods, reference: bool):
+    """`progress` of the two measurements, which share the whole as they share the tokens that they compute."""
+    if progress is None or not pixels:
+        return progress, None
+    work = [tokens.tokens(batch, tokens.planned_runs(batch, len(methods), reference))]
+    work.append(pixels.tokens(batch, pixels.planned_runs(batch, len(methods), False)))
+    share = work[0] / sum(work)
+    return lambda done: progress(share * done), lambda done: progress(share + (1 - share) * done)
 
 
 def mean_curves(curves: dict[str, Curves]) -> dict[str, MeanCurves]:

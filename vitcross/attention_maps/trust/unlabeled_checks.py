@@ -23,22 +23,24 @@ class UnlabeledChecks:
         choices: (K, E) float32, for a dual encoder: embeddings of the classes to choose from; the score is the
             probability of the chosen one. None: the probability of the pair's own text among the distinct texts of a
             batch; where there is only one text, its cosine.
+        num_steps: int, points of a curve after its first; None: one for each patch.
     """
 
-    def __init__(self, network, class_names=(), choices=None):
+    def __init__(self, network, class_names=(), choices=None, num_steps: int | None = None):
         self.network, self.class_names = network, tuple(class_names)
-        self.trust = Trust(network, num_steps=None, scorer=TokenScorer(network, choices=choices))
+        self.trust = Trust(network, num_steps=num_steps, scorer=TokenScorer(network, choices=choices))
 
-    def __call__(
-        self, record, batch, capture, *, step: int, target=None, trust: bool = True, exact: bool = True
-    ) -> MapEvaluation:
-        """As `MapEvaluator`, but on the record's own images, with a curve point for every patch.
+    def __call__(self, record, batch, capture=None, *, step: int, target=None, progress=None) -> MapEvaluation:
+        """As `MapEvaluator`, but on the record's own images.
 
         Args:
             target: what the maps explain, as `target` of `Capture`.
+            progress: as of `Trust`.
         """
         maps = {method: read_map(record, method) for method in methods_of(record)}
-        report, maps, curves = self.trust.measure(batch, maps, self._target(record, target), step=step)
+        report, maps, curves = self.trust.measure(
+            batch, maps, self._target(record, target), step=step, progress=progress
+        )
         shown = (True,) * report.examples
         report = dataclasses.replace(report, probes=probe_fidelity(curves), measured=shown)
         held = {**record.maps, LEAVE_ONE_OUT: maps[LEAVE_ONE_OUT]}

@@ -110,6 +110,7 @@ def example_facts(record: AttentionRecord, b: int) -> dict:
     """The properties of an example that are equal in all captures, JSON-ready, without its image."""
     facts = {
         "index": int(record.example_index[b]),
+        "name": record.image_names[b] if record.image_names else "",
         "box": None if record.boxes is None else plain(record.boxes[b].tolist()),
         "mark": None if record.mark_boxes is None else plain(record.mark_boxes[b].tolist()),
     }

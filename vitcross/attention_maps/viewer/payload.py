@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitcross.attention_maps.records.trust_report import source_words
+from vitcross.attention_maps.records.trust_report import effort_words, source_words
 from vitcross.attention_maps.sheets import color_maps
 from vitcross.attention_maps.sheets.render import resize, to_rgb
 from vitcross.attention_maps.viewer.budget import Fitted, Matrices, fit
@@ -142,7 +142,8 @@ def _trust(capture: CompactCapture, places: list[int | None]) -> dict | None:
     known = capture.trust["measured"]
     shown = [known[b] for b in places if b is not None and b < len(known)]
     source = source_words(capture.trust["examples"], capture.trust["splits"], shown)
-    return {**capture.trust, "probes": probes, "source": source}
+    effort = effort_words(*(capture.trust[name] for name in ("runs", "steps", "patches")))
+    return {**capture.trust, "probes": probes, "source": source, "effort": effort}
 
 
 def match(one, two) -> tuple[list[int], list[int], list[str]]:

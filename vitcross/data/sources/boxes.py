@@ -16,6 +16,7 @@ import numpy as np
 from vitcross.data.sources.table_columns import as_text, column_key, listed
 
 FORMATS = ("xyxy", "xywh", "cxcywh", "yxyx")
+_NEARLY_ALL = 0.95
 _GUESSED = ("xyxy", "xywh")  # the others look like these
 _PIXELS, _SHARE = 2.0, 0.05  # a box may reach beyond its image by the smaller of both, from rounding; it is cut there
 # Names of four columns, without `_`, and without `bbox` or `box` before them.
@@ -101,8 +102,8 @@ def fitting(boxes, sizes, box_format):
 
 
 def find_format(boxes, sizes):
-    """The formats, of those that are guessed, in which all boxes fit: list of str."""
-    return [box_format for box_format in _GUESSED if fitting(boxes, sizes, box_format).all()]
+    """The formats, of those that are guessed, in which (nearly) all boxes fit: list of str."""
+    return [box_format for box_format in _GUESSED if fitting(boxes, sizes, box_format).mean() >= _NEARLY_ALL]
 
 
 def relative(boxes, size, box_format):

@@ -118,7 +118,7 @@ class NamedFiles:
         """dict of form to a dict of the name in this form to the names of files."""
         if folder not in self._listings:
             listing = {UNICODE: {}, CASE: {}, ENDING: {}}
-            for name in sorted(os.listdir(folder)):
+            for name in _names_in(folder):
                 listing[UNICODE].setdefault(_composed(name), []).append(name)
                 listing[CASE].setdefault(_folded(name), []).append(name)
                 stem, ending = os.path.splitext(name)
@@ -153,6 +153,13 @@ def find_image(files, lost, number, name, column, missing):
         lost.add(NEVER_IMAGE, number, key=column, detail=f"{name} is left out: {never}")
         return None
     return path
+
+
+def _names_in(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # a file (`a.png/b.png`), or no access
+        return []
 
 
 def _composed(name):

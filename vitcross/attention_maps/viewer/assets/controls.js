@@ -63,9 +63,10 @@ function drawExamples() {
     const entry = capture.examples[e], [text, truth, correct] = entry ? entry.prediction : ["", "", null];
     const image = make("img", { src: example.image, alt: "", width: run.size[1], height: run.size[0] });
     const outcome = correct === null ? "" : correct ? " right" : " wrong";
-    const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [text, truth].filter(Boolean).join("; "),
-      "aria-label": `Image ${e + 1}: ${text}${correct === null ? "" : correct ? ", right" : ", wrong"}` }, image,
-      make("span", { class: "prediction" + outcome, text: `${e + 1}. ${text.replaceAll(" %", "\u00a0%")}`, dir: "auto" }));
+    const button = make("button", { type: "button", "aria-pressed": String(e === state.example), title: [example.name, text, truth].filter(Boolean).join("; "),
+      "aria-label": `Image ${e + 1}: ${example.name ? example.name + ", " : ""}${text}${correct === null ? "" : correct ? ", right" : ", wrong"}` }, image,
+      make("span", { class: "prediction" + outcome, text: `${e + 1}. ${text.replaceAll(" %", "\u00a0%")}`, dir: "auto" }),
+      example.name && make("span", { class: "file", text: example.name, dir: "auto" }));
     button.addEventListener("click", () => set({ example: e, query: { kind: "read" } }));
     return button;
   });
@@ -83,6 +84,8 @@ function drawHeading(panel, side, index, sides, map) {
     const [text, truth, correct] = entry.prediction;
     panel.step.append(make("b", { class: correct === null ? "" : correct ? "right" : "wrong", text, dir: "auto" }));
     if (truth) panel.step.append(make("span", { text: ` ${truth}`, dir: "auto" }));
+    const { name } = run.examples[state.example];
+    if (name) panel.step.append(make("span", { class: "muted", text: ` ${name}`, dir: "auto" }));
   }
   const last = run.captures.length - 1, slider = panel.slider;
   slider.input.hidden = slider.play.hidden = last === 0;

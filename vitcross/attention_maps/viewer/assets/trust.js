@@ -58,7 +58,7 @@ function trustOf(side, map, name, limits) {
   box.append(methodTable(side, report, method));
   box.append(make("p", { class: "muted small", text:
     (at < side.capture ? `Not measured at this capture; these numbers are of step ${number(step)}, the nearest before it. ` : `Measured at step ${number(step)}, `) +
-    `${at < side.capture ? "Measured " : ""}on ${report.source}. Dropping patches changes the answer in ${number(report.explainable)}.` }));
+    `${at < side.capture ? "Measured " : ""}on ${report.source}. Dropping patches changes the answer in ${number(report.explainable)}. ${report.effort}.` }));
   return box;
 }
 
