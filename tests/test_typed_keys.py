@@ -145,7 +145,8 @@ MEANT = [
     ("data.root=x", "The chosen data has none; type data=image_folder"),
     ("model.text_decoder.depth=2", "The chosen model has none; type model=captioner too."),
     ("data.watermark.size=0.3", "data.watermark is null. experiment=scenes_watermark sets it."),
-    ("num_workers=3", "One thread for each core reads images."),
+    ("num_workers=3", "Did you mean 'data.num_workers'?"),
+    ("run=latest", "Did you mean 'resume'?"),
     ("devices=1", "A GPU is used where TensorFlow sees one"),
 ]
 
@@ -164,6 +165,7 @@ def test_words_of_other_programs_lead_to_the_full_key(typed, expected):
         ([*IMAGES, "val_split=0.2"], "Did you mean 'data.validation_share'?"),
         (["data=mnist", "val_split=0.2"], "Did you mean 'data.validation_split'?"),
         (["model=vit"], "Did you mean model=vision_transformer?"),
+        (["model=vit_large"], "Type model=vision_transformer model.variant=L/16. Options:"),
         (["model=vit_base_patch16_224"], "Type model=vision_transformer model.variant=B/16. Options:"),
         (["model=resnet50"], "model has no option 'resnet50': all models here are transformers. Options: captioner"),
         (["data=cifar"], "Did you mean data=cifar10 or data=cifar100? Options:"),
@@ -227,7 +229,7 @@ def test_synonyms_lead_to_keys_and_options_that_exist():
         ("ViT-S/8", "S/8"),
         ("deit_tiny_patch16_224.fb_in1k", "Ti/16"),
         ("resnet50", None),
-        ("vit_small", None),
+        ("vit_small", "S/16"),
         ("vision_transformer", None),
     ],
 )
@@ -250,6 +252,12 @@ def test_flags_of_argparse_are_answered_with_the_form_of_this_program(typed, scr
     with pytest.raises(SystemExit, match="2"):
         arguments.split_arguments(typed, script)
     assert expected in capsys.readouterr().err
+
+
+def test_completion_without_a_shell_is_answered(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        arguments.answer_flags("train", ["-sc"])
+    assert "-sc needs one of install=SHELL, uninstall=SHELL; SHELL is" in capsys.readouterr().err
 
 
 def test_the_printed_configuration_explains_each_key():

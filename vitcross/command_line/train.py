@@ -34,7 +34,7 @@ def header(command):
     data, model, trainer = settings["data"], settings["model"], settings["trainer"]
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
-    length = length if isinstance(length, str) else f"{length} {unit}"
+    length = length if isinstance(length, str) else f"{length:g} {unit}"
     length = "as many epochs as fit the data, in batches" if length == AUTO else length
     vision, prefix = image_tower(model)
     vision = model_sizes(vision, prefix)
@@ -53,7 +53,12 @@ def header(command):
 
 
 def _tower(sizes):
-    return f"{sizes['depth']} blocks, embed_dim {sizes['embed_dim']}, {sizes['num_heads']} heads"
+    blocks, heads = _counted(sizes["depth"], "block"), _counted(sizes["num_heads"], "head")
+    return f"{blocks}, embed_dim {sizes['embed_dim']}, {heads}"
+
+
+def _counted(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _by(size):
