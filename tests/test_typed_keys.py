@@ -13,7 +13,7 @@ from PIL import Image
 from vitcross.command_line import arguments
 from vitcross.config import compose
 from vitcross.config.check_files import check_files
-from vitcross.config.compatibility import ConfigError
+from vitcross.config.compatibility import ConfigError, check_own_text
 from vitcross.config.schema import ROOTS, SCHEMAS
 from vitcross.config.typed_keys import completed, leaf_keys
 from vitcross.options.effects import Rule
@@ -187,6 +187,25 @@ def test_what_was_meant_depends_on_what_is_chosen(overrides, expected):
 )
 def test_a_far_fetched_hint_is_worse_than_none(typed):
     assert "Did you mean" not in message(typed) and "Type" not in message(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("sinks.wandb.base_url=nope", "base_url must be an address that begins with https:// or http://. Rec"),
+        ("data.name=a:b:c", "data.name must be a name, perhaps with a version, as mnist:3.0.1. Received: 'a:b:c'"),
+    ],
+)
+def test_a_rule_of_form_is_told_in_words(typed, expected):
+    assert expected in message(typed, "data=tfds")
+
+
+@pytest.mark.parametrize("classes", [["boat"], ["boat", "boat"]])
+def test_one_class_is_no_choice(classes):
+    run = {"task": {"_target_": "vitcross.tasks.Contrastive"}}
+    settings = {"images": "x", "text": None, "classes": classes, "templates": ["{}"], "target": None}
+    with pytest.raises(ConfigError, match="classes must be at least 2 different names"):
+        check_own_text(run, settings)
 
 
 @pytest.mark.parametrize(
