@@ -44,7 +44,7 @@ def header(command):
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
-        "data": f"{data.get('name') or data.get('root') or data.get('file') or choices['data']}, {images}",
+        "data": f"{data.get('name') or data.get('file') or data.get('root') or choices['data']}, {images}",
         "model": f"{choices['model']}: {_tower(vision)}, patches of {_by(vision['patch_size'])} pixels{texts}",
         "length": f"{length} of {data['batch_size']} {'images' if text is None else 'pairs'}, seed {settings['seed']}",
         "results": str(command.folder),
@@ -53,7 +53,8 @@ def header(command):
 
 
 def _tower(sizes):
-    return f"{sizes['depth']} blocks, embed_dim {sizes['embed_dim']}, {sizes['num_heads']} heads"
+    blocks = f"{sizes['depth']} block{'' if sizes['depth'] == 1 else 's'}"
+    return f"{blocks}, embed_dim {sizes['embed_dim']}, {sizes['num_heads']} heads"
 
 
 def _by(size):
