@@ -84,7 +84,7 @@ def trained(runs, tmp_path_factory):
     (root / "train/areas/empty.jpg").write_bytes(b"")
 
     folder, log = root / "run", root / "log"
-    overrides = [o for o in tiny_classifier(root) if "examples" not in o]
+    overrides = [o for o in tiny_classifier(root) if "examples" not in o and "data_dir" not in o]
     command = ["data=image_folder", f"data.root={root}", *overrides, "data.augmentation.random_resized_crop=null"]
     command += ["trainer.steps=3", "attention_maps.num_probes=24", "attention_maps.captures=2"]
     assert runs.run(*command, f"hydra.run.dir={folder}", log=log) == 0, log.read_text()
