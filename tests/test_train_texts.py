@@ -51,7 +51,7 @@ def trained(request, data_dir, tmp_path_factory):
     overrides = tiny_scene_texts(request.param, data_dir)
     done = run("train.py", *overrides, "trainer.steps=5", "trainer.evaluate_every=3", f"hydra.run.dir={folder}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "texts: 1 blocks" in done.stdout and "of 8 pairs" in done.stdout
+    assert "texts: 1 block," in done.stdout and "of 8 pairs" in done.stdout
     return request.param, folder
 
 

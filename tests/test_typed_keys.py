@@ -197,7 +197,7 @@ def test_a_far_fetched_hint_is_worse_than_none(typed):
     ],
 )
 def test_a_rule_of_form_is_told_in_words(typed, expected):
-    assert expected in message(typed, "data=tfds")
+    assert expected in message("data=tfds", "data.name=mnist", typed)
 
 
 @pytest.mark.parametrize("classes", [["boat"], ["boat", "boat"]])

@@ -6,6 +6,7 @@ from PIL import features
 
 from vitcross.attention_maps.sheets import drawing, fonts
 from vitcross.attention_maps.sheets.drawing import Canvas
+from vitcross.pages.direction import in_line
 
 TEXTS = {
     "GREEK": "Ελληνικά",
@@ -100,3 +101,14 @@ def test_hebrew_runs_from_right_to_left():
         np.abs(first[:, left].astype(int) - whole[:, right]).mean()
         < np.abs(first[:, left].astype(int) - whole[:, left]).mean()
     )
+
+
+def test_a_name_that_runs_left_does_not_turn_the_line_that_it_stands_in(monkeypatch):
+    assert in_line("cat") == "cat" and in_line("кошка") == "кошка"
+    line = f"1. {in_line('שלום')} 14 %"
+    assert not fonts._runs_left(line)
+    path = {"1": "a", "%": "a", "ש": "b"}
+    monkeypatch.setattr(fonts, "_has", lambda font, letter: letter not in path or path[letter] == font)
+    monkeypatch.setattr(fonts, "_font_of", path.get)
+    parts = fonts.runs.__wrapped__(line)
+    assert [text for _, text in parts] == ["1. ", "שלום ", "14 %"]  # without the marks, which a font may lack

@@ -32,7 +32,7 @@ def write_images(root, classes=("cat", "dog"), count=19):
 
 def test_a_folder_that_is_moved_away_ends_the_run_and_resume_goes_on_when_it_is_back(runs, tmp_path):
     root, folder, log = write_images(tmp_path / "disk/images"), tmp_path / "run", tmp_path / "run.log"
-    overrides = [o for o in tiny_classifier(tmp_path) if "examples" not in o]
+    overrides = [o for o in tiny_classifier(tmp_path) if "examples" not in o and "data_dir" not in o]
     command = ["data=image_folder", f"data.root={root}", *overrides, *ENDLESS]
     process = runs.start(*command, f"hydra.run.dir={folder}", log=log)
     assert wait_for_step(folder, 7, process), log.read_text()

@@ -74,7 +74,7 @@ def test_odd_names_are_trained_evaluated_and_cannot_drive_a_terminal(runs, tmp_p
         for k in range(4):
             (root / name / f"{k} {name}.png").write_bytes(encode(gradient(20 + number, 31, seed=k)))
     (root / ODD[4] / "bad\x1b]0;title\x07.jpg").write_bytes(b"no image")
-    overrides = [o for o in tiny_classifier(tmp_path) if "examples" not in o]
+    overrides = [o for o in tiny_classifier(tmp_path) if "examples" not in o and "data_dir" not in o]
     command = ["data=image_folder", f"data.root={root}", *overrides, "trainer.steps=1", "attention_maps.captures=1"]
     assert runs.run(*command, f"hydra.run.dir={folder}", log=log) == 0, log.read_text()
     assert "Skipping an unreadable image (1 so far)" in log.read_text()

@@ -110,7 +110,10 @@ def test_what_looks_wrong_is_told(tmp_path):
     write_folder(root / "train", {"a": 2, "b": 2})
     write_folder(root / "holdout", {"a": 2, "b": 2})
     write_folder(root, {"test": 3})  # images without classes
-    assert list_image_folder(root).notes == ["left out    2 x folder beside those of the splits (holdout, test)"]
+    assert list_image_folder(root).notes == [
+        "left out    1 x folder beside those of the splits (holdout)",
+        "left out    1 x folder of a split without folders of the classes (test)",
+    ]
     assert list_image_folder(write_folder(tmp_path / "three", {"bus": 2, "train": 2})).class_names == ("bus", "train")
 
 
@@ -247,3 +250,12 @@ def test_a_source_knows_its_labels_without_reading_a_file(tmp_path):
 def test_the_size_must_be_known(tmp_path):
     with pytest.raises(ValueError, match="image_size must be given"):
         load.image_folder(root=write_folder(tmp_path, {"a": 2, "b": 2}), image_size=None)
+
+
+def test_what_lies_beside_the_splits_is_told_and_single_images_are_no_validation(tmp_path):
+    write_folder(tmp_path / "train", {"a": 3, "b": 2})
+    (tmp_path / "stray.PNG").write_bytes(b"")
+    notes = "\n".join(list_image_folder(tmp_path).notes)
+    assert "1 x image beside the folders of the classes (stray.PNG)" in notes
+    with pytest.raises(ValueError, match="two images, so that one can be split off for validation"):
+        list_image_folder(write_folder(tmp_path / "few", {"a": 1, "b": 1}))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -58,6 +59,21 @@ def test_splits_are_cut_class_by_class_and_named_ones_kept(tmp_path, kind):
     listing = list_labels(write(tmp_path, named, kind=kind))
     assert {split: len(images) for split, images in listing.splits.items()} == {"train": 9, "validation": 3}
     assert "'dev' is validation" in listing.table.notes[-1]
+
+
+def test_a_column_of_splits_has_any_name(tmp_path):
+    rows = [{"image": n, "label": "ab"[k % 2], "Set": "TRAIN" if k < 9 else "Val"} for k, n in enumerate(NAMES)]
+    listing = list_labels(write(tmp_path, rows))
+    assert {split: len(images) for split, images in listing.splits.items()} == {"train": 9, "validation": 4}
+    assert "split from column 'Set'" in " ".join(listing.table.notes)
+    rows[3]["Set"] = "bus"
+    assert len(list_labels(write(tmp_path, rows)).splits["train"]) == 11  # ten percent are cut off
+
+
+def test_two_unicode_forms_of_a_label_are_one(tmp_path):
+    forms = [unicodedata.normalize(form, "th\u00e9") for form in ("NFC", "NFD")]
+    rows = [{"image": n, "label": forms[k % 2] if k % 3 else "b"} for k, n in enumerate(NAMES)]
+    assert list_labels(write(tmp_path, rows)).class_names == ("b", forms[0])
 
 
 def test_ids_without_endings_and_columns_of_other_names(tmp_path):
@@ -182,7 +198,7 @@ def test_an_image_is_in_one_split_and_labels_that_look_alike_are_told(tmp_path):
     listing = list_labels(file)
     assert listing.table.lost.names == {"image of another split": ["train.csv:15"]}
     assert "labels that differ in upper and lower case only: A and a" in listing.table.notes[-1]
-    assert "1 rows name an image of an earlier row" in " ".join(listing.table.notes)
+    assert "rows that name an image of an earlier row: 1" in " ".join(listing.table.notes)
 
 
 WRONG = [

@@ -23,6 +23,7 @@ def source(labels, names=("cat", "dog", "owl")):
         ([0, 1, 2] * 401, "1,203 images, 3 classes of 401 each"),
         ([0, 2, 2], "3 images, 2 of 3 classes: from 1 (cat) to 2 (owl)"),
         ([(0, 1), (), (1,)], "3 images, 2 of 3 labels: from 1 (cat) to 2 (dog)"),
+        ([1, 1], "2 images, 1 of 3 classes: 2 (dog)"),
         ([-1, -1], "2 images"),
     ],
 )

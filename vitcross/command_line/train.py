@@ -44,7 +44,7 @@ def header(command):
     rows = {
         "experiment": choices.get("experiment")
         or f"none named: {choices['data']} with the defaults of conf/train.yaml",
-        "data": f"{data.get('name') or data.get('root') or data.get('file') or choices['data']}, {images}",
+        "data": f"{data.get('name') or data.get('file') or data.get('root') or choices['data']}, {images}",
         "model": f"{choices['model']}: {_tower(vision)}, patches of {_by(vision['patch_size'])} pixels{texts}",
         "length": f"{length} of {data['batch_size']} {'images' if text is None else 'pairs'}, seed {settings['seed']}",
         "results": str(command.folder),

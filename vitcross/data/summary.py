@@ -39,6 +39,8 @@ def split_text(source):
     least, most = held[counts[held].argmin()], held[counts[held].argmax()]
     of = "" if len(held) == len(counts) else f"{len(held):,} of "
     text += f", {of}{len(counts):,} {'labels' if source.multilabel else 'classes'}"
+    if len(held) == 1:
+        return f"{text}: {counts[least]:,} ({source.class_names[least]})"
     if counts[least] == counts[most]:
         return f"{text} of {counts[least]:,} each"
     return (

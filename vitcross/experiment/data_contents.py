@@ -51,8 +51,8 @@ def check_place(data):
         check_files(data | {"num_classes": None})
     except ConfigError as error:
         places = [name for name in ("root", "file") if data.get(name) is not None]
-        moved = next((name for name in places if not Path(data[name]).exists()), None)
-        hint = f"\nIf the data has moved, type its new place: data.{moved}=PATH" if moved else ""
+        moved = " ".join(f"data.{name}=PATH" for name in places if not Path(data[name]).exists())
+        hint = f"\nIf the data has moved, type its new place: {moved}" if moved else ""
         raise ConfigError(f"{error}{hint}") from error
 
 

@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 
+from vitcross.pages.direction import in_line
 from vitcross.tasks.zero_shot import TEMPLATES
 
 
@@ -73,6 +74,6 @@ def two_most_probable(probabilities_BK, class_names):
     """A line for each image: the two most probable classes with their probabilities."""
     lines = []
     for row in probabilities_BK:
-        first, *second = (f"{class_names[k]} {row[k]:.1%}" for k in np.argsort(-row)[:2])
+        first, *second = (f"{in_line(class_names[k])} {row[k]:.1%}" for k in np.argsort(-row)[:2])
         lines.append(first + "".join(f"  (then {other})" for other in second))
     return lines

@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 
 from vitcross.layers.configured import Configured
 from vitcross.options.tasks import QuestionAnsweringTaskOptions
+from vitcross.pages.direction import in_line
 from vitcross.tasks import question_metrics
 from vitcross.tasks.gradient_accumulation import GradientAccumulation
 from vitcross.tasks.image_query import Answer, batch_of
@@ -107,8 +108,8 @@ class QuestionAnswering(Configured, GradientAccumulation, keras.Model):
         found = []
         for predicted, confidence, label in zip(rows["predictions"], rows["confidence"], rows["labels"], strict=True):
             right = None if label == question_metrics.UNKNOWN else bool(predicted == label)
-            truth = "" if right is None else "right" if right else f"true: {class_names[label]}"
-            found.append((f"{class_names[predicted]} {confidence:.0%}", truth, right))
+            truth = "" if right is None else "right" if right else f"true: {in_line(class_names[label])}"
+            found.append((f"{in_line(class_names[predicted])} {confidence:.0%}", truth, right))
         return found
 
     def answer_images(self, images, query, first=0, choices=None):

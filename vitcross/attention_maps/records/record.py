@@ -21,6 +21,7 @@ from vitcross.attention_maps.records.record_file import (
 )
 from vitcross.attention_maps.records.text_part import TextPart
 from vitcross.attention_maps.records.trust_report import TrustReport
+from vitcross.pages.direction import in_line
 from vitcross.pages.numbers import percent
 
 if TYPE_CHECKING:
@@ -279,28 +280,28 @@ def prediction(record: AttentionRecord, example: int) -> Prediction:
     if record.label_part is not None:
         return _predicted_labels(record, example)
     predicted = int(record.predicted_class[example])
-    text = f"{record.class_name(predicted)} {percent(float(record.probabilities[example, predicted]))}"
+    text = f"{in_line(record.class_name(predicted))} {percent(float(record.probabilities[example, predicted]))}"
     if record.labels is None or record.labels[example] < 0:
         return Prediction(text)
     label = int(record.labels[example])
     correct = label == predicted
-    return Prediction(text, "right" if correct else f"true: {record.class_name(label)}", correct)
+    return Prediction(text, "right" if correct else f"true: {in_line(record.class_name(label))}", correct)
 
 
 def _predicted_labels(record: AttentionRecord, example: int) -> Prediction:
     """The labels above the threshold, most probable first, or else the most probable one; and the true ones."""
     part, row = record.label_part, record.probabilities[example]
     chosen = [int(k) for k in np.argsort(-row, kind="stable") if row[k] >= part.threshold]
-    text = ", ".join(f"{record.class_name(k)} {percent(float(row[k]))}" for k in chosen)
+    text = ", ".join(f"{in_line(record.class_name(k))} {percent(float(row[k]))}" for k in chosen)
     if not chosen:
         most = int(row.argmax())
-        text = f"none (most: {record.class_name(most)} {percent(float(row[most]))})"
+        text = f"none (most: {in_line(record.class_name(most))} {percent(float(row[most]))})"
     if part.present is None:
         return Prediction(text)
     true = np.flatnonzero(part.present[example])
     if set(true.tolist()) == set(chosen):
         return Prediction(text, "right", True)
-    return Prediction(text, f"true: {', '.join(record.class_name(int(k)) for k in true) or 'none'}", False)
+    return Prediction(text, f"true: {', '.join(in_line(record.class_name(int(k))) for k in true) or 'none'}", False)
 
 
 def captions(record: AttentionRecord) -> list[str]:

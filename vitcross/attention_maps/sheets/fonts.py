@@ -14,6 +14,8 @@ from pathlib import Path
 
 from PIL import ImageFont
 
+from vitcross.pages.direction import LEFT_TO_RIGHT
+
 OWN = ""  # stands for Pillow's own font among the paths of fonts
 _PREFERRED = ("dejavusans", "notosans", "arial", "segoeui", "freesans", "liberationsans", "droidsans")
 _VARIANTS = ("bold", "italic", "oblique", "mono", "condensed", "serif", "light", "thin", "black")
@@ -45,6 +47,8 @@ def runs(text: str) -> tuple[tuple[str, str], ...]:
             return ((path, text),)
     parts: list[list[str]] = []
     for character, path in zip(text, fonts, strict=True):
+        if character == LEFT_TO_RIGHT:  # not every font has it, and the parts are in order
+            continue
         if parts and (path is None or _has(parts[-1][0], character)):
             parts[-1][1] += character
         else:

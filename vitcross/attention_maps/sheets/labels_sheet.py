@@ -13,6 +13,7 @@ from vitcross.attention_maps.sheets import drawing, render
 from vitcross.attention_maps.sheets.drawing import BAR_ROOM, GAP, INK, MARGIN, MUTED, RIGHT, WRONG, Canvas
 from vitcross.attention_maps.sheets.sheet import Sheet
 from vitcross.attention_maps.sheets.sheet_layout import SheetLayout, Style
+from vitcross.pages.direction import in_line
 from vitcross.pages.numbers import number, percent
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def labels_sheet(record: AttentionRecord, style: Style) -> Sheet:
 def label_words(record: AttentionRecord, example: int) -> list[str]:
     """The labels of an example that have a map, each with its probability."""
     row = record.probabilities[example]
-    return [f"{record.class_name(k)} {percent(float(row[k]))}" for k in record.label_part.labels_shown(example)]
+    return [
+        f"{in_line(record.class_name(k))} {percent(float(row[k]))}" for k in record.label_part.labels_shown(example)
+    ]
 
 
 def _all_boxes(record: AttentionRecord):

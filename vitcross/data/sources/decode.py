@@ -6,6 +6,7 @@ images. Shape letters: H W C pixels.
 
 import io
 import os
+import re
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -86,8 +87,11 @@ class EncodedImage:
             return function()
         except MemoryError:
             raise
-        except Image.DecompressionBombError as error:  # Pillow's own limit; its message has no width and height
-            raise UnreadableImage(self.name, f"the limit is {MAX_PIXELS} pixels. {error}") from None
+        except Image.DecompressionBombError as error:  # far above Pillow's own limit; it does not say width and height
+            pixels = "".join(re.findall(r"\d+ pixels", str(error))[:1])
+            raise UnreadableImage(
+                self.name, f"{pixels or 'too many pixels'}, the limit is {MAX_PIXELS} pixels"
+            ) from None
         except UnidentifiedImageError:
             raise UnreadableImage(self.name, "no image in a known format") from None
         except Exception as error:  # noqa: BLE001 - decoders raise almost anything on broken input (struct, zlib, Syntax...)

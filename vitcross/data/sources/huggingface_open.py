@@ -94,7 +94,7 @@ def import_datasets():
         raise ValueError(
             f"data=huggingface needs the package datasets: pip install 'vitcross[huggingface]'. Received: {error}"
         ) from None
-    datasets.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it raises its errors, too
     if not sys.stderr.isatty():
         with contextlib.suppress(Exception):  # the environment may insist on bars
             datasets.disable_progress_bars()

@@ -41,6 +41,7 @@ _SPLIT_WORDS = {name for names in SPLIT_FOLDERS.values() for name in names} | {
 _WORDS_BESIDE = {"", "data", "held", "images", "img", "out", "set", "split"}  # `train_images`, `test-set`, `train2017`
 BESIDE_CLASSES = "image beside the folders of the classes"
 BESIDE_SPLITS = "folder beside those of the splits"
+NO_CLASSES = "folder of a split without folders of the classes"
 _NAMED = 10
 
 
@@ -98,6 +99,11 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
             # The share refers to the whole class, of which validation may already have taken a part.
             taken = validation_share if split == "test" and "validation" not in folders else 0
             splits["train"], splits[split] = cut_by_class(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
+            if not splits[split]:
+                raise ValueError(
+                    f"A class must hold two images, so that one can be split off for {split}. Received: one image of "
+                    "each class"
+                )
     return FolderListing(root=root, class_names=class_names, splits=splits, notes=notes)
 
 
@@ -135,8 +141,17 @@ def _split_folders(root):
     folders = {split: used[0] for split, used in found.items() if used}
     if "train" not in folders:
         return {"train": root}, {}
-    beside = [str(folder) for folder in _folders(root).values() if folder not in folders.values()]
-    return folders, {BESIDE_SPLITS: beside} if beside else {}
+    left_out = collections.defaultdict(list)
+    for folder in _folders(root).values():
+        if folder not in folders.values():
+            split = next((split for split, names in SPLIT_FOLDERS.items() if folder.name.lower() in names), None)
+            left_out[BESIDE_SPLITS if split is None or split in folders else NO_CLASSES].append(str(folder))
+    left_out[BESIDE_CLASSES] += (entry.path for entry in os.scandir(root) if _is_image_file(entry))
+    return folders, {reason: paths for reason, paths in left_out.items() if paths}
+
+
+def _is_image_file(entry):
+    return entry.is_file() and is_image_name(entry.name)
 
 
 def _folders(folder):
@@ -155,7 +170,7 @@ def _read(folders, left_out):
             if entry.is_dir():
                 if reason := folder_left_out(entry.name, is_class=True):
                     left_out[reason].append(entry.path)
-            elif is_image_name(entry.name):
+            elif _is_image_file(entry):
                 left_out[BESIDE_CLASSES].append(entry.path)
         for name, path in _folders(folder).items():
             # Two forms of one name (NFC and NFD) look the same: they are one class.

@@ -9,9 +9,12 @@ import functools
 import mimetypes
 import os
 import stat
+import warnings
 
 from PIL import Image, features
 
+# Large images are refused before they are decoded (`decode.MAX_PIXELS`).
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Formats that Pillow hands to another program (EPS, WMF), only writes (PDF), only recognizes (BUFR, GRIB, HDF5, MPEG),
 # or that hold films (FLI), metadata (IPTC) or thumbnails (XVTHUMB).
 _NO_RASTER = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF", "XVTHUMB"})

@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import pathlib
 import re
+import unicodedata
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from vitcross.data.sources.table_columns import (
     column_key,
     column_notes,
     find_column,
+    find_split_column,
     is_broken,
     listed,
     no_columns,
@@ -274,7 +276,7 @@ class _Reading:
             repeated += 1
         self.table.notes += self._files.notes() + split_column.notes()
         if repeated:
-            self.table.notes.append(f"{repeated} rows name an image of an earlier row")
+            self.table.notes.append(f"rows that name an image of an earlier row: {repeated}")
         self.splits = {image.split for image in images.values()}
         return list(images.values()), list(missing)
 
@@ -284,7 +286,7 @@ class _Reading:
         def find(names, role):
             return find_column(table, names, given=given.get(f"{role}_column"), option=f"data.{role}_column")
 
-        self._image, self._split = find(IMAGE, "image"), find(SPLIT, "split")
+        self._image = find(IMAGE, "image")
         several = given.get("multilabel") is True
         self.label = find([*LABELS, *LABEL] if several else [*LABEL, *LABELS], "label")
         if self._image is None or self.label is None or self._image == self.label:
@@ -293,6 +295,8 @@ class _Reading:
                 "the columns 'image' and 'label' (data.image_column and data.label_column name others)",
                 ["image", "label", "labels"],
             )
+        used = (self._image, self.label)
+        self._split = find_split_column(table, given=given.get("split_column"), used=used)
         self._mask = find(MASK, "mask")
         four = None if given.get("box_column") else box_rules.box_columns(table.columns)
         self.named_format, self._box = four or (None, [])
@@ -357,10 +361,11 @@ class _Reading:
         """The labels of a cell, each once; None if it has none or is unusable, which is recorded."""
         if self.multilabel:
             labels = as_texts(value, separators=separator or "")
-            labels = labels if labels is None else list(dict.fromkeys(filter(None, labels)))
         else:
             text = as_text(value)
-            labels = text if text is None else [text] if text else []
+            labels = text if text is None else [text]
+        if labels is not None:  # two Unicode forms of one word look the same: they are one label
+            labels = list(dict.fromkeys(unicodedata.normalize("NFC", label) for label in labels if label))
         if labels is None:
             self.table.lost.add(NOT_READABLE, number, key=self.label, detail=what_it_is(value) + _SEVERAL)
         elif not labels and not self.multilabel:
@@ -447,7 +452,8 @@ def _check_masks(images, table):
         table.lost.add(BAD_MASK, image.number, key="mask", detail=f"{detail} (left out)")
         image.mask = None
     if masked:
-        table.notes.append(f"{table.file.name}: {len(masked):,} of {len(images):,} images have a mask")
+        number = sum(image.mask is not None for image in images)
+        table.notes.append(f"{table.file.name}: {number:,} of {len(images):,} images have a mask")
 
 
 def _size(path):

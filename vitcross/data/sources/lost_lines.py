@@ -63,7 +63,7 @@ class LostLines:
     def log(self):
         """Warns of what was lost, one message for each line of text."""
         if self._ranges:
-            logger.warning("%s gives nothing for %s", self.file.name, self._count(len(self)))
+            logger.warning("%s: something cannot be used in %s", self.file.name, self._count(len(self)))
             for line in (self.summary(), *self.first_lines()):
                 logger.warning("  %s", line)
 
@@ -81,8 +81,9 @@ class LostLines:
             )
         if len(missing) > max_unreadable:
             raise TooManyUnreadable(
-                f"{len(missing)} images cannot be read, data.max_unreadable allows {max_unreadable}: {self.file} names "
-                f"files that are not there, {missing[0]} is the first. {where}"
+                f"{len(missing)} {'image' if len(missing) == 1 else 'images'} cannot be read, "
+                f"data.max_unreadable allows {max_unreadable}: {self.file} names files that are not there, "
+                f"{missing[0]} is the first. {where}"
             )
 
     def _first(self):

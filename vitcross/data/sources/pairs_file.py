@@ -12,6 +12,7 @@ import hashlib
 import os
 import pathlib
 import re
+import unicodedata
 
 from vitcross.data.sources.named_files import NamedFiles, find_image
 from vitcross.data.sources.pair_source import Pair
@@ -27,6 +28,7 @@ from vitcross.data.sources.table_columns import (
     as_texts,
     column_notes,
     find_column,
+    find_split_column,
     is_broken,
     no_columns,
     nothing_usable,
@@ -157,7 +159,7 @@ def _columns(table, options):
         question=question,
         answer=find(ANSWER),
         answers=find(ANSWERS),
-        split=find(SPLIT, "split"),
+        split=None,
         category=find(_CATEGORY),
         type=find(_TYPE),
     )
@@ -169,6 +171,9 @@ def _columns(table, options):
             "(data.image_column and data.text_column name others)",
             ["image", "text", *QUESTION, *ANSWER, *ANSWERS],
         )
+    used = {name for name in dataclasses.astuple(columns) if isinstance(name, str)} | set(numbered)
+    split = find_split_column(table, given=options.get("split_column"), used=used)
+    columns = dataclasses.replace(columns, split=split)
     roles = ("image", "text", "split", "category", "type")
     named = {role: getattr(columns, role) for role in roles}
     if numbered:
@@ -188,6 +193,7 @@ def _row_pairs(table, columns, number, image, row):
         return lose(NO_IMAGE, columns.image, "empty" if image == "" else what_it_is(row[columns.image]))
     name = f"{table.file.name}:{number}"
     category, kind = (as_text(row.get(column, "")) for column in (columns.category, columns.type))
+    category = category and unicodedata.normalize("NFC", category)
     if columns.question is None:
         cells = [row[column] for column in columns.texts if row.get(column, "") != ""]
         texts, answers = as_texts(cells if columns.texts else row.get(columns.text, "")), ()
@@ -222,7 +228,7 @@ def _answers(table, columns, row):
     column = columns.answer if row.get(columns.answers) is None else columns.answers
     separators = "" if column == columns.answer else ";" if table.delimiter == "|" else "|"
     answers = as_texts(row.get(column, ""), separators=separators)
-    return answers and tuple(answer.lower() for answer in answers if answer)
+    return answers and tuple(unicodedata.normalize("NFC", answer.lower()) for answer in answers if answer)
 
 
 def _completed(splits, images, *, shares, seed, table, folder):

@@ -28,6 +28,7 @@ SPLIT_WORDS = {
     "validation": ("validation", "val", "valid", "dev", "development", "publictest"),
     "test": ("test", "testing", "tst", "privatetest"),
 }
+_MOST_NAMED = 20  # columns that a message lists
 _BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
@@ -56,6 +57,27 @@ def find_column(table, names, *, given=None, option=None):
     return next((by_key[column_key(name)] for name in names if column_key(name) in by_key), None)
 
 
+def find_split_column(table, *, given=None, used=()):
+    """The name of the column that says which split a row belongs to, or None: the one that is `given`, else by its
+    name, else one that holds nothing but words for splits; `used` are columns that mean something else."""
+    named = find_column(table, SPLIT, given=given, option="data.split_column")
+    words = {word for words in SPLIT_WORDS.values() for word in words}
+
+    def holds_splits(column):
+        cells = [row.get(column, "") for row in table.first_rows]
+        return any(cells) and all(
+            cell == "" or as_text(cell) is not None and split_key(cell) in words for cell in cells
+        )
+
+    others = (column for column in table.columns if column not in used and holds_splits(column))
+    return named or next(others, None)
+
+
+def split_key(cell):
+    """A cell as the words of `SPLIT_WORDS` are written."""
+    return re.sub(r"[\s_-]", "", as_text(cell).lower())
+
+
 def column_notes(table, found):
     """What to tell of columns with other names than expected: a list of str; `found` is a dict of expected name to
     name."""
@@ -65,13 +87,14 @@ def column_notes(table, found):
 
 def no_columns(table, expected, names):
     """The ValueError for a table that lacks columns; `expected` says which it must have, `names` are theirs."""
-    received = str(list(table.columns)) if table.columns else "no line"
+    more = f" and {len(table.columns) - _MOST_NAMED} more" if len(table.columns) > _MOST_NAMED else ""
+    received = f"{list(table.columns[:_MOST_NAMED])}{more}" if table.columns else "no line"
     alike = {
         column: nearest_names(column, names, most=1, cutoff=0.75) for column in table.columns if column not in names
     }
     if any(alike.values()):
         received += "; " + ", ".join(f"'{column}' looks like '{near[0]}'" for column, near in alike.items() if near)
-    if any(os.path.splitext(column)[1].lower() in image_endings() for column in table.columns):
+    if table.delimiter and any(os.path.splitext(name)[1].lower() in image_endings() for name in table.columns):
         received += ": the first line must be a header, the names of the columns"
     lost = [table.lost.summary(), *table.lost.first_lines()] if len(table.lost) else []
     return ValueError("\n".join([f"{table.file} must have {expected}. Received: {received}", *lost]))
@@ -144,7 +167,7 @@ class SplitColumn:
     def of(self, row, name):
         """The split of a row, `name` in messages. Raises ValueError for a word that names none."""
         value = as_text(row.get(self.column) or "")
-        word = "train" if value == "" else re.sub(r"[\s_-]", "", (value or "a list").lower())
+        word = "train" if value == "" else split_key(value or "a list")
         if word not in self._known:
             raise ValueError(
                 f"split must be one of {', '.join(self._known)}. Received: {value!r} ({name}), column '{self.column}' "

@@ -30,7 +30,7 @@ _BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-_PEEKED = 1000  # rows of JSON whose keys are taken for the columns
+_PEEKED = 1000  # rows that are read at once; the keys of JSON in them are the columns
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -45,6 +45,7 @@ class Table:
         file: the path.
         delimiter: str between two cells, None for JSON.
         columns: tuple of str, the header, or the keys of the first rows of JSON.
+        first_rows: list of the first rows.
         lost: `LostLines`; complete once `rows` has been read to its end.
         notes: list of str, what was found and deserves to be told.
 
@@ -64,12 +65,12 @@ class Table:
             rows = self._checked(self._json_lines(text.split("\n")))
         else:
             rows = self._delimited(text, known)
+        rows = iter(rows)
+        first = list(itertools.islice(rows, _PEEKED))
         if self.delimiter is None:
-            rows = iter(rows)
-            first = list(itertools.islice(rows, _PEEKED))
             self.columns = tuple(dict.fromkeys(key for _, row in first for key in row))
-            rows = itertools.chain(first, rows)
-        self._rows = rows
+        self.first_rows = [row for _, row in first]
+        self._rows = itertools.chain(first, rows)
         self.notes = self._notes()
 
     def rows(self):
@@ -78,7 +79,10 @@ class Table:
         return self._rows
 
     def _notes(self):
-        notes = [] if self._encoding == "utf-8" else [f"encoded in {self._encoding}"]
+        guessed = (
+            " (a guess: it is not UTF-8; save it as UTF-8 if letters are wrong)" if self._encoding == "cp1252" else ""
+        )
+        notes = [] if self._encoding == "utf-8" else [f"encoded in {self._encoding}{guessed}"]
         usual = "\t" if self.file.suffix.lower() == ".tsv" else ","
         if self.delimiter not in (None, usual):
             notes.append(f"{_DELIMITERS[self.delimiter]} between cells")
