@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from vitcross.command_line.evaluate import prepare_evaluate
-from vitcross.command_line.process import configure_logging, quiet_start, report_errors
+from vitcross.command_line.process import configure_logging, exit_after, quiet_start, report_errors
 from vitcross.experiment import data_contents, finished_run
 from vitcross.experiment.parts import build_data
 from vitcross.experiment.run_folder import claim_folder
@@ -107,4 +107,4 @@ def explain_images(settings, run_config, task, header, sink):
 
 
 if __name__ == "__main__":
-    evaluate(*prepare_evaluate(sys.argv[1:]))
+    exit_after(lambda: evaluate(*prepare_evaluate(sys.argv[1:])))

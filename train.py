@@ -5,7 +5,7 @@ import time
 
 STARTED = time.perf_counter()  # before the imports, which take a share of the time to the first step
 
-from vitcross.command_line.process import configure_logging, quiet_start, report_errors
+from vitcross.command_line.process import configure_logging, exit_after, quiet_start, report_errors
 from vitcross.command_line.train import header, how_to_resume, is_sweep, prepare_train
 from vitcross.experiment.build import build_training
 from vitcross.keras_settings import set_keras
@@ -29,9 +29,14 @@ def train(command):
             return train_and_close(**build_training(command, stop_on_signal=stop_on_signal, started=STARTED))
 
 
-if __name__ == "__main__":
-    if is_sweep(sys.argv[1:]):
-        sys.exit(sweep_command.main(__file__, sys.argv[1:]))
-    command = prepare_train(sys.argv[1:])
+def main(arguments):
+    """A run, or many of them in processes of their own; returns the exit status."""
+    if is_sweep(arguments):
+        return sweep_command.main(__file__, arguments)
+    command = prepare_train(arguments)
     with how_to_resume(sys.argv[0], command.folder):
-        sys.exit(train(command))
+        return train(command)
+
+
+if __name__ == "__main__":
+    exit_after(main, sys.argv[1:])

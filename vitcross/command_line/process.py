@@ -56,6 +56,28 @@ def quiet_start():
             os.close(kept)
 
 
+def exit_after(main, *arguments):
+    """Runs the main function of a script and ends the process with the status that it returns or exits with.
+
+    The interpreter is not finalized. Where an error leaves an iterator of `tf.data` open, its threads wait for the
+    interpreter to read on, and the interpreter for its threads: the process would stay forever.
+    """
+    try:
+        status = main(*arguments) or 0
+    except SystemExit as leaving:
+        status = leaving.code or 0
+        if not isinstance(status, int):  # a message
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads the pipe any more
+            stream.flush()
+    os._exit(status)
+
+
 @contextlib.contextmanager
 def report_errors(folder):
     """Turn an exception into one message and exit status 1; the traceback goes to `traceback.txt` in `folder`.
