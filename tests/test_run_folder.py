@@ -158,7 +158,7 @@ def test_a_run_that_was_killed_is_no_finished_one(tmp_path):
 def test_latest_is_the_run_that_was_begun_last_and_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
-        with_latest(["run=latest"])
+        with_latest(["run=latest"], "evaluate")
     assert "run=latest: latest is the newest run of a folder, and there is none in" in capsys.readouterr().err
     for age, name in enumerate(("b/second", "a/first", "c")):
         folder = tmp_path / "outputs" / name
@@ -166,8 +166,8 @@ def test_latest_is_the_run_that_was_begun_last_and_is_told(tmp_path, monkeypatch
         (folder / run_folder.ORIGIN).write_text("{}")
         os.utime(folder / run_folder.ORIGIN, (1000 - age, 1000 - age))
     (tmp_path / "outputs/d").mkdir()
-    typed = ["seed=1", "resume=latest", "data.name=latest"]
-    assert with_latest(typed) == ["seed=1", f"resume={tmp_path / 'outputs/b/second'}", "data.name=latest"]
+    typed = ["seed=1", "resume=latest", "data.name=latest", "run=latest"]
+    assert with_latest(typed) == ["seed=1", f"resume={tmp_path / 'outputs/b/second'}", "data.name=latest", "run=latest"]
     assert capsys.readouterr().out == f"resume={tmp_path / 'outputs/b/second'}\n"
     (tmp_path / "latest").mkdir()
     assert with_latest(typed) == typed

@@ -13,7 +13,7 @@ from PIL import Image
 from vitcross.command_line import arguments
 from vitcross.config import compose
 from vitcross.config.check_files import check_files
-from vitcross.config.compatibility import ConfigError
+from vitcross.config.compatibility import ConfigError, check_own_text
 from vitcross.config.schema import ROOTS, SCHEMAS
 from vitcross.config.typed_keys import completed, leaf_keys
 from vitcross.options.effects import Rule
@@ -145,7 +145,8 @@ MEANT = [
     ("data.root=x", "The chosen data has none; type data=image_folder"),
     ("model.text_decoder.depth=2", "The chosen model has none; type model=captioner too."),
     ("data.watermark.size=0.3", "data.watermark is null. experiment=scenes_watermark sets it."),
-    ("num_workers=3", "One thread for each core reads images."),
+    ("num_workers=3", "Did you mean 'data.num_workers'?"),
+    ("run=latest", "Did you mean 'resume'?"),
     ("devices=1", "A GPU is used where TensorFlow sees one"),
 ]
 
@@ -164,6 +165,7 @@ def test_words_of_other_programs_lead_to_the_full_key(typed, expected):
         ([*IMAGES, "val_split=0.2"], "Did you mean 'data.validation_share'?"),
         (["data=mnist", "val_split=0.2"], "Did you mean 'data.validation_split'?"),
         (["model=vit"], "Did you mean model=vision_transformer?"),
+        (["model=vit_large"], "Type model=vision_transformer model.variant=L/16. Options:"),
         (["model=vit_base_patch16_224"], "Type model=vision_transformer model.variant=B/16. Options:"),
         (["model=resnet50"], "model has no option 'resnet50': all models here are transformers. Options: captioner"),
         (["data=cifar"], "Did you mean data=cifar10 or data=cifar100? Options:"),
@@ -185,6 +187,25 @@ def test_what_was_meant_depends_on_what_is_chosen(overrides, expected):
 )
 def test_a_far_fetched_hint_is_worse_than_none(typed):
     assert "Did you mean" not in message(typed) and "Type" not in message(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("sinks.wandb.base_url=nope", "base_url must be an address that begins with https:// or http://. Rec"),
+        ("data.name=a:b:c", "data.name must be a name, perhaps with a version, as mnist:3.0.1. Received: 'a:b:c'"),
+    ],
+)
+def test_a_rule_of_form_is_told_in_words(typed, expected):
+    assert expected in message("data=tfds", "data.name=mnist", typed)
+
+
+@pytest.mark.parametrize("classes", [["boat"], ["boat", "boat"]])
+def test_one_class_is_no_choice(classes):
+    run = {"task": {"_target_": "vitcross.tasks.Contrastive"}}
+    settings = {"images": "x", "text": None, "classes": classes, "templates": ["{}"], "target": None}
+    with pytest.raises(ConfigError, match="classes must be at least 2 different names"):
+        check_own_text(run, settings)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +248,7 @@ def test_synonyms_lead_to_keys_and_options_that_exist():
         ("ViT-S/8", "S/8"),
         ("deit_tiny_patch16_224.fb_in1k", "Ti/16"),
         ("resnet50", None),
-        ("vit_small", None),
+        ("vit_small", "S/16"),
         ("vision_transformer", None),
     ],
 )
@@ -250,6 +271,12 @@ def test_flags_of_argparse_are_answered_with_the_form_of_this_program(typed, scr
     with pytest.raises(SystemExit, match="2"):
         arguments.split_arguments(typed, script)
     assert expected in capsys.readouterr().err
+
+
+def test_completion_without_a_shell_is_answered(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        arguments.answer_flags("train", ["-sc"])
+    assert "-sc needs one of install=SHELL, uninstall=SHELL; SHELL is" in capsys.readouterr().err
 
 
 def test_the_printed_configuration_explains_each_key():

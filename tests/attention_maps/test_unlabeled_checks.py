@@ -95,7 +95,7 @@ def test_few_images_cannot_tell_and_every_image_has_its_numbers(count):
     found = checks(record, batch, capture, step=11, target="answer 3")
     report = found.record.trust
     assert report.step == 11 and report.examples == count
-    assert report.source == f"{count} example{'s' * (count > 1)}, the ones shown here"
+    assert report.source == f"{count} example{'s' * (count > 1)}, the one{'s' * (count > 1)} shown here"
     assert list(report.fidelity) == list(report.probes) == METHODS
     assert {len(rows) for rows in report.probes.values()} == {count}
     for method, row in report.fidelity.items():

@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-from pathlib import Path
 
 from vitcross.command_line.process import fail
 from vitcross.config import compose
@@ -13,10 +12,12 @@ from vitcross.config.allowed_hydra import FLAGS, PRINTING_FLAGS, check_flags, ch
 from vitcross.config.help_page import help_page
 from vitcross.config.hints import without_dashes
 from vitcross.experiment.run_folder import find_latest
+from vitcross.keras_settings import settings_file
 from vitcross.terminal import say
 
 LATEST = "latest"
-RUN_KEYS = ("run", "resume", "init_from")
+RUN_KEYS = {"train": ("resume", "init_from"), "evaluate": ("run", "compare")}
+COMPLETION = ("install=", "uninstall=", "query=")
 HELP_FLAGS = {"-h", "--help"}
 
 
@@ -39,13 +40,13 @@ def split_arguments(arguments, script="train"):
     return overrides, flags
 
 
-def with_latest(arguments):
-    """The arguments in which `latest` of a key that takes the folder of a run is the newest one below `outputs/`; says
-    which. A folder of that name is itself. Exits with status 2 where there is no run."""
+def with_latest(arguments, script="train"):
+    """The arguments of a script in which `latest` of a key that takes the folder of a run is the newest one below
+    `outputs/`; says which. A folder of that name is itself. Exits with status 2 where there is no run."""
     found = []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key in RUN_KEYS and value == LATEST and not os.path.lexists(LATEST):
+        if key in RUN_KEYS[script] and value == LATEST and not os.path.lexists(LATEST):
             try:
                 argument = f"{key}={find_latest()}"
             except ValueError as error:
@@ -71,6 +72,8 @@ def answer_flags(script, arguments):
         raise SystemExit(0)
     if not {flag.partition("=")[0] for flag in flags} & set(PRINTING_FLAGS):
         fail(f"{flags[0]} says nothing by itself to {script}.py: one of {', '.join(PRINTING_FLAGS)} prints something")
+    if {"-sc", "--shell-completion"} & set(flags) and not any(text.startswith(COMPLETION) for text in overrides):
+        fail(f"{flags[0]} needs one of install=SHELL, uninstall=SHELL; SHELL is bash, fish or zsh. Received: none")
     try:
         if (asked := _asked_config(arguments)).cfg == "job":
             print(compose.explained_config(script, asked.overrides, asked.package, asked.resolve))
@@ -107,9 +110,8 @@ def _backend():
     """The backend that Keras is going to choose."""
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
-    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
     try:
-        return str(json.loads((home / "keras.json").read_text())["backend"])
+        return str(json.loads(settings_file().read_text(encoding="utf-8"))["backend"])
     except (OSError, ValueError, KeyError, TypeError):
         return "tensorflow"
 

@@ -45,7 +45,7 @@ def prepare_evaluate(arguments):
     Returns:
         `(settings, run_config)`: dicts, the validated configurations of the evaluation and of its run.
     """
-    arguments = [quote(argument, "evaluate") for argument in with_latest(arguments)]
+    arguments = [quote(argument, "evaluate") for argument in with_latest(arguments, "evaluate")]
     overrides, flags = split_arguments(arguments, "evaluate")
     if flags:
         answer_flags("evaluate", arguments)

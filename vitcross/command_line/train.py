@@ -34,7 +34,7 @@ def header(command):
     data, model, trainer = settings["data"], settings["model"], settings["trainer"]
     size, length = data["image_size"], trainer["steps"] or trainer["epochs"]
     unit = "steps" if trainer["steps"] is not None else "epochs"
-    length = length if isinstance(length, str) else f"{length} {unit}"
+    length = length if isinstance(length, str) else f"{int(length) if length == int(length) else length:,} {unit}"
     length = "as many epochs as fit the data, in batches" if length == AUTO else length
     vision, prefix = image_tower(model)
     vision = model_sizes(vision, prefix)
@@ -53,8 +53,12 @@ def header(command):
 
 
 def _tower(sizes):
-    blocks = f"{sizes['depth']} block{'' if sizes['depth'] == 1 else 's'}"
-    return f"{blocks}, embed_dim {sizes['embed_dim']}, {sizes['num_heads']} heads"
+    blocks, heads = _counted(sizes["depth"], "block"), _counted(sizes["num_heads"], "head")
+    return f"{blocks}, embed_dim {sizes['embed_dim']}, {heads}"
+
+
+def _counted(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _by(size):
@@ -78,7 +82,8 @@ def how_to_resume(script, folder):
         yield
     except SystemExit as end:
         stopped = isinstance(end.code, int) and end.code > 128
-        unfinished = end.code and not finished(folder) and (stopped or has_checkpoint(folder))
+        began = stopped or end.code == 1 and has_checkpoint(folder)  # 2: what was typed was refused
+        unfinished = began and not finished(folder)
         if unfinished and not is_trial(folder):
             near = os.path.relpath(folder)
             place = str(folder) if near.startswith("..") else near

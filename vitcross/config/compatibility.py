@@ -86,6 +86,11 @@ def check_own_text(config, settings):
         raise ConfigError(
             f"classes are for contrastive runs, and instead of a text. Received: classes={settings['classes']}"
         )
+    if settings["classes"] and len(set(settings["classes"])) < 2:
+        raise ConfigError(
+            "classes must be at least 2 different names to choose from; text='a boat' compares the images with one "
+            f"text. Received: classes={settings['classes']}"
+        )
     if any("{}" not in template for template in settings["templates"]):
         raise ConfigError(f"templates must have {{}} for the name of a class. Received: {settings['templates']}")
     if settings["target"] is not None and settings["images"] is None:

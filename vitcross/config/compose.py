@@ -305,8 +305,8 @@ def _parse(text):
         quotes = (
             " A value with spaces, brackets, commas or '=' needs quotes that the shell leaves in place: 'key=\"value\"'"
         )
-        hint = "" if "=" in text else bare_word_hint(text, CONF)
-        raise ConfigError(f"{text} cannot be read as key=value.{hint or quotes}") from error
+        hint = quotes if "=" in text else bare_word_hint(text, CONF) or " --help shows what can be typed"
+        raise ConfigError(f"{text} cannot be read as key=value.{hint}") from error
 
 
 def instantiate(section, **more):

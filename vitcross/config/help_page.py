@@ -67,7 +67,7 @@ MOST_CHANGED = (
 def help_page(conf, script="train"):
     """The page of `--help`: commands, groups with their options, the keys that people change most, or all of them."""
     if script == "evaluate":
-        keys = [_key_line(*key) for key in commented_keys(Path(conf) / "evaluate.yaml")]
+        keys = [_key_line(*key) for key in commented_keys(Path(conf) / "evaluate.yaml") if key[0] != "defaults"]
         return EVALUATE_HELP.format(keys="\n".join(keys) + "\n")
     groups = []
     for group in ("experiment", "data", "model", "task", "optimizer", "trainer", "attention_maps", "sinks"):
@@ -162,7 +162,7 @@ def explained_yaml(text, comments, prefix=""):
 
 
 def _key_line(key, value, comment, width=21):
-    default = {"???": " (must be typed)", "null": ""}.get(value, f" (default {value})")
+    default = {"???": " (must be typed)", "null": "", "": ""}.get(value, f" (default {value})")
     lead = f"  {key:<{width}}"
     return textwrap.fill(comment + default, LINE, initial_indent=lead, subsequent_indent=" " * len(lead))
 

@@ -11,7 +11,7 @@ import yaml
 
 from vitcross.config.help_page import comments_of_option, default_comments, options
 from vitcross.options.effects import MISSING, value_at
-from vitcross.options.synonyms import keys_for, normal, options_for, variant_of, why_no_key
+from vitcross.options.synonyms import keys_for, keys_near, normal, options_for, variant_of, why_no_key
 from vitcross.typos import did_you_mean, nearest_names
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
@@ -125,6 +125,8 @@ def key_hint(key, config, name, conf):
     leaves = {k.rpartition(".")[2]: k for k in reversed(known)}
     if close := nearest_names(last, leaves, most=1, cutoff=0.7):
         return f" Did you mean '{leaves[close[0]]}'?"
+    if near := _existing(keys_near(last, name), section, known):
+        return f" Did you mean {near[0]!r}?"
     return ""
 
 

@@ -148,7 +148,8 @@ def trust_lines(report):
         metric_keys.grounding("raw", "pointing"),
     )
     gap, share_of, pointing = (metric_keys.lookup(key).title.lower() for key in keys)
-    lines = [f"maps, measured on {report.source}; {report.explainable} have something to explain"]
+    have = "has" if report.explainable == 1 else "have"
+    lines = [f"maps, measured on {report.source}; {report.explainable} {have} something to explain"]
     for method, row in report.fidelity.items():
         share = "" if row.gap_share is None else f", {share_of} {row.gap_share:.0%}"
         known = report.grounding.get(method)

@@ -76,7 +76,7 @@ def check(folder, data, *, allow_changes=False):
     before, now = read(folder), describe(data)
     changes = differences(before, now) if before else []
     if before and before["class_names"] != now["class_names"]:
-        raise OtherDataError(f"the classes of a run cannot change, also with allow_changes=true: {changes[0]}")
+        raise OtherDataError(f"the classes of a run cannot change, not even with allow_changes=true: {changes[0]}")
     if changes and not allow_changes:
         raise OtherDataError(
             f"the data is not what the run in {folder} saw: type its place (data.root, data.file or data.data_dir), or "

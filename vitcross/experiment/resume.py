@@ -61,7 +61,9 @@ def _resume(folder, choices, before, now, allowed):
             "to resume with these changes:\n  " + "\n  ".join(changes)
         )
     if frozen := [change for change in changes if change.startswith(FIXED_ON_RESUME)]:
-        raise ValueError(f"what is trained cannot change on the way, also with allow_changes=true: {'; '.join(frozen)}")
+        raise ValueError(
+            f"what is trained cannot change on the way, not even with allow_changes=true: {'; '.join(frozen)}"
+        )
     run_folder.lock(folder)
     summary = run_folder.finished(folder)
     if summary and not changes:

@@ -1,9 +1,11 @@
 """Declares the options of data sets: size, transforms and limits of images, tokens of texts, and each source."""
 
 import dataclasses
+import re
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from vitcross.options.effects import never, only_above, only_with
 from vitcross.options.fields import (
@@ -22,8 +24,15 @@ from vitcross.options.fields import (
     options,
 )
 
-# A name before the colon would be that of a collection whose code TFDS downloads and runs; a version may follow it.
-TFDSName = Annotated[str, Field(pattern=r"^[^:]+(:[\d.*]+)?$")]
+
+def _tfds_name(name):
+    # A name before the colon would be that of a collection whose code TFDS downloads and runs; a version may follow it.
+    if not re.fullmatch(r"[^:]+(:[\d.*]+)?", name):
+        raise PydanticCustomError("tfds_name", "a name, perhaps with a version, as mnist:3.0.1")
+    return name
+
+
+TFDSName = Annotated[str, AfterValidator(_tfds_name)]
 TokenizerKind = Literal["bpe", "wordpiece"]
 TOKENIZER_KINDS = get_args(TokenizerKind)
 SHARES = ("validation_share", "test_share", "split_seed")  # options of data whose splits are cut here

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from vitcross.options.effects import only_above, only_with
@@ -75,6 +75,8 @@ def _wandb_text(most, forbidden=""):
 
 
 def _server(url):
+    if not re.match(r"https?://[^\s/]+", url):
+        raise PydanticCustomError("wandb", "an address that begins with https:// or http://")
     if re.fullmatch(r"https?://(www\.|app\.)?wandb\.ai/?.*", url):
         raise PydanticCustomError("wandb", "https://api.wandb.ai or the address of your own server")
     return url
@@ -93,7 +95,7 @@ class WeightsAndBiasesOptions:
     group: Label | None
     name: Label | None
     tags: list[Tag]
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+"), AfterValidator(_server)] | None
+    base_url: Annotated[str, AfterValidator(_server)] | None
     init_timeout: Positive
     finish_timeout: Positive
 

@@ -1,6 +1,7 @@
 """Words of other programs for what is typed here: keys and options by the names that timm, Hugging Face, Lightning,
 torchvision and argparse users know."""
 
+import difflib
 import re
 
 # Full key -> words for its last part. A word may stand for several keys: all that the configuration has are named.
@@ -8,7 +9,7 @@ TRAIN = {
     "seed": "random_seed manual_seed random_state global_seed rng_seed",
     "init_from": "pretrained ckpt checkpoint load load_from weights pretrained_weights finetune finetune_from"
     " model_name_or_path",
-    "resume": "ckpt checkpoint load ckpt_path resume_from resume_from_checkpoint auto_resume continue",
+    "resume": "ckpt checkpoint load ckpt_path resume_from resume_from_checkpoint auto_resume continue run",
     "experiment": "exp config cfg recipe conf",
     "hydra.run.dir": "output output_dir out out_dir outdir save_dir logdir log_dir logging_dir results_dir work_dir"
     " default_root_dir run_dir save_path",
@@ -46,6 +47,7 @@ TRAIN = {
     "data.file": "csv csv_file jsonl train_file annotations annotation_file captions_file",
     "data.batch_size": "batch bs batchsize batch_sz train_batch_size per_device_train_batch_size per_gpu_batch_size",
     "data.image_size": "img_size imgsize imgsz img image_res resolution input_size crop_size train_crop_size",
+    "data.num_workers": "workers n_workers dataloader_num_workers num_proc threads",
     "data.num_classes": "classes n_classes nb_classes num_labels nclass",
     "data.channels": "in_chans in_channels num_channels in_chan",
     "data.validation_share": "val_split val_size val_ratio valid_size validation_split val_fraction val_percent",
@@ -113,7 +115,6 @@ EVALUATE = {
 }
 # What other programs let one choose and this one does by itself.
 NO_KEY = {
-    "workers num_workers n_workers dataloader_num_workers num_proc threads": "one thread for each core reads images",
     "gpus gpu device devices accelerator num_gpus n_gpu ngpus cuda use_cuda no_cuda cpu": (
         "a GPU is used where TensorFlow sees one; CUDA_VISIBLE_DEVICES= before the command hides it"
     ),
@@ -155,6 +156,7 @@ OPTIONS = {
 }
 SIZES = {"ti": "Ti", "tiny": "Ti", "s": "S", "small": "S", "b": "B", "base": "B", "l": "L", "large": "L"}
 _VARIANT = re.compile(r"(?:.*/)?(?:(?:vit|deit3?)[-_]?)?([a-z]+)[-_/]?(?:patch)?(\d{1,2})(?!\d).*")
+_SIZE = re.compile(r"(?:.*/)?(?:vit|deit3?)[-_]?([a-z]+)()")
 
 
 def normal(word):
@@ -166,6 +168,13 @@ def keys_for(word, name="train"):
     """The full keys that a word of other programs stands for; `name` is the script."""
     table = TRAIN if name == "train" else EVALUATE
     return [key for key, words in table.items() if normal(word) in words.split()]
+
+
+def keys_near(word, name="train"):
+    """As `keys_for`, of the nearest word of other programs: `lrr` is near `lr`."""
+    table = TRAIN if name == "train" else EVALUATE
+    near = difflib.get_close_matches(normal(word), " ".join(table.values()).split(), n=1, cutoff=0.8)
+    return keys_for(near[0], name) if near else []
 
 
 def why_no_key(word):
@@ -180,6 +189,6 @@ def options_for(group, word):
 
 def variant_of(name):
     """`B/16` of `vit_base_patch16_224` (timm), `google/vit-base-patch16-224` (Hugging Face), `vit_b_16` (torchvision)
-    or `ViT-B/16`; None of anything else."""
-    found = _VARIANT.fullmatch(name.casefold())
-    return f"{SIZES[found[1]]}/{found[2]}" if found and found[1] in SIZES else None
+    or `ViT-B/16`; 16 is the patch size of `vit_base`; None of anything else."""
+    found = _VARIANT.fullmatch(name.casefold()) or _SIZE.fullmatch(name.casefold())
+    return f"{SIZES[found[1]]}/{found[2] or 16}" if found and found[1] in SIZES else None

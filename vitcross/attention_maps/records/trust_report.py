@@ -163,7 +163,7 @@ def source_words(examples: int, splits: dict[str, int], measured=()) -> str:
     if not shown:
         return f"{whole}, none of them shown here"
     if shown == count == examples:
-        return f"{whole}, the ones shown here"
+        return f"{whole}, the {'ones' if count > 1 else 'one'} shown here"
     if shown == count:
         return f"{whole}, {f'all {count} images' if count > 1 else 'the image'} shown here among them"
     return f"{whole}, {shown} of the {count} images shown here among them"

@@ -63,7 +63,10 @@ def find_images(typed):
     """
     paths, left_out = {}, {}
     for part in _parts(typed):
-        found, without = _find(typed_path(part))
+        try:
+            found, without = _find(typed_path(part))
+        except ValueError as error:
+            raise ValueError(f"images: {error}") from error
         if not found:
             told = f"; left out: {'; '.join(_lines(without))}" if without else ""
             raise ValueError(
