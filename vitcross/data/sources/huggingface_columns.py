@@ -162,4 +162,6 @@ class _Picker:
 
     def _described(self, kind):
         hint = " (task=multilabel reads lists of labels, task=classification one label)" if kind == "label" else ""
+        if hint and len(self._features) == 1:  # `datasets` gives no label where folders lie at several depths
+            hint = " (images in folders of their classes: data=image_folder data.root=DIR)"
         return described(self._features) + hint

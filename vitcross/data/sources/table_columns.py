@@ -142,9 +142,9 @@ def listed(text):
 
 def what_it_is(value):
     """Words for a cell that is no text."""
-    return (
-        f"a list of {len(value)}" if isinstance(value, list) else "an object" if isinstance(value, dict) else "no text"
-    )
+    if isinstance(value, list):
+        return "a list of objects" if any(isinstance(item, dict) for item in value) else f"a list of {len(value)}"
+    return "an object" if isinstance(value, dict) else "no text"
 
 
 def is_broken(text):
