@@ -191,12 +191,17 @@ function listen() {
 const modelName = ({ text, cross, multilabel }) =>
   multilabel ? "Several labels per image" : !text ? "Classifier" : text.predicts_next ? "Captioner" : cross.length ? "Question answering" : "Dual encoder";
 
+function stepsOf({ captures: all }) {
+  const [first, last] = [all[0], all[all.length - 1]].map(({ step }) => number(step));
+  return first === last ? `step ${first}` : `steps ${first} to ${last}`;
+}
+
 function begin() {
   const [run] = page.runs, captures = page.runs.map(({ captures: all }) => `${all.length} capture${all.length > 1 ? "s" : ""}`);
   document.getElementById("title").textContent = page.title || "Where the model looks";
   document.title = `${page.title || "Attention"} - viewer`;
   document.getElementById("about").textContent = `${modelName(run)}, ${run.grid.join(" x ")} patches, ` + page.runs.map((r, i) =>
-    `${page.runs.length > 1 ? r.name + ": " : ""}${captures[i]}, steps ${number(r.captures[0].step)} to ${number(r.captures[r.captures.length - 1].step)}`).join("; ");
+    `${page.runs.length > 1 ? r.name + ": " : ""}${captures[i]}, ${stepsOf(r)}`).join("; ");
   document.getElementById("notes").replaceChildren(...page.notes.map((text) => make("li", { text })));
   document.getElementById("left-out").hidden = !page.notes.length;
   if (typeof DecompressionStream === "undefined") {
