@@ -63,7 +63,9 @@ class UnreadableImages:
                 logger.warning("Skipping an unreadable image (%d so far): %s", len(self.reasons), problem)
             if len(self.reasons) > self.max_unreadable:
                 self.error = self.error or TooManyUnreadable(self._too_many())
-                raise self.error  # the same in every reading thread
+                # An error of its own for every reading thread, with the same words: raising one anew frees what its
+                # traceback holds, the iterator of the data, which would wait here for this thread for ever.
+                raise TooManyUnreadable(str(self.error))
 
     def _too_many(self):
         named = [f"{name} ({reason})" for name, reason in self.reasons.items()]
