@@ -35,7 +35,7 @@ def main(arguments):
         return sweep_command.main(__file__, arguments)
     command = prepare_train(arguments)
     with how_to_resume(sys.argv[0], command.folder):
-        return train(command)
+        sys.exit(train(command))
 
 
 if __name__ == "__main__":
