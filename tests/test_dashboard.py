@@ -66,8 +66,8 @@ def test_the_view_that_is_sent(run):
         name: sum((c["mediaKeys"] for k, c in panels if k == "Media Browser"), []) for name, panels in by_name.items()
     }
     assert media["Self-attention"] == [
-        "attention/self/overlay", "attention/self/methods", "attention/self/layers", "attention/probe",
-        "attention/self/heads",
+        "attention/self/overlay", "attention/self/methods", "attention/self/labels", "attention/self/layers",
+        "attention/probe", "attention/self/heads",
     ]  # fmt: skip
     assert {"attention/cross/words", "attention/cross/matrix"} <= set(media["Image and text"])
     assert media["Explore"] == ["attention/viewer", "attention/evolution"]

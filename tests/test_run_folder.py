@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from vitcross.command_line.arguments import with_latest
 from vitcross.config import compose
 from vitcross.config.typed_text import quote
 from vitcross.experiment import resume, run_folder
+from vitcross.experiment.parts import dataset_properties
 
 HOLD = "import sys, time; from vitcross.experiment import run_folder as runs; runs.lock(sys.argv[1]); "
 HOLD += "print('held', flush=True); "
@@ -91,6 +93,19 @@ def test_resume_is_the_configuration_of_the_run_and_what_is_typed(begun):
 def test_a_wrong_key_beside_resume_is_refused(begun, typed, message):
     with pytest.raises(ValueError, match=message):
         compose.resumed(begun[0], typed)
+
+
+def test_what_the_data_fills_in_is_no_other_setting():
+    """A command that is typed again leaves open what `config.yaml` has filled in."""
+    data = SimpleNamespace(
+        image_shape=(11, 13, 3),
+        num_classes=5,
+        multilabel=False,
+        max_text_length=7,
+        options=SimpleNamespace(value_range=(0, 4095)),
+        tokenizer=SimpleNamespace(vocabulary_size=17),
+    )
+    assert dataset_properties(data).keys() <= set(run_folder.FROM_DATA)
 
 
 def test_other_settings_are_listed_and_refused_unless_they_are_allowed(begun, capsys):

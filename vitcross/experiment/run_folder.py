@@ -39,6 +39,8 @@ FROM_DATA = (
     "channels",
     "in_channels",
     "num_answers",
+    "multilabel",
+    "value_range",
     "vocabulary_size",
     "max_length",
     "epochs",
