@@ -15,7 +15,8 @@ from vitcross.data.batch import check_batch
 from vitcross.data.geometry import box_around
 from vitcross.data.problems import TooManyUnreadable
 from vitcross.data.sources.boxes import find_format, fitting, read_boxes, relative
-from vitcross.data.sources.labels_file import LabelsFileSource, list_labels
+from vitcross.data.sources.labels_file import list_labels
+from vitcross.data.sources.labels_source import LabelsFileSource
 from vitcross.data.sources.mask_files import read_mask
 
 NAMES = [f"p{k:02}.png" for k in range(13)]

@@ -73,7 +73,8 @@ def labels_file(**given):
     Its batches have the key `box` if the table has boxes.
     """
     from vitcross.data.sources.copies import copies_lines
-    from vitcross.data.sources.labels_file import LABELS_KEYS, LabelsFileSource, list_labels
+    from vitcross.data.sources.labels_file import LABELS_KEYS, list_labels
+    from vitcross.data.sources.labels_source import LabelsFileSource
     from vitcross.data.sources.table_rows import tell
 
     options = options_of.LabelsFileOptions(**given)

@@ -12,15 +12,10 @@ import pathlib
 import re
 import unicodedata
 
-import numpy as np
-
-from vitcross.data.problems import UnreadableImage
 from vitcross.data.sources import boxes as box_rules
-from vitcross.data.sources.decode import EncodedImage
+from vitcross.data.sources.image_boxes import BAD_BOX, check_boxes, check_masks
 from vitcross.data.sources.image_folder import cut_by_class
-from vitcross.data.sources.mask_files import mask_size, read_mask
 from vitcross.data.sources.named_files import NamedFiles, find_image
-from vitcross.data.sources.source import Source
 from vitcross.data.sources.table_columns import (
     BOX,
     IMAGE,
@@ -45,12 +40,10 @@ from vitcross.data.sources.table_rows import NOT_READABLE, NOT_UTF8, Table, exis
 
 NO_IMAGE, NO_LABEL, OTHER_LABEL = "no image named", "no label", "another label of the same image"
 OTHER_SPLIT = "image of another split"
-BAD_BOX, BAD_MASK, MISSING_MASK = "box that cannot be used", "mask that cannot be used", "missing mask"
+MISSING_MASK = "missing mask"
 # Keys of `LabelsFileOptions` that `list_labels` takes besides the shares.
 LABELS_KEYS = ("root", "image_column", "label_column", "split_column", "box_column", "box_format", "mask_column")
 LABELS_KEYS += ("multilabel", "label_separator", "max_unreadable")
-_CHECKED = 500  # boxes that are held against the sizes of their images
-_ASPECT = 0.02  # relative difference of the forms of an image and its mask, from rounding
 _SEPARATORS = "|;, "  # the first that occurs in a label is taken
 _LIKELY = 0.5  # a column with more values than this share of its rows is no label
 
@@ -123,8 +116,8 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     table = reading.table
     if not images:
         raise nothing_usable(table, "row of an image that is there and a label")
-    box_format, units = _check_boxes(images, reading, given.get("box_format"))
-    _check_masks(images, table)
+    box_format, units = check_boxes(images, reading.table, named=reading.named_format, typed=given.get("box_format"))
+    check_masks(images, table)
     table.lost.check(max_unreadable, missing=missing)
     splits = {}
     for image in images:
@@ -146,91 +139,6 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
         box_units=units,
         table=table,
     )
-
-
-class LabelsFileSource(Source):
-    """One split of a `LabelsListing`; `channels` is 1 or 3.
-
-    The box of an image with several is the one around all; with several labels per image, boxes belong to labels.
-    """
-
-    def __init__(self, *, listing, split, channels=3):
-        has_boxes = listing.box_format is not None
-        super().__init__(
-            name=f"{listing.file.stem}/{split}",
-            class_names=listing.class_names,
-            channels=channels,
-            optional_keys=("box",) if has_boxes and not listing.multilabel else (),
-            multilabel=listing.multilabel,
-        )
-        self._listing, self._images = listing, listing.splits[split]
-        # With several labels, it is not known which of them the mask is of.
-        self.has_masks = not self.multilabel and any(
-            image.mask is not None or len(image.boxes) > 1 for image in self._images
-        )
-        self._number = {name: k for k, name in enumerate(listing.class_names)}
-
-    def __len__(self):
-        return len(self._images)
-
-    def record(self, index):
-        """The example; `image` replaces its `box`, which may be known in pixels only."""
-        image = self._images[index]
-        record = {"image": image.path, "label": self._label(image)}
-        return record | {key: np.zeros(4, np.float32) for key in self.optional_keys}
-
-    def image(self, index, record):
-        encoded, boxes = super().image(index, record), self._images[index].boxes
-        if boxes and self.optional_keys:
-            corners = self._relative(boxes, encoded.size)
-            record["box"] = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
-        return encoded
-
-    def label_boxes(self, index):
-        image = self._images[index]
-        if self._listing.box_format is None:
-            return None
-        size, found = _size(image.path), {}
-        if not image.boxes or size is None:
-            return found
-        for (name, _), box in zip(image.boxes, self._relative(image.boxes, size), strict=True):
-            if name in self._number:
-                found.setdefault(self._number[name], []).append(box)
-        return {label: np.stack(boxes) for label, boxes in found.items()}
-
-    def mask(self, index):
-        """That of its file; of an image with several boxes the pixels in any of them."""
-        image = self._images[index]
-        if image.mask is not None:
-            return read_mask(image.mask)
-        size = _size(image.path)
-        if not image.boxes or size is None:
-            return None
-        mask = np.zeros(size, bool)
-        for y_min, x_min, y_max, x_max in self._relative(image.boxes, size):
-            rows, columns = (
-                slice(round(low * extent), round(high * extent))
-                for low, high, extent in ((float(y_min), float(y_max), size[0]), (float(x_min), float(x_max), size[1]))
-            )
-            mask[rows, columns] = True
-        return mask
-
-    def example_name(self, index):
-        return self._images[index].path
-
-    def labels(self):
-        if self.multilabel:
-            return super().labels()
-        return np.array([self._label(image) for image in self._images], np.int64)
-
-    def _label(self, image):
-        numbers = sorted(self._number[name] for name in image.labels if name in self._number)
-        return tuple(numbers) if self.multilabel else numbers[0]
-
-    def _relative(self, boxes, size):
-        """Boxes in an image of `size` (height, width): (n, 4) float32 of y_min, x_min, y_max, x_max in [0, 1]."""
-        size = size if self._listing.box_units == "pixels" else (1, 1)
-        return box_rules.relative([box for _, box in boxes], size, self._listing.box_format)
 
 
 class _Reading:
@@ -387,80 +295,6 @@ class _Reading:
 
 
 _SEVERAL = " (data.multilabel=true with task=multilabel takes several labels of an image)"
-
-
-def _check_boxes(images, reading, typed):
-    """(format, units) of the boxes of a table; images whose boxes do not fit lose them, which is recorded.
-
-    Raises ValueError if the format cannot be found or does not fit.
-    """
-    boxes = [(image, box) for image in images for _, box in image.boxes]
-    if not boxes:
-        return None, "pixels"
-    table = reading.table
-    units = "shares" if max(max(box) for _, box in boxes) <= 1 else "pixels"
-    step = -(-len(boxes) // _CHECKED)
-    sample = [(image, box, (1.0, 1.0) if units == "shares" else _size(image.path)) for image, box in boxes[::step]]
-    sample = [row for row in sample if row[2] is not None]
-    numbers, sizes = [box for _, box, _ in sample], [size for *_, size in sample]
-    box_format = typed or reading.named_format
-    if box_format is None and sample:
-        fitting = box_rules.find_format(numbers, sizes)
-        if len(fitting) != 1:
-            first, box, (height, width) = sample[0]
-            raise ValueError(
-                f"data.box_format must say what the numbers of a box are ({', '.join(box_rules.FORMATS)}): "
-                f"{' and '.join(fitting) + ' fit' if fitting else 'neither xyxy nor xywh fits'} the images of "
-                f"{table.file}. Received: null; {table.lost.unit} {first.number} has {list(box)}, its image is "
-                f"{width:g} wide and {height:g} high"
-            )
-        box_format = fitting[0]
-    box_format = box_format or box_rules.FORMATS[0]  # no image can be read
-    wrong = np.flatnonzero(~box_rules.fitting(numbers, sizes, box_format)) if sample else []
-    if len(wrong) > max(1, len(sample) // 20):
-        first, box, (height, width) = sample[wrong[0]]
-        raise ValueError(
-            f"data.box_format={box_format} must fit the images of {table.file}: {len(wrong)} of {len(sample)} boxes do "
-            f"not, e.g. {list(box)} in {table.lost.unit} {first.number}, whose image is {width:g} wide and {height:g} "
-            "high"
-        )
-    for position in wrong:
-        image, box, _ = sample[position]
-        detail = f"{list(box)} does not lie in the image (left out)"
-        table.lost.add(BAD_BOX, image.number, key="box", detail=detail)
-        image.boxes = [row for row in image.boxes if row[1] is not box]
-    number = sum(bool(image.boxes) for image in images)
-    table.notes.append(
-        f"{table.file.name}: {number:,} of {len(images):,} images have a box, read as {box_format} in "
-        f"{'pixels' if units == 'pixels' else 'shares of the image'} (data.box_format)"
-    )
-    return box_format, units
-
-
-def _check_masks(images, table):
-    """Images whose masks cannot be read or have another form lose them, which is recorded; of many masks a part is
-    checked."""
-    masked = [image for image in images if image.mask is not None]
-    for image in masked[:: -(-len(masked) // _CHECKED) or 1]:
-        size, wanted = mask_size(image.mask), _size(image.path)
-        if size is None:
-            detail = f"{image.mask} cannot be read"
-        elif wanted is not None and abs(size[0] * wanted[1] / (size[1] * wanted[0]) - 1) > _ASPECT:
-            detail = f"{image.mask} is {size[1]} x {size[0]} pixels, its image {wanted[1]} x {wanted[0]}"
-        else:
-            continue
-        table.lost.add(BAD_MASK, image.number, key="mask", detail=f"{detail} (left out)")
-        image.mask = None
-    if masked:
-        number = sum(image.mask is not None for image in images)
-        table.notes.append(f"{table.file.name}: {number:,} of {len(images):,} images have a mask")
-
-
-def _size(path):
-    try:
-        return EncodedImage(path, name=path).size
-    except UnreadableImage:
-        return None
 
 
 def _cut(images, share, seed):
