@@ -1,13 +1,13 @@
 """Checks the user's own files before TensorFlow starts, by listing them."""
 
-from pathlib import Path
+import functools
 
 from vitcross.config.compatibility import ConfigError, check_labels
 from vitcross.config.schema import SCHEMAS
 from vitcross.config.typed_keys import key_of
 from vitcross.data.problems import TextProblems, TooManyUnreadable
 from vitcross.data.sources.huggingface_open import import_datasets
-from vitcross.data.sources.image_folder import SPLIT_FOLDERS, list_image_folder
+from vitcross.data.sources.image_folder import list_image_folder
 from vitcross.data.sources.labels_file import LABELS_KEYS, list_labels
 from vitcross.data.sources.pairs_file import PAIRS_KEYS, list_pairs
 from vitcross.options.data import SHARES, ImageFolderOptions
@@ -31,7 +31,7 @@ def check_files(data, config=None, overrides=()):
         ConfigError
     """
     lister = {
-        "vitcross.data.load.image_folder": _folder_classes,
+        "vitcross.data.load.image_folder": functools.partial(_folder_classes, typed=set(map(key_of, overrides))),
         "vitcross.data.load.labels_file": _table_classes,
         "vitcross.data.load.pairs": _pair_classes,
         **dict.fromkeys(_HUGGING_FACE, _hugging_face_classes),
@@ -42,33 +42,28 @@ def check_files(data, config=None, overrides=()):
         found, what, *several = lister(data)
     except (ValueError, OSError, TooManyUnreadable) as error:
         raise ConfigError(str(error)) from error
-    if data["_target_"].endswith("image_folder"):
-        _check_shares(data, {key_of(text) for text in overrides})
     if several and config is not None:
         check_labels(config, several[0])
     if found is not None and data["num_classes"] not in (None, found):
         raise ConfigError(f"data.num_classes must be the {found} {what}. Received: {data['num_classes']}")
 
 
-def _check_shares(data, typed):
-    """A share has an effect, and the seed that chooses it, only where the split has no folder of its own."""
-    root = Path(data["root"]).expanduser()
-    own = {split for split, names in SPLIT_FOLDERS.items() if any((root / name).is_dir() for name in names)}
-    if "train" not in own:
-        return
+def _check_shares(data, own, typed):
+    """A share has an effect, and the seed that chooses it, only where the split has no folder of its own (`own`)."""
     idle = {f"{split}_share" for split in own - {"train"}}
     idle |= {"split_seed"} if "validation" in own and ("test" in own or not data["test_share"]) else set()
     for key in sorted(idle):
         if f"data.{key}" in typed and data[key] != getattr(ImageFolderOptions(root="."), key):
             folders = ", ".join(sorted(own))
             raise ConfigError(
-                f"data.{key} has no effect: {root} has folders of its own for {folders}. "
+                f"data.{key} has no effect: {data['root']} has folders of its own for {folders}. "
                 f"Received: data.{key}={data[key]}"
             )
 
 
-def _folder_classes(data):
+def _folder_classes(data, typed):
     listing = list_image_folder(data["root"], **{key: data[key] for key in SHARES})
+    _check_shares(data, set(listing.own_splits), typed)
     return len(listing.class_names), f"class folders of {data['root']}"
 
 

@@ -3,11 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev"),
-    "test": ("test", "testing"),
-}
+from vitcross.data.sources.splits import SPLIT_NAMES
 
 
 def split_expressions(names, *, typed):

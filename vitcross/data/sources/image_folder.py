@@ -1,13 +1,12 @@
 """Reads a folder of images with one subfolder per class, without importing TensorFlow.
 
 The layout is `root/<class>/*.jpg`, from which validation (and test) images are split off, or `root/train/<class>/*.jpg`
-with `root/validation` (or another name of `SPLIT_FOLDERS`) and optionally `root/test`. What is an image, and what lies
+with `root/validation` (or another name of `SPLIT_NAMES`) and optionally `root/test`. What is an image, and what lies
 beside images without being one, `image_rules` says.
 """
 
 import collections
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -24,15 +23,10 @@ from vitcross.data.sources.image_rules import (
     walk_folders,
 )
 from vitcross.data.sources.source import Source
+from vitcross.data.sources.splits import SPLIT_NAMES, check_shares, cut_by_class, cut_missing
 from vitcross.typos import did_you_mean
 
-# Upper and lower case do not matter.
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev"),
-    "test": ("test", "testing"),
-}
-_SPLIT_WORDS = {name for names in SPLIT_FOLDERS.values() for name in names} | {
+_SPLIT_WORDS = {name for names in SPLIT_NAMES.values() for name in names} | {
     "holdout",
     "heldout",
     "eval",
@@ -53,12 +47,14 @@ class FolderListing:
         root: path.
         class_names: the sorted names of the classes (Unicode NFC); a label is the position.
         splits: dict of split to the list of (path, label) of its images.
+        own_splits: the splits with a folder of their own; the others are cut off.
         notes: list of str, what was left out and what looks wrong.
     """
 
     root: pathlib.Path
     class_names: tuple[str, ...]
     splits: dict[str, list[tuple[str, int]]]
+    own_splits: tuple[str, ...]
     notes: list[str]
 
 
@@ -74,11 +70,7 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
     """
     if root is None:
         raise ValueError("data.root must name the folder of images (data.root=DIR). Received: null")
-    if not 0 < validation_share < 1 or not 0 <= test_share < 1 or validation_share + test_share >= 1:
-        raise ValueError(
-            "validation_share must be in (0, 1), test_share in [0, 1), their sum below 1. "
-            f"Received: {validation_share} and {test_share}"
-        )
+    check_shares(validation_share, test_share)
     root = pathlib.Path(root).expanduser()
     if not root.is_dir():
         raise ValueError(f"data.root must be an existing folder. Received: {root}")
@@ -94,17 +86,14 @@ def list_image_folder(root, *, validation_share=0.1, test_share=0.0, split_seed=
         for split in folders
     }
     shares = {"validation": validation_share, "test": test_share}
-    for split, share in shares.items():
-        if split not in splits and share:
-            # The share refers to the whole class, of which validation may already have taken a part.
-            taken = validation_share if split == "test" and "validation" not in folders else 0
-            splits["train"], splits[split] = cut_by_class(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
-            if not splits[split]:
-                raise ValueError(
-                    f"A class must hold two images, so that one can be split off for {split}. Received: one image of "
-                    "each class"
-                )
-    return FolderListing(root=root, class_names=class_names, splits=splits, notes=notes)
+    cut_missing(splits, shares, lambda pairs, share, split: cut_by_class(pairs, share, f"{split}/{split_seed}"))
+    for split, images in splits.items():
+        if not images and split not in folders:
+            raise ValueError(
+                f"A class must hold two images, so that one can be split off for {split}. Received: one image of "
+                "each class"
+            )
+    return FolderListing(root=root, class_names=class_names, splits=splits, own_splits=tuple(folders), notes=notes)
 
 
 class ImageFolderSource(Source):
@@ -134,7 +123,7 @@ def _split_folders(root):
     """`(folders, left_out)`: dict of split to its folder, `train` first, and what lies beside them; the whole `root` is
     `train` where it has no such folder with folders in it (a class may be called `train`)."""
     found = {}
-    for split, names in SPLIT_FOLDERS.items():
+    for split, names in SPLIT_NAMES.items():
         inside = [folder for folder in _folders(root).values() if folder.name.lower() in names]
         inside.sort(key=lambda folder: (names.index(folder.name.lower()), folder.name.swapcase()))
         found[split] = [folder for folder in inside if _folders(folder)][:1]
@@ -144,7 +133,7 @@ def _split_folders(root):
     left_out = collections.defaultdict(list)
     for folder in _folders(root).values():
         if folder not in folders.values():
-            split = next((split for split, names in SPLIT_FOLDERS.items() if folder.name.lower() in names), None)
+            split = next((split for split, names in SPLIT_NAMES.items() if folder.name.lower() in names), None)
             left_out[BESIDE_SPLITS if split is None or split in folders else NO_CLASSES].append(str(folder))
     left_out[BESIDE_CLASSES] += (entry.path for entry in os.scandir(root) if _is_image_file(entry))
     return folders, {reason: paths for reason, paths in left_out.items() if paths}
@@ -269,21 +258,3 @@ def _check_other(classes, folder, class_names, left_out):
         if missing
         else []
     )
-
-
-def cut_by_class(pairs, share, seed):
-    """Splits off `share` of each class, at least one and never all: (rest, cut), both in order.
-
-    `pairs` are tuples that begin with the path and the class of an image.
-    """
-    by_class = {}
-    for path, label, *_ in pairs:
-        by_class.setdefault(label, []).append(path)
-    cut = set()
-    for label, paths in by_class.items():
-        number = min(max(1, round(share * len(paths))), len(paths) - 1)
-        ranked = sorted(
-            paths, key=lambda path: hashlib.sha256(os.fsencode(f"{seed}/{label}/{os.path.basename(path)}")).digest()
-        )
-        cut.update(ranked[:number])
-    return [pair for pair in pairs if pair[0] not in cut], [pair for pair in pairs if pair[0] in cut]

@@ -14,8 +14,8 @@ import unicodedata
 
 from vitcross.data.sources import boxes as box_rules
 from vitcross.data.sources.image_boxes import BAD_BOX, check_boxes, check_masks
-from vitcross.data.sources.image_folder import cut_by_class
 from vitcross.data.sources.named_files import NamedFiles, find_image
+from vitcross.data.sources.splits import check_shares, cut_by_class, cut_missing
 from vitcross.data.sources.table_columns import (
     BOX,
     IMAGE,
@@ -106,11 +106,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
         TooManyUnreadable: if more than `max_unreadable` lines give no image, or so many images are missing.
     """
     file = existing_table(file, example="TRAIN.csv")
-    if not 0 < validation_share < 1 or not 0 <= test_share < 1 or validation_share + test_share >= 1:
-        raise ValueError(
-            "validation_share must be in (0, 1), test_share in [0, 1), their sum below 1. "
-            f"Received: {validation_share} and {test_share}"
-        )
+    check_shares(validation_share, test_share)
     reading = _Reading(file, given)
     images, missing = reading.images()
     table = reading.table
@@ -125,10 +121,7 @@ def list_labels(file, *, validation_share=0.1, test_share=0.0, split_seed=0, max
     if "train" not in splits:
         raise ValueError(f"{file} must hold images to train on (split train). Received: {sorted(splits)}")
     shares = {"validation": validation_share, "test": test_share}
-    for split, share in shares.items():
-        if split not in splits and share:
-            taken = validation_share if split == "test" and "validation" not in reading.splits else 0
-            splits["train"], splits[split] = _cut(splits["train"], share / (1 - taken), f"{split}/{split_seed}")
+    cut_missing(splits, shares, lambda images, share, split: _cut(images, share, f"{split}/{split_seed}"))
     return LabelsListing(
         file=file,
         root=image_root(given.get("root"), file),
@@ -149,7 +142,6 @@ class _Reading:
         self._given = given
         self._files = NamedFiles(image_root(given.get("root"), file))
         self._find_columns()
-        self.splits = set()
 
     def images(self):
         """(list of `LabeledImage`, list of the paths of missing images); what is unusable is recorded in the table."""
@@ -185,7 +177,6 @@ class _Reading:
         self.table.notes += self._files.notes() + split_column.notes()
         if repeated:
             self.table.notes.append(f"rows that name an image of an earlier row: {repeated}")
-        self.splits = {image.split for image in images.values()}
         return list(images.values()), list(missing)
 
     def _find_columns(self):

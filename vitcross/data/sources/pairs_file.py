@@ -8,7 +8,6 @@ image.
 
 import collections
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -16,6 +15,7 @@ import unicodedata
 
 from vitcross.data.sources.named_files import NamedFiles, find_image
 from vitcross.data.sources.pair_source import Pair
+from vitcross.data.sources.splits import cut_missing, draw
 from vitcross.data.sources.table_columns import (
     ANSWER,
     ANSWERS,
@@ -236,14 +236,16 @@ def _completed(splits, images, *, shares, seed, table, folder):
     file = table.file
     if "train" not in splits:
         raise ValueError(f"{file} must hold pairs to train on (split train). Received: {sorted(splits)}")
-    named = set(splits)
-    for split, share in shares.items():
-        if split not in named and share:
-            taken = shares["validation"] if split == "test" and "validation" not in named else 0
-            names = {k: os.path.relpath(images[k], folder) for k in {pair.image for pair in splits["train"]}}
-            cut = _cut(names, share / (1 - taken), f"{split}/{seed}")
-            splits[split] = [pair for pair in splits["train"] if pair.image in cut]
-            splits["train"] = [pair for pair in splits["train"] if pair.image not in cut]
+
+    def cut(pairs, share, split):
+        chosen = draw(
+            {pair.image for pair in pairs},
+            share,
+            lambda k: f"{split}/{seed}/{os.path.relpath(images[k], folder)}".encode(),
+        )
+        return [pair for pair in pairs if pair.image not in chosen], [pair for pair in pairs if pair.image in chosen]
+
+    cut_missing(splits, shares, cut)
     if "validation" not in splits:
         if "test" not in splits:
             raise ValueError(f"validation_share must be > 0: {file} holds training pairs only. Received: 0")
@@ -253,13 +255,6 @@ def _completed(splits, images, *, shares, seed, table, folder):
     if empty:
         raise ValueError(f"{file} must hold images for each split. Received none for: {', '.join(empty)}")
     return splits
-
-
-def _cut(names, share, seed):
-    """Positions of `share` of the images, at least one and never all; `names` is a dict of position to path."""
-    number = min(max(1, round(share * len(names))), len(names) - 1)
-    ranked = sorted(names, key=lambda k: hashlib.sha256(f"{seed}/{names[k]}".encode()).digest())
-    return set(ranked[:number])
 
 
 def _note_shared_images(splits, problems):

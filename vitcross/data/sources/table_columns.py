@@ -9,6 +9,7 @@ import os
 import re
 
 from vitcross.data.sources.image_rules import image_endings
+from vitcross.data.sources.splits import SPLIT_NAMES
 from vitcross.typos import did_you_mean, nearest_names
 
 # What a column may be called, the best name first; case, spaces, `-` and `_` do not matter.
@@ -24,9 +25,9 @@ BOX = ["box", "bbox", "boxes", "bboxes", "bounding_box", "bounding_boxes"]
 MASK = ["mask", "mask_path", "mask_file", "mask_name", "segmentation", "segmentation_mask"]
 # Other words for a split, in lower case.
 SPLIT_WORDS = {
-    "train": ("train", "training", "trn"),
-    "validation": ("validation", "val", "valid", "dev", "development", "publictest"),
-    "test": ("test", "testing", "tst", "privatetest"),
+    "train": (*SPLIT_NAMES["train"], "trn"),
+    "validation": (*SPLIT_NAMES["validation"], "development", "publictest"),
+    "test": (*SPLIT_NAMES["test"], "tst", "privatetest"),
 }
 _MOST_NAMED = 20  # columns that a message lists
 _BROKEN = re.compile("[\0\ud800-\udfff]")
