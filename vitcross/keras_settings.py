@@ -36,10 +36,8 @@ def check_keras():
     ):
         if key in found and not is_valid(found[key]):
             raise ValueError(f"{key} in {file} must be {json.dumps(right)}. Received: {json.dumps(found[key])}")
-    variable = os.environ.get("KERAS_BACKEND")
-    backend, where = (
-        (variable, "KERAS_BACKEND") if variable else (found.get("backend", BACKENDS[0]), f"backend in {file}")
-    )
+    variable, backend = os.environ.get("KERAS_BACKEND"), _backend(found)
+    where = "KERAS_BACKEND" if variable else f"backend in {file}"
     if backend not in BACKENDS:
         raise ValueError(f"{where} must be one of {', '.join(BACKENDS)}. Received: {backend}")
     if importlib.util.find_spec(backend) is None:
@@ -51,6 +49,19 @@ def check_keras():
                 f"{name} would end a run before its length: unset it; trainer.steps says how long a run is. "
                 f"Received: {os.environ[name]}"
             )
+
+
+def chosen_backend():
+    """The backend that Keras is going to choose, also where `check_keras` refuses the settings."""
+    try:
+        return str(_backend(_read(settings_file())))
+    except ValueError:
+        return os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+
+
+def _backend(found):
+    """The backend of the variable, else of the settings `found`."""
+    return os.environ.get("KERAS_BACKEND") or found.get("backend", BACKENDS[0])
 
 
 def _read(file):

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 
@@ -12,7 +11,7 @@ from vitcross.config.allowed_hydra import FLAGS, PRINTING_FLAGS, check_flags, ch
 from vitcross.config.help_page import help_page
 from vitcross.config.hints import without_dashes
 from vitcross.experiment.run_folder import find_latest
-from vitcross.keras_settings import settings_file
+from vitcross.keras_settings import chosen_backend
 from vitcross.terminal import say
 
 LATEST = "latest"
@@ -100,20 +99,10 @@ def _asked_config(arguments):
 
 def version_text():
     """Versions of vitcross, Keras, its backend and Python, without importing any of them."""
-    backend = _backend()
+    backend = chosen_backend()
     names = {"vitcross": "vitcross", "keras": "keras", f"backend {backend}": backend}
     rows = [f"{title} {_version(package)}" for title, package in names.items()]
     return "\n".join([*rows, f"python {platform.python_version()}"])
-
-
-def _backend():
-    """The backend that Keras is going to choose."""
-    if os.environ.get("KERAS_BACKEND"):
-        return os.environ["KERAS_BACKEND"]
-    try:
-        return str(json.loads(settings_file().read_text(encoding="utf-8"))["backend"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow"
 
 
 def _version(package):

@@ -56,9 +56,9 @@ def check_place(data):
         raise ConfigError(f"{error}{hint}") from error
 
 
-def describe(data):
-    """What `data.json` keeps of a `vitcross.data.image_data.ImageData`."""
-    splits = {split: data.source(split) for split in data.splits}
+def describe(data, splits=None):
+    """What `data.json` keeps of a `vitcross.data.image_data.ImageData`; `splits` None: of all."""
+    splits = {split: data.source(split) for split in splits or data.splits}
     return {
         "class_names": list(data.class_names),
         "splits": {
@@ -98,7 +98,7 @@ def compare(folder, data, split, class_names):
     Raises:
         OtherDataError: the classes are not `class_names`, those of the model.
     """
-    before, now = read(folder), describe(data)
+    before, now = read(folder), describe(data, [split])
     if change := _other_classes(list(class_names), now["class_names"]):
         raise OtherDataError(f"the data must have the classes of the run in {folder}: {change}")
     for change in differences(before, now, splits=[split]) if before else ():
