@@ -59,8 +59,7 @@ def image_folder(**given):
     copies = copies_lines(
         listing.splits, names=listing.class_names.__getitem__, base=listing.root, limit=options.find_copies
     )
-    for line in (*listing.notes, *copies):
-        logger.warning("%s", line)
+    _warn((*listing.notes, *copies))
     sources = {
         split: ImageFolderSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }
@@ -85,8 +84,7 @@ def labels_file(**given):
         split: [(image.path, tuple(sorted(image.labels))) for image in images]
         for split, images in listing.splits.items()
     }
-    for line in copies_lines(files, names=", ".join, base=listing.root, limit=options.find_copies):
-        logger.warning("%s", line)
+    _warn(copies_lines(files, names=", ".join, base=listing.root, limit=options.find_copies))
     sources = {
         split: LabelsFileSource(listing=listing, split=split, channels=options.channels) for split in listing.splits
     }
@@ -99,8 +97,7 @@ def huggingface(**given):
 
     options = options_of.HuggingFaceOptions(**given)
     name, sources = labeled_sources(options)
-    for line in _copies_of_stored(sources, options.find_copies):
-        logger.warning("%s", line)
+    _warn(_copies_of_stored(sources, options.find_copies))
     return _image_data(name=name, options=options, sources=sources)
 
 
@@ -153,8 +150,7 @@ def pairs(**given):
         paths = dict.fromkeys(listing.images[pair.image] for pair in pairs)
         files[split] = [(path, "") for path in paths if path not in known]
         known.update(paths)
-    for line in copies_lines(files, names=str, base=listing.file.parent, limit=options.find_copies):
-        logger.warning("%s", line)
+    _warn(copies_lines(files, names=str, base=listing.file.parent, limit=options.find_copies))
     name, classes = listing.file.stem, listing.class_names
     images = ImageFiles(listing.images, name=name, channels=options.channels)
     made = {  # two splits may share their pairs
@@ -176,6 +172,11 @@ def tfds_captions(**given):
     images = _tfds_sources(options, builder, labeled=False)
     sources = {split: caption_pairs(source, key=key, problems=problems) for split, source in images.items()}
     return _image_text_data(name=options.name, options=options, sources=sources, problems=problems)
+
+
+def _warn(lines):
+    for line in lines:
+        logger.warning("%s", line)
 
 
 def _copies_of_stored(sources, limit):
